@@ -1,0 +1,7 @@
+"""``python -m temporem``."""
+
+import sys
+
+from temporem.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,154 @@
+"""Evaluations on disk: ``evaluation.json`` to read and ``evaluation.npz`` to compute with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temporem.analysis.evaluation import Evaluation, EvaluationSettings
+from temporem.analysis.frames import Frames
+from temporem.analysis.latents import LatentAgreement, ParameterAgreement, StateAgreement
+from temporem.analysis.masks import MaskSettings
+from temporem.analysis.motion import MotionSums
+from temporem.analysis.resampling import BootstrapSettings
+from temporem.analysis.summary import summarise
+from temporem.data.files import atomic_write
+from temporem.errors import TemporemError
+
+SUMMARY_NAME, ARRAYS_NAME = "evaluation.json", "evaluation.npz"
+FORMAT = "temporem evaluation 1"
+
+
+def save_evaluation(
+    evaluation: Evaluation, directory: str | Path, *, overwrite: bool = False
+) -> Path:
+    """Write ``evaluation.npz``, then ``evaluation.json`` which names its checksum.
+
+    Args:
+        evaluation: what to write.
+        directory: an existing directory, a RUN as a rule.
+        overwrite: replace an earlier evaluation.
+
+    Returns:
+        Path of ``evaluation.json``.
+
+    Raises:
+        TemporemError: an evaluation is there already, or the directory cannot be written.
+    """
+    summary_path, arrays_path = Path(directory) / SUMMARY_NAME, Path(directory) / ARRAYS_NAME
+    # Two files cannot be replaced at once, so all that can fail early must fail before either.
+    if not overwrite and summary_path.exists():
+        raise TemporemError(f"{summary_path} exists", hint="pass --overwrite to replace it")
+    with atomic_write(arrays_path) as partial:
+        np.savez_compressed(partial, **_arrays(evaluation))
+        checksum = _sha256(partial)
+    document = {
+        "format": FORMAT,
+        "settings": asdict(evaluation.settings),
+        "arrays": {"file": ARRAYS_NAME, "sha256": checksum},
+        **summarise(evaluation),
+    }
+    with atomic_write(summary_path) as partial:
+        partial.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    return summary_path
+
+
+def load_evaluation(directory: str | Path) -> Evaluation:
+    """Read what :func:`save_evaluation` wrote.
+
+    Raises:
+        TemporemError: no evaluation there, a damaged one, or one of another version.
+    """
+    summary_path, arrays_path = Path(directory) / SUMMARY_NAME, Path(directory) / ARRAYS_NAME
+    if not summary_path.is_file():
+        raise TemporemError(
+            f"{directory} has no {SUMMARY_NAME}", hint="run `temporem evaluate` on it first"
+        )
+    try:
+        document = json.loads(summary_path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise TemporemError(
+                f"{summary_path} has the format {document['format']!r}",
+                expected=repr(FORMAT),
+                hint="evaluate the run again with this version",
+            )
+        if _sha256(arrays_path) != document["arrays"]["sha256"]:
+            raise TemporemError(
+                f"{arrays_path} is not the file that {SUMMARY_NAME} describes",
+                hint="evaluate the run again",
+            )
+        with np.load(arrays_path, allow_pickle=False) as arrays:
+            return _evaluation(document, dict(arrays))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise TemporemError(
+            f"cannot read the evaluation in {directory}: {error}", hint="evaluate the run again"
+        ) from error
+
+
+def _arrays(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything measured, flat, and per-frame values derived from it for other readers."""
+    arrays: dict[str, Any] = evaluation.frames.columns() | {
+        "psnr_db": evaluation.psnr_db,
+        "ssim": evaluation.ssim,
+        "truth_power": evaluation.truth_power,
+    }
+    for region, curves in evaluation.fsc.items():
+        arrays[f"fsc_{region}"] = curves
+        angstrom, never_crossed = evaluation.resolution(region)
+        arrays[f"resolution_angstrom_{region}"] = angstrom
+        arrays[f"never_crossed_{region}"] = never_crossed
+        arrays[f"auc_{region}"] = evaluation.auc(region)
+    for region, sums in evaluation.motion.items():
+        for field in fields(sums):
+            arrays[f"motion_{region}_{field.name}"] = getattr(sums, field.name)
+    return arrays
+
+
+def _evaluation(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Evaluation:
+    return Evaluation(
+        settings=_settings(document["settings"]),
+        frames=Frames(**{field.name: arrays[field.name] for field in fields(Frames)}),
+        box=document["box"],
+        pixel_size_angstrom=document["pixel_size_angstrom"],
+        fsc={region: arrays[f"fsc_{region}"] for region in document["fsc"]},
+        psnr_db=arrays["psnr_db"],
+        ssim=arrays["ssim"],
+        motion={
+            region: MotionSums(
+                **{f.name: arrays[f"motion_{region}_{f.name}"] for f in fields(MotionSums)}
+            )
+            for region in document["motion"]
+        },
+        latents=_latents(document["latents"]),
+        mask_fractions=document["definitions"]["masks"]["voxel_fraction"],
+        truth_power=arrays["truth_power"],
+    )
+
+
+def _settings(document: dict[str, Any]) -> EvaluationSettings:
+    nested = {
+        "masks": MaskSettings(**document["masks"]),
+        "bootstrap": BootstrapSettings(**document["bootstrap"]),
+    }
+    return EvaluationSettings(**(document | nested))
+
+
+def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:
+    if document is None:
+        return None
+    parameters = {n: ParameterAgreement(**p) for n, p in document["parameters"].items()}
+    states = document["states"]
+    return LatentAgreement(
+        document["dimensions"], parameters, None if states is None else StateAgreement(**states)
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The command line: arguments in, library calls, tables and one-line errors out."""

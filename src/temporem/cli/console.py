@@ -1,0 +1,79 @@
+"""Tables on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from temporem.report.tables import Table
+
+_PIPED_WIDTH = 200  # nothing is wrapped for a program that reads a pipe
+
+
+def say(text: str) -> None:
+    """Print a line to standard output as it is."""
+    _output().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a document for programs."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(table: Table, title: str = "") -> None:
+    """Print a table of a report; on a terminal the marked cells are bold."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(title=title or None, box=None, pad_edge=False, title_justify="left")
+    grid.add_column("")
+    for head in table.heads:
+        grid.add_column(Text(head), justify="right")
+    for row in table.rows:
+        cells = [
+            Text(
+                f"{cell.text} ({cell.interval})" if cell.interval else cell.text,
+                style="bold" if index in row.marked else "",
+            )
+            for index, cell in enumerate(row.cells)
+        ]
+        grid.add_row(Text(row.label), *cells)
+    _output().print(grid)
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Print names and values, aligned."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        say(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[..., None]]:
+    """A bar on the terminal; yields what is to be called with ``(done, total, note="")``.
+
+    Until the first call it shows that something is going on. Nothing is printed to a pipe.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()]
+    columns.append(TextColumn("{task.fields[note]}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=None, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, note=note)
+
+        yield update
+
+
+def _output() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPED_WIDTH)

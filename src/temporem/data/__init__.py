@@ -1,0 +1,1 @@
+"""Movies on disk: formats, the dataset contract and simulation."""

@@ -1,0 +1,108 @@
+"""The pixels that the rows of ``particles.star`` name, gathered into row order and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from temporem.data.stack import Stack, open_stack
+from temporem.data.star import Table
+from temporem.errors import TemporemError
+
+_BLOCK_BYTES = 2**25
+_COLUMN = "rlnImageName"
+
+
+def read_particle_images(folder: Path, particles: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Images of the N rows and the pixel size in the header of each stack.
+
+    Returns:
+        Images ``(N, D, D)`` float32, a read-only memory map where the rows are one float32 stack
+        in order; pixel sizes ``(stacks,)`` in Å, 0 where a header has none.
+
+    Raises:
+        TemporemError: a malformed name, a stack that is missing, damaged or outside ``folder``, a
+            row pointing past its stack, images that are not square, even and of one size, a NaN
+            or infinite pixel.
+    """
+    sections, stack_index, stack_names = _split_names(particles)
+    stacks = []
+    for i, name in enumerate(stack_names):
+        inside = Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
+        particles.check(_COLUMN, (stack_index != i) | inside, f"a stack inside {folder}")
+        stacks.append(open_stack(folder / name))
+    for name, stack in zip(stack_names, stacks, strict=True):
+        _check_shape(folder / name, stack, stacks[0])
+    for i, stack in enumerate(stacks):
+        n = len(stack.images)
+        inside_stack = (sections >= 0) & (sections < n)
+        particles.check(
+            _COLUMN, (stack_index != i) | inside_stack, f"an image from 1 to {n}, the stack's last"
+        )
+    images = _gather(stacks, stack_index, sections)
+    _check_finite(images, particles)
+    return images, np.array([stack.pixel_size_angstrom for stack in stacks])
+
+
+def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """``NUMBER@STACK`` of every row → section from 0 ``(N,)``, index ``(N,)`` into stack names."""
+    parts = [name.partition("@") for name in particles.strings(_COLUMN)]
+    well_formed = [
+        number.isdecimal() and len(number) < 10 and bool(separator and stack)
+        for number, separator, stack in parts
+    ]
+    expected = "NUMBER@STACK, such as 000001@particles.mrcs"
+    particles.check(_COLUMN, np.array(well_formed), expected)
+    sections = np.array([int(number) - 1 for number, _, _ in parts])
+    stack_names, stack_index = np.unique([stack for _, _, stack in parts], return_inverse=True)
+    return sections, stack_index, stack_names.tolist()
+
+
+def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
+    height, width = stack.images.shape[1:]
+    if height != width or width % 2:
+        raise TemporemError(
+            f"{path} has images of {width} x {height} pixels",
+            expected="square images of an even number of pixels",
+            hint="crop or pad them",
+        )
+    if stack.images.shape[1:] != first.images.shape[1:]:
+        raise TemporemError(
+            f"{path} has images of {width} pixels, another stack of {first.images.shape[-1]}",
+            expected="one image size in a dataset",
+            hint="crop or rescale them, or split the dataset",
+        )
+
+
+def _gather(stacks: Sequence[Stack], stack_index: np.ndarray, sections: np.ndarray) -> np.ndarray:
+    n, first = len(sections), stacks[0].images
+    in_order = np.array_equal(sections, np.arange(len(first)))
+    if len(stacks) == 1 and in_order and first.dtype == np.float32:
+        return first
+    images = np.empty((n, *first.shape[1:]), dtype=np.float32)
+    for i, stack in enumerate(stacks):
+        rows = np.flatnonzero(stack_index == i)
+        for block in np.split(rows, range(_block_rows(images), len(rows), _block_rows(images))):
+            images[block] = stack.images[sections[block]]
+    return images
+
+
+def _check_finite(images: np.ndarray, particles: Table) -> None:
+    for start in range(0, len(images), _block_rows(images)):
+        finite = np.isfinite(images[start : start + _block_rows(images)]).all(axis=(1, 2))
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise TemporemError(
+                f"{particles.where} row {row} (counted from 0): the image "
+                f"{particles[_COLUMN][row]} has a NaN or infinite pixel",
+                expected="finite pixels",
+                hint="mend the image or leave the row out",
+            )
+
+
+def _block_rows(images: np.ndarray) -> int:
+    """Images that fit in ``_BLOCK_BYTES``, so that a stack is never copied whole."""
+    return max(1, _BLOCK_BYTES // (4 * images.shape[1] * images.shape[2]))

@@ -1,0 +1,264 @@
+"""Movies of a molecule that moves, with known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.data.dataset import write_dataset
+from temporem.data.files import fresh_directory
+from temporem.data.simulation_config import CTFConfig, HingeConfig, SimulationConfig
+from temporem.data.truth import Truth, write_truth
+from temporem.errors import TemporemError
+from temporem.physics.ctf import CTFParameters
+from temporem.physics.forward import ForwardModel
+from temporem.physics.projection import structure_factors
+from temporem.physics.rotations import random_rotations
+from temporem.structures.molecule import Molecule
+from temporem.structures.motions import Motion, conformations, hinge_about_atoms
+from temporem.structures.reading import read_molecule
+from temporem.structures.scattering import element_index, form_factors
+from temporem.structures.sources import find_structure
+from temporem.structures.toy import toy_molecule
+
+_ATOMS_PER_CHUNK = 2**17  # a few frames of a large molecule; bounds memory
+
+_STREAMS = ("motion", "poses", "shifts", "ctf", "noise")
+"""What is drawn at random, each from its own stream; a new one goes to the end."""
+
+
+def simulate(
+    config: SimulationConfig,
+    output: str | Path,
+    *,
+    structures_dir: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Simulate a dataset and write it, with its truth, to a new folder.
+
+    Frames are ``X = CTF · S · slice + noise`` of exact projections of all atoms. The noise is white
+    over all pixels and its variance is that of the clean images, CTF and shift included, over the
+    signal-to-noise ratio. The same configuration gives the same files; a change of one setting
+    leaves alone what is drawn for the others.
+
+    Args:
+        config: what to simulate.
+        output: folder to write.
+        structures_dir: where to look for the structure first.
+        overwrite: replace the folder if it exists.
+        progress: called with the number of frames done and of all frames.
+
+    Returns:
+        A summary of what was simulated, of plain numbers.
+
+    Raises:
+        TemporemError: the structure cannot be found, a selection names no atom, the molecule does
+            not fit the box, or the output exists or cannot be written.
+    """
+    with fresh_directory(output, overwrite=overwrite) as directory:
+        motion = build_motion(config.motion, load_molecule(config, structures_dir))
+        frames = draw_frames(config)
+        extent = _extent(motion, frames.parameters)
+        _check_fits(config, extent)
+        images = _clean_images(config, motion, frames, progress)
+        signal_variance = float(images.var(dtype=np.float64))
+        noise_variance = signal_variance / config.snr
+        _add_white_noise(images, noise_variance, _generator(config.seed, "noise"))
+
+        write_dataset(
+            directory,
+            images=images,
+            pixel_size_angstrom=config.pixel_size_angstrom,
+            rotations=frames.rotations,
+            shifts_angstrom=frames.shifts_angstrom,
+            ctf=frames.ctf,
+            particle_names=frames.particle_names,
+            frame_numbers=frames.frame_numbers,
+            times_seconds=frames.times_seconds,
+        )
+        truth = Truth(
+            config=config,
+            motion=motion,
+            noise_variance=noise_variance,
+            states=frames.states,
+            parameters=frames.parameters,
+            rotations=frames.rotations,
+            shifts_angstrom=frames.shifts_angstrom,
+            times_seconds=frames.times_seconds,
+        )
+        write_truth(directory, truth, frames.particle_names, frames.frame_numbers)
+    return {
+        "movies": config.movies,
+        "frames": len(images),
+        "box": config.box,
+        "pixel_size_angstrom": config.pixel_size_angstrom,
+        "atoms": len(motion.molecule),
+        "moving_atoms": int(motion.moving.sum()),
+        "largest_displacement_angstrom": extent.largest_displacement_angstrom,
+        "rms_displacement_angstrom": extent.rms_displacement_angstrom,
+        "snr": config.snr,
+        "signal_variance": signal_variance,
+        "noise_variance": noise_variance,
+    }
+
+
+def load_molecule(config: SimulationConfig, structures_dir: str | Path | None) -> Molecule:
+    """The molecule to simulate, as deposited, with the mean of its atoms at the origin."""
+    if config.structure == "toy":
+        molecule = toy_molecule()
+    else:
+        path = find_structure(config.structure, structures_dir)
+        molecule = read_molecule(path, chains=config.chains, hydrogens=config.hydrogens)
+    return molecule.centred()
+
+
+def build_motion(config: HingeConfig, molecule: Molecule) -> Motion:
+    """The motion that a configuration describes."""
+    return hinge_about_atoms(molecule, config.moving, config.axis)
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """What differs between the N frames of a simulation, movie after movie; see :class:`Truth`."""
+
+    particle_names: list[str]
+    frame_numbers: np.ndarray
+    times_seconds: np.ndarray
+    states: np.ndarray
+    parameters: Tensor
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    ctf: CTFParameters
+
+
+def draw_frames(config: SimulationConfig) -> FrameTable:
+    """Conformation, pose, shift and CTF of every frame."""
+    movies, length = config.movies, config.frames_per_movie
+    n = movies * length
+    seed, digits = config.seed, len(str(config.movies))
+    parameters, states = _schedule(config.motion, movies, length, _generator(seed, "motion"))
+    shifts = torch.randn(n, 2, generator=_generator(seed, "shifts"), dtype=torch.float64)
+    return FrameTable(
+        particle_names=[f"movie_{m + 1:0{digits}d}" for m in range(movies) for _ in range(length)],
+        frame_numbers=np.tile(np.arange(1, length + 1), movies),
+        times_seconds=np.tile(np.arange(length) * config.frame_interval_seconds, movies),
+        states=states.numpy(),
+        parameters=parameters,
+        rotations=random_rotations(n, _generator(seed, "poses")),
+        shifts_angstrom=shifts * config.shift_sd_angstrom,
+        ctf=_draw_ctf(config.ctf, movies, length, _generator(seed, "ctf")),
+    )
+
+
+def _generator(seed: int, stream: str) -> torch.Generator:
+    """A random stream of its own for each purpose, so that one does not shift another."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(_STREAMS.index(stream),))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _schedule(
+    config: HingeConfig, movies: int, length: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Angles ``(N, 1)`` and states ``(N,)`` of a hinge that turns at constant speed."""
+    low, high = config.start_degrees
+    start = low + (high - low) * torch.rand(movies, 1, generator=generator, dtype=torch.float64)
+    angles = start + config.step_degrees * torch.arange(length, dtype=torch.float64)
+    steps = (angles - low) / (config.step_degrees or 1.0)
+    return angles.reshape(-1, 1), steps.floor().long().flatten()
+
+
+def _draw_ctf(
+    config: CTFConfig, movies: int, length: int, generator: torch.Generator
+) -> CTFParameters:
+    """One CTF a movie, repeated for its frames: fields ``(N,)``."""
+    uniform = torch.rand(2, movies, generator=generator, dtype=torch.float64)
+    low, high = config.defocus_angstrom
+    defocus = low + (high - low) * uniform[0]
+
+    def same(value: float) -> Tensor:
+        return torch.full((movies,), value, dtype=torch.float64)
+
+    per_movie = CTFParameters(
+        defocus_u_angstrom=defocus + config.astigmatism_angstrom / 2,
+        defocus_v_angstrom=defocus - config.astigmatism_angstrom / 2,
+        astigmatism_radians=torch.pi * uniform[1] * bool(config.astigmatism_angstrom),
+        voltage_kv=same(config.voltage_kv),
+        cs_mm=same(config.cs_mm),
+        amplitude_contrast=same(config.amplitude_contrast),
+        phase_shift_radians=same(0.0),
+    )
+    return per_movie[torch.arange(movies).repeat_interleave(length)]
+
+
+class _Extent(NamedTuple):
+    """How far atoms are from the centre, and from where they are in the first state."""
+
+    radius_angstrom: float
+    largest_displacement_angstrom: float
+    rms_displacement_angstrom: float
+
+
+def _extent(motion: Motion, parameters: Tensor) -> _Extent:
+    still = motion.molecule.positions_angstrom[~motion.moving]
+    ordered = parameters[parameters[:, 0].argsort()]
+    path = motion.positions(ordered[:: max(1, len(ordered) // 50)])
+    end_to_end = (motion.positions(ordered[-1]) - path[0]).norm(dim=-1)
+    radii = torch.cat([still, path.flatten(0, 1)]).norm(dim=-1)
+    return _Extent(
+        float(radii.max()), float(end_to_end.max()), float(end_to_end.square().mean().sqrt())
+    )
+
+
+def _check_fits(config: SimulationConfig, extent: _Extent) -> None:
+    half_box = config.box * config.pixel_size_angstrom / 2
+    if extent.radius_angstrom > half_box:
+        box = 2 * int(extent.radius_angstrom / config.pixel_size_angstrom + 1)
+        raise TemporemError(
+            f"the molecule reaches {extent.radius_angstrom:.0f} Å from the centre, and the edge of "
+            f"the box is at {half_box:.0f} Å",
+            hint=f"set box to {box} or more, or a larger pixel_size_angstrom",
+        )
+
+
+def _clean_images(
+    config: SimulationConfig,
+    motion: Motion,
+    frames: FrameTable,
+    progress: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    """Images without noise, ``(N, D, D)`` float32."""
+    model = ForwardModel(config.box, config.pixel_size_angstrom)
+    index, numbers = element_index(motion.molecule)
+    factors = form_factors(numbers, config.b_factor_angstrom2)
+    n, chunk = len(frames.rotations), max(1, _ATOMS_PER_CHUNK // len(motion.molecule))
+    images = np.empty((n, config.box, config.box), dtype=np.float32)
+    for start in range(0, n, chunk):
+        rows = slice(start, start + chunk)
+        atoms = conformations(motion, frames.parameters[rows]) @ frames.rotations[rows].mT
+        slices = structure_factors(atoms, index, factors, model.support, config.pixel_size_angstrom)
+        observed = model.observe(
+            slices,
+            model.contrast(frames.ctf[rows]),
+            model.shift_phase(frames.shifts_angstrom[rows]),
+        )
+        images[rows] = model.support.synthesise(observed).numpy()
+        if progress is not None:
+            progress(min(start + chunk, n), n)
+    return images
+
+
+def _add_white_noise(images: np.ndarray, variance: float, generator: torch.Generator) -> None:
+    """Add noise in place, image by image.
+
+    In real space, where white noise also fills the corners beyond Nyquist that the half disc of
+    :meth:`ForwardModel.add_noise` leaves out; on that disc it has the same distribution.
+    """
+    for image in images:
+        image += variance**0.5 * torch.randn(image.shape, generator=generator).numpy()

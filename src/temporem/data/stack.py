@@ -1,0 +1,140 @@
+"""Image stacks in MRC files, read through a memory map and written as a stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
+
+from temporem.data.files import atomic_write
+from temporem.errors import TemporemError
+
+_HEADER_BYTES = HEADER_DTYPE.itemsize
+_PIXEL_TYPES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
+
+
+class Stack(NamedTuple):
+    """Images ``(N, y, x)`` in a read-only memory map; pixel size in Å, 0 where none is recorded."""
+
+    images: np.ndarray
+    pixel_size_angstrom: float
+
+
+def open_stack(path: str | Path) -> Stack:
+    """Open an ``.mrcs`` or ``.mrc`` file as a stack of images, without reading the pixels.
+
+    Sections along z are the images, whatever the header says of volumes. A missing ``MAP`` stamp
+    and bytes after the pixels are tolerated. What the header declares is held against the size of
+    the file before anything is mapped.
+
+    Raises:
+        TemporemError: no such file, not an MRC file, pixels that are not real numbers, or fewer
+            bytes than the header declares.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise TemporemError(f"{path} is not a file", expected="an MRC image stack")
+        file_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            raw = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise TemporemError(f"cannot read {path}: {error.strerror}") from error
+    if len(raw) < _HEADER_BYTES:
+        raise TemporemError(
+            f"{path} has {len(raw)} bytes", expected=f"an MRC header of {_HEADER_BYTES} bytes"
+        )
+
+    header, byte_order = _decode_header(raw)
+    nx, ny, nz, mode = (int(header[name]) for name in ("nx", "ny", "nz", "mode"))
+    offset = _HEADER_BYTES + int(header["nsymbt"])
+    if min(nx, ny, nz) < 1 or offset < _HEADER_BYTES:
+        raise TemporemError(
+            f"{path} declares {nx} x {ny} x {nz} pixels", expected="an MRC image stack"
+        )
+    if mode not in _PIXEL_TYPES:
+        raise TemporemError(
+            f"{path} has MRC mode {mode}",
+            expected=f"real pixels (mode {', '.join(map(str, _PIXEL_TYPES))})",
+        )
+    pixel = np.dtype(_PIXEL_TYPES[mode]).newbyteorder(byte_order)
+    declared = offset + nx * ny * nz * pixel.itemsize
+    if declared > file_bytes:
+        raise TemporemError(
+            f"{path} is cut short: it has {file_bytes} bytes",
+            expected=f"{declared} bytes for {nz} images of {nx} x {ny} pixels",
+            hint="copy it again",
+        )
+    images = np.memmap(path, dtype=pixel, mode="r", offset=offset, shape=(nz, ny, nx))
+    return Stack(images, _pixel_size(header))
+
+
+def write_stack(path: str | Path, blocks: Iterable[np.ndarray], pixel_size_angstrom: float) -> int:
+    """Write blocks of images ``(n, D, D)`` one after another as float32; returns their number.
+
+    Only one block is in memory at a time. The file is an MRC image stack (mode 2, space group 0).
+
+    Raises:
+        TemporemError: a path that cannot be written (see :func:`atomic_write`).
+        ValueError: no images, or blocks of different shape.
+    """
+    n_images, shape = 0, (0, 0)
+    smallest, largest, total = math.inf, -math.inf, 0.0
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.write(bytes(_HEADER_BYTES))
+        for block in blocks:
+            pixels = np.ascontiguousarray(block, dtype="<f4")
+            if pixels.ndim != 3 or (n_images > 0 and pixels.shape[1:] != shape):
+                raise ValueError(f"block of shape {pixels.shape} after {n_images} images {shape}")
+            if pixels.size == 0:
+                continue
+            n_images, shape = n_images + len(pixels), pixels.shape[1:]
+            smallest = min(smallest, float(pixels.min()))
+            largest = max(largest, float(pixels.max()))
+            total += float(pixels.sum(dtype=np.float64))
+            file.write(pixels.data)
+        if n_images == 0:
+            raise ValueError("no images to write")
+        header = _stack_header((n_images, *shape), pixel_size_angstrom)
+        header["dmin"], header["dmax"] = smallest, largest
+        header["dmean"] = total / (n_images * math.prod(shape))
+        header["rms"] = -1  # not determined
+        file.seek(0)
+        file.write(header.tobytes())
+    return n_images
+
+
+def _decode_header(raw: bytes) -> tuple[np.void, Literal["<", ">"]]:
+    """Header and byte order. Old files lack the machine stamp, but a width fits in 16 bits."""
+    little = np.frombuffer(raw, HEADER_DTYPE.newbyteorder("<"))[0]
+    if 0 <= int(little["nx"]) < 2**16:
+        return little, "<"
+    return np.frombuffer(raw, HEADER_DTYPE.newbyteorder(">"))[0], ">"
+
+
+def _pixel_size(header: np.void) -> float:
+    """Cell length over sampling along x, or 0 where either is missing or meaningless."""
+    length, samples = float(header["cella"]["x"]), int(header["mx"])
+    if samples <= 0 or not math.isfinite(length) or length <= 0:
+        return 0.0
+    return length / samples
+
+
+def _stack_header(shape: tuple[int, ...], pixel_size_angstrom: float) -> np.ndarray:
+    nz, ny, nx = shape
+    header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
+    header["nx"], header["ny"], header["nz"] = nx, ny, nz
+    header["mx"], header["my"], header["mz"] = nx, ny, 1
+    header["mode"] = 2
+    header["ispg"] = 0  # images, not a volume
+    header["cella"] = tuple(n * pixel_size_angstrom for n in (nx, ny, 1))
+    header["cellb"] = (90.0, 90.0, 90.0)
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    header["map"] = b"MAP "
+    header["machst"] = (0x44, 0x44, 0, 0)
+    header["nversion"] = 20141
+    return header

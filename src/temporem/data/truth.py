@@ -1,0 +1,187 @@
+"""What is true of a simulated dataset, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from temporem import __version__
+from temporem.data.dataset import STAR_NAME
+from temporem.data.settings import load_settings, validate_settings
+from temporem.data.simulation_config import SimulationConfig
+from temporem.data.star import Table, read_star, write_star
+from temporem.errors import TemporemError
+from temporem.physics.projection import FormFactor, structure_factors
+from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
+from temporem.physics.support import FourierSupport
+from temporem.structures.motions import Motion, read_motion, write_motion
+from temporem.structures.scattering import element_index, form_factors
+
+_FOLDER, _TABLE, _SETTINGS = "truth", "truth.star", "simulation.yaml"
+_VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """States, poses and volumes of the N frames of a dataset, in the order of its rows.
+
+    Attributes:
+        config: how the dataset was simulated.
+        motion: the molecule and how it moves.
+        noise_variance: of the noise of a pixel.
+        states: index of the conformational state, int64 ``(N,)``.
+        parameters: of the motion, ``(N, n_parameters)`` float64; see ``parameter_names``.
+        rotations: molecule to camera, ``(N, 3, 3)`` float64.
+        shifts_angstrom: displacement (x, y) of the particle, ``(N, 2)`` float64.
+        times_seconds: ``(N,)`` float64.
+    """
+
+    config: SimulationConfig
+    motion: Motion
+    noise_variance: float
+    states: np.ndarray
+    parameters: Tensor
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    times_seconds: np.ndarray
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.states)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Name and unit of each parameter, such as ``angle_degrees``."""
+        return self.motion.parameter_names
+
+    @cached_property
+    def support(self) -> FourierSupport:
+        """The frequencies of :meth:`volumes`."""
+        return FourierSupport(self.config.box, 3)
+
+    def volumes(self, rows: np.ndarray | Tensor | Sequence[int]) -> Tensor:
+        """Fourier coefficients of the true volumes of frames ``(B,)``: complex64 ``(B, P)``."""
+        moving = [
+            self._structure_factors(self.motion.positions(parameters), self.motion.moving)
+            for parameters in self.parameters[torch.as_tensor(rows)].split(_VOLUMES_PER_CHUNK)
+        ]
+        return self._static + torch.cat(moving)
+
+    @cached_property
+    def _static(self) -> Tensor:
+        """The part of every volume that does not move, ``(P,)``."""
+        still = ~self.motion.moving
+        return self._structure_factors(self.motion.molecule.positions_angstrom[still], still)
+
+    @cached_property
+    def _elements(self) -> tuple[Tensor, list[FormFactor]]:
+        index, numbers = element_index(self.motion.molecule)
+        return index, form_factors(numbers, self.config.b_factor_angstrom2)
+
+    def _structure_factors(self, positions: Tensor, which: Tensor) -> Tensor:
+        index, factors = self._elements
+        pixel_size = self.config.pixel_size_angstrom
+        return structure_factors(positions, index[which], factors, self.support, pixel_size)
+
+
+def write_truth(
+    dataset: Path, truth: Truth, particle_names: Sequence[str], frame_numbers: np.ndarray
+) -> None:
+    """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings."""
+    folder = dataset / _FOLDER
+    folder.mkdir()
+    angles = rotation_to_euler(truth.rotations).numpy()
+    origins = origin_to_shift(truth.shifts_angstrom).numpy()
+    columns: dict[str, Sequence[str] | np.ndarray] = {
+        "rlnParticleName": particle_names,
+        "rlnMovieFrameNumber": frame_numbers,
+        "temporemState": truth.states,
+        **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
+        **dict(zip(_ANGLES, angles.T, strict=True)),
+        **dict(zip(_ORIGINS, origins.T, strict=True)),
+        "temporemTimeSeconds": truth.times_seconds,
+    }
+    write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
+    write_motion(folder, truth.motion)
+    settings = {
+        "temporem_version": __version__,
+        "noise_variance": truth.noise_variance,
+        "simulation": truth.config.model_dump(mode="json"),
+    }
+    (folder / _SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def read_truth(dataset: str | Path) -> Truth:
+    """The truth of a simulated dataset, in the order of the rows of its ``particles.star``.
+
+    Raises:
+        TemporemError: the dataset has no truth, or it lacks a frame of ``particles.star``.
+    """
+    folder = Path(dataset) / _FOLDER
+    if not folder.is_dir():
+        raise TemporemError(
+            f"{dataset} has no folder {_FOLDER}", expected="a dataset of temporem simulate"
+        )
+    table = _block(folder / _TABLE, "truth")
+    motion = read_motion(folder)
+    settings = load_settings(folder / _SETTINGS)
+    source = str(folder / _SETTINGS)
+    config = validate_settings(SimulationConfig, settings.get("simulation", {}), source=source)
+    try:
+        noise_variance = float(settings["noise_variance"])
+    except (KeyError, TypeError, ValueError):
+        raise TemporemError(f"{source} has no noise_variance", expected="a number") from None
+    row = _rows_in_order_of(_block(Path(dataset) / STAR_NAME, "particles"), table)
+
+    def numbers(columns: Sequence[str]) -> Tensor:
+        return torch.from_numpy(np.stack([table.floats(c)[row] for c in columns], axis=-1))
+
+    return Truth(
+        config=config,
+        motion=motion,
+        noise_variance=noise_variance,
+        states=table.ints("temporemState")[row],
+        parameters=numbers(_columns(motion)),
+        rotations=euler_to_rotation(numbers(_ANGLES)),
+        shifts_angstrom=origin_to_shift(numbers(_ORIGINS)),
+        times_seconds=table.floats("temporemTimeSeconds")[row],
+    )
+
+
+def _columns(motion: Motion) -> list[str]:
+    """STAR columns of a motion's parameters: ``temporemParameterAngleDegrees``."""
+    names = [name.title().replace("_", "") for name in motion.parameter_names]
+    return [f"temporemParameter{name}" for name in names]
+
+
+def _block(path: Path, name: str) -> Table:
+    blocks = read_star(path)
+    if name not in blocks:
+        raise TemporemError(f"{path} has no block data_{name}")
+    return blocks[name]
+
+
+def _rows_in_order_of(particles: Table, table: Table) -> np.ndarray:
+    """The row of ``table`` for each row of ``particles``, by movie and frame number."""
+    wanted, present = (
+        list(zip(t.strings("rlnParticleName"), t.ints("rlnMovieFrameNumber").tolist(), strict=True))
+        for t in (particles, table)
+    )
+    row = {key: i for i, key in enumerate(present)}
+    missing = [key for key in wanted if key not in row]
+    if missing:
+        name, number = missing[0]
+        raise TemporemError(
+            f"{_FOLDER}/{_TABLE} lacks frame {number} of movie '{name}'",
+            expected=f"every frame of {STAR_NAME}",
+        )
+    return np.array([row[key] for key in wanted])

@@ -1,0 +1,23 @@
+"""The one exception that reaches a user: bad input, said in one line."""
+
+from __future__ import annotations
+
+
+class TemporemError(Exception):
+    """Input that cannot be used, described so that the user can mend it.
+
+    The command line prints it as one line and exits with code 2; a library user can catch it.
+
+    Args:
+        what: what was wrong and where (file, row, option).
+        expected: what would have been right.
+        hint: what to do next.
+    """
+
+    def __init__(self, what: str, *, expected: str | None = None, hint: str | None = None) -> None:
+        parts = [what]
+        if expected:
+            parts.append(f"expected {expected}")
+        if hint:
+            parts.append(hint)
+        super().__init__("; ".join(" ".join(part.split()) for part in parts))

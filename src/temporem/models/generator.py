@@ -1,0 +1,94 @@
+"""Volume generator: a mean volume and an implicit neural representation in the Fourier domain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from temporem.models.layers import ResidualMLP
+from temporem.models.voxels import VoxelGenerator
+from temporem.physics.support import FourierSupport
+
+
+class FourierGenerator(nn.Module):
+    """``V̂(k; z) = μ(k) + a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (paper Eq. 8, 12).
+
+    Each Fourier feature is the transform of a point at ``x_j``; the points are drawn once from a
+    Gaussian ball, so that their spread is the extent of the objects that are easy to learn. The
+    envelope ``a`` is the amplitude that the data have at that resolution, which lets the network
+    put out numbers of order one. The MLP sees the half space ``kx > 0`` only and the rest follows
+    from ``V̂(−k) = conj V̂(k)``, exactly. The mean volume μ, where there is one, is the
+    back-projection of all frames: what the network then has to learn is what differs from it.
+
+    Args:
+        box: edge length D in pixels.
+        z_dim: latent dimension q.
+        width, depth: of the residual MLP.
+        n_features: number of points ``x_j``.
+        feature_radius: standard deviation of the points, in box lengths.
+        mean_volume: whether there is a mean volume, to be set as ``mean.set_volume``.
+    """
+
+    positions: Tensor
+    envelope: Tensor
+
+    def __init__(
+        self,
+        box: int,
+        z_dim: int,
+        width: int,
+        depth: int,
+        n_features: int,
+        feature_radius: float,
+        mean_volume: bool,
+    ) -> None:
+        super().__init__()
+        self.box = box
+        positions = torch.randn(n_features, 3) * feature_radius
+        self.register_buffer("positions", positions)  # box lengths
+        self.register_buffer("envelope", torch.ones(box // 2 + 1))
+        self.mlp = ResidualMLP(2 * n_features, width, depth, 2)
+        self.condition = nn.Linear(z_dim, width, bias=False)
+        self.mean = VoxelGenerator(box) if mean_volume else None
+
+    def set_envelope(self, amplitudes: Tensor) -> None:
+        """Set ``a`` at integer radii 0 … D/2, shape ``(D/2 + 1,)``."""
+        self.envelope.copy_(amplitudes)
+
+    def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
+        """Coefficients of volumes at frequencies.
+
+        Args:
+            frequencies: cycles per box, ``(..., P, 3)``, ``|k| < D/2``; broadcasts against ``z``.
+            z: latent coordinates ``(..., q)``.
+
+        Returns:
+            Complex64 ``(..., P)``, in units of a slice: ``√D V̂``.
+        """
+        values = self._network(frequencies, z)
+        return values if self.mean is None else values + self.mean(frequencies)
+
+    def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
+        """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``."""
+        values = self._network(support.frequencies.to(z), z)
+        if self.mean is not None:
+            values = values + self.mean.coefficients(support)
+        return values / self.box**0.5
+
+    def _network(self, frequencies: Tensor, z: Tensor) -> Tensor:
+        sign = _half_space_sign(frequencies)
+        phase = (2 * torch.pi * sign[..., None] * frequencies) @ self.positions.T
+        features = torch.cat([phase.sin(), phase.cos()], dim=-1)
+        values = self.mlp(features, self.condition(z)[..., None, :])
+        radius = frequencies.norm(dim=-1)
+        lower = radius.long().clamp(max=self.box // 2 - 1)
+        envelope = torch.lerp(self.envelope[lower], self.envelope[lower + 1], radius - lower)
+        real, imag = (values * envelope[..., None]).unbind(-1)
+        return torch.complex(real, imag * sign)
+
+
+def _half_space_sign(frequencies: Tensor) -> Tensor:
+    """+1 where the first non-zero coordinate is positive, −1 in the mirrored half: ``(...)``."""
+    x, y, z = frequencies.unbind(-1)
+    negative = (x < 0) | ((x == 0) & ((y < 0) | ((y == 0) & (z < 0))))
+    return 1.0 - 2.0 * negative.to(frequencies.dtype)

@@ -1,0 +1,132 @@
+"""From features of images to latent paths: one frame at a time, or a movie at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+from temporem.models.config import InferenceStructure
+from temporem.models.latents import Latents, gaussian_kl, sample_gaussian
+from temporem.models.layers import ResidualMLP
+from temporem.models.prior import GatedTransition, StandardPrior
+
+_LOG_VARIANCE_RANGE = (-12.0, 4.0)
+
+
+class FrameInference(nn.Module):
+    """``q(z_t | X_t)``: every frame on its own, prior N(0, 1) (the static model)."""
+
+    def __init__(self, features: int, z_dim: int) -> None:
+        super().__init__()
+        self.read_out = nn.Linear(features, 2 * z_dim)
+
+    def forward(
+        self, features: Tensor, lengths: Tensor, generator: torch.Generator | None
+    ) -> Latents:
+        """Latents of F frames from ``features (F, W)``; ``lengths`` are not looked at."""
+        mean, log_variance = _posterior(self.read_out(features))
+        zero = torch.zeros_like(mean)
+        kl = gaussian_kl(mean, log_variance, zero, zero)
+        return Latents(sample_gaussian(mean, log_variance, generator), mean, log_variance, kl)
+
+
+class SequenceInference(nn.Module):
+    """``q(z_t | z_{t−1}, X_{1:T})`` of a structured inference network (paper Eq. 9).
+
+    A recurrent network reads the features of a movie, forwards, backwards or both; the combiner
+    ``g_t = mean(tanh(W z_{t−1}), h→_t, h←_t)`` joins what the structure allows, and a residual MLP
+    reads mean and log-variance of z_t off it.
+
+    ========= ========== ========= ============
+    structure z_{t−1}    past      future
+    ========= ========== ========= ============
+    ST-LR     yes        yes       yes
+    MF-LR     no         yes       yes
+    DKS       yes        no        yes
+    filter    yes        yes       no
+    ========= ========== ========= ============
+
+    Frames are computed without padding: movies are packed, and step t of the recursion over
+    z_{t−1}, which is sequential by nature, handles frame t of all movies that still have one.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        z_dim: int,
+        rnn_width: int,
+        structure: InferenceStructure,
+        prior: StandardPrior | GatedTransition,
+    ) -> None:
+        super().__init__()
+        self.structure = structure
+        self.prior = prior
+        past, future = structure != "DKS", structure != "filter"
+        self.forwards = nn.LSTM(features, rnn_width) if past else None
+        self.backwards = nn.LSTM(features, rnn_width) if future else None
+        self.previous = nn.Linear(z_dim, rnn_width) if structure != "MF-LR" else None
+        self.first = nn.Parameter(torch.zeros(z_dim)) if structure != "MF-LR" else None
+        self.combiner = ResidualMLP(rnn_width, rnn_width, 2, 2 * z_dim)
+
+    def forward(
+        self, features: Tensor, lengths: Tensor, generator: torch.Generator | None
+    ) -> Latents:
+        """Latents of M movies.
+
+        Args:
+            features: ``(F, W)``, the frames of the movies one after the other, in order of time.
+            lengths: frames per movie ``(M,)`` on the CPU, positive, summing to F.
+            generator: draws z; None takes the mean, so that inference is deterministic.
+        """
+        context, packing, batch_sizes = self._read(features, lengths)
+        states = self._recur(context, batch_sizes, generator)
+        return Latents(*(_restore(torch.cat(parts), packing) for parts in zip(*states, strict=True)))
+
+    def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        """Sum of the recurrent states ``(F, H)`` in packed order, that order, and frames per t."""
+        rows = torch.arange(len(features)).split(lengths.tolist())
+        forward_order = pack_sequence(list(rows), enforce_sorted=False)
+        batch_sizes = forward_order.batch_sizes
+        order = forward_order.data.to(features.device)
+        context: Tensor | None = None
+        if self.forwards is not None:
+            packed = PackedSequence(features[order], batch_sizes)
+            context = self.forwards(packed)[0].data
+        if self.backwards is not None:
+            reversed_rows = pack_sequence([r.flip(0) for r in rows], enforce_sorted=False)
+            reversed_order = reversed_rows.data.to(features.device)
+            packed = PackedSequence(features[reversed_order], batch_sizes)
+            states = _restore(self.backwards(packed)[0].data, reversed_order)[order]
+            context = states if context is None else context + states
+        assert context is not None
+        return context, order, batch_sizes.tolist()
+
+    def _recur(
+        self, context: Tensor, batch_sizes: list[int], generator: torch.Generator | None
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
+        states = []
+        z: Tensor | None = None
+        for t, frames in enumerate(context.split(batch_sizes)):
+            n = batch_sizes[t]  # movies are sorted by length: the first n have a frame t
+            before = None if z is None else z[:n]
+            joined = frames
+            if self.previous is not None and self.first is not None:
+                known = self.first.expand(n, -1) if before is None else before
+                joined = joined + torch.tanh(self.previous(known))
+            mean, log_variance = _posterior(self.combiner(joined / terms))
+            z = sample_gaussian(mean, log_variance, generator)
+            kl = gaussian_kl(mean, log_variance, *self.prior(before, mean))
+            states.append((z, mean, log_variance, kl))
+        return states
+
+
+def _posterior(read_out: Tensor) -> tuple[Tensor, Tensor]:
+    mean, log_variance = read_out.float().chunk(2, dim=-1)
+    return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+
+
+def _restore(packed: Tensor, order: Tensor) -> Tensor:
+    """Undo ``packed = original[order]``."""
+    return torch.empty_like(packed).index_copy(0, order, packed)

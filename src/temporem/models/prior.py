@@ -1,0 +1,45 @@
+"""What a latent path looks like before an image is seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class StandardPrior(nn.Module):
+    """``z_t ~ N(0, 1)`` for every frame on its own (the paper's choice)."""
+
+    def forward(self, previous: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z_t, both shaped as ``like (..., q)``."""
+        return torch.zeros_like(like), torch.zeros_like(like)
+
+
+class GatedTransition(nn.Module):
+    """``z_1 ~ N(m₁, v₁)``, ``z_t ~ N(μ(z_{t−1}), v(z_{t−1}))``, all learned (Krishnan et al. 2017).
+
+    ``μ = (1 − g) ⊙ (Wz + b) + g ⊙ h(z)`` with gate ``g(z)`` and proposal ``h(z)``, ``W`` starting
+    at the identity; ``log v`` is read off the proposal.
+    """
+
+    def __init__(self, z_dim: int, width: int) -> None:
+        super().__init__()
+        self.first_mean = nn.Parameter(torch.zeros(z_dim))
+        self.first_log_variance = nn.Parameter(torch.zeros(z_dim))
+        self.gate = nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, z_dim))
+        self.proposal = nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, z_dim))
+        self.linear = nn.Linear(z_dim, z_dim)
+        self.log_variance = nn.Linear(z_dim, z_dim)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.eye(z_dim))
+            self.linear.bias.zero_()
+            self.gate[-1].bias.fill_(-2.0)  # mostly linear at first
+            self.log_variance.weight.mul_(0.1)
+            self.log_variance.bias.fill_(-1.0)
+
+    def forward(self, previous: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z_t given z_{t−1}, both ``(..., q)``; None at the first frame."""
+        if previous is None:
+            return self.first_mean.expand_as(like), self.first_log_variance.expand_as(like)
+        gate, proposal = torch.sigmoid(self.gate(previous)), self.proposal(previous)
+        mean = (1 - gate) * self.linear(previous) + gate * proposal
+        return mean, self.log_variance(torch.relu(proposal)).clamp(-12, 4)

@@ -1,0 +1,142 @@
+"""The variational auto-encoders: static (every frame alone) and TEMPOR (a movie at a time).
+
+Both are the same model but for how a latent path is inferred: one feature extractor, one
+generator, one forward model, one bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from temporem.models.config import ModelConfig
+from temporem.models.generator import FourierGenerator
+from temporem.models.inference import FrameInference, SequenceInference
+from temporem.models.latents import Latents
+from temporem.models.layers import ResidualMLP
+from temporem.models.prior import GatedTransition, StandardPrior
+from temporem.physics.forward import ForwardModel
+
+VAEKind = Literal["static", "tempor"]
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Frames of whole movies, one movie after the other, each in order of time.
+
+    Attributes:
+        evidence: what the feature extractor sees of a frame, ``(F, E)``.
+        images: centred Fourier images with unit noise variance, complex64 ``(F, P)``.
+        contrast: their CTF, ``(F, P)``.
+        rotations: molecule to camera, ``(F, 3, 3)``.
+        lengths: frames per movie, ``(M,)``, on the CPU. The static model does not read it.
+    """
+
+    evidence: Tensor
+    images: Tensor
+    contrast: Tensor
+    rotations: Tensor
+    lengths: Tensor
+
+    def low_pass(self, n_pixels: int) -> FrameBatch:
+        """The batch with only the lowest frequencies of its images; the evidence stays."""
+        images, contrast = self.images[:, :n_pixels], self.contrast[:, :n_pixels]
+        return replace(self, images=images, contrast=contrast)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The terms of the evidence lower bound, nats per frame, each ``(F,)``."""
+
+    log_likelihood: Tensor
+    kl: Tensor
+
+
+class MovieVAE(nn.Module):
+    """Images → features → latent path → volumes → images (paper Eq. 8–11).
+
+    Args:
+        kind: ``static`` or ``tempor``.
+        config: sizes.
+        forward_model: image formation.
+        n_evidence: numbers E that the extractor sees of a frame.
+    """
+
+    def __init__(
+        self,
+        kind: VAEKind,
+        config: ModelConfig,
+        forward_model: ForwardModel,
+        n_evidence: int,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.forward_model = forward_model
+        self.extractor = ResidualMLP(
+            n_evidence, config.encoder_width, config.encoder_depth, config.encoder_width
+        )
+        self.inference: FrameInference | SequenceInference
+        if kind == "static":
+            self.inference = FrameInference(config.encoder_width, config.z_dim)
+        else:
+            prior = (
+                StandardPrior()
+                if config.prior == "standard"
+                else GatedTransition(config.z_dim, config.prior_width)
+            )
+            self.inference = SequenceInference(
+                config.encoder_width, config.z_dim, config.rnn_width, config.inference, prior
+            )
+        self.generator = FourierGenerator(
+            forward_model.box,
+            config.z_dim,
+            config.generator_width,
+            config.generator_depth,
+            config.generator_features,
+            config.feature_radius,
+            config.mean_volume,
+        )
+
+    @classmethod
+    def from_config(
+        cls,
+        kind: VAEKind,
+        config: ModelConfig,
+        forward_model: ForwardModel,
+        n_evidence: int,
+        *,
+        seed: int,
+    ) -> MovieVAE:
+        """A model whose initial weights depend on the seed and on nothing else."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(kind, config, forward_model, n_evidence)
+
+    def set_network_dtype(self, dtype: torch.dtype | None) -> None:
+        """Arithmetic of the large matrix products; None for float32."""
+        self.extractor.dtype = self.generator.mlp.dtype = dtype
+
+    def features(self, batch: FrameBatch) -> Tensor:
+        """Features ``(F, W)`` of single frames."""
+        return torch.relu(self.extractor(batch.evidence))
+
+    def infer(self, batch: FrameBatch, generator: torch.Generator | None = None) -> Latents:
+        """Latent paths of a batch; without generator deterministic, z being the posterior mean."""
+        return self.inference(self.features(batch), batch.lengths, generator)
+
+    def render(self, batch: FrameBatch, z: Tensor) -> Tensor:
+        """Noise-free images of latents ``(F, q)`` in the poses of the batch: ``(F, P)``."""
+        n_pixels = batch.images.shape[-1]
+        frequencies = self.forward_model.slice_frequencies(batch.rotations, n_pixels)
+        slices = self.generator(frequencies, z)
+        return self.forward_model.observe(slices, batch.contrast)
+
+    def bound(self, batch: FrameBatch, generator: torch.Generator | None = None) -> Bound:
+        """Terms of the evidence lower bound of every frame (paper Eq. 11)."""
+        latents = self.infer(batch, generator)
+        observed = self.render(batch, latents.z)
+        likelihood = self.forward_model.log_likelihood(observed, batch.images, 1.0)
+        return Bound(likelihood, latents.kl)

@@ -1,0 +1,1 @@
+"""Image formation in pure torch: no files, no printing, leading batch dimensions everywhere."""

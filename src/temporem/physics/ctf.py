@@ -1,0 +1,73 @@
+"""Contrast transfer function, with RELION's sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_PLANCK, _CHARGE, _MASS, _LIGHT = 6.62607015e-34, 1.602176634e-19, 9.1093837015e-31, 299792458.0
+
+
+@dataclass(frozen=True)
+class CTFParameters:
+    """Imaging parameters of N frames; every field is a tensor of shape ``(N,)``.
+
+    Attributes:
+        defocus_u_angstrom: defocus along the major axis, Å, underfocus positive.
+        defocus_v_angstrom: defocus along the minor axis, Å.
+        astigmatism_radians: angle from the x axis to the major axis.
+        voltage_kv: acceleration voltage, kV.
+        cs_mm: spherical aberration, mm.
+        amplitude_contrast: fraction w of amplitude contrast, in [0, 1].
+        phase_shift_radians: phase plate shift.
+    """
+
+    defocus_u_angstrom: Tensor
+    defocus_v_angstrom: Tensor
+    astigmatism_radians: Tensor
+    voltage_kv: Tensor
+    cs_mm: Tensor
+    amplitude_contrast: Tensor
+    phase_shift_radians: Tensor
+
+    def __len__(self) -> int:
+        return len(self.defocus_u_angstrom)
+
+    def __getitem__(self, index: Any) -> CTFParameters:
+        return CTFParameters(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def to(self, *args: Any, **kwargs: Any) -> CTFParameters:
+        """Move or cast every field, as :meth:`torch.Tensor.to`."""
+        return CTFParameters(*(getattr(self, f.name).to(*args, **kwargs) for f in fields(self)))
+
+
+def electron_wavelength(voltage_kv: Tensor) -> Tensor:
+    """Relativistic wavelength in Å: ``λ = h / √(2 m e V (1 + eV / 2mc²))``."""
+    volts = voltage_kv * 1e3
+    momentum_squared = 2 * _MASS * _CHARGE * volts
+    momentum_squared = momentum_squared * (1 + _CHARGE * volts / (2 * _MASS * _LIGHT**2))
+    return _PLANCK / momentum_squared.sqrt() * 1e10
+
+
+def contrast_transfer(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> Tensor:
+    """CTF of N frames at P frequencies ``(P, 2)``, 1/Å → real ``(N, P)``.
+
+    ``CTF = √(1−w²) sin χ + w cos χ``, ``χ = π λ Δf s² − ½ π Cs λ³ s⁴ + phase shift`` and
+    ``Δf = ½ (dU + dV + (dU − dV) cos 2(α − α₀))``; so the CTF is +w at s = 0.
+    """
+    # In float64: χ reaches hundreds of radians at high defocus.
+    p = parameters.to(torch.float64)
+    k = frequencies_per_angstrom.to(torch.float64)
+    s2 = k.square().sum(-1)
+    angle = torch.atan2(k[:, 1], k[:, 0])
+    du, dv = p.defocus_u_angstrom[:, None], p.defocus_v_angstrom[:, None]
+    defocus = 0.5 * (du + dv + (du - dv) * (2 * (angle - p.astigmatism_radians[:, None])).cos())
+    wavelength = electron_wavelength(p.voltage_kv)[:, None]
+    cs_angstrom = p.cs_mm[:, None] * 1e7
+    chi = torch.pi * wavelength * defocus * s2
+    chi = chi - 0.5 * torch.pi * cs_angstrom * wavelength**3 * s2**2 + p.phase_shift_radians[:, None]
+    w = p.amplitude_contrast[:, None]
+    return ((1 - w**2).sqrt() * chi.sin() + w * chi.cos()).to(frequencies_per_angstrom.dtype)

@@ -1,0 +1,99 @@
+"""The forward model: one place for what happens between a molecule's slice and an image.
+
+``X̂(k) = CTF(k) · S(k) · √D · V̂(Rᵀ (kx, ky, 0)ᵀ) + noise``   (paper Eq. 1–2)
+
+Simulation fills ``V̂`` from atoms, reconstruction from a network or a voxel grid; all of them call
+:meth:`ForwardModel.observe` and score with :meth:`ForwardModel.log_likelihood`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from temporem.physics.ctf import CTFParameters, contrast_transfer
+from temporem.physics.support import FourierSupport
+
+
+@dataclass(frozen=True)
+class ForwardModel:
+    """Image formation for frames of one box and pixel size.
+
+    Args:
+        box: image edge D in pixels, even.
+        pixel_size_angstrom: pixel size, Å.
+        radius: highest frequency considered, cycles per box; Nyquist when None.
+    """
+
+    box: int
+    pixel_size_angstrom: float
+    radius: float | None = None
+
+    @cached_property
+    def support(self) -> FourierSupport:
+        """The half disc of image frequencies, P of them."""
+        return FourierSupport(self.box, 2, self.radius)
+
+    @property
+    def slice_scale(self) -> float:
+        """``√D``: the ratio of an orthonormal 2D transform of a projection to the 3D one's slice."""
+        return math.sqrt(self.box)
+
+    def frequencies_per_angstrom(self) -> Tensor:
+        """Image frequencies ``(P, 2)`` in 1/Å, float64."""
+        return self.support.frequencies.double() / (self.box * self.pixel_size_angstrom)
+
+    def slice_frequencies(self, rotations: Tensor, n_pixels: int | None = None) -> Tensor:
+        """Where frames sample the molecule: ``Rᵀ(kx, ky, 0)ᵀ`` in cycles per box.
+
+        Args:
+            rotations: molecule to camera, ``(..., 3, 3)``.
+            n_pixels: only so many image frequencies, the lowest ones.
+
+        Returns:
+            ``(..., P, 3)``, ordered (x, y, z).
+        """
+        k = self.support.frequencies[:n_pixels].to(rotations)
+        return k @ rotations[..., :2, :]  # rows of R are the columns of Rᵀ
+
+    def contrast(self, parameters: CTFParameters) -> Tensor:
+        """CTF at the image frequencies, float32 ``(N, P)``."""
+        k = self.frequencies_per_angstrom().to(parameters.voltage_kv.device)
+        return contrast_transfer(parameters, k).float()
+
+    def shift_phase(self, shifts_angstrom: Tensor) -> Tensor:
+        """``S(k) = exp(−2πi k·d)`` of a displacement d ``(..., 2)`` in Å: complex64 ``(..., P)``."""
+        k = self.frequencies_per_angstrom().to(shifts_angstrom.device)
+        phase = (-2 * torch.pi) * (shifts_angstrom.double() @ k.T)
+        return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
+
+    def observe(self, slices: Tensor, contrast: Tensor, shift_phase: Tensor | None = None) -> Tensor:
+        """Noise-free images of slices, all ``(..., P)``: ``CTF · S · slice``.
+
+        ``slices`` are 2D coefficients, that is ``√D V̂(Rᵀk)``; None for frames that are centred.
+        """
+        observed = slices * contrast
+        return observed if shift_phase is None else observed * shift_phase
+
+    def add_noise(self, observed: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw of ``observed + noise`` for white noise of the given per-pixel variance."""
+        real, imag = (
+            torch.randn(observed.shape, generator=generator, dtype=observed.real.dtype)
+            for _ in range(2)
+        )
+        noise = torch.complex(real, imag) * (0.5 * variance) ** 0.5
+        noise[..., 0] = real[..., 0] * variance**0.5  # the origin of a real image is real
+        return observed + noise
+
+    def log_likelihood(self, observed: Tensor, data: Tensor, variance: Tensor | float) -> Tensor:
+        """Gaussian log-likelihood of frames, up to a constant: ``(..., P)`` → ``(...)``.
+
+        ``−½ Σ_k |X(k) − X̂(k)|² / σ²`` over the full plane; the half plane counts twice. Frames may
+        be cut to their P lowest frequencies.
+        """
+        residual = torch.view_as_real(data - observed).square().sum(-1) / variance
+        return -0.5 * (residual * self.support.weights[: residual.shape[-1]].to(residual)).sum(-1)

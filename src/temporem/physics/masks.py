@@ -1,0 +1,22 @@
+"""Soft windows in real space."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def soft_ball(box: int, ndim: int, radius: float, edge: float) -> Tensor:
+    """A disc or ball that falls from 1 to 0 as a raised cosine: ``(box,) * ndim``.
+
+    Args:
+        box: edge length in pixels; the centre is voxel ``box // 2``.
+        ndim: 2 or 3.
+        radius: where the fall starts, pixels.
+        edge: width of the fall, pixels.
+    """
+    axis = torch.arange(box) - box // 2
+    mesh = torch.meshgrid(*([axis.double()] * ndim), indexing="ij")
+    distance = torch.stack(mesh).norm(dim=0)
+    ramp = ((distance - radius) / max(edge, 1e-6)).clamp(0, 1)
+    return (0.5 * (1 + (torch.pi * ramp).cos())).float()

@@ -1,0 +1,55 @@
+"""Rotations and the one place where RELION's Euler angles and origins are converted.
+
+``R`` maps molecule to camera coordinates, vectors ``(x, y, z)``; a frame samples ``V̂(Rᵀk)``.
+"""
+
+from __future__ import annotations
+
+import roma
+import torch
+from torch import Tensor
+
+
+def euler_to_rotation(angles_degrees: Tensor) -> Tensor:
+    """RELION ZYZ angles (rot, tilt, psi), degrees ``(..., 3)`` → rotations R ``(..., 3, 3)``.
+
+    ``R = (Z(rot) Y(tilt) Z(psi))⁻¹`` with intrinsic axes.
+    """
+    return roma.euler_to_rotmat("ZYZ", list(angles_degrees.unbind(-1)), degrees=True).mT
+
+
+def rotation_to_euler(rotations: Tensor) -> Tensor:
+    """Rotations R ``(..., 3, 3)`` → RELION (rot, tilt, psi) in degrees ``(..., 3)``, tilt in [0, 180].
+
+    At tilt 0 or 180 only rot ± psi is defined; psi is then 0.
+    """
+    m = rotations.mT
+    tilt = torch.atan2(torch.hypot(m[..., 0, 2], m[..., 1, 2]), m[..., 2, 2])
+    regular = tilt.sin() > 1e-6
+    rot = torch.atan2(m[..., 1, 2], m[..., 0, 2])
+    psi = torch.atan2(m[..., 2, 1], -m[..., 2, 0])
+    # Gimbal lock: m is Z(rot), or Z(rot) turned over, and all of the angle goes to rot.
+    locked_rot = torch.atan2(-m[..., 0, 1], m[..., 1, 1])
+    rot = torch.where(regular, rot, locked_rot)
+    psi = torch.where(regular, psi, torch.zeros_like(psi))
+    return torch.rad2deg(torch.stack([rot, tilt, psi], dim=-1))
+
+
+def random_rotations(n: int, generator: torch.Generator) -> Tensor:
+    """Rotations drawn uniformly from SO(3): float64 ``(n, 3, 3)``.
+
+    A normalised 4-D Gaussian is uniform on the unit quaternions.
+    """
+    quaternions = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    return roma.unitquat_to_rotmat(quaternions / quaternions.norm(dim=-1, keepdim=True))
+
+
+def rotation_about_axis(axis: Tensor, angle_radians: Tensor) -> Tensor:
+    """Right-handed rotation by ``angle_radians (...)`` about ``axis (..., 3)``: ``(..., 3, 3)``."""
+    unit = axis / axis.norm(dim=-1, keepdim=True)
+    return roma.rotvec_to_rotmat(unit * angle_radians[..., None])
+
+
+def origin_to_shift(origin_angstrom: Tensor) -> Tensor:
+    """``rlnOriginX/YAngst`` (the shift that centres the particle) ↔ the particle's displacement."""
+    return -origin_angstrom

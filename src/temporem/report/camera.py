@@ -1,0 +1,119 @@
+"""Where a molecule is looked at from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import affine_transform
+
+_SEARCH_BOX = 32  # voxels: plenty to rank directions, and fast
+_MARGIN = 6  # voxels around a framed molecule, both sides together
+
+
+@dataclass(frozen=True)
+class View:
+    """A direction to look from, as matplotlib's 3D axes have it: z points up on the screen.
+
+    Args:
+        elevation_degrees: height of the viewer above the xy plane.
+        azimuth_degrees: angle of the viewer about z, from x towards y.
+        centre: what is in the middle of the picture, voxels (right, up) from the box's centre.
+        extent: edge of the picture in voxels; the box's own when None.
+    """
+
+    elevation_degrees: float = 15.0
+    azimuth_degrees: float = -60.0
+    centre: tuple[float, float] = (0.0, 0.0)
+    extent: float | None = None
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """Molecule (x, y, z) to screen (right, up, towards the viewer): ``(3, 3)``."""
+        elevation, azimuth = np.deg2rad([self.elevation_degrees, self.azimuth_degrees])
+        towards = _direction(elevation, azimuth)
+        right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
+        return np.stack([right, np.cross(towards, right), towards])
+
+    def framing(self, volumes: np.ndarray, level: float) -> View:
+        """This view, filled by what lies above the level in volumes ``(S, D, D, D)``.
+
+        Specks of noise, up to 0.2 % of the voxels on each side, may fall outside.
+        """
+        ends = []
+        for volume in volumes:
+            voxels = np.argwhere(volume > level)[:, ::-1] - len(volume) // 2
+            if len(voxels):
+                screen = voxels @ self.rotation[:2].T
+                ends.append(np.quantile(screen, [0.002, 0.998], axis=0))
+        if not ends:
+            return self
+        low, high = np.min(ends, axis=(0, 1)), np.max(ends, axis=(0, 1))
+        right, up = (float(c) for c in (low + high) / 2)
+        return replace(self, centre=(right, up), extent=float((high - low).max()) + _MARGIN)
+
+
+def project(volume: np.ndarray, view: View) -> np.ndarray:
+    """Line integral of a volume ``(D, D, D)`` (z, y, x) towards the viewer: ``(D, D)``, up first.
+
+    The centre voxel falls on the pixel ``D // 2`` from the left and, counted from 0, from the
+    bottom.
+    """
+    return _turn(volume, view).sum(axis=0)[::-1]
+
+
+def revealing_view(volumes: np.ndarray, level: float, directions: int = 80) -> View:
+    """The view in which surfaces of volumes ``(S, D, D, D)`` at a level differ most.
+
+    Of directions spread over the sphere the one in which the largest share of the picture changes
+    is taken: parts that move behind others do not count, and a hinge is seen along its axis.
+    """
+    solids = [_shrink(volume > level) for volume in volumes]
+    views = [View(*angles) for angles in _sphere(directions)]
+    changed = [
+        int((np.std([_depth_map(solid, view) for solid in solids], axis=0) > 1).sum())
+        for view in views
+    ]
+    return views[int(np.argmax(changed))]
+
+
+def _depth_map(solid: np.ndarray, view: View) -> np.ndarray:
+    """How far in front of the back of the box a solid is first met; 0 where it is not."""
+    turned = _turn(solid, view) > 0.5
+    depth = np.arange(1, len(solid) + 1)[:, None, None]
+    return (turned * depth).max(axis=0)
+
+
+def _turn(volume: np.ndarray, view: View) -> np.ndarray:
+    """A volume on the axes of the screen: (towards the viewer, up, right)."""
+    matrix = view.rotation[::-1, ::-1].T
+    centre = np.full(3, len(volume) // 2)
+    return affine_transform(volume, matrix, centre - matrix @ centre, order=1)
+
+
+def _shrink(volume: np.ndarray) -> np.ndarray:
+    """Mean over blocks of voxels, for an edge of at most ``_SEARCH_BOX``."""
+    step = -(-len(volume) // _SEARCH_BOX)
+    edge = len(volume) // step
+    trimmed = volume[: edge * step, : edge * step, : edge * step]
+    return trimmed.reshape(edge, step, edge, step, edge, step).mean(axis=(1, 3, 5))
+
+
+def _sphere(count: int) -> list[tuple[float, float]]:
+    """(elevation, azimuth) in degrees of ``count`` evenly spread directions (Fibonacci lattice)."""
+    index = np.arange(count) + 0.5
+    elevation = np.arcsin(1 - 2 * index / count)
+    azimuth = (np.pi * (3 - np.sqrt(5)) * index) % (2 * np.pi)
+    pairs = np.rad2deg(np.stack([elevation, azimuth], axis=-1))
+    return [(float(a), float(b)) for a, b in pairs]
+
+
+def _direction(elevation: float, azimuth: float) -> np.ndarray:
+    """Unit vector (x, y, z) towards a viewer; angles in radians."""
+    return np.array(
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ]
+    )

@@ -1,0 +1,119 @@
+"""What a report is made of: plain arrays and records, whoever loaded them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from temporem.analysis.evaluation import Evaluation
+
+_UNITS = {"degrees": "°", "angstrom": "Å", "seconds": "s", "nanometres": "nm"}
+
+
+@dataclass(frozen=True, eq=False)
+class ReportTruth:
+    """What is known of a simulated dataset.
+
+    Attributes:
+        volumes: true volumes of the shown frames, ``(S, D, D, D)`` (z, y, x).
+        parameter_name: conformational parameter, with its unit last (``angle_degrees``).
+        parameter: its value for every row of the dataset, ``(N,)``.
+        states: true state of every row, integers ``(N,)``.
+    """
+
+    volumes: np.ndarray
+    parameter_name: str
+    parameter: np.ndarray
+    states: np.ndarray
+
+    @property
+    def label(self) -> str:
+        """Axis label with unit, as in ``Angle (°)``."""
+        text = parameter_label(self.parameter_name)
+        return text[:1].upper() + text[1:]
+
+    def value(self, row: int) -> str:
+        """The parameter of one row with its unit, as in ``27°``."""
+        unit = _split_unit(self.parameter_name)[1]
+        decimals = max(2 - math.ceil(math.log10(max(np.ptp(self.parameter), 1e-6))), 0)
+        return f"{self.parameter[row]:.{decimals}f}{'' if unit == '°' else ' '}{unit}".strip()
+
+
+def parameter_words(name: str) -> str:
+    """A parameter's name for people, without its unit."""
+    return _split_unit(name)[0]
+
+
+def parameter_label(name: str) -> str:
+    """A parameter's name for people, as in ``angle (°)`` for ``angle_degrees``."""
+    words, unit = _split_unit(name)
+    return f"{words} ({unit})" if unit else words
+
+
+def _split_unit(name: str) -> tuple[str, str]:
+    words, _, last = name.rpartition("_")
+    if words and last in _UNITS:
+        return words.replace("_", " "), _UNITS[last]
+    return name.replace("_", " "), ""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportDataset:
+    """The movies that were reconstructed.
+
+    Attributes:
+        name: what to call the dataset.
+        facts: what else to say about it, as label and value.
+        movies: rows of every movie, in order of time.
+        frame_numbers: number of every row in its movie, ``(N,)``.
+        shown_rows: the S rows whose volumes are shown, in order of time.
+        images: some particle images, ``(n, D, D)``.
+        image_labels: what they are, n of them.
+        truth: None for real data.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    movies: Sequence[np.ndarray]
+    frame_numbers: np.ndarray
+    shown_rows: np.ndarray
+    images: np.ndarray
+    image_labels: Sequence[str]
+    truth: ReportTruth | None = None
+
+    def shown_labels(self) -> list[str]:
+        """Frame number and, where known, true parameter of every shown frame."""
+        labels = [f"frame {self.frame_numbers[row]}" for row in self.shown_rows]
+        if self.truth is None:
+            return labels
+        values = [self.truth.value(row) for row in self.shown_rows]
+        return [f"{label} · {value}" for label, value in zip(labels, values, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportRun:
+    """One reconstruction of the dataset.
+
+    Attributes:
+        name: unique among the runs of a report.
+        method: ``tempor``, ``static``, ...
+        config: the resolved configuration, nested.
+        volumes: reconstructed volumes of the shown frames, ``(S, D, D, D)`` (z, y, x).
+        latents: posterior means ``(N, q)`` in the order of the dataset's rows; None without any.
+        metrics: one record per epoch, as in ``metrics.jsonl``.
+        evaluation: None where there is no truth, or none was made.
+        seconds: time the training took, where known.
+    """
+
+    name: str
+    method: str
+    config: Mapping[str, Any]
+    volumes: np.ndarray
+    latents: np.ndarray | None = None
+    metrics: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    evaluation: Evaluation | None = None
+    seconds: float | None = None

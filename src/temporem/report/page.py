@@ -1,0 +1,244 @@
+"""The report: one HTML file that needs nothing else, readable on a phone and in print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from temporem.analysis.evaluation import Evaluation
+from temporem.analysis.masks import WHOLE_BOX
+from temporem.data.files import atomic_write
+from temporem.errors import TemporemError
+from temporem.report import plots, tables
+from temporem.report.camera import revealing_view
+from temporem.report.content import ReportDataset, ReportRun, parameter_words
+from temporem.report.embed import figure_svg, strip_png
+from temporem.report.findings import REGIONS, Findings, find
+from temporem.report.render import matched_levels, moving_region, render_isosurface, trim
+
+PICTURE_SIZE = 220
+"""Edge of the picture of one volume before its empty border goes, pixels."""
+
+TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
+_TRUTH = "truth"  # the row of true volumes, beside those of the runs
+_OTHER_OBJECTIVE = "warm-up"  # this stage's terms are not those of the bound
+
+DEFINITIONS = {
+    "FSC": "Correlation of a frame's volume with the true volume of that frame in shells of the "
+    "Fourier transform. Resolution is the first crossing of the dashed threshold, linear between "
+    "shells; a curve that never falls below it counts as Nyquist. Area is the mean over shells, at "
+    "most 1.",
+    "Regions": "The particle mask is where the mean true volume is dense, the moving region where "
+    "the true volumes differ between frames. Both come from the truth alone and are the same for "
+    "all runs.",
+    "Motion correlation": "Correlation of each volume's difference from the mean volume with the "
+    "same difference of the truth, over all frames. A method that gives every frame the same "
+    "volume scores 0, however sharp that volume is.",
+    "PSNR and SSIM": "After a common low-pass and a least-squares fit of brightness and contrast.",
+    "Latent": "R² and trajectory error are of a smooth regression from latent to parameter, "
+    "predicted for movies that it has not seen. |Spearman ρ| is that of the principal axis with "
+    "the greatest. State accuracy is the majority vote of the five nearest frames of other movies.",
+    "Confidence intervals": "Percentile bootstrap over movies, because frames of one movie are "
+    "not independent.",
+}
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """The pictures of all shown volumes.
+
+    Attributes:
+        width, height: of the picture of one volume, pixels.
+        strips: by source the pictures of all frames side by side, as ``data:`` addresses.
+    """
+
+    width: int
+    height: int
+    strips: Mapping[str, str]
+
+
+def write_report(
+    path: str | Path,
+    dataset: ReportDataset,
+    runs: Sequence[ReportRun],
+    *,
+    title: str = "temporem report",
+    footer: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Write :func:`build_report`'s page to a file.
+
+    Raises:
+        TemporemError: as :func:`build_report`; the file exists and may not be overwritten, or
+            cannot be written.
+    """
+    with atomic_write(path, overwrite=overwrite) as partial:
+        page = build_report(dataset, runs, title=title, footer=footer)
+        partial.write_text(page, encoding="utf-8")
+
+
+def build_report(
+    dataset: ReportDataset,
+    runs: Sequence[ReportRun],
+    *,
+    title: str = "temporem report",
+    footer: str = "",
+) -> str:
+    """A page on one or more runs over the same movies.
+
+    Args:
+        dataset: what was reconstructed, with the truth where it is known.
+        runs: at least one.
+        title: heading of the page.
+        footer: versions, date, command: whatever tells later where the page came from.
+
+    Raises:
+        TemporemError: no run, two of one name, or one named like the truth.
+    """
+    names = [run.name for run in runs]
+    if not runs:
+        raise TemporemError("no run to report on", hint="name at least one RUN directory")
+    if len({*names, _TRUTH}) <= len(names):
+        raise TemporemError(
+            f"runs to report on are named {', '.join(names)}",
+            expected=f"names that differ from one another and from '{_TRUTH}'",
+            hint="rename one",
+        )
+    findings = find(runs)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("temporem.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    evaluations = {run.name: run.evaluation for run in runs if run.evaluation is not None}
+    latents = [run.latents for run in runs if run.latents is not None]
+    return environment.get_template("page.html.jinja").render(
+        title=title,
+        footer=footer,
+        dataset=dataset,
+        runs_named=", ".join(names),
+        findings=findings,
+        panel=_panel(render_rows(dataset, runs)),
+        shown_labels=dataset.shown_labels(),
+        parameter=parameter_words(dataset.truth.parameter_name) if dataset.truth else None,
+        several_dimensions=any(values.shape[1] > 1 for values in latents),
+        definitions=DEFINITIONS,
+        level=_confidence_level(evaluations.values()),
+        figures=_figures(dataset, runs, findings),
+        tables={
+            "metrics": tables.metrics_table(evaluations) if evaluations else None,
+            "comparisons": {
+                name: tables.comparison_table(item) for name, item in findings.comparisons.items()
+            },
+            "runs": tables.runs_table(runs),
+            "dataset": tables.dataset_table(dataset),
+            "config": tables.config_table(runs),
+        },
+    )
+
+
+def render_rows(
+    dataset: ReportDataset, runs: Sequence[ReportRun], size: int = PICTURE_SIZE
+) -> dict[str, list[np.ndarray]]:
+    """Pictures of the shown frames, RGBA uint8, by source; the truth first where it is known.
+
+    They are at most ``size`` pixels wide and high, without the border that all have empty.
+    Direction, framing and tint come from the first source, and so does the volume enclosed.
+    """
+    stacks = {} if dataset.truth is None else {_TRUTH: dataset.truth.volumes}
+    stacks |= {run.name: run.volumes for run in runs}
+    levels = matched_levels(list(stacks.values()))
+    first = next(iter(stacks.values()))
+    view = revealing_view(first, levels[0]).framing(first, levels[0])
+    tint = moving_region(first, levels[0])
+    rows = {
+        name: [render_isosurface(volume, level, view, size, tint=tint) for volume in stack]
+        for (name, stack), level in zip(stacks.items(), levels, strict=True)
+    }
+    return trim(rows)
+
+
+def _confidence_level(evaluations: Iterable[Evaluation]) -> str:
+    """Of all intervals on the page; the first evaluation speaks for all."""
+    return next((f"{100 * item.settings.bootstrap.level:g}%" for item in evaluations), "")
+
+
+def _panel(rows: Mapping[str, Sequence[np.ndarray]]) -> _Panel:
+    """The same pictures as strips."""
+    height, width = next(iter(rows.values()))[0].shape[:2]
+    return _Panel(width, height, {name: strip_png(pictures) for name, pictures in rows.items()})
+
+
+def _figures(
+    dataset: ReportDataset, runs: Sequence[ReportRun], findings: Findings
+) -> dict[str, Markup | list[Markup] | None]:
+    return {
+        "fsc": _fsc_figures(runs),
+        "gains": [
+            figure_svg(
+                plots.gain_figure(item.regions[WHOLE_BOX].gain, name, findings.baseline or ""),
+                f"Histogram of the resolution gain of {name} over {findings.baseline}",
+            )
+            for name, item in findings.comparisons.items()
+        ],
+        "latents": _latent_figure(dataset, runs),
+        "training": _training_figure(runs),
+        "images": figure_svg(
+            plots.image_figure(dataset.images, dataset.image_labels), "Particle images"
+        )
+        if len(dataset.images)
+        else None,
+    }
+
+
+def _fsc_figures(runs: Sequence[ReportRun]) -> list[Markup]:
+    """Whole box and moving region."""
+    evaluations = {run.name: run.evaluation for run in runs if run.evaluation is not None}
+    figures = []
+    for region in (WHOLE_BOX, "moving"):
+        shown = {name: item for name, item in evaluations.items() if region in item.fsc}
+        if not shown:
+            continue
+        any_of_them = next(iter(shown.values()))
+        figure = plots.fsc_figure(
+            {name: item.fsc[region] for name, item in shown.items()},
+            any_of_them.box,
+            any_of_them.pixel_size_angstrom,
+            threshold=any_of_them.settings.fsc_threshold,
+            title=REGIONS[region].capitalize(),
+        )
+        figures.append(figure_svg(figure, f"FSC by resolution, {REGIONS[region]}"))
+    return figures
+
+
+def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup | None:
+    latents = {run.name: run.latents for run in runs if run.latents is not None}
+    if not latents:
+        return None
+    truth = dataset.truth
+    if truth is None:
+        figure = plots.latent_path_figure(latents, dataset.movies, dataset.frame_numbers)
+        return figure_svg(figure, "Latent path of every movie")
+    figure = plots.latent_figure(latents, truth.parameter, truth.states, truth.label)
+    return figure_svg(figure, f"Latent against {truth.label}")
+
+
+def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:
+    metrics = {}
+    for run in runs:
+        records = [
+            record
+            for record in run.metrics
+            if TRAINING_TERMS.keys() <= record.keys() and record.get("stage") != _OTHER_OBJECTIVE
+        ]
+        if records:
+            metrics[run.name] = records
+    if not metrics:
+        return None
+    return figure_svg(plots.training_figure(metrics, TRAINING_TERMS), "Training curves")

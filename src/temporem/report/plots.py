@@ -1,0 +1,321 @@
+"""The figures of a report: plain arrays in, a matplotlib ``Figure`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import spearmanr
+
+from temporem.analysis.latents import principal_axes
+from temporem.report import theme
+
+_TICKS_ANGSTROM = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1)
+_MAX_DOTS = 4000  # beyond this a scatter plot is drawn as an image: a dot is 100 bytes of SVG
+
+
+def fsc_figure(
+    curves: Mapping[str, np.ndarray],
+    box: int,
+    pixel_size_angstrom: float,
+    *,
+    threshold: float = 0.5,
+    title: str = "",
+) -> Figure:
+    """Mean FSC against the truth, with the range that holds 80 % of the frames.
+
+    Args:
+        curves: per run the FSC of every frame ``(frames, shells)``, shell i at i cycles per box.
+        box: box edge, pixels.
+        pixel_size_angstrom: pixel size, Å.
+        threshold: where the resolution is read.
+        title: set above the axes.
+    """
+    figure, axes = theme.new_figure()
+    ax = axes[0, 0]
+    length = box * pixel_size_angstrom
+    for index, (name, values) in enumerate(curves.items()):
+        frequency = np.arange(values.shape[1]) / length
+        colour = theme.run_colour(index)
+        low, high = np.quantile(values, [0.1, 0.9], axis=0)
+        ax.fill_between(frequency, low, high, color=colour, alpha=0.16, linewidth=0)
+        ax.plot(
+            frequency, values.mean(axis=0), color=colour, linewidth=1.8, label=theme.shorten(name)
+        )
+    ax.axhline(threshold, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    ax.annotate(
+        f"{threshold:g}",
+        (0, threshold),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 3),
+        textcoords="offset points",
+        fontsize=theme.SMALL_POINTS,
+        color=theme.INK,
+    )
+    ax.set_xlim(0, 0.5 / pixel_size_angstrom)
+    ax.set_ylim(min(0.0, *(float(v.mean(axis=0).min()) for v in curves.values())), 1.02)
+    _resolution_ticks(ax, length)
+    theme.label(ax, "Resolution (Å)", "FSC with the truth", title)
+    theme.legend(figure, ax)
+    return figure
+
+
+def gain_figure(gains: np.ndarray, better: str, baseline: str) -> Figure:
+    """Histogram of the resolution gain ``(res_baseline - res_better) / res_baseline`` (Eq. 16).
+
+    Args:
+        gains: one fraction per frame, positive where ``better`` resolves more.
+        better: name of the run that is judged.
+        baseline: name of the run it is judged against.
+    """
+    figure, axes = theme.new_figure()
+    ax = axes[0, 0]
+    percent = 100 * gains
+    reach = max(float(np.quantile(np.abs(percent), 0.995)), 0.1)
+    # An edge of a bin lies at 0, so that no bar mixes frames that gain with frames that lose.
+    edges = np.linspace(-reach, reach, 41)
+    inside = percent.clip(-reach, reach)
+    for side, colour in ((inside > 0, theme.run_colour(0)), (inside <= 0, theme.FAINT)):
+        ax.hist(inside[side], edges, histtype="stepfilled", color=colour)
+    ax.axvline(0, color=theme.INK, linewidth=0.8)
+    mean = float(percent.mean())
+    ax.axvline(mean, color=theme.INK, linewidth=1.2, linestyle=(0, (4, 2)))
+    share = 100 * float((gains > 0).mean())
+    ax.text(
+        0.02,
+        0.97,
+        f"{share:.1f}% of frames\nimproved\nmean {mean:+.2f}%",
+        transform=ax.transAxes,
+        va="top",
+        fontsize=theme.FONT_POINTS,
+        color=theme.INK,
+    )
+    ax.set_xlim(-reach, reach)
+    ax.grid(axis="x", visible=False)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    better, baseline = theme.shorten(better), theme.shorten(baseline)
+    theme.label(ax, f"Resolution gain over {baseline} (%)", "Frames", f"{better} over {baseline}")
+    return figure
+
+
+def latent_figure(
+    latents: Mapping[str, np.ndarray],
+    parameter: np.ndarray,
+    state: np.ndarray,
+    parameter_label: str,
+) -> Figure:
+    """Latent against the true conformational parameter, coloured by state, one panel per run.
+
+    Of several dimensions the principal axis is shown that follows the parameter best (Spearman),
+    and its sign, which means nothing, is chosen to rise with the parameter.
+
+    Args:
+        latents: posterior means per run ``(frames, q)``.
+        parameter: true parameter of every frame ``(frames,)``.
+        state: true state of every frame ``(frames,)``, an integer.
+        parameter_label: what the parameter is, with its unit.
+    """
+    figure, axes = _panels(len(latents), height=2.6)
+    for index, (name, values) in enumerate(latents.items()):
+        coordinate, rank = _following_axis(values, parameter)
+        ax = axes.flat[index]
+        dots = ax.scatter(
+            parameter,
+            coordinate,
+            c=state,
+            cmap=theme.STATE_COLOURS,
+            s=5,
+            linewidths=0,
+            alpha=0.75,
+            rasterized=len(parameter) > _MAX_DOTS,
+        )
+        y = "Latent" if index % axes.shape[1] == 0 else ""
+        theme.label(ax, parameter_label, y, f"{theme.shorten(name, 14)}, |ρ| = {rank:.2f}")
+    _state_bar(figure, axes, dots)
+    return figure
+
+
+def latent_path_figure(
+    latents: Mapping[str, np.ndarray], movies: Sequence[np.ndarray], frame_numbers: np.ndarray
+) -> Figure:
+    """Latent path of every movie, for data whose truth is unknown; one panel per run.
+
+    Args:
+        latents: posterior means per run ``(frames, q)``; of several dimensions the first principal
+            component is shown.
+        movies: rows of each movie, in order of time.
+        frame_numbers: 1-based number of every frame in its movie ``(frames,)``.
+    """
+    figure, axes = _panels(len(latents), height=2.6)
+    shown = movies[:: -(-len(movies) // 100)]
+    for index, (name, values) in enumerate(latents.items()):
+        ax = axes.flat[index]
+        axis = principal_axes(values)
+        coordinate = axis[:, 0] if axis.shape[1] else np.zeros(len(values))
+        for movie in shown:
+            ax.plot(
+                frame_numbers[movie],
+                coordinate[movie],
+                color=theme.run_colour(index),
+                linewidth=0.7,
+                alpha=0.35,
+            )
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        theme.label(
+            ax, "Frame", "Latent" if index % axes.shape[1] == 0 else "", theme.shorten(name)
+        )
+    return figure
+
+
+def training_figure(
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]], terms: Mapping[str, str]
+) -> Figure:
+    """Terms of the loss by epoch, one panel per term; a gap between curves parts two stages.
+
+    Args:
+        metrics: per run its records, one per epoch, each with ``epoch``, ``stage`` and the terms.
+        terms: label of every term to show, by its key in the records.
+    """
+    figure, axes = _panels(len(terms), height=2.4)
+    for ax, (key, text) in zip(axes.flat, terms.items(), strict=False):
+        for index, (name, records) in enumerate(metrics.items()):
+            colour = theme.run_colour(index)
+            for number, (_, stage) in enumerate(groupby(records, key=lambda r: r.get("stage"))):
+                epochs, values = zip(*[(r["epoch"], r[key]) for r in stage], strict=True)
+                ax.plot(
+                    epochs,
+                    values,
+                    color=colour,
+                    linewidth=1.5,
+                    marker="o",
+                    markersize=2.5,
+                    label=theme.shorten(name) if number == 0 else None,
+                )
+        _focus(ax, [float(r[key]) for records in metrics.values() for r in records])
+        ax.ticklabel_format(axis="y", style="plain", useOffset=False)
+        theme.label(ax, "Epoch", "", text)
+    theme.legend(figure, axes.flat[0])
+    return figure
+
+
+def volume_figure(rows: Mapping[str, Sequence[np.ndarray]], column_labels: Sequence[str]) -> Figure:
+    """Pictures of volumes in a grid: one row per source, one column per frame.
+
+    Args:
+        rows: per source its pictures of one size, RGB or RGBA uint8.
+        column_labels: what each column shows.
+    """
+    columns, picture = len(column_labels), next(iter(rows.values()))[0]
+    cell_width, head, margin = 1.2, 0.3, 0.3  # inches
+    cell_height = cell_width * picture.shape[0] / picture.shape[1]
+    width, height = columns * cell_width + margin, len(rows) * cell_height + head
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    figure.subplots_adjust(
+        left=margin / width, right=1, bottom=0, top=1 - head / height, wspace=0, hspace=0
+    )
+    for r, (name, pictures) in enumerate(rows.items()):
+        for c, picture in enumerate(pictures):
+            ax = axes[r, c]
+            ax.imshow(picture, interpolation="none")
+            ax.set_axis_off()
+            if r == 0:
+                ax.set_title(column_labels[c], fontsize=theme.FONT_POINTS, color=theme.INK, pad=4)
+        axes[r, 0].text(
+            -0.02,
+            0.5,
+            name,
+            transform=axes[r, 0].transAxes,
+            rotation=90,
+            ha="right",
+            va="center",
+            fontsize=theme.FONT_POINTS,
+            fontweight="bold",
+            color=theme.INK,
+        )
+    return figure
+
+
+def image_figure(images: np.ndarray, labels: Sequence[str], *, columns: int = 5) -> Figure:
+    """A montage of particle images ``(n, D, D)``, each within ±3 standard deviations of its mean.
+
+    Rows of an image are drawn upwards (y up), as the molecule is seen by the electrons' source.
+    """
+    rows = -(-len(images) // columns)
+    width = theme.COLUMN_INCHES
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.01, hspace=0, wspace=0)
+    figure = Figure(figsize=(width, rows * (width / columns + 0.16)), layout=layout)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, image, text in zip(axes.flat, images, labels, strict=False):
+        mean, sd = float(image.mean()), float(image.std())
+        ax.imshow(
+            image,
+            cmap="gray",
+            origin="lower",
+            vmin=mean - 3 * sd,
+            vmax=mean + 3 * sd,
+            interpolation="none",
+        )
+        ax.set_title(text, fontsize=theme.SMALL_POINTS - 1, color=theme.INK, pad=1.5)
+    return figure
+
+
+def _panels(count: int, *, height: float) -> tuple[Figure, np.ndarray]:
+    """At most two panels a row, a lone one not much wider than high."""
+    columns = min(count, 2)
+    width = theme.COLUMN_INCHES if columns > 1 else 0.75 * theme.COLUMN_INCHES
+    figure, axes = theme.new_figure(-(-count // columns), columns, width=width, height=height)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
+def _focus(ax: Axes, values: Sequence[float]) -> None:
+    """Limits that leave out the first epochs where those would flatten all that follows."""
+    low, early, high = np.quantile(values, [0, 0.2, 1])
+    if early - low > 4 * (high - early):
+        low = early
+    margin = 0.06 * max(high - low, 1e-9)
+    ax.set_ylim(low - margin, high + margin)
+
+
+def _following_axis(latents: np.ndarray, parameter: np.ndarray) -> tuple[np.ndarray, float]:
+    """The principal axis ``(frames,)`` with the greatest |Spearman ρ|, rising, and that value."""
+    axes = principal_axes(latents)
+    if not axes.shape[1] or np.ptp(parameter) == 0:  # nothing to follow, or to be followed
+        return np.zeros(len(parameter)), 0.0
+    ranks = [float(spearmanr(axis, parameter).statistic) for axis in axes.T]
+    best = int(np.argmax(np.abs(ranks)))
+    return np.copysign(1, ranks[best]) * axes[:, best], abs(ranks[best])
+
+
+def _resolution_ticks(ax: Axes, length_angstrom: float) -> None:
+    """Ticks at round resolutions, in Å, that do not crowd."""
+    low, high = ax.get_xlim()
+    chosen: list[float] = []
+    for angstrom in _TICKS_ANGSTROM:
+        position = 1 / angstrom
+        if angstrom < length_angstrom and position <= high * 1.001:
+            gap = position - (1 / chosen[-1] if chosen else low)
+            if gap > 0.07 * (high - low):
+                chosen.append(angstrom)
+    ax.set_xticks([1 / angstrom for angstrom in chosen], [f"{angstrom:g}" for angstrom in chosen])
+
+
+def _state_bar(figure: Figure, axes: np.ndarray, dots: ScalarMappable) -> None:
+    bar = figure.colorbar(dots, ax=axes, shrink=0.8 / len(axes), aspect=25, pad=0.02)
+    bar.locator = MaxNLocator(5, integer=True)
+    bar.update_ticks()
+    bar.set_alpha(1)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=theme.SMALL_POINTS, labelcolor=theme.INK, color=theme.FAINT)
+    bar.set_label("True state", fontsize=theme.SMALL_POINTS, color=theme.INK)

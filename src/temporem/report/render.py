@@ -1,0 +1,207 @@
+"""Pictures of density: shaded isosurfaces and projections, in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter, zoom
+from skimage.filters import threshold_otsu
+from skimage.measure import marching_cubes
+
+from temporem.report.camera import View, project
+from temporem.report.raster import rasterise
+
+BODY = (0.62, 0.69, 0.77)  # slate
+MOVING = (0.93, 0.56, 0.10)  # orange: apart from slate for every kind of colour vision
+_SUPERSAMPLING = 2
+_COARSE = 10  # pixels per voxel, above which triangles would show
+_GAP = 4  # pixels around trimmed pictures
+_LIGHT = np.array([-0.45, 0.65, 0.62]) / np.linalg.norm([-0.45, 0.65, 0.62])
+_TO_VIEWER = np.array([0.0, 0.0, 1.0])
+_HALFWAY = (_LIGHT + _TO_VIEWER) / np.linalg.norm(_LIGHT + _TO_VIEWER)
+
+
+def isosurface_level(volume: np.ndarray) -> float:
+    """The level that parts a molecule from an empty surrounding (Otsu's threshold)."""
+    return float(threshold_otsu(volume))
+
+
+def matched_levels(stacks: Sequence[np.ndarray]) -> list[float]:
+    """Levels of stacks of volumes ``(S, D, D, D)`` that enclose equal volume on average.
+
+    The first stack's :func:`isosurface_level` says how much. Methods differ in the scale of
+    density, not in the volume of the molecule; one level for all frames of a stack shows where a
+    part fades.
+    """
+    level = isosurface_level(stacks[0])
+    fraction = float((stacks[0] > level).mean())
+    others = [float(np.quantile(stack, 1 - fraction)) for stack in stacks[1:]]
+    return [level, *others]
+
+
+def moving_region(volumes: np.ndarray, level: float) -> np.ndarray:
+    """Where volumes ``(S, D, D, D)`` change: 0 … 1, ``(D, D, D)``.
+
+    Judged by the standard deviation over the volumes against the height of the level above the
+    background.
+    """
+    spread = gaussian_filter(volumes.std(axis=0), 0.8)
+    height = max(level - float(np.median(volumes)), 1e-12)
+    return np.clip(6 * spread / height - 0.7, 0, 1)
+
+
+def render_isosurface(
+    volume: np.ndarray,
+    level: float | None = None,
+    view: View | None = None,
+    size: int = 200,
+    *,
+    tint: np.ndarray | None = None,
+    colours: tuple[tuple[float, float, float], tuple[float, float, float]] = (BODY, MOVING),
+) -> np.ndarray:
+    """A shaded isosurface on a transparent ground.
+
+    Args:
+        volume: density ``(D, D, D)`` (z, y, x), rotated about voxel ``D // 2``.
+        level: density of the surface; :func:`isosurface_level` when None.
+        view: where to look from, and how much is in the picture.
+        size: edge of the picture, pixels.
+        tint: 0 … 1 per voxel: how much of the second colour the surface takes.
+        colours: RGB of the body and of the tinted part.
+
+    Returns:
+        RGBA ``(size, size, 4)`` uint8; empty where nothing exceeds the level.
+    """
+    level = isosurface_level(volume) if level is None else level
+    view = view or View()
+    canvas = size * _SUPERSAMPLING
+    scale = canvas / (view.extent or len(volume))
+    vertices, faces, normals = _surface(volume, level, refine=scale > _COARSE)
+    camera = (vertices[:, ::-1] - len(volume) // 2) @ view.rotation.T * scale
+    middle, (right, up) = (canvas - 1) / 2, np.array(view.centre) * scale
+    screen = np.stack([middle + camera[:, 0] - right, middle - camera[:, 1] + up], axis=-1)
+    seen = rasterise(screen, camera[:, 2], faces, (canvas, canvas))
+    if not len(seen.pixels):
+        return np.zeros((size, size, 4), np.uint8)
+
+    amount = np.zeros(len(vertices)) if tint is None else _sample(tint, vertices)
+    amount = seen.interpolate(amount.clip(0, 1), faces)[:, None]
+    colour = (1 - amount) * colours[0] + amount * np.array(colours[1])
+    normal = seen.interpolate(normals[:, ::-1] @ view.rotation.T, faces)
+    depth = np.full(canvas * canvas, np.nan)
+    depth[seen.pixels] = seen.interpolate(camera[:, 2], faces) / scale
+
+    image = np.zeros((canvas * canvas, 4))
+    open_to_light = _occlusion(depth, canvas, scale)[seen.pixels, None]
+    image[seen.pixels, :3] = _shade(colour, normal) * open_to_light
+    image[seen.pixels, 3] = 1
+    return _downsample(image.reshape(canvas, canvas, 4))
+
+
+def render_projection(volume: np.ndarray, view: View | None = None, size: int = 200) -> np.ndarray:
+    """The projection of a volume ``(D, D, D)`` towards the viewer, dark density on white.
+
+    Returns:
+        RGB ``(size, size, 3)`` uint8.
+    """
+    view = view or View()
+    image = project(volume, view)
+    offsets = ((np.arange(size) + 0.5) / size - 0.5) * (view.extent or len(volume))
+    columns = len(volume) // 2 + view.centre[0] + offsets
+    rows = (len(volume) - 1 - len(volume) // 2) - view.centre[1] + offsets
+    points = np.meshgrid(rows, columns, indexing="ij")
+    enlarged = map_coordinates(image, points, order=1, mode="nearest")
+    low, high = np.quantile(image, [0.02, 0.999])
+    grey = 1 - (enlarged - low) / max(high - low, 1e-12)
+    return np.repeat((grey.clip(0, 1) * 255).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def trim(rows: Mapping[str, Sequence[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """RGBA pictures of one size without the border that is empty in all of them."""
+    everything = np.stack([picture for pictures in rows.values() for picture in pictures])
+    opacity = everything[..., 3].max(axis=0)
+    part = _seen(opacity.max(axis=1)), _seen(opacity.max(axis=0))
+    return {name: [picture[part] for picture in pictures] for name, pictures in rows.items()}
+
+
+def _seen(opacity: np.ndarray) -> slice:
+    """From the first to the last that is not 0, with a small gap; all where none is."""
+    index = np.flatnonzero(opacity)
+    return slice(max(index[0] - _GAP, 0), index[-1] + 1 + _GAP) if len(index) else slice(None)
+
+
+def _surface(
+    volume: np.ndarray, level: float, *, refine: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (z, y, x) ``(V, 3)``, faces ``(F, 3)`` and unit normals ``(V, 3)``.
+
+    ``refine`` halves the steps of the grid by cubic splines.
+    """
+    above = np.argwhere(volume > level)
+    if not len(above):
+        return np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros((0, 3))
+    # Only the part that holds the surface, closed where it meets the edge of the box.
+    low = np.maximum(above.min(axis=0) - 2, 0)
+    high = above.max(axis=0) + 3
+    part = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    step = 1.0
+    if refine:
+        part, step = zoom(part, [(2 * n - 1) / n for n in part.shape], order=3), 0.5
+    padded = np.pad(part, 1, constant_values=min(float(part.min()), level - 1e-6))
+    vertices, faces, _, _ = marching_cubes(padded, level, allow_degenerate=False)
+    smooth = gaussian_filter(padded, 0.7)
+    slope = np.stack([_sample(axis, vertices) for axis in np.gradient(smooth)], axis=-1)
+    normals = -slope / np.maximum(np.linalg.norm(slope, axis=-1, keepdims=True), 1e-12)
+    return (vertices - 1) * step + low, faces, normals
+
+
+def _sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return map_coordinates(volume, points.T, order=1, mode="nearest")
+
+
+def _shade(colour: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Light from the upper left, some from everywhere, and a soft highlight."""
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    diffuse = np.maximum(normal @ _LIGHT, 0)
+    sky = 0.5 + 0.5 * normal[:, 1]
+    highlight = np.maximum(normal @ _HALFWAY, 0) ** 24
+    light = 0.46 + 0.18 * sky + 0.62 * diffuse
+    return colour * light[:, None] + 0.16 * highlight[:, None]
+
+
+def _occlusion(depth: np.ndarray, canvas: int, scale: float) -> np.ndarray:
+    """Darkens hollows, outlines and what lies far behind: a factor per pixel.
+
+    What lies deeper than its surroundings is a hollow (unsharp masking of the depth buffer).
+
+    Args:
+        depth: towards the viewer, voxels, NaN where nothing is seen, ``(canvas²,)``.
+        canvas: edge of the image, pixels.
+        scale: pixels per voxel.
+    """
+    image = depth.reshape(canvas, canvas)
+    empty = np.isnan(image)
+    near, far = np.nanmax(image), np.nanmin(image)
+    filled = np.where(empty, far, image)
+    covered = _blur((~empty).astype(float), 7 * scale)
+    around = _blur(np.where(empty, 0, image), 7 * scale) / np.maximum(covered, 1e-3)
+    hollow = np.clip((around - filled) / 6, 0, 1)
+    edge = np.clip((_blur(filled, 0.9 * scale) - filled) / 2.5, 0, 1)
+    distance = (near - filled) / max(near - far, 1e-6)
+    return ((1 - 0.5 * hollow) * (1 - 0.35 * edge) * (1 - 0.22 * distance)).ravel()
+
+
+def _blur(image: np.ndarray, width: float) -> np.ndarray:
+    """Two box filters, nearly a Gaussian and as fast for any width (pixels)."""
+    size = max(round(width), 1)
+    return uniform_filter(uniform_filter(image, size, mode="nearest"), size, mode="nearest")
+
+
+def _downsample(image: np.ndarray) -> np.ndarray:
+    """Averages pixels of a supersampled RGBA image in linear coverage: uint8."""
+    size = len(image) // _SUPERSAMPLING
+    blocks = image.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, 4)
+    mean = blocks.mean(axis=(1, 3))  # colours are 0 where alpha is: already premultiplied
+    mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
+    return (mean.clip(0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,79 @@
+"""One look for all plots: colours that every kind of colour vision separates, quiet axes."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+INK = "#1f2937"  # text and axes; the page swaps it for its own text colour
+FAINT = "#8a94a3"  # grid and guides, readable on white and on black
+# Okabe and Ito's palette, the runs' colours in order.
+RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Neither end of the scale is lost on a white or a black page.
+STATE_COLOURS = ListedColormap(colormaps["viridis"](np.linspace(0.08, 0.92, 256)))
+
+COLUMN_INCHES = 4.6  # one column of the page: 9 pt stays legible across a phone
+FONT_POINTS = 9.0
+SMALL_POINTS = 8.0
+
+
+def run_colour(index: int) -> str:
+    """Colour of the run at a place in the report."""
+    return RUN_COLOURS[index % len(RUN_COLOURS)]
+
+
+def new_figure(
+    rows: int = 1, columns: int = 1, *, width: float = COLUMN_INCHES, height: float = 3.1
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes ``(rows, columns)``; sizes in inches, height per row."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        _quieten(ax)
+    return figure, axes
+
+
+def label(ax: Axes, x: str = "", y: str = "", title: str = "") -> None:
+    """Axis labels (with units) and a title set flush left."""
+    texts = (
+        ax.set_xlabel(x, fontsize=FONT_POINTS, color=INK),
+        ax.set_ylabel(y, fontsize=FONT_POINTS, color=INK),
+        ax.set_title(title, fontsize=FONT_POINTS, color=INK, loc="left", fontweight="bold"),
+    )
+    for text in texts:
+        text.set_parse_math(False)  # a name may hold dollar signs
+
+
+def legend(figure: Figure, ax: Axes) -> None:
+    """A legend of the lines of one of the axes, below all of them."""
+    handles, names = ax.get_legend_handles_labels()
+    box = figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=SMALL_POINTS,
+        labelcolor=INK,
+    )
+    for text in box.get_texts():
+        text.set_parse_math(False)
+
+
+def shorten(name: str, limit: int = 24) -> str:
+    """A name that fits into a plot."""
+    name = name.lstrip("_")  # matplotlib leaves such names out of legends
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def _quieten(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(FAINT)
+    ax.tick_params(labelsize=SMALL_POINTS, labelcolor=INK, color=FAINT, length=3)
+    ax.grid(color=FAINT, alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)

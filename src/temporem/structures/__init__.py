@@ -1,0 +1,1 @@
+"""Atoms and how they move: reading, looking up, scattering, motions."""

@@ -1,0 +1,168 @@
+"""How a molecule changes its conformation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.physics.rotations import rotation_about_axis
+from temporem.structures.molecule import Molecule
+
+
+class Motion(Protocol):
+    """Conformations of a molecule along one or more parameters.
+
+    Attributes:
+        kind: name of the motion in configurations and files.
+        parameter_names: with units, such as ``angle_degrees``.
+        molecule: all N atoms; those that never move are where this has them.
+        moving: atoms that ever move, bool ``(N,)``.
+    """
+
+    kind: ClassVar[str]
+    parameter_names: ClassVar[tuple[str, ...]]
+
+    @property
+    def molecule(self) -> Molecule: ...
+
+    @property
+    def moving(self) -> Tensor: ...
+
+    def positions(self, parameters: Tensor) -> Tensor:
+        """Moving atoms, Å, of conformations ``(..., n_parameters)``: ``(..., N_moving, 3)``."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What :func:`write_motion` keeps beside the molecule; the class takes it as keywords."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """A rigid part that turns about an axis, ``x ↦ R(angle)(x − p) + p``.
+
+    Attributes:
+        molecule: the atoms at angle 0.
+        moving: atoms of the part, bool ``(N,)``.
+        axis_point: a point p on the axis, Å, ``(3,)`` float64.
+        axis_direction: the axis; positive angles are right-handed about it, ``(3,)`` float64.
+    """
+
+    kind: ClassVar[str] = "hinge"
+    parameter_names: ClassVar[tuple[str, ...]] = ("angle_degrees",)
+
+    molecule: Molecule
+    moving: Tensor
+    axis_point: Tensor
+    axis_direction: Tensor
+
+    def positions(self, parameters: Tensor) -> Tensor:
+        """Moving atoms, Å, at angles ``(..., 1)`` in degrees: ``(..., N_moving, 3)``."""
+        angle = torch.deg2rad(parameters[..., 0].to(self.axis_direction))
+        axis = self.axis_direction.expand(*angle.shape, 3)
+        rotation = rotation_about_axis(axis, angle)
+        arm = self.molecule.positions_angstrom[self.moving] - self.axis_point
+        return arm @ rotation.mT + self.axis_point
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "moving": self.moving.numpy(),
+            "axis_point": self.axis_point.numpy(),
+            "axis_direction": self.axis_direction.numpy(),
+        }
+
+
+def hinge_about_atoms(molecule: Molecule, moving: list[str], axis: tuple[str, str]) -> Hinge:
+    """A hinge of the atoms that selections name, about the line from one atom to another.
+
+    Selections are those of :meth:`Molecule.find`.
+
+    Raises:
+        TemporemError: a selection is bad, an end of the axis is not one atom, or both are the same.
+    """
+    ends = []
+    for selection in axis:
+        found = molecule.find(selection)
+        if found.sum() != 1:
+            raise TemporemError(
+                f"axis: '{selection}' matches {int(found.sum())} atoms of {molecule.name}",
+                expected="one atom, such as A/81/CA",
+            )
+        ends.append(molecule.positions_angstrom[found][0])
+    direction = ends[1] - ends[0]
+    if direction.norm() == 0:
+        raise TemporemError(f"axis: {' and '.join(axis)} are the same point", expected="two atoms")
+    mask = torch.stack([molecule.find(selection) for selection in moving]).any(0)
+    return Hinge(molecule, mask, axis_point=ends[0], axis_direction=direction / direction.norm())
+
+
+def conformations(motion: Motion, parameters: Tensor) -> Tensor:
+    """All atoms, Å, of conformations ``(..., n_parameters)``: ``(..., N, 3)``."""
+    moved = motion.positions(parameters)
+    positions = motion.molecule.positions_angstrom.expand(*parameters.shape[:-1], -1, 3).clone()
+    positions[..., motion.moving, :] = moved
+    return positions
+
+
+_MOTIONS: dict[str, type] = {motion.kind: motion for motion in (Hinge,)}
+_MOLECULE_FILE, _MOTION_FILE = "molecule.npz", "motion.npz"
+
+
+def write_motion(directory: Path, motion: Motion) -> None:
+    """Keep a motion in ``molecule.npz`` and ``motion.npz``, exactly (float64, no pickle)."""
+    m = motion.molecule
+    np.savez_compressed(
+        directory / _MOLECULE_FILE,
+        name=np.array(m.name),
+        positions_angstrom=m.positions_angstrom.numpy(),
+        atomic_numbers=m.atomic_numbers.numpy(),
+        chains=m.chains,
+        residue_numbers=m.residue_numbers,
+        atom_names=m.atom_names,
+    )
+    arrays = {"kind": np.array(motion.kind), **motion.arrays()}
+    np.savez_compressed(directory / _MOTION_FILE, **arrays)  # type: ignore[arg-type]
+
+
+def read_motion(directory: Path) -> Motion:
+    """Read what :func:`write_motion` wrote.
+
+    Raises:
+        TemporemError: a file is missing or not what :func:`write_motion` writes.
+    """
+    molecule_arrays, arrays = (_load(directory / f) for f in (_MOLECULE_FILE, _MOTION_FILE))
+    try:
+        molecule = Molecule(
+            name=str(molecule_arrays.pop("name")),
+            positions_angstrom=torch.from_numpy(molecule_arrays.pop("positions_angstrom")),
+            atomic_numbers=torch.from_numpy(molecule_arrays.pop("atomic_numbers")),
+            **molecule_arrays,
+        )
+        motion: Motion = _MOTIONS[str(arrays.pop("kind"))](
+            molecule, **{name: torch.from_numpy(array) for name, array in arrays.items()}
+        )
+    except (KeyError, TypeError) as error:
+        raise TemporemError(
+            f"{directory} does not hold a motion that this version knows ({error})",
+            hint="simulate the data again",
+        ) from error
+    return motion
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError as error:
+        raise TemporemError(
+            f"no file {path}", expected="the truth of a simulated dataset"
+        ) from error
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise TemporemError(f"cannot read {path}: {error}", expected="a .npz file") from error

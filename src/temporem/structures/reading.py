@@ -1,0 +1,146 @@
+"""Molecules from PDB and mmCIF files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import torch
+
+from temporem.errors import TemporemError
+from temporem.structures.molecule import Molecule
+
+_ELEMENTS_OF_LIFE = ("H", "D", "C", "N", "O", "P", "S", "Se")
+
+
+def read_molecule(
+    path: str | Path,
+    *,
+    chains: Collection[str] | None = None,
+    hydrogens: bool = True,
+    waters: bool = False,
+    hetero: bool = False,
+) -> Molecule:
+    """Read the first model of a PDB or mmCIF file, gzipped or not.
+
+    Of alternative locations of an atom the one with the highest occupancy is kept; where a residue
+    is modelled as several kinds, the kind with the highest occupancy.
+
+    Args:
+        path: ``.pdb``, ``.ent``, ``.cif`` or ``.mmcif``, with or without ``.gz``.
+        chains: names of the chains to keep; all when None.
+        hydrogens: keep hydrogens, where there are any.
+        waters: keep waters.
+        hetero: keep ligands and ions, that is what is neither polymer nor water.
+
+    Raises:
+        TemporemError: the file is missing or unreadable, a chain is not in it, or nothing is left.
+    """
+    path = Path(path)
+    model = _read_model(path)
+    present = [_chain_name(chain) for chain in model]
+    unknown = sorted(set(chains or ()) - set(present))
+    if unknown:
+        raise TemporemError(
+            f"{path} has no chain {', '.join(unknown)}", expected=f"of {', '.join(present)}"
+        )
+
+    columns = [
+        (name, number, atom)
+        for name, chain in zip(present, model, strict=True)
+        if chains is None or name in chains
+        for number, atom in _atoms(chain, waters=waters, hetero=hetero)
+        if hydrogens or not atom.is_hydrogen()
+    ]
+    if not columns:
+        raise TemporemError(
+            f"{path}: no atom left after selection",
+            expected=f"a polymer in chain {' or '.join(chains or present)}",
+            hint="keep hetero atoms or choose other chains",
+        )
+    chain_names, residue_numbers, atoms = zip(*columns, strict=True)
+    positions = torch.tensor([atom.pos.tolist() for atom in atoms], dtype=torch.float64)
+    atomic_numbers = torch.tensor([atom.element.atomic_number for atom in atoms])
+    if not positions.isfinite().all() or (atomic_numbers == 0).any():
+        raise TemporemError(
+            f"{path} has atoms without coordinates or element", hint="remove or mend those atoms"
+        )
+    return Molecule(
+        name=path.name.split(".")[0],
+        positions_angstrom=positions,
+        atomic_numbers=atomic_numbers,
+        chains=np.array(chain_names),
+        residue_numbers=np.array(residue_numbers),
+        atom_names=np.array([atom.name for atom in atoms]),
+    )
+
+
+def _read_model(path: Path) -> gemmi.Model:
+    if not path.is_file():
+        raise TemporemError(f"no structure file {path}", expected="a PDB or mmCIF file")
+    try:
+        structure = gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise TemporemError(
+            f"cannot read {path}: {error}", expected="a PDB or mmCIF file"
+        ) from error
+    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
+        raise TemporemError(f"{path} holds no atoms", expected="a PDB or mmCIF file")
+    structure.setup_entities()  # tells polymers from ligands
+    _mend_elements(structure[0])
+    return structure[0]
+
+
+def _mend_elements(model: gemmi.Model) -> None:
+    """Take elements from names where a file lacks them, as those of simulation programs do.
+
+    Without the column of elements, and with names out of their place, CA reads as calcium and HG1
+    as mercury. No standard residue has either, which tells such files.
+    """
+    residues = [residue for chain in model for residue in chain]
+    standard = [r for r in residues if gemmi.find_tabulated_residue(r.name).is_standard()]
+    if all(atom.element.name in _ELEMENTS_OF_LIFE for r in standard for atom in r):
+        return
+    for residue in residues:
+        if residue.is_water() or _is_polymer(residue):
+            for atom in residue:
+                letter = atom.name.lstrip("0123456789")[:1]
+                atom.element = gemmi.Element(letter if letter in _ELEMENTS_OF_LIFE else "X")
+
+
+def _chain_name(chain: gemmi.Chain) -> str:
+    """Chains without a name, also of simulation programs, go by their segment."""
+    return chain.name or (chain[0].segment if len(chain) else "") or "A"
+
+
+def _is_polymer(residue: gemmi.Residue) -> bool:
+    if residue.entity_type != gemmi.EntityType.Unknown:
+        return residue.entity_type == gemmi.EntityType.Polymer
+    kind = gemmi.find_tabulated_residue(residue.name)
+    return kind.is_amino_acid() or kind.is_nucleic_acid()
+
+
+def _atoms(chain: gemmi.Chain, *, waters: bool, hetero: bool) -> Iterator[tuple[int, gemmi.Atom]]:
+    """Residue number and atom of what is wanted, one location each."""
+    for residue in _one_kind_per_site(chain):
+        if waters if residue.is_water() else hetero or _is_polymer(residue):
+            for atom in _one_location_per_atom(residue):
+                yield residue.seqid.num or 0, atom
+
+
+def _one_kind_per_site(chain: gemmi.Chain) -> Iterator[gemmi.Residue]:
+    sites: dict[str, list[gemmi.Residue]] = {}
+    for residue in chain:
+        sites.setdefault(str(residue.seqid), []).append(residue)
+    for kinds in sites.values():
+        yield max(kinds, key=lambda residue: max((atom.occ for atom in residue), default=0.0))
+
+
+def _one_location_per_atom(residue: gemmi.Residue) -> Iterator[gemmi.Atom]:
+    best: dict[str, gemmi.Atom] = {}
+    for atom in residue:
+        if atom.name not in best or atom.occ > best[atom.name].occ:
+            best[atom.name] = atom
+    yield from best.values()

@@ -1,0 +1,1 @@
+"""Fitting models to datasets: configuration, optimisation, checkpoints and run directories."""

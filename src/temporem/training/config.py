@@ -1,0 +1,118 @@
+"""The complete description of a reconstruction, as written to ``RUN/config.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from temporem.data.files import atomic_write
+from temporem.data.settings import validate_settings
+from temporem.models.config import ModelConfig
+
+Method = Literal["homogeneous", "static", "tempor"]
+
+
+class TrainingConfig(BaseModel):
+    """How the networks are optimised. An epoch shows every frame once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(40, ge=1, description="Epochs in all, pretraining and warm-up included.")
+    pretrain_epochs: int | None = Field(
+        None,
+        ge=0,
+        description="tempor: epochs of the static model first; 0 starts from scratch, "
+        "by default half of all epochs.",
+    )
+    warmup_epochs: int | None = Field(
+        None,
+        ge=0,
+        description="tempor: epochs in which the temporal encoder learns the latent "
+        "paths of the pretrained static model; by default an eighth of all epochs.",
+    )
+    frames_per_step: int = Field(10, ge=1, description="Frames in an optimiser step.")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size.")
+    decay_fraction: float = Field(
+        0.5, ge=0, le=1, description="Fraction of all epochs, at the end, in which it falls to 0."
+    )
+    start_resolution: float = Field(
+        0.35, gt=0, le=1, description="Frequencies fitted at first, as a fraction of Nyquist."
+    )
+    marching: tuple[float, float] = Field(
+        (0.6, 0.8), description="Fractions of all epochs between which the rest is let in."
+    )
+    kl_weight: float | None = Field(
+        None, ge=0, description="β of the KL term; by default 1 / z_dim (paper)."
+    )
+    kl_rise_epochs: int = Field(2, ge=0, description="Epochs in which β rises from 0.")
+    gradient_clip: float = Field(1e4, gt=0, description="Largest norm of a gradient.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Matrix products of the networks; auto takes bfloat16 where it is fast."
+    )
+    device: str = Field(
+        "auto", description="cpu, cuda, cuda:1 …; auto takes a GPU if there is one."
+    )
+    checkpoint_seconds: float = Field(60, ge=0, description="Time between checkpoints.")
+
+    @model_validator(mode="after")
+    def _epochs_fit(self) -> TrainingConfig:
+        if (self.pretrain_epochs or 0) + (self.warmup_epochs or 0) > self.epochs:
+            raise ValueError(
+                f"pretrain_epochs + warmup_epochs ({self.pretrain_epochs or 0} + "
+                f"{self.warmup_epochs or 0}) exceed epochs ({self.epochs})"
+            )
+        return self
+
+
+class DataConfig(BaseModel):
+    """How images are prepared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    invert: bool = Field(False, description="Flip the contrast: set for dark molecules.")
+    window_radius: float = Field(
+        0.9, gt=0, le=1, description="Radius of the soft window, in half boxes; 1 is the box edge."
+    )
+    held_out_fraction: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the movies kept out of training."
+    )
+
+
+class RunConfig(BaseModel):
+    """Everything that determines a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Method = "tempor"
+    dataset: str = ""
+    seed: int = Field(0, ge=0, lt=2**31)
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    data: DataConfig = DataConfig()
+
+    @property
+    def kl_weight(self) -> float:
+        """β of the bound: as set, or 1 / z_dim."""
+        weight = self.training.kl_weight
+        return 1 / self.model.z_dim if weight is None else weight
+
+
+def build_config(settings: Mapping[str, Any], *, source: str) -> RunConfig:
+    """Validate settings as nested dictionaries.
+
+    Raises:
+        TemporemError: an unknown key (with the nearest known one) or a bad value; ``source`` says
+            where it came from.
+    """
+    return validate_settings(RunConfig, settings, source=source)
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the complete configuration as YAML."""
+    with atomic_write(path) as temporary:
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,352 @@
+"""The training loop of ``static`` and ``tempor``, on one page.
+
+A run is a sequence of stages, a stage of epochs, an epoch of optimiser steps. Everything random is
+a function of the seed and of saved generator states, so that a run resumed from a checkpoint at
+any step is the run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.models.latents import Latents
+from temporem.models.vae import MovieVAE, VAEKind
+from temporem.training import checkpoint
+from temporem.training.config import RunConfig
+from temporem.training.frames import PreparedFrames
+from temporem.training.interrupt import InterruptFlag
+from temporem.training.precision import network_dtype
+from temporem.training.stages import Stage, plan_stages
+
+_RATE_WARMUP_STEPS = 50
+_WARMUP_RATE = 1e-3
+_WARMUP_HIDDEN_FRACTION = 0.5
+_INFERENCE_MOVIES = 64
+
+
+class Progress(Protocol):
+    """Told after every optimiser step; ``terms`` are the means of the last whole epoch."""
+
+    def __call__(self, stage: str, done: int, total: int, terms: dict[str, float]) -> None: ...
+
+
+@dataclass
+class _State:
+    """Where a run is; what a checkpoint holds besides weights, moments and random state."""
+
+    stage: int = 0
+    epoch: int = 0  # of the whole run
+    step_in_epoch: int = 0
+    step: int = 0  # optimiser steps of the whole run
+    seconds: float = 0.0
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+class Trainer:
+    """Fits a :class:`MovieVAE` to frames.
+
+    Args:
+        config: of the run, method ``static`` or ``tempor``.
+        frames: what is fitted.
+        training_movies: the movies that may be looked at, rows in order of time.
+        run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
+        progress: told of every step.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        frames: PreparedFrames,
+        training_movies: list[np.ndarray],
+        run_dir: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        self.config = config
+        self.frames = frames
+        self.movies = training_movies
+        self.run_dir = run_dir
+        self.progress = progress
+        self.device = frames.images.device
+        self.stages = plan_stages(config)
+        self.state = _State()
+        self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
+        self.model = build_model(config, self.stages[0].kind, frames)
+        self.optimizer = self._make_optimizer()
+        self.targets: dict[str, Tensor] = {}
+        self.sums = torch.zeros(3, device=self.device, dtype=torch.float64)
+        self._saved_at = time.monotonic()
+
+    # --- the loop ---
+
+    def fit(self) -> MovieVAE:
+        """Run all stages from where the state is; returns the trained model.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+            TemporemError: the loss is no longer finite.
+        """
+        total = sum(stage.epochs * self._steps_per_epoch(stage) for stage in self.stages)
+        with InterruptFlag() as interrupted:
+            for index in range(self.state.stage, len(self.stages)):
+                stage = self.stages[index]
+                if index != self.state.stage:
+                    self._enter(index)
+                while self.state.epoch < stage.first_epoch + stage.epochs:
+                    self._epoch(stage, total, interrupted)
+        self._save(finished=True)
+        return self.model
+
+    def _epoch(self, stage: Stage, total: int, interrupted: InterruptFlag) -> None:
+        state, started = self.state, time.monotonic()
+        steps = self._epoch_batches(stage)
+        for movies in steps[state.step_in_epoch :]:
+            self._set_rate(stage)
+            terms = self._step(stage, movies)
+            self.sums += torch.stack([*terms, terms[0].new_tensor(len(np.concatenate(movies)))])
+            state.step_in_epoch += 1
+            state.step += 1
+            if self.progress is not None:
+                self.progress(stage.name, state.step, total, state.terms)
+            if interrupted:
+                state.seconds += time.monotonic() - started
+                self._save()
+                raise KeyboardInterrupt
+        state.seconds += time.monotonic() - started
+        self._finish_epoch(stage)
+
+    def _step(self, stage: Stage, movies: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """One optimiser step; returns the summed terms (log-likelihood or fit, KL)."""
+        batch = self.frames.batch(movies)
+        if stage.name == "warm-up":
+            fit, kl = self._path_fit(movies), torch.zeros((), device=self.device)
+            loss = -fit.mean()
+        else:
+            bound = self.model.bound(batch.low_pass(self._n_pixels()), self.noise)
+            fit, kl = bound.log_likelihood, bound.kl
+            loss = -(fit - self._kl_weight(stage) * kl).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.gradient_clip)
+        self.optimizer.step()
+        return fit.detach().double().sum(), kl.detach().double().sum()
+
+    def _path_fit(self, movies: list[np.ndarray]) -> Tensor:
+        """``log N(m_t | μ_t, σ_t² + s_t²)``: static posteriors N(m, s²) as noisy views of the path.
+
+        Features of a random half of the frames are hidden, so that a frame's latent must be told
+        from the other frames too instead of being copied through with its noise.
+        """
+        rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
+        features = self.targets["features"][rows]
+        hidden = torch.rand(len(rows), 1, generator=self.noise, device=self.device)
+        features = features * (hidden > _WARMUP_HIDDEN_FRACTION)
+        lengths = torch.tensor([len(movie) for movie in movies])
+        path = self.model.inference(features, lengths, self.noise)
+        variance = path.log_variance.exp() + self.targets["variance"][rows]
+        residual = (self.targets["mean"][rows] - path.mean).square() / variance
+        return -0.5 * (residual + variance.log()).sum(-1)
+
+    def _finish_epoch(self, stage: Stage) -> None:
+        state = self.state
+        fit, kl, frames = self.sums.tolist()
+        self.sums.zero_()
+        state.terms = {"log_likelihood": fit / frames, "kl": kl / frames}
+        if not all(math.isfinite(value) for value in state.terms.values()):
+            raise TemporemError(
+                f"training diverged in epoch {state.epoch + 1}: the loss is not finite",
+                hint="lower training.learning_rate, or set training.precision=float32",
+            )
+        record = {
+            "stage": stage.name,
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "seconds": round(state.seconds, 3),
+            **state.terms,
+            "n_pixels": self._n_pixels(),
+            "kl_weight": self._kl_weight(stage),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+        }
+        state.epoch += 1
+        state.step_in_epoch = 0
+        with open(self.run_dir / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
+            self._save()
+
+    # --- stages and schedules ---
+
+    def _enter(self, index: int) -> None:
+        """Begin a stage with what the one before it learned."""
+        stage, before = self.stages[index], self.model
+        self.state.stage = index
+        if stage.kind != before.kind:
+            self.model = build_model(self.config, stage.kind, self.frames)
+            self.model.extractor.load_state_dict(before.extractor.state_dict())
+            self.model.generator.load_state_dict(before.generator.state_dict())
+        if stage.name == "warm-up":
+            self.targets = _static_posteriors(before, self.frames)
+        else:
+            self.targets = {}
+        self.optimizer = self._make_optimizer()
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        warmup = self.stages[self.state.stage].name == "warm-up"
+        module = self.model.inference if warmup else self.model
+        return torch.optim.Adam(module.parameters(), self.config.training.learning_rate, fused=True)
+
+    def _set_rate(self, stage: Stage) -> None:
+        """Constant, then linearly to zero over the last part of the run; eased in at each stage."""
+        training, state = self.config.training, self.state
+        per_epoch = self._steps_per_epoch(stage)
+        epoch = state.epoch + state.step_in_epoch / per_epoch
+        in_stage = (epoch - stage.first_epoch) * per_epoch
+        rate = training.learning_rate
+        if stage.name == "warm-up":
+            rate = _WARMUP_RATE * (1 - (epoch - stage.first_epoch) / stage.epochs)
+        elif training.decay_fraction > 0:
+            rate *= min(1.0, (1 - epoch / training.epochs) / training.decay_fraction)
+        rate *= min(1.0, (in_stage + 1) / _RATE_WARMUP_STEPS)
+        self.optimizer.param_groups[0]["lr"] = rate
+
+    def _kl_weight(self, stage: Stage) -> float:
+        """β, rising from 0 at the start of the run."""
+        rise = self.config.training.kl_rise_epochs
+        return self.config.kl_weight * min(1.0, (self.state.epoch + 1) / (rise + 1))
+
+    def _n_pixels(self) -> int:
+        """Image frequencies that are fitted in this epoch: low ones first, in the end all.
+
+        Conformations differ at low resolution, where noise is weak and a step is cheap.
+        """
+        training, support = self.config.training, self.frames.forward_model.support
+        begin, end = training.marching
+        done = (self.state.epoch / training.epochs - begin) / max(end - begin, 1e-9)
+        done = min(max(done, 0.0), 1.0)
+        fraction = training.start_resolution + (1 - training.start_resolution) * done
+        return int((support.radii <= fraction * support.box / 2).sum())
+
+    # --- batches ---
+
+    def _steps_per_epoch(self, stage: Stage) -> int:
+        per_step = self.config.training.frames_per_step
+        frames = sum(len(movie) for movie in self.movies)
+        if stage.kind == "static":
+            return math.ceil(frames / per_step)
+        return math.ceil(len(self.movies) / self._movies_per_step())
+
+    def _movies_per_step(self) -> int:
+        frames = sum(len(movie) for movie in self.movies)
+        return max(1, round(self.config.training.frames_per_step * len(self.movies) / frames))
+
+    def _epoch_batches(self, stage: Stage) -> list[list[np.ndarray]]:
+        """The batches of the current epoch, in an order that seed and epoch determine.
+
+        The static model sees single frames in random order, TEMPOR whole movies; both see about
+        ``frames_per_step`` frames in a step, so that equal epochs are equal numbers of steps.
+        """
+        order = np.random.default_rng([self.config.seed, self.state.epoch])
+        if stage.kind == "static":
+            rows = order.permutation(np.concatenate(self.movies))
+            n = self.config.training.frames_per_step
+            return [[rows[i : i + n]] for i in range(0, len(rows), n)]
+        index, n = order.permutation(len(self.movies)), self._movies_per_step()
+        return [[self.movies[m] for m in index[i : i + n]] for i in range(0, len(index), n)]
+
+    # --- checkpoints ---
+
+    def _save(self, *, finished: bool = False) -> None:
+        state = {**vars(self.state), "finished": finished, "kind": self.model.kind}
+        extra = {"noise": self.noise.get_state(), "sums": self.sums}
+        extra |= {f"target.{name}": value for name, value in self.targets.items()}
+        checkpoint.save_checkpoint(
+            self.run_dir / "checkpoint",
+            self.model,
+            state,
+            optimizer=None if finished else self.optimizer,
+            extra=None if finished else extra,
+        )
+        self._saved_at = time.monotonic()
+
+    def restore(self) -> None:
+        """Continue from the checkpoint of the run; later lines of ``metrics.jsonl`` are dropped."""
+        directory = self.run_dir / "checkpoint"
+        saved = checkpoint.load_state(directory)
+        try:
+            values = {name: saved[name] for name in vars(self.state)}
+            self.state = _State(**values)
+            kind = self.stages[self.state.stage].kind
+        except (KeyError, IndexError, TypeError):
+            raise TemporemError(f"{directory}: checkpoint of another kind of run") from None
+        self.model = build_model(self.config, kind, self.frames)
+        checkpoint.load_weights(directory, self.model)
+        self.optimizer = self._make_optimizer()
+        if not saved.get("finished"):
+            checkpoint.load_optimizer(directory, self.optimizer)
+            extra = checkpoint.load_extra(directory)
+            self.noise.set_state(extra.pop("noise"))
+            self.sums = extra.pop("sums").to(self.device)
+            self.targets = {
+                name.removeprefix("target."): value.to(self.device) for name, value in extra.items()
+            }
+        _truncate_metrics(self.run_dir / "metrics.jsonl", self.state.step)
+
+
+def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> MovieVAE:
+    """A new model for the frames, its initial weights a function of the seed alone."""
+    device = frames.images.device
+    n_evidence = frames.evidence.shape[-1]
+    model = MovieVAE.from_config(
+        kind, config.model, frames.forward_model, n_evidence, seed=config.seed
+    )
+    model.generator.set_envelope((frames.signal_power / frames.contrast_power).sqrt())
+    if model.generator.mean is not None:
+        model.generator.mean.set_volume(frames.mean_volume.volume)
+    model.set_network_dtype(network_dtype(config.training.precision, device))
+    return model.to(device)
+
+
+def infer_all(model: MovieVAE, frames: PreparedFrames) -> Latents:
+    """Posterior of every frame, in row order; deterministic."""
+    parts: list[Latents] = []
+    with torch.no_grad():
+        for start in range(0, len(frames.movies), _INFERENCE_MOVIES):
+            parts.append(model.infer(frames.batch(frames.movies[start : start + _INFERENCE_MOVIES])))
+    rows = torch.from_numpy(np.concatenate(frames.movies))
+    fields = []
+    for name in ("z", "mean", "log_variance", "kl"):
+        values = torch.cat([getattr(part, name) for part in parts])
+        fields.append(torch.empty_like(values).index_copy(0, rows.to(values.device), values))
+    return Latents(*fields)
+
+
+def _static_posteriors(model: MovieVAE, frames: PreparedFrames) -> dict[str, Tensor]:
+    """Features and posteriors of all frames under a static model, the warm-up's targets."""
+    latents = infer_all(model, frames)
+    with torch.no_grad():
+        rows = np.arange(len(frames.images))
+        features = torch.cat(
+            [model.features(frames.batch([part])) for part in np.array_split(rows, len(rows) // 512 + 1)]
+        )
+    return {
+        "features": features.float(),
+        "mean": latents.mean,
+        "variance": latents.log_variance.exp(),
+    }
+
+
+def _truncate_metrics(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

@@ -1,0 +1,265 @@
+"""What a finished run consists of on disk, and reading it back.
+
+::
+
+    RUN/config.yaml     how it was made, complete
+    RUN/metrics.jsonl   one record per epoch
+    RUN/checkpoint/     weights
+    RUN/run.json        grid and units of the volumes
+    RUN/frames.star     latent and pose of every frame; written last, so a run with it is finished
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem import __version__
+from temporem.data.dataset import MovieDataset
+from temporem.data.files import atomic_write
+from temporem.data.settings import load_settings
+from temporem.data.star import Table, read_star, write_star
+from temporem.errors import TemporemError
+from temporem.models.generator import FourierGenerator
+from temporem.models.latents import Latents
+from temporem.models.vae import MovieVAE
+from temporem.models.voxels import VoxelGenerator
+from temporem.physics.forward import ForwardModel
+from temporem.physics.rotations import origin_to_shift, rotation_to_euler
+from temporem.physics.support import FourierSupport
+from temporem.training import checkpoint
+from temporem.training.config import RunConfig, build_config
+from temporem.training.precision import choose_device, network_dtype
+
+CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
+GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
+FORMAT = "temporem run 1"
+
+_BLOCK = "frames"
+_WEIGHTS_NAME, _FIRST_LAYER = "model.safetensors", "extractor.first.weight"
+_POINTS_PER_CHUNK = 2**18  # Fourier coefficients decoded at a time; bounds memory
+
+
+@dataclass(frozen=True)
+class VolumeGrid:
+    """Grid and units of the volumes of a run.
+
+    Attributes:
+        box: edge length D, voxels.
+        pixel_size_angstrom: Å per voxel.
+        noise_scale: generators work in units of the images' noise; times this, volumes are in
+            units of the images.
+    """
+
+    box: int
+    pixel_size_angstrom: float
+    noise_scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished reconstruction of N frames: a volume, and a latent, for every one.
+
+    Attributes:
+        path: the run's folder.
+        config: how it was made; ``config.dataset`` is the dataset, which need not be here.
+        grid: grid and units of the volumes.
+        particle_names: the movie of every frame, N names, in the order of the dataset's rows.
+        frame_numbers: position in the movie, int64 ``(N,)``.
+        held_out: whether the frame's movie was kept from training, bool ``(N,)``.
+        latents: posterior means, float32 ``(N, q)``; None for ``homogeneous``.
+        generator: gives volumes of latents.
+    """
+
+    path: Path
+    config: RunConfig
+    grid: VolumeGrid
+    particle_names: list[str]
+    frame_numbers: np.ndarray
+    held_out: np.ndarray
+    latents: np.ndarray | None
+    generator: FourierGenerator | VoxelGenerator
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.particle_names)
+
+    @cached_property
+    def support(self) -> FourierSupport:
+        """The frequencies of :meth:`volumes`."""
+        return FourierSupport(self.grid.box, 3)
+
+    def volumes(self, rows: np.ndarray) -> Tensor:
+        """Fourier coefficients of the volumes of frames ``(B,)``: complex64 ``(B, P)``, on the CPU.
+
+        In units of the images, on :attr:`support`.
+        """
+        scale = self.grid.noise_scale
+        if isinstance(self.generator, VoxelGenerator):
+            volume = self.support.analyse(self.generator.volume)
+            return (scale * volume).cpu().expand(len(rows), -1)
+        assert self.latents is not None
+        device = self.generator.positions.device
+        z = torch.from_numpy(self.latents[rows]).to(device)
+        chunks = z.split(max(1, _POINTS_PER_CHUNK // len(self.support)))
+        with torch.no_grad():
+            parts = [self.generator.volumes(self.support, chunk).cpu() for chunk in chunks]
+        return scale * torch.cat(parts)
+
+    def voxels(self, rows: np.ndarray) -> np.ndarray:
+        """The volumes of frames ``(B,)`` on voxels, ``(B, D, D, D)`` (z, y, x)."""
+        return self.support.synthesise(self.volumes(rows)).numpy()
+
+    def rows_of_movie(self, name: str) -> np.ndarray:
+        """Rows of a movie in the order of its frames.
+
+        Raises:
+            TemporemError: there is no such movie.
+        """
+        rows = np.flatnonzero(np.array(self.particle_names) == name)
+        if len(rows) == 0:
+            raise TemporemError(
+                f"{self.path} has no movie '{name}'",
+                expected=f"a name such as '{self.particle_names[0]}' (_rlnParticleName)",
+            )
+        return rows[np.argsort(self.frame_numbers[rows])]
+
+    def require_frames_of(self, dataset: MovieDataset) -> None:
+        """Raise a TemporemError unless the dataset's rows are the frames of this run."""
+        same = (
+            dataset.box == self.grid.box
+            and dataset.particle_names == self.particle_names
+            and np.array_equal(dataset.frame_numbers, self.frame_numbers)
+        )
+        if not same:
+            raise TemporemError(
+                f"{self.path} is a reconstruction of other frames than those of {dataset.path}",
+                expected=f"the dataset that it was made from ({self.config.dataset})",
+            )
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a folder is a run, finished or not."""
+    return (Path(path) / CONFIG_NAME).is_file()
+
+
+def is_finished(path: str | Path) -> bool:
+    """Whether a run came to its end."""
+    return (Path(path) / FRAMES_NAME).is_file()
+
+
+def load_run_config(path: str | Path) -> RunConfig:
+    """The configuration of a run, finished or not.
+
+    Raises:
+        TemporemError: the folder is no run, or its configuration is damaged.
+    """
+    file = Path(path) / CONFIG_NAME
+    if not is_run(path):
+        raise TemporemError(
+            f"{path} is not a run",
+            expected=f"a folder with {CONFIG_NAME}",
+            hint="make one with temporem reconstruct",
+        )
+    return build_config(load_settings(file), source=str(file))
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a finished run. The dataset that it was made from is not needed.
+
+    Raises:
+        TemporemError: no run, an unfinished or damaged one, or a checkpoint of another model.
+    """
+    path = Path(path)
+    config = load_run_config(path)
+    if not is_finished(path):
+        raise TemporemError(
+            f"{path} is not finished",
+            hint=f"finish it with temporem reconstruct {config.dataset} -o {path} --resume",
+        )
+    grid = _read_grid(path / GRID_NAME)
+    table = read_star(path / FRAMES_NAME).get(_BLOCK, Table({}, where=str(path / FRAMES_NAME)))
+    table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut")
+    return Run(
+        path=path,
+        config=config,
+        grid=grid,
+        particle_names=table.strings("rlnParticleName"),
+        frame_numbers=table.ints("rlnMovieFrameNumber"),
+        held_out=table.ints("temporemHeldOut") == 1,
+        latents=None if config.method == "homogeneous" else _read_latents(table, config),
+        generator=_load_generator(path / CHECKPOINT_NAME, config, grid),
+    )
+
+
+def write_grid(path: Path, grid: VolumeGrid) -> None:
+    """Write ``RUN/run.json``."""
+    document = {"format": FORMAT, "temporem_version": __version__, **asdict(grid)}
+    with atomic_write(path / GRID_NAME) as partial:
+        partial.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def write_frames(
+    path: Path, dataset: MovieDataset, held_out: np.ndarray, latents: Latents | None
+) -> None:
+    """Write ``RUN/frames.star``: latent, pose and membership of every row of a dataset."""
+    columns: dict[str, Sequence[str] | np.ndarray] = {
+        "rlnParticleName": dataset.particle_names,
+        "rlnMovieFrameNumber": dataset.frame_numbers,
+    }
+    if latents is not None:
+        means = latents.mean.float().cpu().numpy()
+        deviations = (0.5 * latents.log_variance).exp().float().cpu().numpy()
+        for name, values in (("Mean", means), ("Sd", deviations)):
+            columns |= {f"temporemLatent{name}{j}": v for j, v in enumerate(values.T, start=1)}
+    angles = rotation_to_euler(dataset.rotations).numpy()
+    origins = origin_to_shift(dataset.shifts_angstrom).numpy()  # its own inverse
+    columns |= dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T, strict=True))
+    columns |= dict(zip(("rlnOriginXAngst", "rlnOriginYAngst"), origins.T, strict=True))
+    columns["temporemHeldOut"] = held_out.astype(np.int64)
+    write_star(path / FRAMES_NAME, {_BLOCK: Table(columns, where=FRAMES_NAME)})
+
+
+def _read_grid(path: Path) -> VolumeGrid:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = document.pop("format")
+        del document["temporem_version"]
+        if found == FORMAT:
+            return VolumeGrid(**document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TemporemError(
+            f"{path}: not readable ({error})", hint="make the run again with --overwrite"
+        ) from None
+    raise TemporemError(f"{path} has the format {found!r}", expected=repr(FORMAT))
+
+
+def _read_latents(table: Table, config: RunConfig) -> np.ndarray:
+    names = [f"temporemLatentMean{j}" for j in range(1, config.model.z_dim + 1)]
+    table.require(*names)
+    return np.stack([table.floats(name) for name in names], axis=-1).astype(np.float32)
+
+
+def _load_generator(
+    directory: Path, config: RunConfig, grid: VolumeGrid
+) -> FourierGenerator | VoxelGenerator:
+    """The generator of a checkpoint, on the fastest device here."""
+    device = choose_device("auto")
+    if config.method == "homogeneous":
+        voxels = VoxelGenerator(grid.box)
+        checkpoint.load_weights(directory, voxels)
+        return voxels
+    forward_model = ForwardModel(grid.box, grid.pixel_size_angstrom)
+    first_layer = checkpoint.load_tensors(directory / _WEIGHTS_NAME).get(_FIRST_LAYER)
+    n_evidence = 1 if first_layer is None else first_layer.shape[-1]  # load_weights tells the rest
+    model = MovieVAE(config.method, config.model, forward_model, n_evidence)
+    checkpoint.load_weights(directory, model)
+    model.set_network_dtype(network_dtype(config.training.precision, device))
+    return model.generator.to(device)

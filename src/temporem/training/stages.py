@@ -1,0 +1,54 @@
+"""What is trained when: a static model first, the temporal encoder's warm-up, then all of TEMPOR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from temporem.models.vae import VAEKind
+from temporem.training.config import RunConfig
+
+StageName = Literal["static", "warm-up", "tempor"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs of one model and one objective.
+
+    Attributes:
+        name: ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits the
+            temporal encoder to the latent paths of the static model, generator at rest.
+        kind: the model.
+        first_epoch: counted over the whole run, from 0.
+        epochs: how many.
+    """
+
+    name: StageName
+    kind: VAEKind
+    first_epoch: int
+    epochs: int
+
+
+def plan_stages(config: RunConfig) -> list[Stage]:
+    """The stages of a run of ``static`` or ``tempor``; their epochs add up to ``training.epochs``."""
+    total = config.training.epochs
+    if config.method == "static":
+        return [Stage("static", "static", 0, total)]
+    pretrain = config.training.pretrain_epochs
+    pretrain = total // 2 if pretrain is None else pretrain
+    warmup = config.training.warmup_epochs
+    warmup = total // 8 if warmup is None else warmup
+    if pretrain == 0:  # nothing to learn the paths from
+        warmup = 0
+    warmup = min(warmup, total - pretrain)
+    parts: list[tuple[StageName, VAEKind, int]] = [
+        ("static", "static", pretrain),
+        ("warm-up", "tempor", warmup),
+        ("tempor", "tempor", total - pretrain - warmup),
+    ]
+    stages, first = [], 0
+    for name, kind, epochs in parts:
+        if epochs or name == "tempor":
+            stages.append(Stage(name, kind, first, epochs))
+        first += epochs
+    return stages

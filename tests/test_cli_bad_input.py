@@ -1,0 +1,300 @@
+"""Bad input: exit code 2, one line that says what is wrong, and nothing written or changed."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from command_line import TINY_TRAINING, command, settings
+from temporem.data.stack import open_stack, write_stack
+from temporem.data.star import Table, read_star, write_star
+from temporem.training import run as run_module
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def refuse(folder: Path, *arguments: object) -> str:
+    """Run a command that must refuse and leave ``folder`` as it is; returns its message."""
+    before = contents(folder)
+    result = command(*arguments)
+    assert result.code == 2, result.out
+    assert result.out == ""
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert "Traceback" not in result.err
+    assert contents(folder) == before
+    return result.err
+
+
+@pytest.fixture
+def dataset(tiny_dataset, tmp_path) -> Path:
+    """A copy that may be spoilt."""
+    return Path(shutil.copytree(tiny_dataset, tmp_path / "movies"))
+
+
+@pytest.fixture
+def run(tiny_runs, tmp_path) -> Path:
+    """A copy of a tempor run that may be spoilt."""
+    return Path(shutil.copytree(tiny_runs["tempor"], tmp_path / "run"))
+
+
+def rewrite(dataset: Path, block: str, change: Callable[[dict], None]) -> None:
+    """Change the columns of a table of ``particles.star``."""
+    blocks = read_star(dataset / "particles.star")
+    columns = dict(blocks[block])
+    change(columns)
+    tables = {**blocks, block: Table(columns, where=block)}
+    write_star(dataset / "particles.star", tables)
+
+
+def change_pixels(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    stack = open_stack(dataset / "particles.mrcs")
+    write_stack(dataset / "particles.mrcs", [change(np.array(stack.images))], 8.0)
+
+
+def set_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(images: np.ndarray) -> np.ndarray:
+        images[3, 2, 1] = value
+        return images
+
+    return change
+
+
+def past_the_stack(columns: dict) -> None:
+    columns["rlnImageName"] = [*columns["rlnImageName"][:-1], "000999@particles.mrcs"]
+
+
+def mixed_sizes(dataset: Path) -> None:
+    write_stack(dataset / "other.mrcs", [np.zeros((1, 8, 8), np.float32)], 8.0)
+
+    def change(columns: dict) -> None:
+        columns["rlnImageName"] = [*columns["rlnImageName"][:-1], "1@other.mrcs"]
+
+    rewrite(dataset, "particles", change)
+
+
+def one_frame_movie(columns: dict) -> None:
+    columns["rlnParticleName"] = [*columns["rlnParticleName"][:-1], "lonely"]
+
+
+def zero_pixel(columns: dict) -> None:
+    columns["rlnImagePixelSize"] = ["0"] * len(columns["rlnImagePixelSize"])
+
+
+SPOILT = {
+    "missing folder": (shutil.rmtree, "is not a folder"),
+    "missing file": (lambda d: (d / "particles.star").unlink(), "has no particles.star"),
+    "not a STAR file": (lambda d: (d / "particles.star").write_bytes(b"\x00\xff"), "not text"),
+    "missing stack": (lambda d: (d / "particles.mrcs").unlink(), "particles.mrcs is not a file"),
+    "missing column": (
+        lambda d: rewrite(d, "particles", lambda c: c.pop("rlnAngleTilt")),
+        "lacks _rlnAngleTilt",
+    ),
+    "past the stack": (lambda d: rewrite(d, "particles", past_the_stack), "000999@particles.mrcs"),
+    "not square": (lambda d: change_pixels(d, lambda i: i[:, :, :14]), "square"),
+    "odd": (lambda d: change_pixels(d, lambda i: i[:, :15, :15]), "15"),
+    "mixed sizes": (mixed_sizes, "one image size in a dataset"),
+    "NaN": (lambda d: change_pixels(d, set_pixel(np.nan)), "NaN"),
+    "infinite": (lambda d: change_pixels(d, set_pixel(np.inf)), "infinite"),
+    "zero voxel size": (lambda d: rewrite(d, "optics", zero_pixel), "a pixel size above 0"),
+    "movie of one frame": (lambda d: rewrite(d, "particles", one_frame_movie), "'lonely'"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_bad_dataset(case, dataset, tmp_path) -> None:
+    spoil, message = SPOILT[case]
+    spoil(dataset)
+    assert message in refuse(tmp_path, "reconstruct", dataset, "-o", tmp_path / "run")
+
+
+def test_movie_of_one_frame_is_no_trouble_without_time(dataset, tmp_path) -> None:
+    rewrite(dataset, "particles", one_frame_movie)
+    options = ["-o", tmp_path / "run", "--method", "static", *settings(TINY_TRAINING)]
+    assert command("reconstruct", dataset, *options).code == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.z_dims=2", "did you mean model.z_dim?"),
+        ("trainig.epochs=2", "unknown key trainig"),
+        ("model.z_dim=0", "model.z_dim"),
+        ("model.z_dim=1000", "model.z_dim"),
+        ("model.z_dim=21", "at most 20"),
+        ("model.z_dim=two", "model.z_dim"),
+        ("training.frames_per_step=0", "training.frames_per_step"),
+        ("training.frames_per_step=21", "at most 20"),
+        ("training.epochs=-1", "training.epochs"),
+        ("training.learning_rate=.nan", "training.learning_rate"),
+        ("training.pretrain_epochs=99", "exceed epochs"),
+        ("training.device=tpu", "training.device"),
+        ("training.device=cuda:99", "training.device"),
+        ("data.held_out_fraction=0.8", "left to train on"),
+        ("epochs", "key=value"),
+    ],
+)
+def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
+    options = ("-o", tmp_path / "run", "--set", setting)
+    assert message in refuse(tmp_path, "reconstruct", tiny_dataset, *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--poses", "estimate"], "not available"),
+        (["--method", "magic"], "--method"),
+        (["--metod", "static"], "Did you mean --method"),
+        (["--seed", "-1"], "seed"),
+        (["--seed", "x"], "--seed"),
+        (["--config", "absent.yaml"], "absent.yaml: no such config file"),
+        (["--resume", "--overwrite"], "exclude each other"),
+        (["--resume"], "is not a run"),
+    ],
+)
+def test_bad_option(options, message, tiny_dataset, tmp_path) -> None:
+    arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", *options)
+    assert message in refuse(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [["reconstruct"], ["reconstruct", "x"], ["evalute", "x"]])
+def test_bad_command_line(arguments, tmp_path) -> None:
+    refuse(tmp_path, *arguments)
+
+
+def test_outputs_that_exist_are_kept(run, tiny_dataset, tiny_runs, tmp_path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    kept = "pass --overwrite"
+    assert kept in refuse(tmp_path, "reconstruct", tiny_dataset, "-o", run)
+    assert kept in refuse(tmp_path, "simulate", "toy", "-o", run)
+    assert kept in refuse(tmp_path, "export", run, "-o", run)
+    assert kept in refuse(tmp_path, "evaluate", run)
+    assert kept in refuse(tmp_path, "report", run, "-o", tmp_path / "report.html")
+    assert kept in refuse(tmp_path, "demo", "-o", run)
+
+
+def test_overwrite_replaces_nothing_of_another_kind(dataset, run, tmp_path) -> None:
+    other = "so it is not replaced"
+    assert other in refuse(tmp_path, "reconstruct", dataset, "-o", dataset, "--overwrite")
+    assert other in refuse(tmp_path, "simulate", "toy", "-o", run, "--overwrite")
+    assert other in refuse(tmp_path, "export", run, "-o", dataset, "--overwrite")
+    assert other in refuse(tmp_path, "demo", "-o", dataset, "--overwrite")
+
+
+def test_overwrite_keeps_the_old_run_when_the_input_is_bad(dataset, run, tmp_path) -> None:
+    change_pixels(dataset, set_pixel(np.nan))
+    assert "NaN" in refuse(tmp_path, "reconstruct", dataset, "-o", run, "--overwrite")
+
+
+def test_overwrite_replaces_a_run(tiny_dataset, run) -> None:
+    options = ("-o", run, "--method", "homogeneous", "--overwrite")
+    assert command("reconstruct", tiny_dataset, *options).code == 0
+    assert (run / "mean.mrc").exists()
+    assert not (run / "evaluation.json").exists()
+
+
+def test_paths_that_cannot_be_written(tiny_dataset, tiny_runs, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        run = tiny_runs["static"]
+        assert "does not exist" in refuse(tmp_path, "reconstruct", tiny_dataset, "-o", folder / "r")
+        assert "does not exist" in refuse(tmp_path, "simulate", "toy", "-o", folder / "r")
+        assert "does not exist" in refuse(tmp_path, "export", run, "-o", folder / "r")
+        assert "does not exist" in refuse(tmp_path, "report", run, "-o", folder / "r.html")
+        assert "does not exist" in refuse(tmp_path, "demo", "-o", folder / "r")
+
+
+def test_full_disk_is_one_line_and_the_run_can_go_on(tiny_dataset, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "run/frames.star"))
+
+    arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "write_frames", full)
+        result = command(*arguments, *settings(TINY_TRAINING))
+    assert result.code == 2
+    assert result.err == f"error: {tmp_path / 'run/frames.star'}: No space left on device\n"
+    assert "is not finished" in refuse(tmp_path, "evaluate", tmp_path / "run")
+    assert command(*arguments, "--resume").code == 0
+
+
+def test_resume_with_other_settings_names_the_first_that_differs(
+    tiny_dataset, run, tmp_path
+) -> None:
+    arguments = ("reconstruct", tiny_dataset, "-o", run, "--resume")
+    message = refuse(tmp_path, *arguments, "--set", "training.epochs=9")
+    assert "training.epochs = 4, and 9 is asked for" in message
+    assert "method = tempor, and static" in refuse(tmp_path, *arguments, "--method", "static")
+
+
+def test_checkpoint_of_another_model(run, tmp_path) -> None:
+    config = (run / "config.yaml").read_text()
+    for before, after in (("generator_width: 16", "generator_width: 32"), ("tempor", "static")):
+        (run / "config.yaml").write_text(config.replace(before, after))
+        message = refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+        assert "checkpoint of another model" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "run.json", "frames.star", "checkpoint/model.safetensors"]
+)
+def test_damaged_run(name, run, tmp_path) -> None:
+    (run / name).write_bytes(b"{")
+    assert name in refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+    (run / name).unlink()
+    refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+
+
+def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> None:
+    arguments = ("evaluate", run, "--overwrite", "--truth")
+    assert "is not a folder" in refuse(tmp_path, *arguments, tmp_path / "nowhere")
+    shutil.rmtree(dataset / "truth")
+    assert "has no folder truth" in refuse(tmp_path, *arguments, dataset)
+    rewrite(dataset, "particles", lambda c: c.update(rlnMovieFrameNumber=[7, 8, 9, 10] * 5))
+    assert "other frames" in refuse(tmp_path, "report", run, "--dataset", dataset)
+
+
+def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
+    static = tiny_runs["static"]
+    assert "two or more" in refuse(tmp_path, "compare", run)
+    assert "named twice" in refuse(tmp_path, "compare", run, run)
+    (run / "evaluation.json").unlink()
+    assert "temporem evaluate" in refuse(tmp_path, "compare", static, run)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--movie", "movie_9"], "no movie 'movie_9'"),
+        (["--frames", "20"], "20 is no row"),
+        (["--frames", "1-x"], "not understood"),
+        (["--movie", "movie_2", "--frames", "5"], "from 1 to 4"),
+    ],
+)
+def test_bad_choice_of_frames(options, message, tiny_runs, tmp_path) -> None:
+    arguments = ("export", tiny_runs["static"], "-o", tmp_path / "v", *options)
+    assert message in refuse(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["toi"], "no preset or file 'toi'"),
+        (["toy", "--set", "snrr=1"], "did you mean snr?"),
+        (["toy", "--set", "box=15"], "must be even"),
+        (["toy", "--set", "structure=absent.pdb"], "absent.pdb"),
+        (["toy", "--set", "box=8"], "set box to"),
+    ],
+)
+def test_bad_simulation(arguments, message, tmp_path) -> None:
+    assert message in refuse(tmp_path, "simulate", *arguments, "-o", tmp_path / "d")

@@ -1,0 +1,112 @@
+"""The Fourier generator: exactly Friedel-symmetric, and one object on frames and on grids."""
+
+import pytest
+import torch
+
+from temporem.models.generator import FourierGenerator
+from temporem.physics.support import FourierSupport
+
+BOX, Z_DIM = 12, 2
+
+
+def make_generator(*, mean_volume: bool) -> FourierGenerator:
+    torch.manual_seed(0)
+    generator = FourierGenerator(
+        BOX, Z_DIM, width=16, depth=2, n_features=10, feature_radius=0.1, mean_volume=mean_volume
+    )
+    generator.set_envelope(torch.linspace(2.0, 0.5, BOX // 2 + 1))
+    if generator.mean is not None:
+        generator.mean.set_volume(torch.randn(BOX, BOX, BOX))
+    return generator
+
+
+@pytest.fixture(params=[False, True], ids=["network", "network-and-mean"])
+def generator(request: pytest.FixtureRequest) -> FourierGenerator:
+    return make_generator(mean_volume=request.param)
+
+
+@pytest.fixture
+def z() -> torch.Tensor:
+    return torch.randn(3, Z_DIM, generator=torch.Generator().manual_seed(1))
+
+
+def random_frequencies() -> torch.Tensor:
+    """Points inside Nyquist: anywhere, on the plane kx = 0, and on the line kx = ky = 0."""
+    k = 6 * torch.rand(90, 3, generator=torch.Generator().manual_seed(2)) - 3
+    k[30:60, 0] = 0
+    k[60:, :2] = 0
+    return k
+
+
+def test_friedel_symmetry_is_exact_everywhere(generator: FourierGenerator, z: torch.Tensor) -> None:
+    k = random_frequencies()
+    values, mirrored = generator(k, z), generator(-k, z)
+    assert values.shape == (3, 90)
+    assert values.abs().min() > 0
+    tolerance = 0 if generator.mean is None else 1e-5  # of the interpolated mean
+    torch.testing.assert_close(mirrored, values.conj().resolve_conj(), rtol=0, atol=tolerance)
+
+
+def test_negative_zero_is_zero(z: torch.Tensor) -> None:
+    # A rotation leaves −0.0 behind, which must not choose another half space.
+    generator = make_generator(mean_volume=False)
+    k = random_frequencies()[30:]
+    signed = torch.where(k == 0, -0.0, k)
+    torch.testing.assert_close(generator(signed, z), generator(k, z), rtol=0, atol=0)
+
+
+def test_volumes_are_what_frames_slice(z: torch.Tensor) -> None:
+    generator, support = make_generator(mean_volume=False), FourierSupport(BOX, 3)
+    volumes = generator.volumes(support, z)
+    assert volumes.dtype == torch.complex64
+    assert volumes.shape == (3, len(support))
+    slices = generator(support.frequencies.float(), z)
+    torch.testing.assert_close(slices, volumes * BOX**0.5)
+
+
+def test_volumes_add_the_mean_without_interpolating_it(z: torch.Tensor) -> None:
+    with_mean, support = make_generator(mean_volume=True), FourierSupport(BOX, 3)
+    assert with_mean.mean is not None
+    network = with_mean.volumes(support, z) - support.analyse(with_mean.mean.volume)
+    with_mean.mean.set_volume(torch.zeros(BOX, BOX, BOX))
+    torch.testing.assert_close(with_mean.volumes(support, z), network)
+
+
+def test_volume_of_every_frame_is_computed_as_if_alone(
+    generator: FourierGenerator, z: torch.Tensor
+) -> None:
+    support = FourierSupport(BOX, 3)
+    together = generator.volumes(support, z)
+    alone = torch.cat([generator.volumes(support, one[None]) for one in z])
+    torch.testing.assert_close(together, alone)
+    assert not torch.allclose(together[0], together[1], rtol=1e-2)  # z matters
+
+
+def test_frequencies_may_differ_from_frame_to_frame(
+    generator: FourierGenerator, z: torch.Tensor
+) -> None:
+    k = random_frequencies().view(3, 30, 3)
+    together = generator(k, z)
+    for i in range(3):
+        torch.testing.assert_close(together[i], generator(k[i], z[i]))
+
+
+def test_is_smooth_in_frequency_away_from_the_origin(z: torch.Tensor) -> None:
+    # No jump inside a half space, at the envelope's knots (integer radii) least of all.
+    generator = make_generator(mean_volume=False)
+    direction = torch.tensor([0.6, 0.64, -0.48])
+    radii = torch.linspace(0.5, 5.9, 2000)
+    values = generator(radii[:, None] * direction, z)
+    steps = values.diff(dim=-1).abs().max()
+    assert steps < 0.05 * values.abs().max()
+
+
+def test_envelope_scales_shells(z: torch.Tensor) -> None:
+    generator = make_generator(mean_volume=False)
+    k = torch.tensor([[2.0, 0, 0], [0, 2.5, 0], [5.9, 0, 0]])
+    generator.set_envelope(torch.ones(BOX // 2 + 1))
+    flat = generator(k, z)
+    amplitudes = torch.tensor([1.0, 1, 3, 5, 1, 1, 7])
+    generator.set_envelope(amplitudes)
+    expected = torch.tensor([3.0, 4.0, 0.1 * 1 + 0.9 * 7])  # linear between integer radii
+    torch.testing.assert_close(generator(k, z), flat * expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,125 @@
+"""A volume on voxels, sliced through Fourier space, against rotated analytic Gaussians."""
+
+import math
+
+import pytest
+import torch
+
+from temporem.models.voxels import (
+    VoxelGenerator,
+    grid_radii,
+    grid_to_volume,
+    gridding_correction,
+    insert_symmetric,
+    volume_to_grid,
+)
+from temporem.physics.forward import ForwardModel
+from temporem.physics.projection import FormFactor, structure_factors
+from temporem.physics.rotations import random_rotations
+from temporem.physics.support import FourierSupport
+
+BOX, PIXEL = 16, 3.0
+MODEL = ForwardModel(BOX, PIXEL)
+SIGMA = 1.3 * PIXEL
+GAUSSIAN = FormFactor(torch.tensor([5.0]), torch.tensor([8 * math.pi**2 * SIGMA**2]))
+
+
+@pytest.fixture
+def blobs() -> torch.Tensor:
+    """Positions of Gaussians that fill much of the box without symmetry, ``(6, 3)`` Å."""
+    offsets = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return 5 * offsets
+
+
+def coefficients(positions: torch.Tensor, support: FourierSupport) -> torch.Tensor:
+    element = torch.zeros(positions.shape[-2], dtype=torch.long)
+    return structure_factors(positions, element, [GAUSSIAN], support, PIXEL)
+
+
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def test_slices_are_projections_of_the_rotated_molecule(blobs: torch.Tensor) -> None:
+    support = FourierSupport(BOX, 3)
+    generator = VoxelGenerator(BOX)
+    generator.set_volume(support.synthesise(coefficients(blobs, support)))
+    rotations = random_rotations(8, torch.Generator().manual_seed(1))
+    slices = generator(MODEL.slice_frequencies(rotations.float()))
+    expected = coefficients(blobs @ rotations.mT, MODEL.support)
+    # What is left is the error of trilinear interpolation on the padded grid.
+    assert relative_error(slices, expected) < 0.03
+    wrong_hand = coefficients(blobs @ rotations, MODEL.support)
+    assert relative_error(slices, wrong_hand) > 0.3
+
+
+def test_coefficients_on_the_own_grid_are_exact(blobs: torch.Tensor) -> None:
+    support = FourierSupport(BOX, 3)
+    expected = coefficients(blobs, support)
+    generator = VoxelGenerator(BOX)
+    generator.set_volume(support.synthesise(expected))
+    torch.testing.assert_close(
+        generator.coefficients(support), expected * BOX**0.5, rtol=0, atol=1e-5
+    )
+
+
+def test_slices_of_a_real_volume_have_friedel_symmetry() -> None:
+    generator = VoxelGenerator(BOX)
+    generator.set_volume(torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(2)))
+    k = 7 * torch.rand(200, 3, generator=torch.Generator().manual_seed(3)) - 3.5
+    torch.testing.assert_close(generator(-k), generator(k).conj().resolve_conj())
+
+
+def test_inserted_slices_have_friedel_symmetry() -> None:
+    generator = torch.Generator().manual_seed(4)
+    k = 15 * torch.rand(300, 3, generator=generator, dtype=torch.float64) - 7.5
+    values = torch.randn(300, generator=generator, dtype=torch.complex128)
+    grid = insert_symmetric(values, k, BOX)
+    assert grid.shape == (2 * BOX,) * 3
+    inner = grid[1:, 1:, 1:]  # the entries that have a mirror image on the grid
+    torch.testing.assert_close(inner.flip(0, 1, 2).conj().resolve_conj(), inner)
+    # Both of a pair received the value, so that the transform back is real and of twice the sum.
+    both = insert_symmetric(values.conj().resolve_conj(), -k, BOX)
+    torch.testing.assert_close(both, grid)
+    weights = insert_symmetric(values.abs(), k, BOX)
+    assert weights.dtype == torch.float64
+    assert weights.sum().item() == pytest.approx(2 * values.abs().sum().item())
+
+
+def test_grid_and_volume_are_inverse() -> None:
+    volume = torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(5)).double()
+    grid = volume_to_grid(volume)
+    # The grid holds the corrected volume; going back corrects again.
+    correction = gridding_correction(BOX).double()
+    torch.testing.assert_close(grid_to_volume(grid) * correction.square(), volume)
+    assert grid.shape == (2 * BOX,) * 3
+
+
+def test_gridding_correction_is_the_transform_of_the_interpolation_kernel() -> None:
+    # A triangle of half width one sample of a grid of 2D points, summed finely.
+    x = torch.arange(BOX, dtype=torch.float64) - BOX // 2
+    u = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    wave = torch.cos(2 * torch.pi * u[:, None] * x / (2 * BOX))
+    kernel = torch.trapezoid((1 - u.abs())[:, None] * wave, u, dim=0)
+    correction = gridding_correction(BOX).double()
+    torch.testing.assert_close(correction[BOX // 2, BOX // 2], kernel, rtol=0, atol=1e-6)
+    torch.testing.assert_close(correction[BOX // 2, :, BOX // 2], kernel, rtol=0, atol=1e-6)
+    assert correction[0, 0, 0].item() == pytest.approx(kernel[0].item() ** 3, abs=1e-6)
+
+
+def test_grid_radii_are_in_cycles_per_box() -> None:
+    radius = grid_radii(BOX)
+    assert radius[BOX, BOX, BOX] == 0
+    assert radius[BOX, BOX + 2, BOX] == 1  # two samples of the padded grid a cycle
+    assert radius[BOX + 6, BOX, BOX - 8] == 5
+
+
+def test_saved_volume_is_sliced_again_after_loading(blobs: torch.Tensor) -> None:
+    support = FourierSupport(BOX, 3)
+    saved = torch.nn.ModuleDict({"mean": VoxelGenerator(BOX)})
+    saved["mean"].set_volume(support.synthesise(coefficients(blobs, support)))
+    loaded = torch.nn.ModuleDict({"mean": VoxelGenerator(BOX)})
+    loaded.load_state_dict(saved.state_dict())  # as a part of a model, as checkpoints are
+    k = MODEL.slice_frequencies(torch.eye(3))
+    assert loaded["mean"](k).equal(saved["mean"](k))
+    assert loaded["mean"](k).abs().max() > 0

@@ -1,0 +1,261 @@
+"""Simulated movies: the images, the noise, the poses, and what two runs share."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from temporem.data import simulation
+from temporem.data.dataset import MovieDataset, read_dataset
+from temporem.data.presets import load_simulation_config
+from temporem.data.simulation import build_motion, draw_frames, load_molecule, simulate
+from temporem.data.simulation_config import SimulationConfig
+from temporem.data.truth import Truth, read_truth
+from temporem.errors import TemporemError
+from temporem.physics.forward import ForwardModel
+from temporem.structures.motions import conformations
+from temporem.structures.toy import toy_molecule
+
+SHARED = Path(os.environ.get("TEMPOREM_SHARED", Path(__file__).parents[2] / "shared"))
+TOY = load_simulation_config("toy", ["movies=6", "frames_per_movie=4"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _build_toy_once() -> Iterator[None]:
+    toy = toy_molecule()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "toy_molecule", lambda: toy)
+        yield
+
+
+def changed(**settings: object) -> SimulationConfig:
+    return SimulationConfig.model_validate({**TOY.model_dump(), **settings})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = [p for p in folder.rglob("*") if p.is_file()]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[MovieDataset, Truth, dict]:
+    """Nearly free of noise."""
+    path = tmp_path_factory.mktemp("simulated") / "toy"
+    summary = simulate(changed(snr=1e9), path)
+    return read_dataset(path), read_truth(path), summary
+
+
+def test_images_are_ctf_times_shift_times_slice_of_the_true_volume(
+    simulated: tuple[MovieDataset, Truth, dict],
+) -> None:
+    """Written images against the written truth: voxels summed at Rᵀ(kx, ky, 0) in float64."""
+    dataset, truth, _ = simulated
+    box = dataset.box
+    model = ForwardModel(box, dataset.pixel_size_angstrom, radius=box / 4)
+    rows = np.array([0, 7, 22])
+    # A slice at up to half of Nyquist needs the volume's spectrum between grid points, that is its
+    # voxels; those of the arm that the box leaves out of the band are far from the centre.
+    volumes = truth.support.synthesise(truth.volumes(rows)).double()
+    axis = torch.arange(box, dtype=torch.float64) - box // 2
+    for row, volume in zip(rows, volumes, strict=True):
+        k = model.slice_frequencies(dataset.rotations[row])
+        wave = torch.exp(-2j * math.pi * k[:, :, None] * axis / box)
+        slices = torch.einsum(
+            "zyx,px,py,pz->p", volume.to(wave.dtype), wave[:, 0], wave[:, 1], wave[:, 2]
+        )
+        slices = slices / box**1.5 * model.slice_scale
+        contrast = model.contrast(dataset.ctf[[row]])[0]
+        expected = model.observe(slices, contrast, model.shift_phase(dataset.shifts_angstrom[row]))
+        image = model.support.analyse(torch.from_numpy(dataset.images[row].copy()))
+        assert (image - expected).norm() / expected.norm() < 0.01
+
+
+def test_signal_to_noise_ratio_of_the_stack_is_as_defined(
+    tmp_path: Path, simulated: tuple[MovieDataset, Truth, dict]
+) -> None:
+    clean = np.asarray(simulated[0].images, dtype=np.float64)
+    summary = simulate(changed(snr=0.3), tmp_path / "noisy")
+    noise = np.asarray(read_dataset(tmp_path / "noisy").images, dtype=np.float64) - clean
+    n = noise.size
+    assert clean.var() / noise.var() == pytest.approx(0.3, rel=6 * math.sqrt(2 / n))
+    assert summary["noise_variance"] == pytest.approx(noise.var(), rel=6 * math.sqrt(2 / n))
+    assert read_truth(tmp_path / "noisy").noise_variance == summary["noise_variance"]
+    # White: the same power at all frequencies, corners included, and nothing between pixels.
+    power = np.abs(np.fft.fft2(noise, norm="ortho")) ** 2
+    assert power[:, 12:20, 12:20].mean() == pytest.approx(noise.var(), rel=0.15)
+    assert power[:, :4, :4].mean() == pytest.approx(noise.var(), rel=0.3)
+    assert abs((noise[:, 1:] * noise[:, :-1]).mean()) < 5 * noise.var() / math.sqrt(n)
+
+
+def test_signal_is_the_variance_and_not_the_mean(tmp_path: Path) -> None:
+    # With amplitude contrast alone the images have a large mean.
+    settings = {"ctf": {"amplitude_contrast": 1.0}}
+    simulate(changed(snr=1e9, **settings), tmp_path / "clean")
+    clean = np.asarray(read_dataset(tmp_path / "clean").images, dtype=np.float64)
+    assert clean.mean() ** 2 > 0.1 * clean.var()
+    summary = simulate(changed(snr=2.0, **settings), tmp_path / "noisy")
+    assert summary["noise_variance"] == pytest.approx(clean.var() / 2, rel=1e-4)
+
+
+def test_same_configuration_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        simulate(TOY, tmp_path / name)
+    simulate(changed(seed=1), tmp_path / "c")
+    a, b, c = (files(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["particles.star"] != c["particles.star"]
+    assert a["particles.mrcs"] != c["particles.mrcs"]
+
+
+def test_what_is_drawn_for_one_purpose_says_nothing_of_another() -> None:
+    frames = draw_frames(changed(movies=1000, frames_per_movie=1))
+    draws = torch.stack([frames.parameters[:, 0], frames.ctf.defocus_u_angstrom])
+    assert draws.corrcoef()[0, 1].abs() < 5 / math.sqrt(1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"snr": 3.0}, set()),
+        ({"shift_sd_angstrom": 1.0}, {"shifts_angstrom"}),
+        ({"ctf": {"defocus_angstrom": (5000, 9000)}}, {"defocus_u_angstrom", "defocus_v_angstrom"}),
+        (
+            {"ctf": {"astigmatism_angstrom": 500.0}},
+            {"defocus_u_angstrom", "defocus_v_angstrom", "astigmatism_radians"},
+        ),
+        ({"motion": {**TOY.motion.model_dump(), "start_degrees": (0, 5)}}, {"parameters"}),
+    ],
+)
+def test_a_setting_changes_only_what_it_is_about(change: dict, differs: set[str]) -> None:
+    def drawn(config: SimulationConfig) -> dict[str, torch.Tensor]:
+        frames = draw_frames(config)
+        names = ("parameters", "rotations", "shifts_angstrom")
+        return {name: getattr(frames, name) for name in names} | vars(frames.ctf)
+
+    before, after = drawn(TOY), drawn(changed(**change))
+    assert {name for name in before if not before[name].equal(after[name])} == differs
+
+
+def test_poses_are_uniform_on_so3_and_new_in_every_frame() -> None:
+    rotations = draw_frames(changed(movies=2000, frames_per_movie=2)).rotations
+    n = len(rotations)
+    # Uniform rotations have E R = 0 and E R_ij R_kl = δ_ik δ_jl / 3.
+    assert rotations.mean(0).abs().max() < 5 / math.sqrt(3 * n)
+    flat = rotations.flatten(1)
+    second = flat.T @ flat / n
+    assert (second - torch.eye(9, dtype=torch.float64) / 3).abs().max() < 5 * 0.3 / math.sqrt(n)
+    # Frames of one movie are independent: the trace of the turn between has mean 0 and variance 1.
+    between = (rotations[::2] * rotations[1::2]).sum((1, 2))
+    assert between.mean().abs() < 5 / math.sqrt(n / 2)
+    assert between.var() == pytest.approx(1, abs=0.15)
+    assert torch.linalg.det(rotations).sub(1).abs().max() < 1e-12
+
+
+def test_hinge_turns_by_nine_degrees_a_frame_from_a_uniform_start() -> None:
+    config = load_simulation_config("7bcq", ["movies=2000"])
+    frames = draw_frames(config)
+    angles = frames.parameters.reshape(2000, 10)
+    assert angles.diff(dim=1).sub(9).abs().max() < 1e-12
+    start = angles[:, 0]
+    assert start.min() >= 0
+    assert start.max() < 9
+    assert start.mean() == pytest.approx(4.5, abs=0.25)
+    assert start.var() == pytest.approx(81 / 12, rel=0.1)
+    assert (frames.states.reshape(2000, 10) == np.arange(10)).all()
+    assert frames.frame_numbers[:11].tolist() == [*range(1, 11), 1]
+    assert frames.times_seconds[:11] == pytest.approx([*np.arange(10) * 0.1, 0])
+
+
+def test_ctf_is_one_for_each_movie_within_the_range() -> None:
+    ctf = draw_frames(changed(movies=500, ctf={"astigmatism_angstrom": 400.0})).ctf
+    mean = (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom) / 2
+    assert (mean.reshape(500, 4) == mean[::4, None]).all()
+    assert mean.min() >= 8000
+    assert mean.max() <= 20000
+    assert mean.mean() == pytest.approx(14000, abs=5 * 12000 / math.sqrt(12 * 500))
+    assert (ctf.defocus_u_angstrom - ctf.defocus_v_angstrom).sub(400).abs().max() < 1e-9
+    assert ctf.astigmatism_radians.unique().numel() == 500
+
+
+def test_shifts_have_the_standard_deviation_asked_for() -> None:
+    shifts = draw_frames(changed(movies=1000, shift_sd_angstrom=3.0)).shifts_angstrom
+    assert shifts.std() == pytest.approx(3.0, rel=0.05)
+    assert shifts.mean().abs() < 0.2
+
+
+def test_static_molecule_has_one_state() -> None:
+    still = draw_frames(
+        changed(motion={**TOY.motion.model_dump(), "step_degrees": 0, "start_degrees": (0, 0)})
+    )
+    assert set(still.states) == {0}
+    assert not still.parameters.any()
+
+
+def test_preset_7bcq_moves_a_visible_segment_inside_the_box() -> None:
+    config = load_simulation_config("7bcq")
+    motion = build_motion(config.motion, load_molecule(config, SHARED / "structures"))
+    molecule = motion.molecule
+    assert molecule.positions_angstrom.mean(0).abs().max() < 1e-9
+    moving = motion.moving.numpy()
+    assert set(molecule.chains[moving]) == {"A"}
+    assert len(set(molecule.residue_numbers[moving]) - {81}) == 34
+    assert moving.mean() == pytest.approx(0.0236, abs=1e-4)
+
+    angles = torch.arange(0, 91, 9, dtype=torch.float64)[:, None]
+    swing = conformations(motion, angles)
+    displacement = (swing[-1] - swing[0])[motion.moving].norm(dim=-1)
+    assert displacement.max() == pytest.approx(54.0, abs=0.1)
+    assert displacement.square().mean().sqrt() == pytest.approx(31.3, abs=0.1)
+    assert swing.norm(dim=-1).max() == pytest.approx(57, abs=0.2)
+    assert swing.norm(dim=-1).max() < config.box * config.pixel_size_angstrom / 2 - 10
+    # The segment's heavy atoms hardly ever come near the others on the way.
+    heavy = molecule.atomic_numbers > 1
+    arm, rest = motion.moving & heavy, ~motion.moving & heavy
+    near = torch.cdist(swing[:, arm], swing[:, rest]).amin(-1) < 2
+    assert near[1:].double().mean() < 0.01
+    # No bond is broken: whatever is bonded at 0° is as long at 90°.
+    at_hinge = torch.from_numpy((molecule.chains == "A") & (abs(molecule.residue_numbers - 81) < 3))
+    before, after = torch.pdist(swing[0, at_hinge]), torch.pdist(swing[-1, at_hinge])
+    bonded = before < 1.7
+    assert (after - before)[bonded].abs().max() < 1e-9
+
+
+def test_progress_counts_all_frames(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    simulate(TOY, tmp_path / "out", progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (24, 24)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+
+
+def test_summary_is_of_plain_numbers(simulated: tuple[MovieDataset, Truth, dict]) -> None:
+    summary = simulated[2]
+    assert {type(value) for value in summary.values()} <= {int, float}
+    assert (summary["frames"], summary["box"], summary["atoms"]) == (24, 32, 3067)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"structure": "mymodel"}, "no structure 'mymodel'"),
+        ({"box": 24}, "reaches 59 Å from the centre.*set box to 30 or more"),
+        ({"motion": {**TOY.motion.model_dump(), "moving": ["Q/1-9"]}}, "matches 'Q/1-9'"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict, message: str) -> None:
+    with pytest.raises(TemporemError, match=message):
+        simulate(changed(**settings), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_output_is_kept(tmp_path: Path) -> None:
+    simulate(TOY, tmp_path / "out")
+    before = files(tmp_path / "out")
+    with pytest.raises(TemporemError, match="exists"):
+        simulate(changed(seed=1), tmp_path / "out")
+    assert files(tmp_path / "out") == before
+    simulate(changed(seed=1), tmp_path / "out", overwrite=True)
+    assert files(tmp_path / "out") != before

@@ -1,0 +1,80 @@
+"""Presets and configuration files, and what is said about bad ones."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from temporem.data.presets import load_simulation_config, preset_names
+from temporem.errors import TemporemError
+
+
+def test_presets_are_the_experiments_described() -> None:
+    assert preset_names() == ["7bcq", "toy"]
+    paper = load_simulation_config("7bcq")
+    assert (paper.movies, paper.frames_per_movie, paper.box) == (100, 10, 64)
+    assert (paper.snr, paper.motion.step_degrees, paper.motion.start_degrees) == (0.1, 9, (0, 9))
+
+
+def test_file_with_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    settings = load_simulation_config("toy").model_dump(mode="json")
+    path.write_text(yaml.safe_dump(settings))
+    assert load_simulation_config(path) == load_simulation_config("toy")
+    changed = load_simulation_config(
+        path, ["snr=2", "ctf.cs_mm=1.5", "motion.start_degrees=[0, 3]"]
+    )
+    assert (changed.snr, changed.ctf.cs_mm, changed.motion.start_degrees) == (2, 1.5, (0, 3))
+    assert changed.ctf.voltage_kv == 300
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("srn=1", "toy: unknown key srn; did you mean snr?"),
+        ("motion.stpe_degrees=1", "did you mean motion.step_degrees?"),
+        ("cs_mm=2", "did you mean ctf.cs_mm?"),
+        ("snr=0", r"toy: snr: .* greater than 0 \(got 0\)"),
+        ("snr=.nan", "snr: .* finite"),
+        ("box=31", r"box: must be even \(got 31\)"),
+        ("movies=0", "movies: "),
+        ("pixel_size_angstrom=-1", "pixel_size_angstrom: "),
+        ("ctf.defocus_angstrom=[3, 2]", r"must be \[lowest, highest\]"),
+        ("ctf.amplitude_contrast=1.5", "ctf.amplitude_contrast: "),
+        ("motion.kind=teleport", "motion.kind: "),
+        ("motion.moving=[]", "motion.moving: "),
+        ("snr", "not understood"),
+        ("snr.x=1", "snr is a value, not a section"),
+        ("snr=[", "not valid YAML"),
+    ],
+)
+def test_bad_value_is_one_clear_line(override: str, message: str) -> None:
+    with pytest.raises(TemporemError, match=message) as error:
+        load_simulation_config("toy", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_bad_file(tmp_path: Path) -> None:
+    with pytest.raises(TemporemError, match="one of 7bcq, toy"):
+        load_simulation_config("tyo")
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: [")
+    with pytest.raises(TemporemError, match="not readable as YAML"):
+        load_simulation_config(path)
+    path.write_text("- a list")
+    with pytest.raises(TemporemError, match="not a config"):
+        load_simulation_config(path)
+    path.write_text("structure: toy")
+    with pytest.raises(TemporemError, match="motion is missing"):
+        load_simulation_config(path)
+
+
+def test_configuration_needs_no_torch() -> None:
+    """The command line checks its input before it waits for torch."""
+    code = (
+        "import sys; from temporem.data.presets import load_simulation_config as load; "
+        "load('toy'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,157 @@
+"""Movies of a few Gaussian blobs, made in memory: what tests of models and training are fed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from temporem.data.dataset import MovieDataset
+from temporem.physics.ctf import CTFParameters
+from temporem.physics.forward import ForwardModel
+from temporem.physics.projection import FormFactor, structure_factors
+from temporem.physics.rotations import random_rotations
+from temporem.physics.support import FourierSupport
+
+# A body without symmetry, Å, in a box of 64 Å; and the arc that one more blob moves on.
+_BODY = torch.tensor(
+    [[0, 0, 0], [8, 3, -2], [-7, 8, 3], [-3, -9, 6], [2, 5, 10], [4, -5, -10]], dtype=torch.float64
+)
+_ARC_RADIUS, _ARC_RANGE = 16.0, np.deg2rad(100)
+_BLOB = FormFactor(torch.tensor([100.0]), torch.tensor([900.0]))  # σ = 3.4 Å
+_MOVING_BLOBS = 2  # of the moving blob's weight
+
+
+@dataclass(frozen=True)
+class BlobMovies:
+    """Movies and what is true of them.
+
+    Attributes:
+        dataset: the movies, as if read from a file.
+        angles: of the moving blob on its arc, radians ``(N,)``.
+        noise_variance: per pixel.
+    """
+
+    dataset: MovieDataset
+    angles: Tensor
+    noise_variance: float
+
+    def volumes(self) -> Tensor:
+        """True volume of every frame on ``FourierSupport(box, 3)``: complex64 ``(N, P)``."""
+        support = FourierSupport(self.dataset.box, 3)
+        return _coefficients(_positions(self.angles), support, self.dataset.pixel_size_angstrom)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "BlobMovies":
+        """The same movies with their rows in another order."""
+        order = np.asarray(rows)
+        place = np.argsort(order)
+        data = self.dataset
+        return BlobMovies(
+            replace(
+                data,
+                images=data.images[order],
+                rotations=data.rotations[order],
+                shifts_angstrom=data.shifts_angstrom[order],
+                ctf=data.ctf[torch.from_numpy(order)],
+                particle_names=[data.particle_names[row] for row in order],
+                frame_numbers=data.frame_numbers[order],
+                times_seconds=data.times_seconds[order],
+                movies=[place[movie] for movie in data.movies],
+            ),
+            self.angles[order],
+            self.noise_variance,
+        )
+
+
+def simulate_blobs(
+    lengths: Sequence[int],
+    *,
+    box: int = 16,
+    snr: float = 1.0,
+    shift_sd_angstrom: float = 0.0,
+    seed: int = 0,
+) -> BlobMovies:
+    """Movies of given lengths; in each the blob crosses the arc once, from a random start."""
+    generator = torch.Generator().manual_seed(seed)
+    pixel = 64 / box
+    n, longest = sum(lengths), max(lengths)
+    starts = torch.rand(len(lengths), generator=generator, dtype=torch.float64)
+    time = torch.cat([torch.arange(m) + s for m, s in zip(lengths, starts, strict=True)])
+    angles = _ARC_RANGE * time / longest
+    rotations = random_rotations(n, generator)
+    shifts = shift_sd_angstrom * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    defocus = 10000 + 5000 * torch.rand(len(lengths), generator=generator, dtype=torch.float64)
+    ctf = _ctf(defocus.repeat_interleave(torch.tensor(lengths)))
+    model = ForwardModel(box, pixel)
+    slices = _coefficients(_positions(angles) @ rotations.mT, model.support, pixel)
+    clean = model.support.synthesise(
+        model.observe(slices, model.contrast(ctf), model.shift_phase(shifts))
+    )
+    variance = float(clean.var()) / snr
+    noise = torch.randn(clean.shape, generator=generator)
+    ends = np.cumsum(lengths)
+    dataset = MovieDataset(
+        path=Path("blobs"),
+        images=(clean + variance**0.5 * noise).numpy(),
+        pixel_size_angstrom=pixel,
+        rotations=rotations,
+        shifts_angstrom=shifts,
+        ctf=ctf,
+        particle_names=[f"movie{i}" for i, length in enumerate(lengths) for _ in range(length)],
+        frame_numbers=np.concatenate([np.arange(length) + 1 for length in lengths]),
+        times_seconds=np.full(n, np.nan),
+        movies=[np.arange(e - m, e) for e, m in zip(ends, lengths, strict=True)],
+    )
+    return BlobMovies(dataset, angles, variance)
+
+
+def _positions(angles: Tensor) -> Tensor:
+    """Blobs ``(N, A, 3)`` Å: the body, then the moving ones."""
+    arc = torch.stack([angles.cos(), angles.sin(), 0.3 * angles.sin()], dim=-1)
+    moving = (_ARC_RADIUS * arc)[:, None].expand(-1, _MOVING_BLOBS, -1)
+    return torch.cat([_BODY.expand(len(angles), -1, -1), moving], dim=1)
+
+
+def _coefficients(positions: Tensor, support: FourierSupport, pixel: float) -> Tensor:
+    element = torch.zeros(positions.shape[-2], dtype=torch.long)
+    return structure_factors(positions, element, [_BLOB], support, pixel)
+
+
+def _ctf(defocus: Tensor) -> CTFParameters:
+    one = torch.ones_like(defocus)
+    return CTFParameters(defocus, defocus, 0 * one, 300 * one, 2.7 * one, 0.1 * one, 0 * one)
+
+
+def test_movies_are_as_described() -> None:
+    blobs = simulate_blobs([6, 4, 5], snr=0.5, shift_sd_angstrom=5.0)
+    data = blobs.dataset
+    assert data.images.shape == (15, 16, 16)
+    assert data.images.dtype == np.float32
+    assert [list(movie) for movie in data.movies] == [
+        [*range(6)],
+        [*range(6, 10)],
+        [*range(10, 15)],
+    ]
+    for movie in data.movies:
+        assert (blobs.angles[movie].diff() > 0).all()
+        assert len({data.particle_names[row] for row in movie}) == 1
+    clean = simulate_blobs([6, 4, 5], snr=1e12, shift_sd_angstrom=5.0).dataset.images
+    noise = data.images - clean
+    assert clean.var() / noise.var() == pytest.approx(0.5, rel=0.05)
+    assert noise.var() == pytest.approx(blobs.noise_variance, rel=0.05)
+    # The moving part is a good part of the molecule, so that its motion can be learned.
+    volumes = simulate_blobs([10] * 10).volumes()
+    motion = (volumes - volumes.mean(0)).abs().square().sum() / volumes.abs().square().sum()
+    assert 0.1 < motion < 0.4
+
+
+def test_rows_can_stand_in_any_order() -> None:
+    blobs = simulate_blobs([3, 4])
+    order = np.array([4, 0, 6, 2, 1, 5, 3])
+    taken = blobs.take(order)
+    for movie, shuffled in zip(blobs.dataset.movies, taken.dataset.movies, strict=True):
+        np.testing.assert_array_equal(taken.dataset.images[shuffled], blobs.dataset.images[movie])
+        assert taken.angles[shuffled].equal(blobs.angles[movie])

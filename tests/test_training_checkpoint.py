@@ -1,0 +1,162 @@
+"""Checkpoints: all that is needed, nothing that runs code, and one clear line when unreadable."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from temporem.errors import TemporemError
+from temporem.training.checkpoint import (
+    load_extra,
+    load_optimizer,
+    load_state,
+    load_tensors,
+    load_weights,
+    save_checkpoint,
+)
+
+
+def make_model(width: int = 4) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.randn(8, 3, generator=generator)).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, nn.Module, torch.optim.Optimizer]:
+    """A checkpoint after three steps, and what it was made of."""
+    torch.manual_seed(0)
+    model = make_model()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    train(model, optimizer, 3, seed=0)
+    extra = {"noise": torch.Generator().manual_seed(4).get_state(), "sums": torch.ones(3).double()}
+    save_checkpoint(
+        tmp_path / "checkpoint", model, {"step": 3, "name": "ü"}, optimizer=optimizer, extra=extra
+    )
+    return tmp_path / "checkpoint", model, optimizer
+
+
+def test_training_goes_on_to_the_last_bit(saved) -> None:
+    directory, model, optimizer = saved
+    other = make_model()
+    other_optimizer = torch.optim.Adam(other.parameters(), 0.01)
+    load_weights(directory, other)
+    load_optimizer(directory, other_optimizer)
+    for m, o in ((model, optimizer), (other, other_optimizer)):
+        train(m, o, 3, seed=1)
+    for name, value in model.state_dict().items():
+        assert other.state_dict()[name].equal(value), name
+    assert load_state(directory) == {"step": 3, "name": "ü"}
+    extra = load_extra(directory)
+    assert extra["sums"].equal(torch.ones(3, dtype=torch.float64))
+    generator = torch.Generator()
+    generator.set_state(extra["noise"])
+    again = torch.Generator().manual_seed(4)
+    assert torch.randn(3, generator=generator).equal(torch.randn(3, generator=again))
+
+
+def test_files_are_safetensors_and_json_and_no_pickle(saved) -> None:
+    directory = saved[0]
+    files = sorted(directory.iterdir())
+    assert {f.suffix for f in files} == {".safetensors", ".json"}
+    for file in files:
+        content = file.read_bytes()
+        if file.suffix == ".safetensors":  # a length, then that many bytes of JSON
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            assert all({"dtype", "shape"} <= set(v) for k, v in header.items() if k[0] != "_")
+        else:
+            json.loads(content)
+        with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError)):
+            pickle.loads(content)
+
+
+def test_a_finished_run_keeps_weights_only(tmp_path: Path) -> None:
+    model = make_model()
+    save_checkpoint(tmp_path / "checkpoint", model, {"finished": True})
+    assert not (tmp_path / "checkpoint" / "optimizer.safetensors").exists()
+    assert load_extra(tmp_path / "checkpoint") == {}
+    load_weights(tmp_path / "checkpoint", make_model())
+
+
+def test_saving_again_replaces_all_of_it_or_nothing(saved, monkeypatch) -> None:
+    directory, model, _ = saved
+    before = {f.name: f.read_bytes() for f in directory.iterdir()}
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("temporem.training.checkpoint.json.dumps", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            save_checkpoint(directory, model, {"step": 4})
+    assert {f.name: f.read_bytes() for f in directory.iterdir()} == before
+    save_checkpoint(directory, model, {"step": 4})
+    assert load_state(directory) == {"step": 4}
+    assert not (directory / "optimizer.safetensors").exists()  # nothing of the old one stays
+    assert [p.name for p in directory.parent.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        pytest.param(make_model(5), r"0\.bias is 4\); expected 5;", id="other-size"),
+        pytest.param(make_model()[:2], r"2\.bias is 1\); expected none;", id="layer-too-many"),
+        pytest.param(
+            nn.Sequential(*make_model(), nn.Linear(1, 1)),
+            r"3\.bias is none\); expected 1;",
+            id="layer-missing",
+        ),
+    ],
+)
+def test_checkpoint_of_another_model_is_refused_untouched(saved, other, message) -> None:
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(TemporemError, match=rf"checkpoint of another model \({message}"):
+        load_weights(saved[0], other)
+    assert all(value.equal(before[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "missing"])
+@pytest.mark.parametrize(
+    "name", [f"{part}.safetensors" for part in ("model", "optimizer", "extra")]
+)
+def test_damaged_tensors_are_one_clear_line(saved, name, damage) -> None:
+    directory, model, optimizer = saved
+    path = directory / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"cut": content[: len(content) // 2], "garbage": b"\xff" * 200, "empty": b""}[damage]
+        )
+    with pytest.raises(TemporemError, match=rf"{name}: not a readable checkpoint") as caught:
+        load_tensors(path)
+    assert "\n" not in str(caught.value)
+    if name == "model.safetensors":
+        with pytest.raises(TemporemError):
+            load_weights(directory, model)
+    if name == "optimizer.safetensors":
+        with pytest.raises(TemporemError):
+            load_optimizer(directory, optimizer)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", b"\xff\xfe"])
+def test_damaged_state_is_one_clear_line(saved, content) -> None:
+    path = saved[0] / "state.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(TemporemError, match=r"state\.json: not a readable checkpoint"):
+        load_state(saved[0])
+
+
+def test_no_checkpoint_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(TemporemError, match="no checkpoint here; was the run started"):
+        load_state(tmp_path)
