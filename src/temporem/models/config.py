@@ -25,16 +25,18 @@ class ModelConfig(BaseModel):
     encoder_depth: int = Field(3, ge=0, le=16, description="Residual layers of the extractor.")
     rnn_width: int = Field(128, ge=4, le=8192, description="LSTM units per direction.")
     inference: InferenceStructure = Field(
-        "ST-LR", description="What z_t is inferred from: past and future (ST-LR), both without "
-        "z_{t-1} (MF-LR), the future (DKS) or the past (filter)."
+        "ST-LR",
+        description="What z_t is inferred from: past and future (ST-LR), both without "
+        "z_{t-1} (MF-LR), the future (DKS) or the past (filter).",
     )
     prior: PriorKind = Field(
         "learned", description="N(0, 1) for every frame (paper), or a learned transition."
     )
     prior_width: int = Field(32, ge=2, le=1024, description="Hidden units of the transition.")
     encoder_input: EncoderInput = Field(
-        "back-projection", description="What the extractor sees: the phase-flipped image (paper), "
-        "or the image less the mean's projection, put back into the molecule by its pose."
+        "back-projection",
+        description="What the extractor sees: the phase-flipped image (paper), "
+        "or the image less the mean's projection, put back into the molecule by its pose.",
     )
     mean_volume: bool = Field(
         True, description="Generator as a change to the back-projected mean volume."

@@ -51,6 +51,8 @@ def back_projection_evidence(
     grids = torch.stack(
         [insert_slices(value, point, edge) for point, value in zip(*both, strict=True)]
     )
-    wanted = FourierSupport(edge, 3, radius + 1).frequencies + edge // 2  # half; the rest mirrors it
+    wanted = (
+        FourierSupport(edge, 3, radius + 1).frequencies + edge // 2
+    )  # half; the rest mirrors it
     x, y, z = wanted.to(grids.device).unbind(-1)
     return torch.view_as_real(grids[:, z, y, x]).flatten(1)

@@ -9,6 +9,9 @@ from temporem.models.layers import ResidualMLP
 from temporem.models.voxels import VoxelGenerator
 from temporem.physics.support import FourierSupport
 
+_INITIAL_SCALE = 0.1
+_CHUNK = 8192  # coordinates at a time when decoding: what stays in a processor's cache
+
 
 class FourierGenerator(nn.Module):
     """``V̂(k; z) = μ(k) + a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (paper Eq. 8, 12).
@@ -48,6 +51,9 @@ class FourierGenerator(nn.Module):
         self.register_buffer("positions", positions)  # box lengths
         self.register_buffer("envelope", torch.ones(box // 2 + 1))
         self.mlp = ResidualMLP(2 * n_features, width, depth, 2)
+        with torch.no_grad():  # training starts close to the mean volume
+            self.mlp.last.weight.mul_(_INITIAL_SCALE)
+            self.mlp.last.bias.zero_()
         self.condition = nn.Linear(z_dim, width, bias=False)
         self.mean = VoxelGenerator(box) if mean_volume else None
 
@@ -70,7 +76,8 @@ class FourierGenerator(nn.Module):
 
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
         """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``."""
-        values = self._network(support.frequencies.to(z), z)
+        chunks = support.frequencies.to(z).split(max(1, _CHUNK // len(z)))
+        values = torch.cat([self._network(chunk, z) for chunk in chunks], dim=-1)
         if self.mean is not None:
             values = values + self.mean.coefficients(support)
         return values / self.box**0.5

@@ -81,7 +81,9 @@ class SequenceInference(nn.Module):
         """
         context, packing, batch_sizes = self._read(features, lengths)
         states = self._recur(context, batch_sizes, generator)
-        return Latents(*(_restore(torch.cat(parts), packing) for parts in zip(*states, strict=True)))
+        return Latents(
+            *(_restore(torch.cat(parts), packing) for parts in zip(*states, strict=True))
+        )
 
     def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
         """Sum of the recurrent states ``(F, H)`` in packed order, that order, and frames per t."""

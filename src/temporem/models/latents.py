@@ -24,8 +24,10 @@ class Latents:
     kl: Tensor
 
 
-def sample_gaussian(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A reparameterised draw, ``mean + exp(½ log_variance) ε``; the mean itself without generator."""
+def sample_gaussian(
+    mean: Tensor, log_variance: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """A draw ``mean + exp(½ log_variance) ε``; without generator the mean itself."""
     if generator is None:
         return mean
     noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
@@ -35,7 +37,10 @@ def sample_gaussian(mean: Tensor, log_variance: Tensor, generator: torch.Generat
 def gaussian_kl(
     mean: Tensor, log_variance: Tensor, prior_mean: Tensor, prior_log_variance: Tensor
 ) -> Tensor:
-    """``KL(N(m, v) ‖ N(m₀, v₀)) = ½ Σ [log v₀/v + (v + (m − m₀)²)/v₀ − 1]``: ``(..., q)`` → ``(...)``."""
+    """Kullback–Leibler divergence of diagonal Gaussians, nats: ``(..., q)`` → ``(...)``.
+
+    ``KL(N(m, v) ‖ N(m₀, v₀)) = ½ Σ [log v₀/v + (v + (m − m₀)²)/v₀ − 1]``
+    """
     ratio = (log_variance - prior_log_variance).exp()
     distance = (mean - prior_mean).square() * (-prior_log_variance).exp()
     return 0.5 * (prior_log_variance - log_variance + ratio + distance - 1).sum(-1)

@@ -21,7 +21,7 @@ class ResidualMLP(nn.Module):
         self.dtype: torch.dtype | None = None
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``(..., inputs)`` → float32 ``(..., outputs)``; ``bias (..., width)`` joins the first layer.
+        """``(..., inputs)`` → float32 ``(..., outputs)``; ``bias (..., width)`` joins layer one.
 
         Matrix products run in :attr:`dtype` where it is set, weights and results stay float32.
         """

@@ -25,19 +25,20 @@ class GatedTransition(nn.Module):
         super().__init__()
         self.first_mean = nn.Parameter(torch.zeros(z_dim))
         self.first_log_variance = nn.Parameter(torch.zeros(z_dim))
-        self.gate = nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, z_dim))
+        gate = nn.Linear(width, z_dim)
+        self.gate = nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), gate)
         self.proposal = nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, z_dim))
         self.linear = nn.Linear(z_dim, z_dim)
         self.log_variance = nn.Linear(z_dim, z_dim)
         with torch.no_grad():
             self.linear.weight.copy_(torch.eye(z_dim))
             self.linear.bias.zero_()
-            self.gate[-1].bias.fill_(-2.0)  # mostly linear at first
+            gate.bias.fill_(-2.0)  # mostly linear at first
             self.log_variance.weight.mul_(0.1)
             self.log_variance.bias.fill_(-1.0)
 
     def forward(self, previous: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of z_t given z_{t−1}, both ``(..., q)``; None at the first frame."""
+        """Mean and log-variance of z_t given z_{t−1} (None at the first frame), ``(..., q)``."""
         if previous is None:
             return self.first_mean.expand_as(like), self.first_log_variance.expand_as(like)
         gate, proposal = torch.sigmoid(self.gate(previous)), self.proposal(previous)

@@ -16,7 +16,7 @@ _PADDING = 2
 
 
 def gridding_correction(box: int) -> Tensor:
-    """``Π_axis sinc²(x / 2D)``: what trilinear interpolation on the padded grid does, ``(D, D, D)``."""
+    """What trilinear interpolation does to a volume, ``Π_axis sinc²(x / 2D)``: ``(D, D, D)``."""
     axis = torch.sinc((torch.arange(box) - box // 2) / (_PADDING * box)).square()
     return axis[:, None, None] * axis[:, None] * axis
 
@@ -73,17 +73,13 @@ class VoxelGenerator(nn.Module):
         self.register_buffer("volume", torch.zeros(box, box, box))
         edge = _PADDING * box
         self.register_buffer("grid", torch.zeros(edge, edge, edge, dtype=torch.complex64), False)
+        # Also called when a module that contains this one is loaded.
+        self.register_load_state_dict_post_hook(lambda module, _: module.set_volume(module.volume))
 
     def set_volume(self, volume: Tensor) -> None:
         """Make ``volume (D, D, D)`` the one that is sliced."""
         self.volume.copy_(volume)
         self.grid.copy_(volume_to_grid(self.volume))
-
-    def load_state_dict(self, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """As :meth:`torch.nn.Module.load_state_dict`; the grid follows the volume."""
-        result = super().load_state_dict(*args, **kwargs)
-        self.set_volume(self.volume)
-        return result
 
     def forward(self, frequencies: Tensor) -> Tensor:
         """Slices at ``(..., 3)`` cycles per box: complex ``(...)``."""

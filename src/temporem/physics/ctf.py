@@ -68,6 +68,8 @@ def contrast_transfer(parameters: CTFParameters, frequencies_per_angstrom: Tenso
     wavelength = electron_wavelength(p.voltage_kv)[:, None]
     cs_angstrom = p.cs_mm[:, None] * 1e7
     chi = torch.pi * wavelength * defocus * s2
-    chi = chi - 0.5 * torch.pi * cs_angstrom * wavelength**3 * s2**2 + p.phase_shift_radians[:, None]
+    chi = (
+        chi - 0.5 * torch.pi * cs_angstrom * wavelength**3 * s2**2 + p.phase_shift_radians[:, None]
+    )
     w = p.amplitude_contrast[:, None]
     return ((1 - w**2).sqrt() * chi.sin() + w * chi.cos()).to(frequencies_per_angstrom.dtype)

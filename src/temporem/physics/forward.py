@@ -40,7 +40,7 @@ class ForwardModel:
 
     @property
     def slice_scale(self) -> float:
-        """``√D``: the ratio of an orthonormal 2D transform of a projection to the 3D one's slice."""
+        """``√D``: a projection's orthonormal 2D transform over the 3D transform's slice."""
         return math.sqrt(self.box)
 
     def frequencies_per_angstrom(self) -> Tensor:
@@ -66,12 +66,14 @@ class ForwardModel:
         return contrast_transfer(parameters, k).float()
 
     def shift_phase(self, shifts_angstrom: Tensor) -> Tensor:
-        """``S(k) = exp(−2πi k·d)`` of a displacement d ``(..., 2)`` in Å: complex64 ``(..., P)``."""
+        """``S(k) = exp(−2πi k·d)`` of displacements d ``(..., 2)``, Å: complex64 ``(..., P)``."""
         k = self.frequencies_per_angstrom().to(shifts_angstrom.device)
         phase = (-2 * torch.pi) * (shifts_angstrom.double() @ k.T)
         return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
 
-    def observe(self, slices: Tensor, contrast: Tensor, shift_phase: Tensor | None = None) -> Tensor:
+    def observe(
+        self, slices: Tensor, contrast: Tensor, shift_phase: Tensor | None = None
+    ) -> Tensor:
         """Noise-free images of slices, all ``(..., P)``: ``CTF · S · slice``.
 
         ``slices`` are 2D coefficients, that is ``√D V̂(Rᵀk)``; None for frames that are centred.

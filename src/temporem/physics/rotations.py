@@ -19,7 +19,7 @@ def euler_to_rotation(angles_degrees: Tensor) -> Tensor:
 
 
 def rotation_to_euler(rotations: Tensor) -> Tensor:
-    """Rotations R ``(..., 3, 3)`` → RELION (rot, tilt, psi) in degrees ``(..., 3)``, tilt in [0, 180].
+    """Rotations R ``(..., 3, 3)`` → RELION (rot, tilt, psi), degrees, tilt 0 … 180: ``(..., 3)``.
 
     At tilt 0 or 180 only rot ± psi is defined; psi is then 0.
     """

@@ -32,13 +32,13 @@ def _corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
 
 
 def extract_slices(grid: Tensor, points: Tensor) -> Tensor:
-    """Trilinear samples of a complex grid ``(E, E, E)``, axes (z, y, x), at ``(..., 3)`` → ``(...)``."""
+    """Trilinear samples of a grid ``(E, E, E)``, axes (z, y, x), at ``(..., 3)``: ``(...)``."""
     index, weight = _corners(points, grid.shape[-1])
     return (grid.reshape(-1)[index] * weight).sum(-1)
 
 
 def insert_slices(values: Tensor, points: Tensor, edge: int) -> Tensor:
-    """Adjoint of :func:`extract_slices`: spread ``values (...)`` at ``points (..., 3)``: ``(E, E, E)``."""
+    """Adjoint of :func:`extract_slices`: spread ``values (...)`` at ``(..., 3)``: ``(E, E, E)``."""
     index, weight = _corners(points, edge)
     grid = torch.zeros(edge**3, dtype=values.dtype, device=values.device)
     spread = values[..., None] * weight.to(values.real.dtype)

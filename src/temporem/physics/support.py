@@ -44,7 +44,7 @@ class FourierSupport:
 
     @cached_property
     def _layout(self) -> tuple[Tensor, Tensor]:
-        """Frequencies ``(P, ndim)`` and their flat indices in ``rfftn``'s output layout ``(P,)``."""
+        """Frequencies ``(P, ndim)`` and their flat indices in ``rfftn``'s output, ``(P,)``."""
         half, full = torch.arange(self.box // 2 + 1), torch.arange(self.box)
         full = torch.where(full < self.box // 2, full, full - self.box)
         # rfftn's axes are (z,) y, x with x the halved one.

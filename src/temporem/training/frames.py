@@ -100,7 +100,8 @@ def prepare_frames(
     if variance <= 1e-12 * max(square, 1e-30):
         raise TemporemError(
             f"{dataset.path}: images are constant in their corners, so the noise is unknown",
-            expected="images that are not masked", hint="extract particles without a mask",
+            expected="images that are not masked",
+            hint="extract particles without a mask",
         )
     noise_scale = float((variance * window.square().mean().item()) ** 0.5)
     images /= noise_scale

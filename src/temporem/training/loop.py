@@ -320,7 +320,9 @@ def infer_all(model: MovieVAE, frames: PreparedFrames) -> Latents:
     parts: list[Latents] = []
     with torch.no_grad():
         for start in range(0, len(frames.movies), _INFERENCE_MOVIES):
-            parts.append(model.infer(frames.batch(frames.movies[start : start + _INFERENCE_MOVIES])))
+            parts.append(
+                model.infer(frames.batch(frames.movies[start : start + _INFERENCE_MOVIES]))
+            )
     rows = torch.from_numpy(np.concatenate(frames.movies))
     fields = []
     for name in ("z", "mean", "log_variance", "kl"):
@@ -335,7 +337,10 @@ def _static_posteriors(model: MovieVAE, frames: PreparedFrames) -> dict[str, Ten
     with torch.no_grad():
         rows = np.arange(len(frames.images))
         features = torch.cat(
-            [model.features(frames.batch([part])) for part in np.array_split(rows, len(rows) // 512 + 1)]
+            [
+                model.features(frames.batch([part]))
+                for part in np.array_split(rows, len(rows) // 512 + 1)
+            ]
         )
     return {
         "features": features.float(),

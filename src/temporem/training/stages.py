@@ -1,4 +1,4 @@
-"""What is trained when: a static model first, the temporal encoder's warm-up, then all of TEMPOR."""
+"""What is trained when: a static model, then the temporal encoder, then all of TEMPOR."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stage:
 
 
 def plan_stages(config: RunConfig) -> list[Stage]:
-    """The stages of a run of ``static`` or ``tempor``; their epochs add up to ``training.epochs``."""
+    """The stages of a run of ``static`` or ``tempor``, adding up to ``training.epochs``."""
     total = config.training.epochs
     if config.method == "static":
         return [Stage("static", "static", 0, total)]
