@@ -47,15 +47,11 @@ def batch() -> FrameBatch:
     )
 
 
-KINDS = [
-    ("static", "ST-LR", "standard"),
-    *((("tempor", *pair)) for pair in itertools.product(
-        ("ST-LR", "MF-LR", "DKS", "filter"), ("standard", "learned")
-    )),
-]  # fmt: skip
+STRUCTURES = itertools.product(("ST-LR", "MF-LR", "DKS", "filter"), ("standard", "learned"))
+KINDS = [("static", "ST-LR", "standard"), *(("tempor", *pair) for pair in STRUCTURES)]
 
 
-@pytest.mark.parametrize(("kind", "inference", "prior"), KINDS, ids="-".join)
+@pytest.mark.parametrize(("kind", "inference", "prior"), KINDS)
 def test_gradient_of_the_bound_reaches_every_parameter(
     batch: FrameBatch, kind: VAEKind, inference: InferenceStructure, prior: PriorKind
 ) -> None:

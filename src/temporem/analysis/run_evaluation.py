@@ -22,7 +22,7 @@ def evaluate_run(
     Args:
         run: a finished run.
         dataset: the dataset that it was made from.
-        every: evaluate the first frame of every movie and every so manieth after it.
+        every: evaluate every so manieth frame of every movie.
         progress: told after every batch of frames.
 
     Raises:
@@ -46,9 +46,13 @@ def evaluate_run(
 
 
 def frames_of_run(run: Run, dataset: MovieDataset, *, every: int = 1) -> Frames:
-    """The frames of all movies, thinned out within every movie, with those held out marked."""
+    """The frames of all movies, thinned out within every movie, with those held out marked.
+
+    Thinning starts at another frame in each movie: were it the same one, movies that begin in the
+    same state would show only some of their states.
+    """
     held_out = [i for i, rows in enumerate(dataset.movies) if run.held_out[rows].any()]
     frames = Frames.of_dataset(dataset, held_out=held_out)
-    position = np.concatenate([np.arange(len(rows)) for rows in dataset.movies])
+    position = np.concatenate([np.arange(len(r)) + i for i, r in enumerate(dataset.movies)])
     chosen = position % every == 0
     return Frames(**{field.name: getattr(frames, field.name)[chosen] for field in fields(Frames)})

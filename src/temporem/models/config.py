@@ -33,6 +33,13 @@ class ModelConfig(BaseModel):
         "learned", description="N(0, 1) for every frame (paper), or a learned transition."
     )
     prior_width: int = Field(32, ge=2, le=1024, description="Hidden units of the transition.")
+    hidden_frames: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="tempor: fraction of frames hidden from the encoder at every "
+        "training step, to be inferred from the rest of their movie.",
+    )
     encoder_input: EncoderInput = Field(
         "back-projection",
         description="What the extractor sees: the phase-flipped image (paper), "

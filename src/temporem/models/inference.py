@@ -58,10 +58,12 @@ class SequenceInference(nn.Module):
         rnn_width: int,
         structure: InferenceStructure,
         prior: StandardPrior | GatedTransition,
+        hidden_frames: float,
     ) -> None:
         super().__init__()
         self.structure = structure
         self.prior = prior
+        self.hidden_frames = hidden_frames
         past, future = structure != "DKS", structure != "filter"
         self.forwards = nn.LSTM(features, rnn_width) if past else None
         self.backwards = nn.LSTM(features, rnn_width) if future else None
@@ -77,8 +79,13 @@ class SequenceInference(nn.Module):
         Args:
             features: ``(F, W)``, the frames of the movies one after the other, in order of time.
             lengths: frames per movie ``(M,)`` on the CPU, positive, summing to F.
-            generator: draws z; None takes the mean, so that inference is deterministic.
+            generator: draws z and which frames are hidden; None hides nothing and takes the mean,
+                so that inference is deterministic.
         """
+        if generator is not None and self.hidden_frames > 0:
+            # A frame that is hidden must be told from the others: its noise cannot be learned.
+            draw = torch.rand(len(features), 1, generator=generator, device=features.device)
+            features = features * (draw >= self.hidden_frames)
         context, packing, batch_sizes = self._read(features, lengths)
         states = self._recur(context, batch_sizes, generator)
         return Latents(

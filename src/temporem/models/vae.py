@@ -88,7 +88,12 @@ class MovieVAE(nn.Module):
                 else GatedTransition(config.z_dim, config.prior_width)
             )
             self.inference = SequenceInference(
-                config.encoder_width, config.z_dim, config.rnn_width, config.inference, prior
+                config.encoder_width,
+                config.z_dim,
+                config.rnn_width,
+                config.inference,
+                prior,
+                config.hidden_frames,
             )
         self.generator = FourierGenerator(
             forward_model.box,

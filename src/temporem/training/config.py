@@ -21,12 +21,17 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(40, ge=1, description="Epochs in all, pretraining and warm-up included.")
+    epochs: int = Field(32, ge=1, description="Epochs in all, pretraining and warm-up included.")
     pretrain_epochs: int | None = Field(
         None,
         ge=0,
         description="tempor: epochs of the static model first; 0 starts from scratch, "
         "by default half of all epochs.",
+    )
+    linear_start: bool = Field(
+        True,
+        description="Begin the static model, for an eighth of all epochs, at the latents of a "
+        "linear model that is solved in closed form.",
     )
     warmup_epochs: int | None = Field(
         None,

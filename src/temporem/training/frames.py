@@ -20,6 +20,7 @@ from temporem.physics.masks import soft_ball
 from temporem.training.config import DataConfig
 
 _BLOCK = 512  # frames transformed at a time
+_CHANGE_FRACTION = 0.05  # of the signal's power: what moves is a small part of a molecule
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
 
 
@@ -50,6 +51,26 @@ class PreparedFrames:
     contrast_power: Tensor
     mean_volume: HomogeneousVolume
     evidence: Tensor
+
+    @property
+    def change_amplitude(self) -> Tensor:
+        """How large a change of conformation is to be expected at integer radii, ``(D/2 + 1,)``.
+
+        The amplitude of the signal, ``√(power / CTF²)``, times the Wiener factor ``s/(1 + s)`` of a
+        change that carries a twentieth of the mean volume's signal-to-noise ratio
+        ``2 FSC / (1 − FSC)``: at resolutions where the data do not tell changes from noise, the
+        generator keeps to the mean.
+        """
+        fsc = self.mean_volume.half_fsc.clamp(0, 0.999)
+        ratio = _CHANGE_FRACTION * 2 * fsc / (1 - fsc)
+        wiener = ratio / (1 + ratio)
+        amplitude = (self.signal_power / self.contrast_power).sqrt()
+        return amplitude * torch.cat([wiener, wiener[-1:]]).clamp(min=1e-3)
+
+    @property
+    def change_power(self) -> Tensor:
+        """Prior power of a change of conformation at integer radii, ``(D/2 + 1,)``."""
+        return _CHANGE_FRACTION * self.signal_power / self.contrast_power
 
     def batch(self, movies: list[np.ndarray]) -> FrameBatch:
         """Frames of some movies (or of single rows given as movies of one frame)."""

@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.models.latents import Latents
-from temporem.models.vae import MovieVAE, VAEKind
+from temporem.models.latents import Latents, gaussian_kl, sample_gaussian
+from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
 from temporem.training.interrupt import InterruptFlag
 from temporem.training.precision import network_dtype
 from temporem.training.stages import Stage, plan_stages
+from temporem.training.start import linear_start
 
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
-_WARMUP_HIDDEN_FRACTION = 0.5
 _INFERENCE_MOVIES = 64
 
 
@@ -82,7 +82,7 @@ class Trainer:
         self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.model = build_model(config, self.stages[0].kind, frames)
         self.optimizer = self._make_optimizer()
-        self.targets: dict[str, Tensor] = {}
+        self.targets = self._make_targets(self.model)
         self.sums = torch.zeros(3, device=self.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
 
@@ -127,8 +127,12 @@ class Trainer:
     def _step(self, stage: Stage, movies: list[np.ndarray]) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns the summed terms (log-likelihood or fit, KL)."""
         batch = self.frames.batch(movies)
-        if stage.name == "warm-up":
-            fit, kl = self._path_fit(movies), torch.zeros((), device=self.device)
+        kl = torch.zeros((), device=self.device)
+        if stage.name == "start":
+            fit = self._guided_fit(batch, movies)
+            loss = -fit.mean()
+        elif stage.name == "warm-up":
+            fit = self._path_fit(movies)
             loss = -fit.mean()
         else:
             bound = self.model.bound(batch.low_pass(self._n_pixels()), self.noise)
@@ -140,16 +144,21 @@ class Trainer:
         self.optimizer.step()
         return fit.detach().double().sum(), kl.detach().double().sum()
 
-    def _path_fit(self, movies: list[np.ndarray]) -> Tensor:
-        """``log N(m_t | μ_t, σ_t² + s_t²)``: static posteriors N(m, s²) as noisy views of the path.
+    def _guided_fit(self, batch: FrameBatch, movies: list[np.ndarray]) -> Tensor:
+        """Likelihood with latents drawn from the targets, and the encoder's fit to the targets."""
+        rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
+        mean, variance = self.targets["mean"][rows], self.targets["variance"][rows]
+        path = self.model.infer(batch, self.noise)
+        low = batch.low_pass(self._n_pixels())
+        observed = self.model.render(low, sample_gaussian(mean, variance.log(), self.noise))
+        likelihood = self.frames.forward_model.log_likelihood(observed, low.images, 1.0)
+        encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
+        return likelihood - encoder
 
-        Features of a random half of the frames are hidden, so that a frame's latent must be told
-        from the other frames too instead of being copied through with its noise.
-        """
+    def _path_fit(self, movies: list[np.ndarray]) -> Tensor:
+        """``log N(m_t | μ_t, σ_t² + s_t²)``: static posteriors N(m, s²) as views of the path."""
         rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
         features = self.targets["features"][rows]
-        hidden = torch.rand(len(rows), 1, generator=self.noise, device=self.device)
-        features = features * (hidden > _WARMUP_HIDDEN_FRACTION)
         lengths = torch.tensor([len(movie) for movie in movies])
         path = self.model.inference(features, lengths, self.noise)
         variance = path.log_variance.exp() + self.targets["variance"][rows]
@@ -193,11 +202,15 @@ class Trainer:
             self.model = build_model(self.config, stage.kind, self.frames)
             self.model.extractor.load_state_dict(before.extractor.state_dict())
             self.model.generator.load_state_dict(before.generator.state_dict())
-        if stage.name == "warm-up":
-            self.targets = _static_posteriors(before, self.frames)
-        else:
-            self.targets = {}
+        self.targets = self._make_targets(before)
         self.optimizer = self._make_optimizer()
+
+    def _make_targets(self, before: MovieVAE) -> dict[str, Tensor]:
+        """Posteriors N(m, s²) that the current stage's encoder is to learn, if any."""
+        name = self.stages[self.state.stage].name
+        if name == "start":
+            return linear_start(self.frames, self.movies, self.config.model.z_dim, self.config.seed)
+        return _static_posteriors(before, self.frames) if name == "warm-up" else {}
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         warmup = self.stages[self.state.stage].name == "warm-up"
@@ -265,7 +278,8 @@ class Trainer:
     # --- checkpoints ---
 
     def _save(self, *, finished: bool = False) -> None:
-        state = {**vars(self.state), "finished": finished, "kind": self.model.kind}
+        rate = self.optimizer.param_groups[0]["lr"]
+        state = {**vars(self.state), "rate": rate, "finished": finished, "kind": self.model.kind}
         extra = {"noise": self.noise.get_state(), "sums": self.sums}
         extra |= {f"target.{name}": value for name, value in self.targets.items()}
         checkpoint.save_checkpoint(
@@ -290,6 +304,8 @@ class Trainer:
         self.model = build_model(self.config, kind, self.frames)
         checkpoint.load_weights(directory, self.model)
         self.optimizer = self._make_optimizer()
+        # An epoch that was stopped at its end still has to say in metrics.jsonl what its rate was.
+        self.optimizer.param_groups[0]["lr"] = saved["rate"]
         if not saved.get("finished"):
             checkpoint.load_optimizer(directory, self.optimizer)
             extra = checkpoint.load_extra(directory)
@@ -308,7 +324,7 @@ def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> Mov
     model = MovieVAE.from_config(
         kind, config.model, frames.forward_model, n_evidence, seed=config.seed
     )
-    model.generator.set_envelope((frames.signal_power / frames.contrast_power).sqrt())
+    model.generator.set_envelope(frames.change_amplitude)
     if model.generator.mean is not None:
         model.generator.mean.set_volume(frames.mean_volume.volume)
     model.set_network_dtype(network_dtype(config.training.precision, device))

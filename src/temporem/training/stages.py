@@ -8,7 +8,7 @@ from typing import Literal
 from temporem.models.vae import VAEKind
 from temporem.training.config import RunConfig
 
-StageName = Literal["static", "warm-up", "tempor"]
+StageName = Literal["start", "static", "warm-up", "tempor"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Stage:
     """Some epochs of one model and one objective.
 
     Attributes:
-        name: ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits the
+        name: ``start`` fits the static model to latents of a linear model, found in closed form;
+            ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits the
             temporal encoder to the latent paths of the static model, generator at rest.
         kind: the model.
         first_epoch: counted over the whole run, from 0.
@@ -33,22 +34,26 @@ def plan_stages(config: RunConfig) -> list[Stage]:
     """The stages of a run of ``static`` or ``tempor``, adding up to ``training.epochs``."""
     total = config.training.epochs
     if config.method == "static":
-        return [Stage("static", "static", 0, total)]
-    pretrain = config.training.pretrain_epochs
-    pretrain = total // 2 if pretrain is None else pretrain
+        pretrain = total
+    elif config.training.pretrain_epochs is None:
+        pretrain = total // 2
+    else:
+        pretrain = config.training.pretrain_epochs
+    start = min(total // 8, pretrain) if config.training.linear_start else 0
     warmup = config.training.warmup_epochs
     warmup = total // 8 if warmup is None else warmup
     if pretrain == 0:  # nothing to learn the paths from
         warmup = 0
     warmup = min(warmup, total - pretrain)
     parts: list[tuple[StageName, VAEKind, int]] = [
-        ("static", "static", pretrain),
+        ("start", "static", start),
+        ("static", "static", pretrain - start),
         ("warm-up", "tempor", warmup),
         ("tempor", "tempor", total - pretrain - warmup),
     ]
     stages, first = [], 0
     for name, kind, epochs in parts:
-        if epochs or name == "tempor":
+        if epochs:
             stages.append(Stage(name, kind, first, epochs))
         first += epochs
     return stages
