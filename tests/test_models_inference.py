@@ -22,7 +22,7 @@ def make_inference(structure: InferenceStructure, prior: PriorKind) -> SequenceI
     """A network with random weights, of which none is zero or small."""
     torch.manual_seed(0)
     chosen = StandardPrior() if prior == "standard" else GatedTransition(Z_DIM, 4)
-    network = SequenceInference(WIDTH, Z_DIM, 5, structure, chosen)
+    network = SequenceInference(WIDTH, Z_DIM, 5, structure, chosen, hidden_frames=0.0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(0.7 * torch.randn_like(parameter))
@@ -184,3 +184,16 @@ def test_static_inference_sees_single_frames(features: torch.Tensor) -> None:
     unit = normal(torch.zeros(Z_DIM), torch.zeros(Z_DIM))
     expected = kl_divergence(normal(together.mean, together.log_variance), unit)
     torch.testing.assert_close(together.kl, expected)
+
+
+def test_what_is_hidden_is_told_from_the_other_frames() -> None:
+    torch.manual_seed(2)
+    network = SequenceInference(WIDTH, Z_DIM, 5, "MF-LR", StandardPrior(), hidden_frames=0.5)
+    features = torch.randn(12, WIDTH, requires_grad=True)
+    lengths = torch.tensor([12])
+    network(features, lengths, torch.Generator().manual_seed(3)).mean.sum().backward()
+    hidden = (features.grad == 0).all(-1)
+    assert 0 < hidden.sum() < 12
+    features.grad = None
+    network(features, lengths, None).mean.sum().backward()
+    assert (features.grad != 0).any(-1).all()  # nothing is hidden when inference is deterministic

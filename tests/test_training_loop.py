@@ -93,16 +93,18 @@ def assert_same_weights(found: torch.nn.Module, expected: torch.nn.Module) -> No
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"epochs": 40}, [("static", 20), ("warm-up", 5), ("tempor", 15)]),
+        ({"epochs": 40}, [("start", 5), ("static", 15), ("warm-up", 5), ("tempor", 15)]),
+        (
+            {"epochs": 40, "linear_start": False},
+            [("static", 20), ("warm-up", 5), ("tempor", 15)],
+        ),
         ({"epochs": 6, "pretrain_epochs": 0}, [("tempor", 6)]),
         ({"epochs": 6, "pretrain_epochs": 0, "warmup_epochs": 2}, [("tempor", 6)]),
         (
-            {"epochs": 9, "pretrain_epochs": 8, "warmup_epochs": 1},
-            [("static", 8), ("warm-up", 1), ("tempor", 0)],
+            {"epochs": 9, "pretrain_epochs": 8, "warmup_epochs": 0},
+            [("start", 1), ("static", 7), ("tempor", 1)],
         ),
-        ({"epochs": 9, "pretrain_epochs": 8, "warmup_epochs": 0}, [("static", 8), ("tempor", 1)]),
-        ({"epochs": 9, "pretrain_epochs": 9}, [("static", 9), ("tempor", 0)]),
-        ({"epochs": 9, "warmup_epochs": 8}, [("static", 4), ("warm-up", 5), ("tempor", 0)]),
+        ({"epochs": 9, "warmup_epochs": 5}, [("start", 1), ("static", 3), ("warm-up", 5)]),
         ({"epochs": 1}, [("tempor", 1)]),
     ],
 )
@@ -112,7 +114,7 @@ def test_stages_add_up_to_the_epochs_asked_for(settings, expected) -> None:
     first = 0
     for stage in stages:
         assert stage.first_epoch == first
-        assert stage.kind == ("static" if stage.name == "static" else "tempor")
+        assert stage.kind == ("static" if stage.name in ("start", "static") else "tempor")
         first += stage.epochs
     assert first == settings["epochs"]
 
@@ -171,7 +173,9 @@ def test_learning_rate_is_eased_in_constant_and_falls_to_zero(start) -> None:
     def record(*_: object) -> None:
         rates.append(trainer.optimizer.param_groups[0]["lr"])
 
-    config = configure("static", epochs=60, learning_rate=1e-3, decay_fraction=0.5)
+    config = configure(
+        "static", epochs=60, learning_rate=1e-3, decay_fraction=0.5, linear_start=False
+    )
     trainer = start(config, progress=record)
     trainer.fit()
     assert len(rates) == 240
@@ -235,7 +239,12 @@ def test_high_frequencies_are_let_in_by_and_by(start, frames) -> None:
 def test_every_objective_improves(start) -> None:
     """The bound of static and of tempor from scratch, and the fit of the warm-up's paths."""
     clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
-    training = {"start_resolution": 1.0, "learning_rate": 5e-3, "decay_fraction": 0}
+    training = {
+        "start_resolution": 1.0,
+        "learning_rate": 5e-3,
+        "decay_fraction": 0,
+        "linear_start": False,
+    }
     for settings in (
         configure("static", epochs=12, **training),
         configure(epochs=12, pretrain_epochs=0, **training),

@@ -15,7 +15,7 @@ from temporem.errors import TemporemError
 
 PRESET = "toy"
 METHODS = ("static", "tempor")
-SETTINGS: dict[str, Any] = {"training": {"epochs": 60}}
+SETTINGS: dict[str, Any] = {"training": {"epochs": 40}}
 """The same for both methods, so that they see every frame equally often."""
 
 _DATASET, _REPORT = "movies", "report.html"

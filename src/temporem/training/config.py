@@ -65,10 +65,11 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _epochs_fit(self) -> TrainingConfig:
-        if (self.pretrain_epochs or 0) + (self.warmup_epochs or 0) > self.epochs:
+        pretrain, warmup = self.pretrain_epochs or 0, self.warmup_epochs or 0
+        if pretrain >= self.epochs or pretrain + warmup > self.epochs:
             raise ValueError(
-                f"pretrain_epochs + warmup_epochs ({self.pretrain_epochs or 0} + "
-                f"{self.warmup_epochs or 0}) exceed epochs ({self.epochs})"
+                f"pretrain_epochs + warmup_epochs ({pretrain} + {warmup}) leave nothing of "
+                f"{self.epochs} epochs"
             )
         return self
 
