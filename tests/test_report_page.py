@@ -417,3 +417,8 @@ def test_no_run_and_equal_names_are_refused(dataset: ReportDataset, runs: list[R
 def _evaluation(run: ReportRun) -> Evaluation:
     assert run.evaluation is not None
     return run.evaluation
+
+
+def test_no_placeholder_is_left_on_the_page(page: str) -> None:
+    assert "{{" not in page
+    assert "{%" not in page
