@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from temporem.models.voxels import PADDING, grid_radii, insert_symmetric
 from temporem.physics.forward import ForwardModel
-from temporem.physics.slicing import extract_slices, insert_slices
+from temporem.physics.slicing import extract_slices
 
-_PADDING = 2
 _STARTS = 4
 _TRIAL_ITERATIONS = 10
 _ITERATIONS = 30
@@ -63,17 +63,14 @@ class LinearModel:
     ) -> None:
         n_pixels = int((forward_model.support.radii <= radius).sum())
         self.z_dim = z_dim
-        self.edge = 2 * _PADDING * (radius + 2)
+        self.box = 2 * (radius + 2)  # coarse voxels hold frequencies up to the radius
         self.weights = forward_model.support.weights[:n_pixels]
         self.residuals = residuals[:, :n_pixels]
         self.contrast = contrast[:, :n_pixels]
-        self.points = forward_model.slice_frequencies(rotations, n_pixels) * _PADDING
-        axis = torch.arange(self.edge) - self.edge // 2
-        squares = (axis / _PADDING).square()
-        distance = (squares[:, None, None] + squares[:, None] + squares).sqrt()
-        self.inside = distance <= radius
-        self.shell = distance.round().long().clamp(max=radius + 1)
-        self.prior_precision = 1 / prior_power[self.shell]
+        self.frequencies = forward_model.slice_frequencies(rotations, n_pixels)
+        radii = grid_radii(self.box)
+        self.inside = radii <= radius
+        self.prior_precision = 1 / prior_power[radii.round().long().clamp(max=radius + 1)]
 
     def fit(self, generator: torch.Generator) -> LinearPosterior:
         """Posterior of all frames, from the best of several random starts."""
@@ -98,7 +95,9 @@ class LinearModel:
 
     def _expect(self, components: Tensor) -> tuple[Tensor, Tensor, float]:
         """``Σ = (J + 1)⁻¹, z = Σ h`` with ``J = Re HᴴH``, ``h = Re Hᴴr``, ``H_j = CTF P U_j``."""
-        slices = torch.stack([extract_slices(u, self.points) for u in components], dim=-1)
+        slices = torch.stack(
+            [extract_slices(u, self.frequencies * PADDING) for u in components], dim=-1
+        )
         design = slices * (self.contrast * self.weights.sqrt())[..., None]
         data = self.residuals * self.weights.sqrt()
         precision = (design.mH @ design).real + torch.eye(self.z_dim)
@@ -118,18 +117,14 @@ class LinearModel:
         normal = torch.zeros(*self.inside.shape, q, q)
         right = torch.zeros(*self.inside.shape, q, dtype=torch.complex64)
         squares = self.contrast.square()
+
+        def insert(values: Tensor) -> Tensor:
+            return insert_symmetric(values, self.frequencies, self.box)
+
         for i in range(q):
-            right[..., i] = self._insert(self.residuals * self.contrast * z[:, i, None])
+            right[..., i] = insert(self.residuals * self.contrast * z[:, i, None])
             for j in range(i, q):
-                normal[..., i, j] = normal[..., j, i] = self._insert(
-                    squares * second[:, i, j, None]
-                )
+                normal[..., i, j] = normal[..., j, i] = insert(squares * second[:, i, j, None])
         normal += self.prior_precision[..., None, None] * torch.eye(q)
         solved = (torch.linalg.inv(normal).to(right.dtype) @ right[..., None]).squeeze(-1)
         return torch.where(self.inside[..., None], solved, 0).movedim(-1, 0).contiguous()
-
-    def _insert(self, values: Tensor) -> Tensor:
-        """Sum of slices and their Friedel mirrors on the grid."""
-        grid = insert_slices(values, self.points, self.edge)
-        mirrored = grid.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2))
-        return grid + (mirrored.conj() if mirrored.is_complex() else mirrored)

@@ -12,27 +12,27 @@ from torch import Tensor, nn
 from temporem.physics.slicing import extract_slices, insert_slices
 from temporem.physics.support import FourierSupport
 
-_PADDING = 2
+PADDING = 2
 
 
 def gridding_correction(box: int) -> Tensor:
     """What trilinear interpolation does to a volume, ``Π_axis sinc²(x / 2D)``: ``(D, D, D)``."""
-    axis = torch.sinc((torch.arange(box) - box // 2) / (_PADDING * box)).square()
+    axis = torch.sinc((torch.arange(box) - box // 2) / (PADDING * box)).square()
     return axis[:, None, None] * axis[:, None] * axis
 
 
 def volume_to_grid(volume: Tensor) -> Tensor:
     """Padded Fourier grid of a volume ``(D, D, D)``, to be sliced: complex ``(2D, 2D, 2D)``."""
     box = volume.shape[-1]
-    pad = (_PADDING - 1) * box // 2
+    pad = (PADDING - 1) * box // 2
     padded = nn.functional.pad(volume / gridding_correction(box).to(volume), (pad,) * 6)
     return torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(padded))) / box
 
 
 def grid_to_volume(grid: Tensor) -> Tensor:
     """Volume ``(D, D, D)`` of a padded Fourier grid that slices were inserted into."""
-    box = grid.shape[-1] // _PADDING
-    pad = (_PADDING - 1) * box // 2
+    box = grid.shape[-1] // PADDING
+    pad = (PADDING - 1) * box // 2
     padded = torch.fft.fftshift(torch.fft.ifftn(torch.fft.ifftshift(grid))).real * box
     volume = padded[pad : pad + box, pad : pad + box, pad : pad + box]
     return volume / gridding_correction(box).to(volume)
@@ -46,14 +46,14 @@ def insert_symmetric(values: Tensor, frequencies: Tensor, box: int) -> Tensor:
         frequencies: where they were sampled, cycles per box, ``(..., 3)``.
         box: D.
     """
-    grid = insert_slices(values, frequencies * _PADDING, _PADDING * box)
+    grid = insert_slices(values, frequencies * PADDING, PADDING * box)
     mirrored = grid.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2))  # the entry at −k
     return grid + (mirrored.conj() if mirrored.is_complex() else mirrored)
 
 
 def grid_radii(box: int) -> Tensor:
     """``|k|`` in cycles per box on the padded grid, ``(2D, 2D, 2D)``."""
-    axis = (torch.arange(_PADDING * box) - _PADDING * box // 2) / _PADDING
+    axis = (torch.arange(PADDING * box) - PADDING * box // 2) / PADDING
     squares = axis.square()
     return (squares[:, None, None] + squares[:, None] + squares).sqrt()
 
@@ -71,7 +71,7 @@ class VoxelGenerator(nn.Module):
     def __init__(self, box: int) -> None:
         super().__init__()
         self.register_buffer("volume", torch.zeros(box, box, box))
-        edge = _PADDING * box
+        edge = PADDING * box
         self.register_buffer("grid", torch.zeros(edge, edge, edge, dtype=torch.complex64), False)
         # Also called when a module that contains this one is loaded.
         self.register_load_state_dict_post_hook(lambda module, _: module.set_volume(module.volume))
@@ -83,7 +83,7 @@ class VoxelGenerator(nn.Module):
 
     def forward(self, frequencies: Tensor) -> Tensor:
         """Slices at ``(..., 3)`` cycles per box: complex ``(...)``."""
-        return extract_slices(self.grid, frequencies * _PADDING)
+        return extract_slices(self.grid, frequencies * PADDING)
 
     def coefficients(self, support: FourierSupport) -> Tensor:
         """The volume on its own grid, without interpolation: complex ``(P,)``."""
