@@ -397,6 +397,42 @@ def test_run_stopped_by_ctrl_c_goes_on_as_if_it_never_was(whole, start, stop_at)
     assert metrics(resumed) == metrics(whole)
 
 
+def test_run_stopped_in_the_linear_start_goes_on_as_if_it_never_was(start) -> None:
+    config = configure("static", epochs=8)
+    whole = start(config)
+    whole.fit()
+    assert [line["stage"] for line in metrics(whole)] == ["start"] + 7 * ["static"]
+
+    def interrupt(stage: str, done: int, total: int, terms: dict) -> None:
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = start(config, progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    resumed = start(config, run_dir=stopped.run_dir)
+    resumed.restore()
+    resumed.fit()
+    assert_same_weights(resumed.model, whole.model)
+    assert metrics(resumed) == metrics(whole)
+
+
+def test_linear_start_teaches_the_encoder_its_latents(start) -> None:
+    clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
+    config = configure("static", epochs=80, learning_rate=5e-3)
+    trainer = start(config, frames=clear)
+    taught: list[tuple] = []
+
+    def look(stage: str, done: int, total: int, terms: dict) -> None:
+        if done == 10 * STEPS_PER_EPOCH:  # the last step of the start
+            taught.append((infer_all(trainer.model, clear).mean[:, 0], trainer.targets["mean"]))
+
+    trainer.progress = look
+    trainer.fit()
+    ((learned, target),) = taught
+    assert float(torch.corrcoef(torch.stack([learned, target[:, 0]]))[0, 1]) > 0.9
+
+
 @pytest.mark.parametrize("stop_at", STOPS[::2])
 def test_run_killed_outright_goes_on_from_its_last_checkpoint(whole, start, stop_at) -> None:
     """No time to save: what was done since the last checkpoint is done again."""

@@ -82,7 +82,7 @@ class Trainer:
         self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.model = build_model(config, self.stages[0].kind, frames)
         self.optimizer = self._make_optimizer()
-        self.targets = self._make_targets(self.model)
+        self.targets: dict[str, Tensor] = {}
         self.sums = torch.zeros(3, device=self.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
 
@@ -96,6 +96,8 @@ class Trainer:
             TemporemError: the loss is no longer finite.
         """
         total = sum(stage.epochs * self._steps_per_epoch(stage) for stage in self.stages)
+        if not self.targets:  # else they come from a checkpoint
+            self.targets = self._make_targets(self.model)
         with InterruptFlag() as interrupted:
             for index in range(self.state.stage, len(self.stages)):
                 stage = self.stages[index]
