@@ -202,26 +202,28 @@ def test_preset_7bcq_moves_a_visible_segment_inside_the_box() -> None:
     assert molecule.positions_angstrom.mean(0).abs().max() < 1e-9
     moving = motion.moving.numpy()
     assert set(molecule.chains[moving]) == {"A"}
-    assert len(set(molecule.residue_numbers[moving]) - {81}) == 34
-    assert moving.mean() == pytest.approx(0.0236, abs=1e-4)
+    assert set(molecule.residue_numbers[moving]) == set(range(47, 110))
+    assert moving.mean() == pytest.approx(0.0481, abs=1e-4)
 
     angles = torch.arange(0, 91, 9, dtype=torch.float64)[:, None]
     swing = conformations(motion, angles)
     displacement = (swing[-1] - swing[0])[motion.moving].norm(dim=-1)
-    assert displacement.max() == pytest.approx(54.0, abs=0.1)
-    assert displacement.square().mean().sqrt() == pytest.approx(31.3, abs=0.1)
-    assert swing.norm(dim=-1).max() == pytest.approx(57, abs=0.2)
+    assert displacement.max() == pytest.approx(71.6, abs=0.1)
+    assert displacement.square().mean().sqrt() == pytest.approx(42.2, abs=0.1)
+    assert swing.norm(dim=-1).max() == pytest.approx(57.2, abs=0.1)
     assert swing.norm(dim=-1).max() < config.box * config.pixel_size_angstrom / 2 - 10
-    # The segment's heavy atoms hardly ever come near the others on the way.
+    # A rigid turn inside a tight protein clashes; the preset says how much.
     heavy = molecule.atomic_numbers > 1
     arm, rest = motion.moving & heavy, ~motion.moving & heavy
     near = torch.cdist(swing[:, arm], swing[:, rest]).amin(-1) < 2
-    assert near[1:].double().mean() < 0.01
-    # No bond is broken: whatever is bonded at 0° is as long at 90°.
-    at_hinge = torch.from_numpy((molecule.chains == "A") & (abs(molecule.residue_numbers - 81) < 3))
+    assert near.double().mean(-1).max() < 0.3
+    # Whatever is bonded at 0° is as long at 90°, but for the bond C 109 - N 110 beside the axis.
+    near_hinge = abs(molecule.residue_numbers - 110) < 3
+    at_hinge = torch.from_numpy((molecule.chains == "A") & near_hinge)
     before, after = torch.pdist(swing[0, at_hinge]), torch.pdist(swing[-1, at_hinge])
-    bonded = before < 1.7
-    assert (after - before)[bonded].abs().max() < 1e-9
+    longer = (after - before)[before < 1.7].abs()
+    assert (longer > 1e-9).sum() == 1
+    assert longer.max() < 0.8
 
 
 def test_progress_counts_all_frames(tmp_path: Path) -> None:
