@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from temporem.physics.slicing import extract_slices, insert_slices
+from temporem.physics.slicing import extract_slices, insert_slices, insert_slices_apart
 
 EDGE = 8
 
@@ -83,3 +83,12 @@ def test_nothing_lies_beyond_the_grid() -> None:
     # Half outside: the missing corners count as zero.
     edge = torch.tensor([[3.5, 0, 0]], dtype=torch.float64)
     torch.testing.assert_close(extract_slices(grid, edge), grid[4, 4, 7:8] / 2)
+
+
+def test_inserting_apart_is_inserting_frame_by_frame() -> None:
+    generator = torch.Generator().manual_seed(7)
+    points = 8 * torch.rand(4, 30, 3, generator=generator, dtype=torch.float64) - 4
+    values = torch.randn(4, 30, generator=generator, dtype=torch.complex128)
+    apart = insert_slices_apart(values, points, 10)
+    one_by_one = [insert_slices(v, p, 10) for v, p in zip(values, points, strict=True)]
+    torch.testing.assert_close(apart, torch.stack(one_by_one))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from temporem.physics.forward import ForwardModel
-from temporem.physics.slicing import insert_slices
+from temporem.physics.slicing import insert_slices_apart
 from temporem.physics.support import FourierSupport
 
 _BACK_PROJECTION_RADIUS = 9  # cycles per box: a molecule that moves, moves at low resolution
@@ -47,12 +47,9 @@ def back_projection_evidence(
     points = forward_model.slice_frequencies(rotations)[:, :low]
     values = (residuals * contrast * weight)[:, :low]
     edge = 2 * (radius + 2)
-    both = torch.cat([points, -points], dim=1), torch.cat([values, values.conj()], dim=1)
-    grids = torch.stack(
-        [insert_slices(value, point, edge) for point, value in zip(*both, strict=True)]
-    )
-    wanted = (
-        FourierSupport(edge, 3, radius + 1).frequencies + edge // 2
-    )  # half; the rest mirrors it
+    mirrored = torch.cat([values, values.conj()], dim=1)
+    grids = insert_slices_apart(mirrored, torch.cat([points, -points], dim=1), edge)
+    # Half of the ball; the rest mirrors it.
+    wanted = FourierSupport(edge, 3, radius + 1).frequencies + edge // 2
     x, y, z = wanted.to(grids.device).unbind(-1)
     return torch.view_as_real(grids[:, z, y, x]).flatten(1)

@@ -37,6 +37,16 @@ def extract_slices(grid: Tensor, points: Tensor) -> Tensor:
     return (grid.reshape(-1)[index] * weight).sum(-1)
 
 
+def insert_slices_apart(values: Tensor, points: Tensor, edge: int) -> Tensor:
+    """As :func:`insert_slices`, each frame into its own grid: ``(F, P)`` → ``(F, E, E, E)``."""
+    index, weight = _corners(points, edge)
+    own = torch.arange(len(values), device=values.device)[:, None, None] * edge**3
+    grids = torch.zeros(len(values) * edge**3, dtype=values.dtype, device=values.device)
+    spread = values[..., None] * weight.to(values.real.dtype)
+    grids.index_add_(0, (index + own).reshape(-1), spread.reshape(-1))
+    return grids.reshape(-1, edge, edge, edge)
+
+
 def insert_slices(values: Tensor, points: Tensor, edge: int) -> Tensor:
     """Adjoint of :func:`extract_slices`: spread ``values (...)`` at ``(..., 3)``: ``(E, E, E)``."""
     index, weight = _corners(points, edge)

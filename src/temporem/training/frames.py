@@ -151,6 +151,13 @@ def mean_of_movies(
     )
 
 
+def mean_residuals(
+    model: ForwardModel, mean: VoxelGenerator, images: Tensor, contrast: Tensor, rotations: Tensor
+) -> Tensor:
+    """What the mean volume does not explain of frames, ``y − CTF P μ``: ``(F, P)``."""
+    return images - model.observe(mean(model.slice_frequencies(rotations)), contrast)
+
+
 def assemble_frames(
     model: ForwardModel,
     images: Tensor,
@@ -172,8 +179,7 @@ def assemble_frames(
         if encoder_input == "image":
             parts.append(image_evidence(images[rows], contrast[rows], weight))
             continue
-        slices = voxels(model.slice_frequencies(rotations[rows]))
-        residuals = images[rows] - model.observe(slices, contrast[rows])
+        residuals = mean_residuals(model, voxels, images[rows], contrast[rows], rotations[rows])
         parts.append(
             back_projection_evidence(model, residuals, contrast[rows], rotations[rows], weight)
         )

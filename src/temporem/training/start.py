@@ -8,7 +8,7 @@ from torch import Tensor
 
 from temporem.models.linear import LinearModel
 from temporem.models.voxels import VoxelGenerator
-from temporem.training.frames import PreparedFrames
+from temporem.training.frames import PreparedFrames, mean_residuals
 
 _RADIUS = 10  # cycles per box
 _BLOCK = 256
@@ -37,7 +37,7 @@ def linear_start(
     voxels.set_volume(frames.mean_volume.volume)
     residuals = torch.cat(
         [
-            images[b] - model.observe(voxels(model.slice_frequencies(rotations[b])), contrast[b])
+            mean_residuals(model, voxels, images[b], contrast[b], rotations[b])
             for b in torch.arange(len(rows)).split(_BLOCK)
         ]
     )
