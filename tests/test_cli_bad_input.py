@@ -239,7 +239,11 @@ def test_resume_with_other_settings_names_the_first_that_differs(
 
 def test_checkpoint_of_another_model(run, tmp_path) -> None:
     config = (run / "config.yaml").read_text()
-    for before, after in (("generator_width: 16", "generator_width: 32"), ("tempor", "static")):
+    changes = (
+        ("generator_width: 16", "generator_width: 32"),
+        ("method: tempor", "method: static"),
+    )
+    for before, after in changes:
         (run / "config.yaml").write_text(config.replace(before, after))
         message = refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
         assert "checkpoint of another model" in message

@@ -8,14 +8,19 @@ import pytest
 from pydantic import BaseModel
 
 from temporem.models.config import ModelConfig
-from temporem.training.config import DataConfig, TrainingConfig
+from temporem.training.config import DataConfig, LinearConfig, TrainingConfig
 
 SETTINGS = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("section", "model"),
-    [("model", ModelConfig), ("training", TrainingConfig), ("data", DataConfig)],
+    [
+        ("model", ModelConfig),
+        ("training", TrainingConfig),
+        ("linear", LinearConfig),
+        ("data", DataConfig),
+    ],
 )
 def test_every_setting_is_documented_with_its_meaning(section: str, model: type[BaseModel]) -> None:
     documented = [line.split("`")[1] for line in SETTINGS.splitlines() if line.startswith("| `")]

@@ -1,5 +1,6 @@
 """Simulated movies: the images, the noise, the poses, and what two runs share."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator
@@ -12,7 +13,13 @@ import torch
 from temporem.data import simulation
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.presets import load_simulation_config
-from temporem.data.simulation import build_motion, draw_frames, load_molecule, simulate
+from temporem.data.simulation import (
+    build_motion,
+    draw_frames,
+    load_molecule,
+    load_motion,
+    simulate,
+)
 from temporem.data.simulation_config import SimulationConfig
 from temporem.data.truth import Truth, read_truth
 from temporem.errors import TemporemError
@@ -224,6 +231,66 @@ def test_preset_7bcq_moves_a_visible_segment_inside_the_box() -> None:
     bonded = before < 1.7
     assert bonded.sum() > 30
     assert (after - before)[bonded].abs().max() < 1e-9
+
+
+def test_preset_adk_opens_inside_the_box() -> None:
+    config = load_simulation_config("adk", ["movies=200"])
+    motion = load_motion(config, SHARED / "structures")
+    molecule = motion.molecule
+    assert len(molecule) == 1656
+    assert motion.moving.all()
+    assert molecule.positions_angstrom.mean(0).abs().max() < 1e-6
+    assert set(molecule.atomic_numbers.tolist()) == {6, 7, 8, 16}
+
+    frames = draw_frames(config)
+    progress = frames.parameters.reshape(200, 10)
+    assert progress.diff(dim=1).sub(0.1).abs().max() < 1e-12
+    assert 0 <= progress[:, 0].min() < 0.01
+    assert 0.99 < progress[:, -1].max() <= 1
+    assert (frames.states.reshape(200, 10) == np.arange(10)).all()
+
+    path = conformations(motion, torch.linspace(0, 1, 200, dtype=torch.float64)[:, None])
+    radius = path.norm(dim=-1).max()
+    assert radius == pytest.approx(35.7, abs=0.1)
+    # Six pixels of margin, for shifts and the width of atoms.
+    assert radius < (config.box / 2 - 6) * config.pixel_size_angstrom
+    displacement = (path[-1] - path[0]).norm(dim=-1)
+    assert displacement.max() == pytest.approx(19.1, abs=0.1)
+    assert displacement.square().mean().sqrt() == pytest.approx(6.9, abs=0.1)
+    assert (displacement > 5).double().mean() == pytest.approx(0.37, abs=0.01)
+    assert (displacement > 10).double().mean() == pytest.approx(0.17, abs=0.01)
+    # Every frame of a movie is farther from its first than the one before.
+    movie = conformations(motion, frames.parameters[:10])
+    rmsd = (movie - movie[0]).square().sum(-1).mean(-1).sqrt()
+    assert (rmsd.diff() > 0.02).all()
+    between = movie.diff(dim=0).square().sum(-1).mean(-1).sqrt()
+    assert between.min() > 0.85
+    assert between.max() < 1.55
+
+
+def test_trajectory_dataset_repeats_and_its_truth_needs_no_trajectory(tmp_path: Path) -> None:
+    config = load_simulation_config("adk", ["movies=2", "frames_per_movie=3", "motion.states=20"])
+    for name in ("a", "b"):
+        simulate(config, tmp_path / name, structures_dir=SHARED / "structures")
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    truth, frames = read_truth(tmp_path / "a"), draw_frames(config)
+    assert truth.config == config
+    assert truth.parameter_names == ("progress",)
+    assert truth.parameters.equal(frames.parameters)
+    assert (truth.states == np.floor(frames.parameters[:, 0].numpy() * 20)).all()
+    in_memory = dataclasses.replace(truth, motion=load_motion(config, SHARED / "structures"))
+    volumes = truth.volumes([0, 2, 5])
+    assert volumes.equal(in_memory.volumes([0, 2, 5]))
+    assert 0.05 < (volumes[0] - volumes[1]).norm() / volumes[0].norm() < 1
+
+
+def test_frame_on_the_border_of_states_and_the_last_frame_of_the_path() -> None:
+    config = load_simulation_config("adk", ["motion.start=[0, 0]", "motion.states=30"])
+    assert draw_frames(config).states[:10].tolist() == list(range(0, 30, 3))
+    config = load_simulation_config(
+        "adk", ["motion.start=[0, 0]", "frames_per_movie=11", "motion.states=10"]
+    )
+    assert draw_frames(config).states[:11].tolist() == [*range(10), 9]
 
 
 def test_progress_counts_all_frames(tmp_path: Path) -> None:

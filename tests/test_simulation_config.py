@@ -8,14 +8,22 @@ import pytest
 import yaml
 
 from temporem.data.presets import load_simulation_config, preset_names
+from temporem.data.simulation_config import SimulationConfig
 from temporem.errors import TemporemError
 
 
 def test_presets_are_the_experiments_described() -> None:
-    assert preset_names() == ["7bcq", "toy"]
+    assert {"7bcq", "adk", "toy"} <= set(preset_names())
     paper = load_simulation_config("7bcq")
     assert (paper.movies, paper.frames_per_movie, paper.box) == (100, 10, 64)
     assert (paper.snr, paper.motion.step_degrees, paper.motion.start_degrees) == (0.1, 9, (0, 9))
+    kinase = load_simulation_config("adk")
+    assert (kinase.movies, kinase.frames_per_movie, kinase.box) == (100, 10, 48)
+    assert (kinase.motion.kind, kinase.motion.step, kinase.motion.start) == (
+        "trajectory",
+        0.1,
+        (0, 0.1),
+    )
 
 
 def test_file_with_overrides(tmp_path: Path) -> None:
@@ -56,8 +64,38 @@ def test_bad_value_is_one_clear_line(override: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("motion.stpe=1", r"adk: motion.stpe: .* did you mean motion.step\?"),
+        ("motion.angle=1", "known keys: kind, coordinates, start, step, states"),
+        ("motion.kind=teleport", "adk: motion.kind: .*'hinge' or 'trajectory'"),
+        ("motion=3", r"adk: motion: must be a section of settings \(got 3\)"),
+        ("motion.start=[0, 2]", r"motion.start: must be within \[0, 1\]"),
+        ("motion.states=0", "motion.states: "),
+        ("motion.step=0.2", "would be at progress 1.9, and the trajectory ends at 1"),
+        ("frames_per_movie=11", "would be at progress 1.1"),
+        ("structure=toy", "structure: a trajectory needs a topology file, not 'toy'"),
+    ],
+)
+def test_bad_trajectory_is_one_clear_line(override: str, message: str) -> None:
+    with pytest.raises(TemporemError, match=message) as error:
+        load_simulation_config("adk", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_motion_without_kind_is_a_hinge_and_every_kind_survives_a_file() -> None:
+    settings = load_simulation_config("toy").model_dump(mode="json")
+    del settings["motion"]["kind"]
+    assert SimulationConfig.model_validate(settings) == load_simulation_config("toy")
+    for name in ("toy", "adk"):
+        config = load_simulation_config(name)
+        assert SimulationConfig.model_validate(config.model_dump(mode="json")) == config
+        assert type(config.motion).__name__.lower().startswith(config.motion.kind)
+
+
 def test_bad_file(tmp_path: Path) -> None:
-    with pytest.raises(TemporemError, match="one of 7bcq, toy"):
+    with pytest.raises(TemporemError, match=r"one of 7bcq, .*toy"):
         load_simulation_config("tyo")
     path = tmp_path / "bad.yaml"
     path.write_text("a: [")

@@ -38,6 +38,8 @@ def test_noise_has_unit_variance_in_every_shell(blobs, sd):
         rotations=torch.eye(3, dtype=torch.float64).expand(n, 3, 3),
         shifts_angstrom=torch.zeros(n, 2, dtype=torch.float64),
         ctf=type(blobs.dataset.ctf)(*(v * one for v in (1e4, 1e4, 0, 300, 2.7, 0.1, 0))),
+        frame_numbers=np.tile(np.arange(1, 11), n // 10),
+        times_seconds=np.full(n, np.nan),
         movies=list(np.arange(n).reshape(-1, 10)),
     )
     frames = prepare(dataset)

@@ -1,4 +1,4 @@
-"""The evaluation of a run against the truth of its dataset."""
+"""The evaluation of a run, or of any other volumes, against the truth of a dataset."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from temporem.analysis.evaluation import Evaluation, Progress, evaluate
 from temporem.analysis.frames import Frames
+from temporem.analysis.source import VolumeSource
 from temporem.data.dataset import MovieDataset, read_dataset
-from temporem.data.truth import read_truth
+from temporem.data.truth import Truth, read_truth
 from temporem.training.run_files import Run
 
 
@@ -30,14 +31,38 @@ def evaluate_run(
     """
     movies, truth = read_dataset(dataset), read_truth(dataset)
     run.require_frames_of(movies)
-    frames = frames_of_run(run, movies, every=every)
+    frames = frames_to_evaluate(movies, held_out=run.held_out, every=every)
+    return evaluate_source(run, truth, frames, latents=run.latents, progress=progress)
+
+
+def evaluate_source(
+    source: VolumeSource,
+    truth: Truth,
+    frames: Frames,
+    *,
+    latents: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure the volumes, and latents, of any method against the truth of a simulated dataset.
+
+    Args:
+        source: a volume for each of the frames.
+        truth: what they should be.
+        frames: which rows of the dataset to evaluate.
+        latents: latent means of **all** N frames of the dataset, ``(N, q)``; None for a method
+            without latents.
+        progress: told after every batch of frames.
+
+    Raises:
+        TemporemError: volumes or latents that are not finite or of another size than the truth.
+    """
     return evaluate(
-        run,
+        source,
         truth,
         frames,
-        box=run.grid.box,
-        pixel_size_angstrom=run.grid.pixel_size_angstrom,
-        latents=None if run.latents is None else run.latents[frames.rows],
+        box=truth.config.box,
+        pixel_size_angstrom=truth.config.pixel_size_angstrom,
+        latents=None if latents is None else latents[frames.rows],
         parameters=truth.parameters.numpy()[frames.rows],
         parameter_names=truth.parameter_names,
         states=truth.states[frames.rows],
@@ -45,14 +70,22 @@ def evaluate_run(
     )
 
 
-def frames_of_run(run: Run, dataset: MovieDataset, *, every: int = 1) -> Frames:
+def frames_to_evaluate(
+    dataset: MovieDataset, *, held_out: np.ndarray | None = None, every: int = 1
+) -> Frames:
     """The frames of all movies, thinned out within every movie, with those held out marked.
 
     Thinning starts at another frame in each movie: were it the same one, movies that begin in the
     same state would show only some of their states.
+
+    Args:
+        dataset: where they come from.
+        held_out: whether each frame's movie was kept from training, bool ``(N,)``; None for no.
+        every: keep every so manieth frame of every movie.
     """
-    held_out = [i for i, rows in enumerate(dataset.movies) if run.held_out[rows].any()]
-    frames = Frames.of_dataset(dataset, held_out=held_out)
+    movies = enumerate(dataset.movies)
+    kept_back = [] if held_out is None else [i for i, rows in movies if held_out[rows].any()]
+    frames = Frames.of_dataset(dataset, held_out=kept_back)
     position = np.concatenate([np.arange(len(r)) + i for i, r in enumerate(dataset.movies)])
     chosen = position % every == 0
     return Frames(**{field.name: getattr(frames, field.name)[chosen] for field in fields(Frames)})

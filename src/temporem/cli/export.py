@@ -34,6 +34,14 @@ def export(
             "else rows of particles.star (from 0)."
         ),
     ] = None,
+    deviation: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="linear: also frame_ROW_sd.mrc, the posterior standard deviation of every voxel.",
+        ),
+    ] = False,
     format: Annotated[Literal["mrc"], Parameter(help="File format.")] = "mrc",
     overwrite: Overwrite = False,
 ) -> None:
@@ -56,6 +64,10 @@ def export(
             for row, volume in zip(batch, loaded.voxels(batch), strict=True):
                 path = directory / f"frame_{row:06d}.{format}"
                 write_volume(path, volume, loaded.grid.pixel_size_angstrom)
+            if deviation:
+                for row, volume in zip(batch, loaded.voxel_deviations(batch), strict=True):
+                    path = directory / f"frame_{row:06d}_sd.{format}"
+                    write_volume(path, volume, loaded.grid.pixel_size_angstrom)
             bar(start + len(batch), len(rows))
     say(f"{len(rows)} volumes: {out}")
 

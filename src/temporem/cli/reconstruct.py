@@ -22,10 +22,10 @@ def reconstruct(
     *,
     out: Annotated[Path, output("Run folder to write.")],
     method: Annotated[
-        Literal["tempor", "static", "homogeneous"] | None,
+        Literal["tempor", "static", "linear", "homogeneous"] | None,
         Parameter(
-            help="tempor (movies, the default), static (every frame alone) or homogeneous (one "
-            "volume for all)."
+            help="tempor (movies, the default), static (every frame alone), linear (movies, about "
+            "a minute) or homogeneous (one volume for all)."
         ),
     ] = None,
     poses: Annotated[
@@ -33,6 +33,28 @@ def reconstruct(
     ] = "known",
     config: Annotated[
         Path | None, Parameter(help="YAML file of settings, such as another run's config.yaml.")
+    ] = None,
+    components: Annotated[
+        str | None,
+        Parameter(help="linear: how many components, a number or auto (held-out movies decide)."),
+    ] = None,
+    temporal: Annotated[
+        bool | None,
+        Parameter(
+            negative="--no-temporal",
+            show_default=False,
+            help="linear: dynamics within movies, or every frame alone.",
+        ),
+    ] = None,
+    mask: Annotated[
+        str | None, Parameter(help="linear: where the molecule is; auto, none or an .mrc file.")
+    ] = None,
+    focus_mask: Annotated[
+        str | None, Parameter(help="linear: what may move; auto, none or an .mrc file.")
+    ] = None,
+    init: Annotated[
+        Literal["static", "linear"] | None,
+        Parameter(help="tempor: start from the static model or from the linear model's paths."),
     ] = None,
     set_: Settings = None,
     seed: Annotated[int | None, Parameter(help="Of all random numbers.")] = None,
@@ -56,7 +78,26 @@ def reconstruct(
     from temporem.training.run_files import is_finished, load_run_config
 
     base = load_run_config(out).model_dump(mode="json") if resume else {}
-    settings = _settings(base, dataset, method, config, set_ or [], seed)
+    options: dict[str, dict[str, Any]] = {"linear": {}, "model": {}, "training": {}}
+    if components is not None:
+        options["linear"]["choose_components"] = components == "auto"
+        options["model"] |= {} if components == "auto" else {"z_dim": components}
+    for name, value in (("temporal", temporal), ("mask", mask), ("focus_mask", focus_mask)):
+        if isinstance(value, str) and value not in ("auto", "none"):
+            value = str(Path(value).resolve())  # found again from wherever the run is resumed
+        options["linear"] |= {} if value is None else {name: value}
+    options["training"] |= {} if init is None else {"init": init}
+    settings = _settings(base, dataset, method, config, set_ or [], seed, options)
+    _require_method(
+        settings.method,
+        {
+            "--components": ("linear", components),
+            "--temporal" if temporal else "--no-temporal": ("linear", temporal),
+            "--mask": ("linear", mask),
+            "--focus-mask": ("linear", focus_mask),
+            "--init": ("tempor", init),
+        },
+    )
     finished_before = resume and is_finished(out)
     run_with_progress(settings, out, overwrite=overwrite, resume=resume)
     if finished_before:
@@ -99,6 +140,7 @@ def _settings(
     file: Path | None,
     overrides: list[str],
     seed: int | None,
+    options: dict[str, dict[str, Any]],
 ) -> RunConfig:
     """Defaults, then the run to resume, the file, --set, and last the options of their own."""
     from temporem.data.settings import apply_overrides, load_settings
@@ -109,7 +151,20 @@ def _settings(
     settings["dataset"] = str(dataset.resolve())
     settings |= {} if method is None else {"method": method}
     settings |= {} if seed is None else {"seed": seed}
+    for section, values in options.items():
+        if values:
+            settings[section] = {**settings.get(section, {}), **values}
     return build_config(settings, source=str(file) if file else "settings")
+
+
+def _require_method(method: str, options: dict[str, tuple[str, object]]) -> None:
+    """Refuse options that are given (not None) and belong to another method."""
+    for name, (owner, value) in options.items():
+        if value is not None and method != owner:
+            raise TemporemError(
+                f"{name} is an option of --method {owner}, and the method is {method}",
+                hint=f"pass --method {owner} or leave {name} out",
+            )
 
 
 def _say_result(config: RunConfig, out: Path) -> None:

@@ -12,7 +12,7 @@ from temporem.cli.options import Json, Overwrite, Settings, output
 
 
 def simulate(
-    config: Annotated[str, Parameter(help="Preset (toy, 7bcq) or YAML file.")],
+    config: Annotated[str, Parameter(help="Preset (toy, 7bcq, adk) or YAML file.")],
     /,
     *,
     out: Annotated[Path, output("Dataset folder to write.")],

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from temporem.data.dataset import write_dataset
 from temporem.data.files import fresh_directory
-from temporem.data.simulation_config import CTFConfig, HingeConfig, SimulationConfig
+from temporem.data.simulation_config import (
+    CTFConfig,
+    HingeConfig,
+    MotionConfig,
+    SimulationConfig,
+    TrajectoryConfig,
+)
 from temporem.data.truth import Truth, write_truth
 from temporem.errors import TemporemError
 from temporem.physics.ctf import CTFParameters
@@ -21,11 +27,17 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.projection import structure_factors
 from temporem.physics.rotations import random_rotations
 from temporem.structures.molecule import Molecule
-from temporem.structures.motions import Motion, conformations, hinge_about_atoms
+from temporem.structures.motions import (
+    Motion,
+    conformations,
+    hinge_about_atoms,
+    trajectory_through,
+)
 from temporem.structures.reading import read_molecule
 from temporem.structures.scattering import element_index, form_factors
 from temporem.structures.sources import find_structure
 from temporem.structures.toy import toy_molecule
+from temporem.structures.trajectory import find_trajectory_file, read_trajectory
 
 _ATOMS_PER_CHUNK = 2**17  # a few frames of a large molecule; bounds memory
 
@@ -59,11 +71,11 @@ def simulate(
         A summary of what was simulated, of plain numbers.
 
     Raises:
-        TemporemError: the structure cannot be found, a selection names no atom, the molecule does
-            not fit the box, or the output exists or cannot be written.
+        TemporemError: the structure or trajectory cannot be found or read, a selection names no
+            atom, the molecule does not fit the box, or the output exists or cannot be written.
     """
     with fresh_directory(output, overwrite=overwrite) as directory:
-        motion = build_motion(config.motion, load_molecule(config, structures_dir))
+        motion = load_motion(config, structures_dir)
         frames = draw_frames(config)
         extent = _extent(motion, frames.parameters)
         _check_fits(config, extent)
@@ -109,6 +121,22 @@ def simulate(
     }
 
 
+def load_motion(config: SimulationConfig, structures_dir: str | Path | None) -> Motion:
+    """The molecule to simulate and how it moves, from the files that a configuration names.
+
+    The mean of the atoms, where the motion starts, is at the origin.
+    """
+    if isinstance(config.motion, HingeConfig):
+        return build_motion(config.motion, load_molecule(config, structures_dir))
+    molecule, snapshots = read_trajectory(
+        find_trajectory_file(config.structure, structures_dir),
+        find_trajectory_file(config.motion.coordinates, structures_dir),
+        chains=config.chains,
+        hydrogens=config.hydrogens,
+    )
+    return trajectory_through(molecule, snapshots - snapshots[0].mean(0))
+
+
 def load_molecule(config: SimulationConfig, structures_dir: str | Path | None) -> Molecule:
     """The molecule to simulate, as deposited, with the mean of its atoms at the origin."""
     if config.structure == "toy":
@@ -120,7 +148,7 @@ def load_molecule(config: SimulationConfig, structures_dir: str | Path | None) -
 
 
 def build_motion(config: HingeConfig, molecule: Molecule) -> Motion:
-    """The motion that a configuration describes."""
+    """The hinge that a configuration describes."""
     return hinge_about_atoms(molecule, config.moving, config.axis)
 
 
@@ -164,14 +192,27 @@ def _generator(seed: int, stream: str) -> torch.Generator:
 
 
 def _schedule(
-    config: HingeConfig, movies: int, length: int, generator: torch.Generator
+    config: MotionConfig, movies: int, length: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Angles ``(N, 1)`` and states ``(N,)`` of a hinge that turns at constant speed."""
-    low, high = config.start_degrees
-    start = low + (high - low) * torch.rand(movies, 1, generator=generator, dtype=torch.float64)
-    angles = start + config.step_degrees * torch.arange(length, dtype=torch.float64)
-    steps = (angles - low) / (config.step_degrees or 1.0)
+    """Parameters ``(N, 1)`` and states ``(N,)`` of a motion at constant speed."""
+    if isinstance(config, TrajectoryConfig):
+        progress = _constant_speed(config.start, config.step, movies, length, generator)
+        bins = config.states or length
+        # A frame at the border of two states, but for rounding, is in the second.
+        states = (progress * bins + 1e-9).floor().clamp(max=bins - 1)
+        return progress.reshape(-1, 1), states.long().flatten()
+    angles = _constant_speed(config.start_degrees, config.step_degrees, movies, length, generator)
+    steps = (angles - config.start_degrees[0]) / (config.step_degrees or 1.0)
     return angles.reshape(-1, 1), steps.floor().long().flatten()
+
+
+def _constant_speed(
+    start: tuple[float, float], step: float, movies: int, length: int, generator: torch.Generator
+) -> Tensor:
+    """Values ``(movies, length)`` in equal steps, from a start that is uniform in its range."""
+    low, high = start
+    first = low + (high - low) * torch.rand(movies, 1, generator=generator, dtype=torch.float64)
+    return first + step * torch.arange(length, dtype=torch.float64)
 
 
 def _draw_ctf(

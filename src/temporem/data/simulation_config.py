@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 def _ordered(values: tuple[float, float]) -> tuple[float, float]:
@@ -17,6 +29,12 @@ def _even(value: int) -> int:
     if value % 2:
         raise ValueError("must be even")
     return value
+
+
+def _fractions(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] < 0 or values[1] > 1:
+        raise ValueError("must be within [0, 1]")
+    return values
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
@@ -44,6 +62,55 @@ class HingeConfig(_Settings):
     step_degrees: NonNegativeFloat = Field(description="Turn from one frame to the next.")
 
 
+class TrajectoryConfig(_Settings):
+    """The molecule passes along the snapshots of a molecular-dynamics trajectory.
+
+    ``structure`` names the topology. Progress runs from 0 at the first snapshot to 1 at the last.
+    Frame t of a movie has ``progress = start + step · t`` with the start drawn uniformly for each
+    movie; its state is the one of equal parts of the path in which it is, in order.
+    """
+
+    kind: Literal["trajectory"] = "trajectory"
+    coordinates: str = Field(description="File of the snapshots of the structure's atoms.")
+    start: Annotated[Range, AfterValidator(_fractions)] = Field(
+        default=(0.0, 0.0), description="Range of a movie's first progress."
+    )
+    step: NonNegativeFloat = Field(description="Progress from one frame to the next.")
+    states: int | None = Field(
+        default=None, ge=1, description="Number of states; by default that of a movie's frames."
+    )
+
+
+MotionConfig = HingeConfig | TrajectoryConfig
+
+
+class _Kind(BaseModel):
+    kind: Literal["hinge", "trajectory"] = "hinge"
+
+
+def _of_its_kind(settings: object) -> object:
+    """Settings of a motion as the model of their kind.
+
+    A tagged union of pydantic does this too, but puts the tag into the name of every key that it
+    finds fault with, and needs the tag where most configurations are of one kind.
+    """
+    if isinstance(settings, BaseModel):
+        return settings
+    if not isinstance(settings, dict):
+        raise ValueError("must be a section of settings")
+    kind = _Kind.model_validate(settings).kind
+    model = HingeConfig if kind == "hinge" else TrajectoryConfig
+    known = list(model.model_fields)
+    for key, value in settings.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"did you mean motion.{near[0]}?" if near else f"known keys: {', '.join(known)}"
+            problem = PydanticCustomError("unknown_key", "{what}", {"what": f"unknown key; {hint}"})
+            line = InitErrorDetails(type=problem, loc=(str(key),), input=value)
+            raise ValidationError.from_exception_data(kind, [line])
+    return model.model_validate(settings)
+
+
 class CTFConfig(_Settings):
     """The microscope, and the range from which each movie's defocus is drawn uniformly."""
 
@@ -62,12 +129,14 @@ class CTFConfig(_Settings):
 class SimulationConfig(_Settings):
     """A simulated dataset: which molecule, how it moves and how it is imaged."""
 
-    structure: str = Field(description="File, PDB code or 'toy', the built-in protein.")
+    structure: str = Field(
+        description="File, PDB code or 'toy', the built-in protein; a trajectory's topology."
+    )
     chains: list[str] | None = Field(default=None, description="Chains to keep; all by default.")
     hydrogens: bool = Field(
         default=True, description="Keep hydrogens where the structure has them."
     )
-    motion: HingeConfig
+    motion: Annotated[MotionConfig, BeforeValidator(_of_its_kind)]
     movies: int = Field(ge=1)
     frames_per_movie: int = Field(ge=1)
     frame_interval_seconds: PositiveFloat = Field(default=1.0, description="Time between frames.")
@@ -83,3 +152,16 @@ class SimulationConfig(_Settings):
         default=0.0, description="Standard deviation of the particle's x and y displacement."
     )
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _trajectory_is_not_left(self) -> SimulationConfig:
+        if isinstance(self.motion, TrajectoryConfig):
+            if self.structure == "toy":
+                raise ValueError("structure: a trajectory needs a topology file, not 'toy'")
+            last = self.motion.start[1] + self.motion.step * (self.frames_per_movie - 1)
+            if last > 1 + 1e-9:
+                raise ValueError(
+                    f"motion: the last frame of a movie would be at progress {last:.3g}, and the "
+                    "trajectory ends at 1; lower motion.step, motion.start or frames_per_movie"
+                )
+        return self

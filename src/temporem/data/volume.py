@@ -1,13 +1,15 @@
-"""Volumes as MRC files."""
+"""Volumes and masks as MRC files."""
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 
 from temporem.data.files import atomic_write
+from temporem.errors import TemporemError
 
 
 def write_volume(path: str | Path, volume: np.ndarray, pixel_size_angstrom: float) -> None:
@@ -24,3 +26,37 @@ def write_volume(path: str | Path, volume: np.ndarray, pixel_size_angstrom: floa
     with atomic_write(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
         file.set_data(np.ascontiguousarray(volume, dtype=np.float32))
         file.voxel_size = pixel_size_angstrom
+
+
+def read_mask(path: str | Path, box: int) -> np.ndarray:
+    """Read a real-space mask ``(box, box, box)``, float32, values cut to 0 … 1.
+
+    Raises:
+        TemporemError: no such file, not an MRC volume, of another size, not finite, or empty.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TemporemError(f"no mask {path}", expected="an .mrc file")
+    try:
+        # The header tells the size before anything is read.
+        with mrcfile.open(path, header_only=True, permissive=False) as file:
+            size = tuple(int(file.header[axis]) for axis in ("nz", "ny", "nx"))
+        if size != (box,) * 3:
+            raise TemporemError(
+                f"mask {path} has {' x '.join(map(str, size))} voxels",
+                expected=f"{box} x {box} x {box}, as the images",
+            )
+        with mrcfile.open(path, permissive=False) as file:
+            values = np.array(file.data)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise TemporemError(
+            f"mask {path} is not readable ({error})", expected="a whole .mrc file"
+        ) from None
+    if np.iscomplexobj(values):
+        raise TemporemError(f"mask {path} has complex values", expected="0 to 1")
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise TemporemError(f"mask {path} has values that are not finite", expected="0 to 1")
+    if not (values > 0.5).any():
+        raise TemporemError(f"mask {path} is empty", expected="voxels above 0.5")
+    return values.clip(0, 1)

@@ -1,130 +1,449 @@
-"""A linear model of conformations at low resolution: where the networks start from.
+"""The linear dynamical model of volumes, fitted by expectation–maximisation.
 
-``V = μ + Σ_j z_j U_j`` with ``z ~ N(0, 1)`` for every frame (probabilistic principal components of
-volumes), fitted by expectation–maximisation. Every step is closed form, so that the few components
-in which frames differ are found in seconds; a network trained from random weights may find them
-late, or settle on fitting noise instead.
+``V_t = μ + Σ_j z_tj U_j``, ``y_t = CTF_t P_t V_t + noise``, ``z`` as in
+:mod:`temporem.models.dynamics`, noise of variance σ²(|k|). All steps are closed form but the small
+one of the dynamics: the posterior of z is Gaussian (E-step), the volumes solve regularised least
+squares (M-step), voxel by voxel of the padded Fourier grid.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from temporem.models.voxels import PADDING, grid_radii, insert_symmetric
+from temporem.models.dynamics import Dynamics, Moments
+from temporem.models.movie_blocks import MovieBlock
+from temporem.models.padded_grid import Corners, PaddedGrid
+from temporem.models.smoother import SmoothedMovies, smooth
+from temporem.models.voxels import gridding_correction
 from temporem.physics.forward import ForwardModel
-from temporem.physics.slicing import extract_slices
-
-_STARTS = 4
-_TRIAL_ITERATIONS = 10
-_ITERATIONS = 30
 
 
 @dataclass(frozen=True)
-class LinearPosterior:
-    """Posterior of the coordinates of N frames in a linear model.
+class LinearParameters:
+    """What expectation–maximisation estimates.
+
+    Attributes:
+        volumes: μ, U_1 … U_q: ``(q + 1, D', D', D')`` on the voxels of a :class:`PaddedGrid`.
+        dynamics: of z.
+        noise: σ² at integer radii, ``(n_shells,)``.
+        precision: of volumes a priori, per shell of the grid: ``(n_shells, q + 1)``; not estimated
+            by the iterations but between them.
+    """
+
+    volumes: Tensor
+    dynamics: Dynamics
+    noise: Tensor
+    precision: Tensor
+
+    @property
+    def q(self) -> int:
+        return len(self.volumes) - 1
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Of the coordinates of N frames, float64.
 
     Attributes:
         mean: ``(N, q)``.
-        variance: diagonal of the posterior covariance, ``(N, q)``.
-        log_likelihood: of all frames after each iteration, relative to the mean volume alone, nats.
+        covariance: ``(N, q, q)``.
+        lag: covariance with the frame before in the movie, ``Cov(z_t, z_{t−1})``, ``(N, q, q)``; 0
+            at first frames.
     """
 
     mean: Tensor
-    variance: Tensor
-    log_likelihood: list[float]
+    covariance: Tensor
+    lag: Tensor
+
+    @classmethod
+    def of_points(cls, mean: Tensor) -> Posterior:
+        """Coordinates ``(N, q)`` that are known exactly."""
+        zero = mean.new_zeros(*mean.shape, mean.shape[1])
+        return cls(mean, zero, zero)
+
+    def transformed(self, matrix: Tensor) -> Posterior:
+        """The posterior of ``M z``."""
+        return Posterior(
+            self.mean @ matrix.mT,
+            matrix @ self.covariance @ matrix.mT,
+            matrix @ self.lag @ matrix.mT,
+        )
+
+    def __add__(self, other: Posterior) -> Posterior:
+        """Of two sets of movies that have no frame in common, each 0 in frames of the other."""
+        return Posterior(
+            self.mean + other.mean, self.covariance + other.covariance, self.lag + other.lag
+        )
 
 
-class LinearModel:
-    """Expectation–maximisation for ``r = CTF P Σ_j z_j U_j + noise`` with unit noise.
+@dataclass
+class Sums:
+    """What one pass over the frames leaves; K = q + 1 channels.
+
+    Attributes:
+        posterior: of the frames that were passed; of others 0.
+        moments: for the dynamics.
+        voxels: ``(V, 2K + K (K + 1) / 2)``: the gradient of the log-likelihood by the grid of every
+            channel, real and imaginary part, and ``Σ CTF²/σ² E[u uᵀ]``, u = (1, z), by pairs.
+        residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and how many, ``(2, n_shells)``.
+        log_likelihood: of all frames, coordinates integrated out, nats.
+        penalty: ``½ Σ precision |G|²`` of the volumes.
+    """
+
+    posterior: Posterior
+    moments: Moments
+    voxels: Tensor
+    residual_power: Tensor
+    log_likelihood: float = 0.0
+    penalty: float = 0.0
+
+    @property
+    def objective(self) -> float:
+        """What the iterations maximise."""
+        return self.log_likelihood - self.penalty
+
+    @property
+    def gradient(self) -> Tensor:
+        """Complex ``(V, K)``."""
+        channels = self.posterior.mean.shape[1] + 1
+        real = self.voxels[:, : 2 * channels].unflatten(1, (channels, 2))
+        return torch.view_as_complex(real.contiguous())
+
+    @property
+    def normal(self) -> Tensor:
+        """``(V, K (K + 1) / 2)``, in the order of :func:`torch.triu_indices`."""
+        return self.voxels[:, 2 * (self.posterior.mean.shape[1] + 1) :]
+
+
+class LinearSolver:
+    """One pass (E-step and sums) and one update (M-step) at a resolution.
 
     Args:
         forward_model: image formation.
-        residuals: images less the projection of the mean volume, ``(N, P)``; only frequencies up to
-            ``radius`` are read.
-        contrast: CTF ``(N, P)``.
-        rotations: molecule to camera, ``(N, 3, 3)``.
-        z_dim: number of components q.
-        radius: highest frequency, cycles per box.
-        prior_power: ``E|U(k)|²`` a priori at integer radii 0 … radius + 1 at least.
+        grid: where volumes are solved for; its radius is the resolution.
+        mask: real space window of the volumes, ``(D', D', D')`` or one for each ``(q + 1, …)``.
+        intervals: all different times between neighbouring frames, ``(G,)``.
+        n_frames: N.
     """
 
     def __init__(
         self,
         forward_model: ForwardModel,
-        residuals: Tensor,
-        contrast: Tensor,
-        rotations: Tensor,
-        z_dim: int,
-        radius: int,
-        prior_power: Tensor,
+        grid: PaddedGrid,
+        mask: Tensor,
+        intervals: Tensor,
+        n_frames: int,
     ) -> None:
-        n_pixels = int((forward_model.support.radii <= radius).sum())
-        self.z_dim = z_dim
-        self.box = 2 * (radius + 2)  # coarse voxels hold frequencies up to the radius
-        self.weights = forward_model.support.weights[:n_pixels]
-        self.residuals = residuals[:, :n_pixels]
-        self.contrast = contrast[:, :n_pixels]
-        self.frequencies = forward_model.slice_frequencies(rotations, n_pixels)
-        radii = grid_radii(self.box)
-        self.inside = radii <= radius
-        self.prior_precision = 1 / prior_power[radii.round().long().clamp(max=radius + 1)]
+        self.forward_model = forward_model
+        self.grid = grid
+        self.mask = mask
+        self.intervals = intervals
+        self.n_frames = n_frames
+        support = forward_model.support
+        self.n_pixels = int((support.radii <= grid.radius).sum())
+        self.weights = support.weights[: self.n_pixels].to(grid.device)
+        self.shells = support.shells[: self.n_pixels].to(grid.device)
 
-    def fit(self, generator: torch.Generator) -> LinearPosterior:
-        """Posterior of all frames, from the best of several random starts."""
-        trials = []
-        for _ in range(_STARTS):
-            start = torch.randn(len(self.residuals), self.z_dim, generator=generator)
-            trials.append(self._iterate(start, _TRIAL_ITERATIONS))
-        best = max(trials, key=lambda trial: trial.log_likelihood[-1])
-        final = self._iterate(best.mean, _ITERATIONS)
-        return LinearPosterior(
-            final.mean, final.variance, best.log_likelihood + final.log_likelihood
-        )
+    # --- one pass over the frames ---
 
-    def _iterate(self, z: Tensor, iterations: int) -> LinearPosterior:
-        covariance = torch.zeros(len(z), self.z_dim, self.z_dim)
-        history = []
-        for _ in range(iterations):
-            components = self._maximise(z, covariance)
-            z, covariance, likelihood = self._expect(components)
-            history.append(likelihood)
-        return LinearPosterior(z, covariance.diagonal(dim1=-2, dim2=-1), history)
+    def expect(self, parameters: LinearParameters, blocks: Iterable[MovieBlock]) -> Sums:
+        """Posteriors under the parameters, and all sums that an update needs (E-step)."""
+        rows = self.grid.from_volumes(parameters.volumes)
+        sums = self._empty_sums(parameters.q)
+        precision = self.grid.multiplicity[:, None] * parameters.precision[self.grid.shells]
+        sums.penalty = float(0.5 * (precision * rows.abs().square()).double().sum())
+        for block in blocks:
+            corners = self.grid.corners(self._frequencies(block))
+            slices = self.grid.extract(rows, corners).view(len(block.rows), self.n_pixels, -1)
+            design = self.forward_model.observe(slices, self._contrast(block)[..., None])
+            movies, packing = self._smooth(parameters, block, design, sums)
+            self._add_moments(sums, block, movies, packing)
+            self._add(sums, parameters, block, corners, design, _rows(sums.posterior, block.rows))
+        return self._closed(sums)
 
-    def _expect(self, components: Tensor) -> tuple[Tensor, Tensor, float]:
-        """``Σ = (J + 1)⁻¹, z = Σ h`` with ``J = Re HᴴH``, ``h = Re Hᴴr``, ``H_j = CTF P U_j``."""
-        slices = torch.stack(
-            [extract_slices(u, self.frequencies * PADDING) for u in components], dim=-1
-        )
-        design = slices * (self.contrast * self.weights.sqrt())[..., None]
-        data = self.residuals * self.weights.sqrt()
-        precision = (design.mH @ design).real + torch.eye(self.z_dim)
-        score = (design.mH @ data[..., None]).real
-        covariance = torch.linalg.inv(precision)
-        z = (covariance @ score).squeeze(-1)
-        gain = 0.5 * (score.squeeze(-1) * z).sum() - 0.5 * torch.logdet(precision).sum()
-        return z, covariance, float(gain)
+    def gather(
+        self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[MovieBlock]
+    ) -> Sums:
+        """The sums for coordinates that are given and volumes that are 0: how a fit begins."""
+        sums = self._empty_sums(parameters.q)
+        for block in blocks:
+            corners = self.grid.corners(self._frequencies(block))
+            packing = _packing(block.lengths)
+            own = _rows(posterior, block.rows)
+            self._add_moments(sums, block, _unsmoothed(own, block.lengths, packing), packing)
+            self._add(sums, parameters, block, corners, None, own)
+        return self._closed(sums)
 
-    def _maximise(self, z: Tensor, covariance: Tensor) -> Tensor:
-        """Components ``(q, E, E, E)`` by least squares in every voxel, ``(A + 1/τ²) U = b``.
+    def update(self, parameters: LinearParameters, sums: Sums) -> LinearParameters:
+        """Volumes, dynamics and noise that the sums make likelier (M-step).
 
-        ``A = Σ Pᵀ CTF² E[zzᵀ]``, ``b = Σ Pᵀ CTF r E[z]``, τ² the prior power of the shell.
+        Volumes take a :meth:`step`; its only fixed point solves masked, regularised least squares,
+        interpolation included.
         """
-        q = self.z_dim
-        second = covariance + z[:, :, None] * z[:, None, :]
-        normal = torch.zeros(*self.inside.shape, q, q)
-        right = torch.zeros(*self.inside.shape, q, dtype=torch.complex64)
-        squares = self.contrast.square()
+        step = self.step(parameters, sums)
+        power, count = sums.residual_power
+        noise = torch.where(count > 0, power / count.clamp(min=1), parameters.noise)
+        return replace(
+            parameters,
+            volumes=parameters.volumes + step,
+            dynamics=parameters.dynamics.maximise(sums.moments),
+            noise=noise.clamp(min=1e-6).to(parameters.noise),
+        )
 
-        def insert(values: Tensor) -> Tensor:
-            return insert_symmetric(values, self.frequencies, self.box)
+    def improve(
+        self,
+        parameters: LinearParameters,
+        sums: Sums,
+        blocks: Callable[[], Iterable[MovieBlock]],
+    ) -> tuple[LinearParameters, Sums]:
+        """One iteration: M-step, then E-step. The objective never falls.
 
-        for i in range(q):
-            right[..., i] = insert(self.residuals * self.contrast * z[:, i, None])
-            for j in range(i, q):
-                normal[..., i, j] = normal[..., j, i] = insert(squares * second[:, i, j, None])
-        normal += self.prior_precision[..., None, None] * torch.eye(q)
-        solved = (torch.linalg.inv(normal).to(right.dtype) @ right[..., None]).squeeze(-1)
-        return torch.where(self.inside[..., None], solved, 0).movedim(-1, 0).contiguous()
+        Mathematics forbids a fall; where rounding makes one, nothing is changed.
+        """
+        new = self.update(parameters, sums)
+        found = self.expect(new, blocks())
+        return (new, found) if found.objective >= sums.objective else (parameters, sums)
+
+    def step(self, parameters: LinearParameters, sums: Sums) -> Tensor:
+        """The change of the volumes, ``(q + 1, D', D', D')``.
+
+        With G the gradient g less Λ times the grid of the volumes, and m the mask,
+
+        ``x = α d``,  ``d = m c F* (N + Λ)⁻¹ F c m F* G``,  ``α = ⟨F* G, d⟩ / ⟨F d, (N + Λ) F d⟩``,
+
+        F being :meth:`PaddedGrid.from_volumes`, F* its adjoint and c the gridding correction
+        squared: the direction solves every voxel on its own, which is almost the whole solution.
+        Trilinear weights are positive and sum to 1, so that N, taken voxel by voxel, bounds the
+        curvature of the log-likelihood (Jensen); with the length α the objective cannot fall. From
+        volumes that are 0 there is nothing to lose, and the step is plain gridding,
+        ``x = m F* (N + Λ)⁻¹ g``.
+        """
+        grid, inside = self.grid, self.grid.inside
+        precision = parameters.precision[grid.shells[inside]]
+        normal, gradient = sums.normal[inside], sums.gradient[inside]
+        if not parameters.volumes.any():
+            return self.mask * self._volumes(solve_symmetric(normal, precision, gradient))
+        gradient = gradient - precision * grid.from_volumes(parameters.volumes)[inside]
+        slope = self._volumes(gradient)
+        window = self.mask * gridding_correction(grid.box).to(slope).square()
+        apart = solve_symmetric(normal, precision, grid.from_volumes(window * slope)[inside])
+        direction = window * self._volumes(apart)
+        bent = grid.from_volumes(direction)[inside]
+        bent = self._volumes(multiply_symmetric(normal, precision, bent))
+        rise = (slope * direction).double().sum()
+        length = rise / (direction * bent).double().sum().clamp(min=1e-30)
+        return length.float() * direction
+
+    def _volumes(self, rows: Tensor) -> Tensor:
+        """Volumes of the rows inside the radius."""
+        full = rows.new_zeros(len(self.grid.inside), rows.shape[1])
+        full[self.grid.inside] = rows
+        return self.grid.to_volumes(full)
+
+    def empty_volumes(self, q: int) -> Tensor:
+        """Where a fit begins: ``(q + 1, D', D', D')`` zeros."""
+        box = self.grid.box
+        return torch.zeros(q + 1, box, box, box, device=self.grid.device)
+
+    # --- parts of a pass ---
+
+    def _empty_sums(self, q: int) -> Sums:
+        device, n, g = self.grid.device, self.n_frames, len(self.intervals)
+        channels = 2 * (q + 1) + (q + 1) * (q + 2) // 2
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=torch.float64, device=device)
+
+        return Sums(
+            posterior=Posterior(zeros(n, q), zeros(n, q, q), zeros(n, q, q)),
+            moments=Moments(self.intervals, zeros(g, 2 * q, 2 * q), zeros(g)),
+            voxels=torch.zeros(len(self.grid.radii), channels, device=device),
+            residual_power=zeros(2, self.grid.n_shells),
+        )
+
+    def _frequencies(self, block: MovieBlock) -> Tensor:
+        return self.forward_model.slice_frequencies(block.rotations, self.n_pixels)
+
+    def _contrast(self, block: MovieBlock) -> Tensor:
+        return block.contrast[:, : self.n_pixels]
+
+    def _smooth(
+        self, parameters: LinearParameters, block: MovieBlock, design: Tensor, sums: Sums
+    ) -> tuple[SmoothedMovies, tuple[Tensor, Tensor]]:
+        """Posterior of the movies of a block; adds to the log-likelihood.
+
+        ``J = Re HᴴH / σ²``, ``h = Re Hᴴ(y − H_0) / σ²`` over the full plane.
+        """
+        noise = parameters.noise[self.shells]
+        root = (self.weights / noise).sqrt()
+        residual = torch.view_as_real((block.images[:, : self.n_pixels] - design[..., 0]) * root)
+        whitened = torch.view_as_real(design[..., 1:] * root[:, None]).transpose(-1, -2)
+        h_matrix = whitened.flatten(1, 2)  # (F, 2P, q)
+        residual = residual.flatten(1)
+        information = (h_matrix.mT @ h_matrix).double()
+        score = (h_matrix.mT @ residual[..., None]).squeeze(-1).double()
+        packing = _packing(block.lengths)
+        m, t = len(block.lengths), int(block.lengths.max())
+        packed_information = information.new_zeros(m, t, *information.shape[1:])
+        packed_score = score.new_zeros(m, t, score.shape[1])
+        packed_information[packing], packed_score[packing] = information, score
+        interval = torch.zeros(m, t, dtype=torch.long, device=self.grid.device)
+        interval[packing] = block.interval_index
+        transitions = parameters.dynamics.transitions(self.intervals)
+        movies = smooth(
+            packed_information,
+            packed_score,
+            transitions[interval[:, 1:]],
+        )
+        log_det = (self.weights * noise.log()).double().sum() * len(residual)
+        sums.log_likelihood += float(
+            movies.log_evidence.sum() - 0.5 * (residual.square().double().sum() + log_det)
+        )
+        return movies, packing
+
+    def _add_moments(
+        self, sums: Sums, block: MovieBlock, movies: SmoothedMovies, packing: tuple[Tensor, Tensor]
+    ) -> None:
+        """Moments of the posterior of a block of movies, and the posterior itself."""
+        mean, covariance = movies.mean, movies.covariance
+        sums.posterior.mean[block.rows] = mean[packing]
+        sums.posterior.covariance[block.rows] = covariance[packing]
+        valid = packing[1] > 0
+        movie, frame = packing[0][valid], packing[1][valid]
+        u = torch.cat([mean[movie, frame], mean[movie, frame - 1]], dim=-1)
+        lag = movies.lag_covariance[movie, frame - 1]
+        sums.posterior.lag[block.rows[valid]] = lag
+        spread = torch.cat(
+            [
+                torch.cat([covariance[movie, frame], lag], dim=-1),
+                torch.cat([lag.mT, covariance[movie, frame - 1]], dim=-1),
+            ],
+            dim=-2,
+        )
+        pairs = u[..., :, None] * u[..., None, :] + spread
+        index = block.interval_index[valid]
+        sums.moments.pairs.index_add_(0, index, pairs)
+        sums.moments.counts.index_add_(0, index, torch.ones_like(pairs[:, 0, 0]))
+
+    def _add(
+        self,
+        sums: Sums,
+        parameters: LinearParameters,
+        block: MovieBlock,
+        corners: Corners,
+        design: Tensor | None,
+        posterior: Posterior,
+    ) -> None:
+        """What a block adds to the sums over voxels and to the noise.
+
+        With u = (1, z), ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u, the gradient of
+        channel j is ``Pᵀ CTF (E[u_j] r̄ − Σ_i C_ji H_i) / σ²``.
+        """
+        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)  # (F, K)
+        covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
+        contrast, images = self._contrast(block), block.images[:, : self.n_pixels]
+        power = None
+        if design is None:
+            gradient = images[..., None] * mean[:, None]
+        else:
+            residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
+            spread = design @ covariance.to(design.dtype)
+            gradient = residual[..., None] * mean[:, None] - spread
+            power = residual.abs().square() + (spread * design.conj()).real.sum(-1)
+        # The origin is its own mirror and would be inserted twice.
+        precision = (self.weights / 2) / parameters.noise[self.shells]
+        values = gradient * (contrast * precision)[..., None]
+        channels = mean.shape[1]
+        i, j = torch.triu_indices(channels, channels)
+        second = (mean[:, i] * mean[:, j] + covariance[:, i, j])[:, None]
+        normal = (contrast.square() * precision)[..., None] * second
+        inserted = torch.cat(
+            [
+                torch.view_as_real(corners.restore(values.flatten(0, 1))).flatten(1),
+                normal.flatten(0, 1),
+            ],
+            dim=1,
+        )
+        self.grid.insert(sums.voxels, corners, inserted)
+        if power is None:  # what is left of images that nothing explains yet is no noise
+            return
+        counts = self.weights.expand_as(power).double().sum(0)
+        both = torch.stack([(power * self.weights).double().sum(0), counts])
+        sums.residual_power.index_add_(1, self.shells.clamp(max=self.grid.n_shells - 1), both)
+
+    def _closed(self, sums: Sums) -> Sums:
+        """Add what is mirrored to voxels at kx = 0, complex channels as such."""
+        channels = sums.posterior.mean.shape[1] + 1
+        sign = torch.ones(sums.voxels.shape[1], device=self.grid.device)
+        sign[1 : 2 * channels : 2] = -1  # imaginary parts
+        self.grid.close(sums.voxels, sign)
+        return sums
+
+
+def solve_symmetric(normal: Tensor, precision: Tensor, right: Tensor) -> Tensor:
+    """``(N + Λ) x = b`` in every voxel, by elimination that is vectorised over voxels.
+
+    Args:
+        normal: N, not negative, by pairs: ``(V, K (K + 1) / 2)``.
+        precision: diagonal of Λ, positive: ``(V, K)``.
+        right: b, complex ``(V, K)``.
+
+    Returns:
+        x, complex ``(V, K)``.
+    """
+    size = right.shape[1]
+    i, j = torch.triu_indices(size, size).tolist()
+    entries: dict[tuple[int, int], Tensor] = {}
+    for column, pair in enumerate(zip(i, j, strict=True)):
+        entries[pair] = normal[:, column]
+    for k in range(size):
+        entries[k, k] = entries[k, k] + precision[:, k]
+    x = list(right.unbind(1))
+    for k in range(size):
+        for row in range(k + 1, size):
+            factor = entries[k, row] / entries[k, k]
+            for column in range(row, size):
+                entries[row, column] = entries[row, column] - factor * entries[k, column]
+            x[row] = x[row] - factor * x[k]
+    for k in reversed(range(size)):
+        for column in range(k + 1, size):
+            x[k] = x[k] - entries[k, column] * x[column]
+        x[k] = x[k] / entries[k, k]
+    return torch.stack(x, dim=1)
+
+
+def multiply_symmetric(normal: Tensor, precision: Tensor, x: Tensor) -> Tensor:
+    """``(N + Λ) x`` in every voxel; arguments as in :func:`solve_symmetric`."""
+    size = x.shape[1]
+    product = precision * x
+    for column, (i, j) in enumerate(zip(*torch.triu_indices(size, size).tolist(), strict=True)):
+        product[:, i] += normal[:, column] * x[:, j]
+        if i != j:
+            product[:, j] += normal[:, column] * x[:, i]
+    return product
+
+
+def _rows(posterior: Posterior, rows: Tensor) -> Posterior:
+    return Posterior(posterior.mean[rows], posterior.covariance[rows], posterior.lag[rows])
+
+
+def _packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Movie and position in it of every frame of a block, each ``(F,)``."""
+    movie = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    first = lengths.cumsum(0) - lengths
+    return movie, torch.arange(len(movie), device=lengths.device) - first[movie]
+
+
+def _unsmoothed(
+    posterior: Posterior, lengths: Tensor, packing: tuple[Tensor, Tensor]
+) -> SmoothedMovies:
+    """Given coordinates of frames as movies, neighbours independent."""
+    m, t, q = len(lengths), int(lengths.max()), posterior.mean.shape[1]
+    mean = posterior.mean.new_zeros(m, t, q)
+    covariance = posterior.mean.new_zeros(m, t, q, q)
+    mean[packing], covariance[packing] = posterior.mean, posterior.covariance
+    return SmoothedMovies(mean, covariance, covariance.new_zeros(m, t - 1, q, q), mean.new_zeros(m))

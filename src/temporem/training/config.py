@@ -13,7 +13,7 @@ from temporem.data.files import atomic_write
 from temporem.data.settings import validate_settings
 from temporem.models.config import ModelConfig
 
-Method = Literal["homogeneous", "static", "tempor"]
+Method = Literal["homogeneous", "linear", "static", "tempor"]
 
 
 class TrainingConfig(BaseModel):
@@ -22,6 +22,11 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(32, ge=1, description="Epochs in all, pretraining and warm-up included.")
+    init: Literal["static", "linear"] = Field(
+        "static",
+        description="What TEMPOR is fitted to first: the static model, or paths of the linear "
+        "dynamical model (then without the static model and the warm-up).",
+    )
     pretrain_epochs: int | None = Field(
         None,
         ge=0,
@@ -74,6 +79,26 @@ class TrainingConfig(BaseModel):
         return self
 
 
+class LinearConfig(BaseModel):
+    """How the linear dynamical model is solved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    choose_components: bool = Field(
+        True,
+        description="Choose model.z_dim by the likelihood of held-out movies; false takes it as "
+        "it is set.",
+    )
+    most_components: int = Field(4, ge=1, le=16, description="Largest number that is tried.")
+    temporal: bool = Field(
+        True, description="Dynamics within movies; false makes frames independent."
+    )
+    starts: int = Field(4, ge=1, le=64, description="Random starts, at low resolution.")
+    iterations: int = Field(4, ge=1, le=1000, description="Iterations at full resolution.")
+    mask: str = Field("auto", description="auto, none, or an .mrc file: where the molecule is.")
+    focus_mask: str = Field("auto", description="auto, none, or an .mrc file: what may move.")
+
+
 class DataConfig(BaseModel):
     """How images are prepared."""
 
@@ -98,6 +123,7 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31)
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    linear: LinearConfig = LinearConfig()
     data: DataConfig = DataConfig()
 
     @property

@@ -13,11 +13,13 @@ from temporem.errors import TemporemError
 from temporem.models.config import EncoderInput
 from temporem.models.evidence import back_projection_evidence, image_evidence
 from temporem.models.homogeneous import HomogeneousVolume, reconstruct_homogeneous
+from temporem.models.movie_blocks import MovieFrames
 from temporem.models.vae import FrameBatch
 from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 from temporem.training.config import DataConfig
+from temporem.training.intervals import frame_intervals
 
 _BLOCK = 512  # frames transformed at a time
 _CHANGE_FRACTION = 0.05  # of the signal's power: what moves is a small part of a molecule
@@ -38,7 +40,9 @@ class PreparedFrames:
         signal_power: strength of signal at integer radii, noise being 1, ``(D/2 + 1,)``.
         contrast_power: mean CTF² at integer radii, ``(D/2 + 1,)``.
         mean_volume: back-projection of the training frames.
-        evidence: what the feature extractor sees, float32 ``(N, E)``.
+        evidence: what the feature extractor sees, float32 ``(N, E)``; E is 0 for methods without.
+        intervals: all different times between neighbouring frames, median 1, float64 ``(G,)``.
+        interval_index: which of them precedes a frame, ``(N,)``.
     """
 
     forward_model: ForwardModel
@@ -51,6 +55,8 @@ class PreparedFrames:
     contrast_power: Tensor
     mean_volume: HomogeneousVolume
     evidence: Tensor
+    intervals: Tensor
+    interval_index: Tensor
 
     @property
     def change_amplitude(self) -> Tensor:
@@ -72,6 +78,18 @@ class PreparedFrames:
         """Prior power of a change of conformation at integer radii, ``(D/2 + 1,)``."""
         return _CHANGE_FRACTION * self.signal_power / self.contrast_power
 
+    @property
+    def movie_frames(self) -> MovieFrames:
+        """What the linear model is fitted to."""
+        return MovieFrames(
+            self.forward_model,
+            self.images,
+            self.contrast,
+            self.rotations,
+            self.intervals,
+            self.interval_index,
+        )
+
     def batch(self, movies: list[np.ndarray]) -> FrameBatch:
         """Frames of some movies (or of single rows given as movies of one frame)."""
         rows = torch.from_numpy(np.concatenate(movies)).to(self.images.device)
@@ -87,7 +105,7 @@ class PreparedFrames:
 def prepare_frames(
     dataset: MovieDataset,
     config: DataConfig,
-    encoder_input: EncoderInput,
+    encoder_input: EncoderInput | None,
     training_movies: list[np.ndarray],
     device: torch.device,
 ) -> PreparedFrames:
@@ -130,7 +148,16 @@ def prepare_frames(
     rotations = dataset.rotations.float()
     mean = mean_of_movies(model, images, contrast, rotations, training_movies, config.window_radius)
     return assemble_frames(
-        model, images, contrast, rotations, dataset.movies, noise_scale, mean, encoder_input, device
+        model,
+        images,
+        contrast,
+        rotations,
+        dataset.movies,
+        frame_intervals(dataset),
+        noise_scale,
+        mean,
+        encoder_input,
+        device,
     )
 
 
@@ -164,9 +191,10 @@ def assemble_frames(
     contrast: Tensor,
     rotations: Tensor,
     movies: list[np.ndarray],
+    intervals: tuple[Tensor, Tensor],
     noise_scale: float,
     mean: HomogeneousVolume,
-    encoder_input: EncoderInput,
+    encoder_input: EncoderInput | None,
     device: torch.device,
 ) -> PreparedFrames:
     """Complete prepared images with spectra and with what the extractor is to see of them."""
@@ -176,6 +204,9 @@ def assemble_frames(
     voxels.set_volume(mean.volume)
     parts = []
     for rows in torch.arange(len(images)).split(_BLOCK):
+        if encoder_input is None:
+            parts.append(images.real.new_zeros(len(rows), 0))
+            continue
         if encoder_input == "image":
             parts.append(image_evidence(images[rows], contrast[rows], weight))
             continue
@@ -185,7 +216,8 @@ def assemble_frames(
         )
     evidence = torch.cat(parts)
     # Entries that no frame reaches stay zero; the others get unit variance over all entries.
-    evidence /= evidence.square().mean().sqrt().clamp(min=1e-12)
+    if encoder_input is not None:
+        evidence /= evidence.square().mean().sqrt().clamp(min=1e-12)
     return PreparedFrames(
         forward_model=model,
         images=images.to(device),
@@ -197,6 +229,8 @@ def assemble_frames(
         contrast_power=contrast_power,
         mean_volume=mean,
         evidence=evidence.to(device),
+        intervals=intervals[0].to(device),
+        interval_index=intervals[1].to(device),
     )
 
 

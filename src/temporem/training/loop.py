@@ -211,7 +211,14 @@ class Trainer:
         """Posteriors N(m, s²) that the current stage's encoder is to learn, if any."""
         name = self.stages[self.state.stage].name
         if name == "start":
-            return linear_start(self.frames, self.movies, self.config.model.z_dim, self.config.seed)
+            return linear_start(
+                self.frames,
+                self.movies,
+                self.config.model.z_dim,
+                temporal=self.model.kind == "tempor",
+                window_radius=self.config.data.window_radius,
+                seed=self.config.seed,
+            )
         return _static_posteriors(before, self.frames) if name == "warm-up" else {}
 
     def _make_optimizer(self) -> torch.optim.Optimizer:

@@ -10,18 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.files import atomic_write, fresh_directory
 from temporem.data.outputs import require_replaceable
-from temporem.data.volume import write_volume
+from temporem.data.volume import read_mask, write_volume
 from temporem.errors import TemporemError
+from temporem.models.linear_generator import LinearGenerator
 from temporem.models.voxels import VoxelGenerator
+from temporem.physics.masks import soft_ball
 from temporem.training.checkpoint import save_checkpoint
 from temporem.training.config import RunConfig, save_config
 from temporem.training.frames import PreparedFrames, prepare_frames
+from temporem.training.linear import LinearRun, largest_components
 from temporem.training.loop import Progress, Trainer, infer_all
 from temporem.training.precision import choose_device
+from temporem.training.predictions import write_predictions
 from temporem.training.run_files import (
     CHECKPOINT_NAME,
     CONFIG_NAME,
@@ -45,6 +51,7 @@ class _Job:
     training_movies: list[np.ndarray]
     held_out: np.ndarray  # bool (N,)
     frames: PreparedFrames
+    masks: tuple[Tensor | None, Tensor | None]  # of the linear model, None to make them
 
 
 def reconstruct(
@@ -78,16 +85,19 @@ def reconstruct(
     """
     output = Path(output)
     if resume:
-        _require_same_config(load_run_config(output), config, output)
+        started = load_run_config(output)
+        _require_same_config(started, config, output)
         if is_finished(output):
             return output
-        job = _prepare(config)
+        job = _prepare(started)
     else:
         with _new_run(output, overwrite=overwrite) as directory:
             job = _prepare(config)
             save_config(config, directory / CONFIG_NAME)
     if config.method == "homogeneous":
         _back_project(job, output)
+    elif config.method == "linear":
+        _solve(job, output, progress)
     else:
         _train(job, output, progress)
     return output
@@ -132,13 +142,14 @@ def _prepare(config: RunConfig) -> _Job:
     dataset = read_dataset(config.dataset)
     if config.method == "tempor":
         dataset.require_movies(min_frames=2)
+    masks = _read_masks(config, dataset) if config.method == "linear" else (None, None)
     training, held_out = split_movies(dataset.movies, config.data.held_out_fraction, config.seed)
     n = sum(map(len, training))
     for key, value in (
         ("model.z_dim", config.model.z_dim),
         ("training.frames_per_step", config.training.frames_per_step),
     ):
-        if config.method != "homogeneous" and value > n:
+        if config.method in ("static", "tempor") and value > n:
             raise TemporemError(
                 f"{key} is {value}, and there are {n} frames to train on",
                 expected=f"at most {n}",
@@ -146,8 +157,11 @@ def _prepare(config: RunConfig) -> _Job:
     mask = np.zeros(dataset.n_frames, dtype=bool)
     for movie in held_out:
         mask[movie] = True
-    frames = prepare_frames(dataset, config.data, config.model.encoder_input, training, device)
-    return _Job(config, dataset, training, mask, frames)
+    if config.method == "linear":
+        _require_enough(config, dataset, training)
+    seen = config.model.encoder_input if config.method in ("static", "tempor") else None
+    frames = prepare_frames(dataset, config.data, seen, training, device)
+    return _Job(config, dataset, training, mask, frames, masks)
 
 
 def _train(job: _Job, output: Path, progress: Progress | None) -> None:
@@ -158,7 +172,90 @@ def _train(job: _Job, output: Path, progress: Progress | None) -> None:
         (output / METRICS_NAME).unlink(missing_ok=True)  # of epochs that no checkpoint keeps
     model = trainer.fit()
     write_grid(output, _grid(job))
-    write_frames(output, job.dataset, job.held_out, infer_all(model, job.frames))
+    latents = infer_all(model, job.frames)
+    write_frames(output, job.dataset, job.held_out, latents.mean, latents.log_variance.exp())
+
+
+def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
+    """Fit the linear model and write its half maps, masks and posteriors."""
+    run = LinearRun(
+        job.config,
+        job.frames,
+        job.training_movies,
+        job.dataset.movies,
+        job.masks,
+        output,
+        progress,
+    )
+    if (output / CHECKPOINT_NAME).is_dir():
+        run.restore()
+    else:
+        (output / METRICS_NAME).unlink(missing_ok=True)
+    result = run.fit()
+    q = result.parameters.q
+    model = job.config.model.model_copy(update={"z_dim": q})
+    save_config(job.config.model_copy(update={"model": model}), output / CONFIG_NAME)
+    grid = _grid(job)
+    maps = {"mask": result.masks[0], "focus_mask": result.masks[1]}
+    for half, volumes in enumerate(result.halves, start=1):
+        maps |= {f"half{half}_component{j}": v for j, v in enumerate(volumes) if j}
+        maps[f"half{half}"] = volumes[0]
+    for name, volume in maps.items():
+        scale = 1.0 if "mask" in name else grid.noise_scale
+        write_volume(
+            output / f"{name}.mrc", (scale * volume).cpu().numpy(), grid.pixel_size_angstrom
+        )
+    generator = LinearGenerator(grid.box, q)
+    generator.maps.copy_(result.parameters.volumes)
+    state = {**run.state, "finished": True}
+    # With all that it was made from, so that a run which is stopped here can be resumed.
+    save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=run.tensors)
+    write_grid(output, grid)
+    posterior = result.posterior
+    write_predictions(output, job.dataset, job.frames.intervals, job.frames.interval_index, result)
+    write_frames(output, job.dataset, job.held_out, posterior.mean, posterior.covariance)
+    dynamics = result.parameters.dynamics
+    kept = {"rotation": dynamics.rotation, "decay": dynamics.decay}
+    save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
+
+
+def _require_enough(config: RunConfig, dataset: MovieDataset, training: list[np.ndarray]) -> None:
+    """Raise a TemporemError where the frames cannot support the linear model that is asked for."""
+    n, most = sum(map(len, training)), largest_components(training)
+    q = 1 if config.linear.choose_components else config.model.z_dim
+    if q > most:
+        raise TemporemError(
+            f"{q} component{'s' if q > 1 else ''} asked for, and {n} frames to train on",
+            expected="ten frames for each",
+            hint=f"at most {most}, or --components auto" if most else "add frames",
+        )
+    if config.linear.temporal and all(len(movie) == 1 for movie in training):
+        raise TemporemError(
+            f"{dataset.path}: every movie has one frame, so there are no dynamics to be found",
+            expected="movies of 2 frames or more",
+            hint="--no-temporal, or check _rlnParticleName and _rlnMovieFrameNumber",
+        )
+
+
+def _read_masks(config: RunConfig, dataset: MovieDataset) -> tuple[Tensor | None, Tensor | None]:
+    """The solvent and the moving mask that were asked for; None where they are to be made."""
+    masks: list[Tensor | None] = []
+    for name in (config.linear.mask, config.linear.focus_mask):
+        if name == "auto":
+            masks.append(None)
+        elif name == "none":
+            masks.append(torch.ones((dataset.box,) * 3))
+        else:
+            mask = torch.from_numpy(read_mask(name, dataset.box))
+            radius = config.data.window_radius * dataset.box / 2
+            if not (mask * soft_ball(dataset.box, 3, radius, 0.0) > 0.5).any():
+                raise TemporemError(
+                    f"mask {name} is empty within the window of the images",
+                    expected=f"voxels above 0.5 within {radius:g} voxels of the centre",
+                    hint="centre the mask on the box, or raise data.window_radius",
+                )
+            masks.append(mask)
+    return masks[0], masks[1]
 
 
 def _back_project(job: _Job, output: Path) -> None:
@@ -185,6 +282,8 @@ def _grid(job: _Job) -> VolumeGrid:
 def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) -> None:
     """Refuse to continue a run as another one, naming the first setting that differs."""
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
+    if started.linear.choose_components and started.method == "linear":
+        now["model.z_dim"] = before["model.z_dim"]  # the run chooses it
     for key, value in before.items():
         if now[key] != value:
             raise TemporemError(

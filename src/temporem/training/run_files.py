@@ -5,6 +5,7 @@
     RUN/config.yaml     how it was made, complete
     RUN/metrics.jsonl   one record per epoch
     RUN/checkpoint/     weights
+    RUN/predicted.star  linear: latents at frame numbers that a movie lacks
     RUN/run.json        grid and units of the volumes
     RUN/frames.star     latent and pose of every frame; written last, so a run with it is finished
 """
@@ -28,7 +29,7 @@ from temporem.data.settings import load_settings
 from temporem.data.star import Table, read_star, write_star
 from temporem.errors import TemporemError
 from temporem.models.generator import FourierGenerator
-from temporem.models.latents import Latents
+from temporem.models.linear_generator import LinearGenerator
 from temporem.models.vae import MovieVAE
 from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
@@ -75,6 +76,7 @@ class Run:
         frame_numbers: position in the movie, int64 ``(N,)``.
         held_out: whether the frame's movie was kept from training, bool ``(N,)``.
         latents: posterior means, float32 ``(N, q)``; None for ``homogeneous``.
+        latent_covariance: of ``linear``, float32 ``(N, q, q)``; None for other methods.
         generator: gives volumes of latents.
     """
 
@@ -85,7 +87,8 @@ class Run:
     frame_numbers: np.ndarray
     held_out: np.ndarray
     latents: np.ndarray | None
-    generator: FourierGenerator | VoxelGenerator
+    latent_covariance: np.ndarray | None
+    generator: FourierGenerator | LinearGenerator | VoxelGenerator
 
     @property
     def n_frames(self) -> int:
@@ -106,7 +109,7 @@ class Run:
             volume = self.support.analyse(self.generator.volume)
             return (scale * volume).cpu().expand(len(rows), -1)
         assert self.latents is not None
-        device = self.generator.positions.device
+        device = next(self.generator.buffers()).device
         z = torch.from_numpy(self.latents[rows]).to(device)
         chunks = z.split(max(1, _POINTS_PER_CHUNK // len(self.support)))
         with torch.no_grad():
@@ -116,6 +119,25 @@ class Run:
     def voxels(self, rows: np.ndarray) -> np.ndarray:
         """The volumes of frames ``(B,)`` on voxels, ``(B, D, D, D)`` (z, y, x)."""
         return self.support.synthesise(self.volumes(rows)).numpy()
+
+    def voxel_deviations(self, rows: np.ndarray) -> np.ndarray:
+        """Posterior standard deviation of every voxel of frames ``(B,)``: ``(B, D, D, D)``.
+
+        What the uncertainty of the latent coordinates does to the volumes, in their units; that of
+        the mean volume and of the components is not in it.
+
+        Raises:
+            TemporemError: the method has no posterior covariance.
+        """
+        if self.latent_covariance is None or not isinstance(self.generator, LinearGenerator):
+            raise TemporemError(
+                f"{self.path} was made with --method {self.config.method}, which has no "
+                "posterior covariance",
+                expected="a run of --method linear",
+            )
+        covariance = torch.from_numpy(self.latent_covariance[rows])
+        variance = self.generator.variance(covariance.to(self.generator.maps.device))
+        return self.grid.noise_scale * variance.sqrt().cpu().numpy()
 
     def rows_of_movie(self, name: str) -> np.ndarray:
         """Rows of a movie in the order of its frames.
@@ -195,6 +217,7 @@ def load_run(path: str | Path) -> Run:
         frame_numbers=table.ints("rlnMovieFrameNumber"),
         held_out=table.ints("temporemHeldOut") == 1,
         latents=None if config.method == "homogeneous" else _read_latents(table, config),
+        latent_covariance=_read_covariance(table, config) if config.method == "linear" else None,
         generator=_load_generator(path / CHECKPOINT_NAME, config, grid),
     )
 
@@ -207,24 +230,52 @@ def write_grid(path: Path, grid: VolumeGrid) -> None:
 
 
 def write_frames(
-    path: Path, dataset: MovieDataset, held_out: np.ndarray, latents: Latents | None
+    path: Path,
+    dataset: MovieDataset,
+    held_out: np.ndarray,
+    mean: Tensor | None = None,
+    covariance: Tensor | None = None,
 ) -> None:
-    """Write ``RUN/frames.star``: latent, pose and membership of every row of a dataset."""
+    """Write ``RUN/frames.star``: latent, pose and membership of every row of a dataset.
+
+    Args:
+        path: the run's folder.
+        dataset: where poses come from.
+        held_out: bool ``(N,)``.
+        mean: of the latents, ``(N, q)``; None for a method without.
+        covariance: ``(N, q, q)``, or the diagonal ``(N, q)`` of a method that knows no more.
+    """
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": dataset.particle_names,
         "rlnMovieFrameNumber": dataset.frame_numbers,
     }
-    if latents is not None:
-        means = latents.mean.float().cpu().numpy()
-        deviations = (0.5 * latents.log_variance).exp().float().cpu().numpy()
-        for name, values in (("Mean", means), ("Sd", deviations)):
-            columns |= {f"temporemLatent{name}{j}": v for j, v in enumerate(values.T, start=1)}
+    if mean is not None and covariance is not None:
+        columns |= latent_columns(mean, covariance)
     angles = rotation_to_euler(dataset.rotations).numpy()
     origins = origin_to_shift(dataset.shifts_angstrom).numpy()  # its own inverse
     columns |= dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T, strict=True))
     columns |= dict(zip(("rlnOriginXAngst", "rlnOriginYAngst"), origins.T, strict=True))
     columns["temporemHeldOut"] = held_out.astype(np.int64)
     write_star(path / FRAMES_NAME, {_BLOCK: Table(columns, where=FRAMES_NAME)})
+
+
+def latent_columns(mean: Tensor, covariance: Tensor) -> dict[str, np.ndarray]:
+    """Columns of a star file: mean and deviation of every coordinate, covariance of every pair."""
+    full = covariance.dim() == 3
+    variance = covariance.diagonal(dim1=-2, dim2=-1) if full else covariance
+    columns: dict[str, np.ndarray] = {}
+    for name, values in (("Mean", mean), ("Sd", variance.sqrt())):
+        array = values.float().cpu().numpy()
+        columns |= {f"temporemLatent{name}{j}": v for j, v in enumerate(array.T, start=1)}
+    if full:
+        for i, j in _pairs(mean.shape[1]):
+            array = covariance[:, i, j].float().cpu().numpy()
+            columns[f"temporemLatentCovariance{i + 1}_{j + 1}"] = array
+    return columns
+
+
+def _pairs(q: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(q) for j in range(i + 1, q)]
 
 
 def _read_grid(path: Path) -> VolumeGrid:
@@ -247,15 +298,33 @@ def _read_latents(table: Table, config: RunConfig) -> np.ndarray:
     return np.stack([table.floats(name) for name in names], axis=-1).astype(np.float32)
 
 
+def _read_covariance(table: Table, config: RunConfig) -> np.ndarray:
+    q = config.model.z_dim
+    pairs = _pairs(q)
+    names = [f"temporemLatentSd{j}" for j in range(1, q + 1)]
+    names += [f"temporemLatentCovariance{i + 1}_{j + 1}" for i, j in pairs]
+    table.require(*names)
+    covariance = np.zeros((table.n_rows, q, q), dtype=np.float32)
+    for name, (i, j) in zip(names[q:], pairs, strict=True):
+        covariance[:, i, j] = covariance[:, j, i] = table.floats(name)
+    for j, name in enumerate(names[:q]):
+        covariance[:, j, j] = table.floats(name) ** 2
+    return covariance
+
+
 def _load_generator(
     directory: Path, config: RunConfig, grid: VolumeGrid
-) -> FourierGenerator | VoxelGenerator:
+) -> FourierGenerator | LinearGenerator | VoxelGenerator:
     """The generator of a checkpoint, on the fastest device here."""
     device = choose_device("auto")
     if config.method == "homogeneous":
         voxels = VoxelGenerator(grid.box)
         checkpoint.load_weights(directory, voxels)
         return voxels
+    if config.method == "linear":
+        linear = LinearGenerator(grid.box, config.model.z_dim)
+        checkpoint.load_weights(directory, linear)
+        return linear.to(device)
     forward_model = ForwardModel(grid.box, grid.pixel_size_angstrom)
     first_layer = checkpoint.load_tensors(directory / _WEIGHTS_NAME).get(_FIRST_LAYER)
     n_evidence = 1 if first_layer is None else first_layer.shape[-1]  # load_weights tells the rest

@@ -16,7 +16,7 @@ class Stage:
     """Some epochs of one model and one objective.
 
     Attributes:
-        name: ``start`` fits the static model to latents of a linear model, found in closed form;
+        name: ``start`` fits a model to latents of a linear model, found in closed form;
             ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits the
             temporal encoder to the latent paths of the static model, generator at rest.
         kind: the model.
@@ -33,6 +33,10 @@ class Stage:
 def plan_stages(config: RunConfig) -> list[Stage]:
     """The stages of a run of ``static`` or ``tempor``, adding up to ``training.epochs``."""
     total = config.training.epochs
+    if config.method == "tempor" and config.training.init == "linear":
+        start = max(1, total // 8)
+        stages = [Stage("start", "tempor", 0, start)]
+        return stages + [Stage("tempor", "tempor", start, total - start)] * (total > start)
     if config.method == "static":
         pretrain = total
     elif config.training.pretrain_epochs is None:

@@ -6,16 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.models.linear import LinearModel
-from temporem.models.voxels import VoxelGenerator
-from temporem.training.frames import PreparedFrames, mean_residuals
-
-_RADIUS = 10  # cycles per box
-_BLOCK = 256
+from temporem.models.linear_start import fit_coarse
+from temporem.training.frames import PreparedFrames
+from temporem.training.linear import spectral_prior
 
 
 def linear_start(
-    frames: PreparedFrames, movies: list[np.ndarray], z_dim: int, seed: int
+    frames: PreparedFrames,
+    movies: list[np.ndarray],
+    z_dim: int,
+    *,
+    temporal: bool,
+    window_radius: float,
+    seed: int,
 ) -> dict[str, Tensor]:
     """Posterior of every training frame in a linear model, scaled to unit spread.
 
@@ -23,29 +26,28 @@ def linear_start(
         frames: what is fitted.
         movies: the training movies; other frames get N(0, 1) and are not looked at.
         z_dim: components q.
+        temporal: with dynamics within movies, for TEMPOR; without, for the static model.
+        window_radius: of the images, in half boxes.
         seed: of the random starts.
 
     Returns:
         ``mean`` and ``variance``, ``(N, q)``.
     """
-    model = frames.forward_model
-    rows = torch.from_numpy(np.concatenate(movies))
-    images, contrast, rotations = (
-        t[rows.to(t.device)].cpu() for t in (frames.images, frames.contrast, frames.rotations)
+    data = frames.movie_frames
+    fit = fit_coarse(
+        data,
+        movies,
+        z_dim,
+        spectral_prior(frames),
+        temporal=temporal,
+        window_radius=window_radius,
+        seed=seed,
     )
-    voxels = VoxelGenerator(model.box)
-    voxels.set_volume(frames.mean_volume.volume)
-    residuals = torch.cat(
-        [
-            mean_residuals(model, voxels, images[b], contrast[b], rotations[b])
-            for b in torch.arange(len(rows)).split(_BLOCK)
-        ]
-    )
-    radius = min(_RADIUS, model.box // 2 - 2)
-    linear = LinearModel(model, residuals, contrast, rotations, z_dim, radius, frames.change_power)
-    posterior = linear.fit(torch.Generator().manual_seed(seed))
-    scale = posterior.mean.std(0)
-    mean, variance = torch.zeros(len(frames.images), z_dim), torch.ones(len(frames.images), z_dim)
-    mean[rows] = posterior.mean / scale
-    variance[rows] = posterior.variance / scale.square()
-    return {"mean": mean.to(frames.images.device), "variance": variance.to(frames.images.device)}
+    rows = torch.from_numpy(np.concatenate(movies)).to(data.device)
+    found, spread = fit.sums.posterior, fit.sums.posterior.covariance.diagonal(dim1=-2, dim2=-1)
+    scale = found.mean[rows].std(0)
+    mean = torch.zeros(len(data), z_dim, device=data.device)
+    variance = torch.ones_like(mean)
+    mean[rows] = (found.mean[rows] / scale).float()
+    variance[rows] = (spread[rows] / scale.square()).float()
+    return {"mean": mean, "variance": variance}

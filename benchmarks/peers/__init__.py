@@ -1,0 +1,1 @@
+"""Programs of others on our datasets, scored by our evaluation."""

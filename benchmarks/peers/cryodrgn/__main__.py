@@ -1,0 +1,153 @@
+"""``python -m benchmarks.peers.cryodrgn COMMAND``; nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.peers.cryodrgn.environment import DEFAULT_PATH, Environment, install
+
+from temporem.errors import TemporemError
+
+DISAGREES, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: of the command line; those of the process when None.
+
+    Returns:
+        The exit code: 0, 1 where ``check`` fails, 2 for bad input, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except TemporemError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or ''}: {error.strerror or error}"
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _install(options: argparse.Namespace) -> int:
+    install(options.environment)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from benchmarks.peers.cryodrgn.training import TrainingOptions, train
+
+    settings = TrainingOptions(options.z_dim, options.epochs, options.seed, options.checkpoint)
+    record = train(Environment(options.environment), options.dataset, options.output, settings)
+    print(f"Training: {record}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from benchmarks.peers.cryodrgn.scoring import score
+
+    from temporem.analysis.storage import load_evaluation
+    from temporem.cli.console import print_facts, print_table
+    from temporem.report.tables import metrics_table
+
+    result = score(
+        Environment(options.environment),
+        options.training,
+        options.dataset,
+        epoch=options.epoch,
+        every=options.every,
+        keep_volumes=options.keep_volumes,
+        overwrite=options.overwrite,
+    )
+    print_table(metrics_table({result.directory.name: load_evaluation(result.directory)}))
+    print_facts(
+        {
+            "Training": f"{result.training_seconds:.0f} s for {options.epoch} epochs",
+            "Decoding": f"{result.decoding_seconds_per_volume:.3f} s a volume",
+            "Evaluation": str(result.directory),
+        }
+    )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from benchmarks.peers.cryodrgn.check import check
+
+    agreement = check(Environment(options.environment), options.dataset)
+    print(agreement.describe())
+    return 0 if agreement.holds else DISAGREES
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.peers.cryodrgn",
+        description="cryoDRGN on temporem's datasets, scored by temporem's evaluation.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        added.add_argument(
+            "--environment",
+            type=Path,
+            default=DEFAULT_PATH,
+            metavar="DIR",
+            help=f"virtual environment of cryoDRGN (default: {DEFAULT_PATH})",
+        )
+        return added
+
+    command("install", _install, "Make the virtual environment and install cryoDRGN into it.")
+
+    training = command("train", _train, "Train cryoDRGN's VAE with known poses.")
+    training.add_argument("dataset", type=Path, metavar="DATASET")
+    training.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    training.add_argument("--z-dim", type=_positive, required=True, help="latent dimension")
+    training.add_argument("--epochs", type=_positive, required=True)
+    training.add_argument("--seed", type=int, default=0)
+    training.add_argument(
+        "--checkpoint",
+        type=_positive,
+        default=20,
+        metavar="N",
+        help="keep the model after every N-th epoch (default: 20)",
+    )
+
+    scoring = command("evaluate", _evaluate, "Decode volumes of an epoch and score them.")
+    scoring.add_argument("training", type=Path, metavar="OUT", help="folder that train wrote")
+    scoring.add_argument("dataset", type=Path, metavar="DATASET")
+    scoring.add_argument("--epoch", type=_positive, required=True, help="one that was kept")
+    scoring.add_argument(
+        "--every",
+        type=_positive,
+        default=1,
+        metavar="K",
+        help="only every K-th frame of each movie, as in temporem evaluate",
+    )
+    scoring.add_argument("--keep-volumes", action="store_true", help="keep the decoded volumes")
+    scoring.add_argument("--overwrite", action="store_true", help="replace an evaluation")
+
+    checking = command("check", _check, "Compare back-projections of cryoDRGN and temporem.")
+    checking.add_argument("dataset", type=Path, metavar="DATASET")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""A training of cryoDRGN scored by temporem's evaluation, on the frames that ours is scored on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.peers.cryodrgn.environment import Environment, report
+from benchmarks.peers.cryodrgn.training import epoch_seconds, require_stack_order
+from benchmarks.peers.cryodrgn.volumes import VolumeFiles, decode, read_latents
+
+from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate
+from temporem.analysis.storage import save_evaluation
+from temporem.cli.console import progress_bar
+from temporem.data.dataset import read_dataset
+from temporem.data.files import fresh_directory
+from temporem.data.truth import read_truth
+from temporem.errors import TemporemError
+
+TIMES_NAME = "times.json"
+
+
+@dataclass(frozen=True)
+class Score:
+    """An evaluation on disk and the times that go with it.
+
+    Attributes:
+        directory: holds ``evaluation.json`` and ``evaluation.npz``, as a RUN does.
+        epoch: of the training.
+        n_volumes: that were decoded and scored.
+        training_seconds: wall-clock time of all epochs up to this one.
+        decoding_seconds_per_volume: without the start of the program.
+    """
+
+    directory: Path
+    epoch: int
+    n_volumes: int
+    training_seconds: float
+    decoding_seconds_per_volume: float
+
+
+def score(
+    environment: Environment,
+    training: Path,
+    dataset: Path,
+    *,
+    epoch: int,
+    every: int = 1,
+    keep_volumes: bool = False,
+    overwrite: bool = False,
+) -> Score:
+    """Decode the volumes of an epoch, evaluate them and write ``OUT/cryodrgn-epoch-E/``.
+
+    Args:
+        environment: where cryoDRGN is.
+        training: OUT, the folder that ``train`` wrote.
+        dataset: the dataset that it was trained on.
+        epoch: one that was kept.
+        every: evaluate every so manieth frame of every movie, as ``temporem evaluate``.
+        keep_volumes: leave the decoded volumes in ``volumes/``.
+        overwrite: replace an evaluation of this epoch.
+
+    Raises:
+        TemporemError: no environment, no such epoch, another dataset, no truth.
+    """
+    environment.require()
+    require_stack_order(dataset)
+    movies, truth = read_dataset(dataset), read_truth(dataset)
+    seconds = epoch_seconds(training)
+    frames = frames_to_evaluate(movies, every=every)  # no movie is held out
+    directory = training / f"cryodrgn-epoch-{epoch}"
+    with fresh_directory(directory, overwrite=overwrite) as partial:
+        work = partial / "volumes"
+        work.mkdir()
+        latents = read_latents(environment, training, epoch, work)
+        if len(latents) != movies.n_frames:
+            raise TemporemError(
+                f"{training} is a training on {len(latents)} frames, {dataset} has "
+                f"{movies.n_frames}",
+                expected="the dataset that it was trained on",
+            )
+        report(f"Decoding {len(frames)} volumes of epoch {epoch}")
+        source = VolumeFiles(work, movies.box, movies.pixel_size_angstrom)
+        decoding = decode(environment, training, epoch, latents, frames.rows, source)
+        report(f"Evaluating {len(frames)} volumes")
+        with progress_bar("Evaluating") as progress:
+            evaluation = evaluate_source(source, truth, frames, latents=latents, progress=progress)
+        save_evaluation(evaluation, partial)
+        result = Score(directory, epoch, len(frames), sum(seconds[:epoch]), decoding)
+        times = {k: v for k, v in asdict(result).items() if k != "directory"}
+        (partial / TIMES_NAME).write_text(json.dumps(times, indent=2), encoding="utf-8")
+        if not keep_volumes:
+            shutil.rmtree(work)
+    return result

@@ -1,0 +1,142 @@
+"""Stationary linear Gaussian dynamics of latent coordinates in continuous time.
+
+``dz = F z dt + dβ`` with ``F = S − L Lᵀ − ε``, S antisymmetric, and ``E[dβ dβᵀ] = −(F + Fᵀ) dt``,
+so that every z(t) is N(0, 1) and coordinates never grow. Between frames Δ apart,
+
+``z' = A z + w,  w ~ N(0, 1 − A Aᵀ),  A = exp(F Δ)``,
+
+so that gaps and irregular times need nothing special. S turns coordinates into one another, as
+motions along a curve do, and L forgets. The scale of z is fixed; that of the volumes is not. With
+A = 0 frames are independent: probabilistic principal components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_SLOWEST = 1e-3  # ε: what happened a thousand intervals ago is forgotten
+_FIRST_RATE = 0.1
+_LEAST_VARIANCE = 1e-6
+_STEPS = 40  # of the quasi-Newton method
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Posterior moments of neighbouring frames; what the dynamics are estimated from.
+
+    Attributes:
+        intervals: G different times between neighbours, ``(G,)``.
+        pairs: ``Σ E[u uᵀ]`` with u = (z', z) over the neighbours of each interval,
+            ``(G, 2q, 2q)``.
+        counts: how many there are, ``(G,)``.
+    """
+
+    intervals: Tensor
+    pairs: Tensor
+    counts: Tensor
+
+    def transformed(self, matrix: Tensor) -> Moments:
+        """The moments of ``M z``."""
+        both = torch.block_diag(matrix, matrix)
+        return Moments(self.intervals, both @ self.pairs @ both.mT, self.counts)
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """``z' = A z + w, w ~ N(0, Q)``: matrices ``(..., q, q)``."""
+
+    matrix: Tensor
+    noise: Tensor
+
+    def __getitem__(self, index: Tensor) -> Transitions:
+        return Transitions(self.matrix[index], self.noise[index])
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """See the module; float64, rates per unit of time.
+
+    Attributes:
+        rotation: S, antisymmetric ``(q, q)``.
+        decay: L, lower triangular ``(q, q)``.
+        temporal: False makes all frames independent, whatever S and L.
+    """
+
+    rotation: Tensor
+    decay: Tensor
+    temporal: bool
+
+    @classmethod
+    def initial(cls, q: int, *, temporal: bool, device: torch.device | None = None) -> Dynamics:
+        """Coordinates that forget in about ten units of time."""
+        one = torch.eye(q, dtype=torch.float64, device=device)
+        return cls(torch.zeros_like(one), _FIRST_RATE**0.5 * one, temporal)
+
+    @property
+    def q(self) -> int:
+        return len(self.decay)
+
+    def rotated(self, axes: Tensor) -> Dynamics:
+        """The dynamics of ``M z`` for an orthogonal M ``(q, q)``."""
+        square = axes @ self.decay @ self.decay.mT @ axes.mT
+        tiny = 1e-14 * torch.eye(self.q, dtype=square.dtype, device=square.device)
+        decay = torch.linalg.cholesky((square + square.mT) / 2 + tiny)
+        return Dynamics(axes @ self.rotation @ axes.mT, decay, self.temporal)
+
+    def transitions(self, intervals: Tensor) -> Transitions:
+        """What happens between frames that are ``intervals (...)`` apart."""
+        one = torch.eye(self.q, dtype=torch.float64, device=self.decay.device)
+        if not self.temporal:
+            shape = (*intervals.shape, self.q, self.q)
+            return Transitions(torch.zeros_like(one).expand(shape), one.expand(shape))
+        rate = self.rotation - self.decay @ self.decay.mT - _SLOWEST * one
+        matrix = torch.matrix_exp(rate * intervals[..., None, None].double())
+        return Transitions(matrix, (1 + _LEAST_VARIANCE) * one - matrix @ matrix.mT)
+
+    def expected_log_likelihood(self, moments: Moments) -> Tensor:
+        """``Σ E log p(z' | z)`` up to a constant; a scalar."""
+        t = self.transitions(moments.intervals)
+        one = torch.eye(self.q, dtype=torch.float64, device=self.decay.device)
+        to_noise = torch.cat([one.expand_as(t.matrix), -t.matrix], dim=-1)  # w = z' − A z
+        factor = torch.linalg.cholesky(t.noise)
+        scatter = to_noise @ moments.pairs @ to_noise.mT
+        squares = torch.cholesky_solve(scatter, factor).diagonal(dim1=-2, dim2=-1).sum(-1)
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (moments.counts * log_det + squares).sum()
+
+    def maximise(self, moments: Moments) -> Dynamics:
+        """The dynamics that make the moments likeliest; never worse than these (M-step).
+
+        By a quasi-Newton method that starts here.
+        """
+        count = float(moments.counts.sum())
+        if not self.temporal or count == 0:
+            return self
+        rotation = self.rotation.clone().requires_grad_()
+        decay = self.decay.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [rotation, decay], max_iter=_STEPS, line_search_fn="strong_wolfe"
+        )
+
+        def current() -> Dynamics:
+            skew = rotation.triu(1)
+            return Dynamics(skew - skew.mT, decay.tril(), self.temporal)
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            value = -current().expected_log_likelihood(moments) / count
+            value.backward()
+            return value
+
+        before = self.expected_log_likelihood(moments)
+        try:
+            optimizer.step(loss)
+            with torch.no_grad():
+                found = current()
+                better = found.expected_log_likelihood(moments) >= before
+        except RuntimeError:  # a step so long that a matrix is not positive
+            return self
+        return found if better else self

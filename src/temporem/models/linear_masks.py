@@ -1,0 +1,45 @@
+"""Where the molecule is, and where it moves: masks made from volumes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+_BLUR = 1 / 40  # of the box; finer detail does not decide what is solvent
+_SOLVENT_LEVEL = 0.15  # of the largest density
+_MOVING_LEVEL = 0.35  # of the largest standard deviation
+_DILATION = _EDGE = 3 / 64  # of the box
+
+
+def solvent_mask(mean: Tensor, moving: Tensor) -> Tensor:
+    """Soft mask of the molecule, ``(D, D, D)``: where the mean is dense or something moves."""
+    smooth = ndimage.gaussian_filter(mean.cpu().numpy(), _BLUR * len(mean))
+    dense = _soft(smooth > _SOLVENT_LEVEL * smooth.max())
+    return torch.maximum(dense.to(moving), moving)
+
+
+def moving_mask(components: Tensor, spread: Tensor, box: int) -> Tensor:
+    """Soft mask of what moves, ``(box, box, box)``.
+
+    Args:
+        components: U ``(q, D', D', D')`` at low resolution, over the same field of view.
+        spread: covariance of the coordinates over frames, ``(q, q)``.
+        box: edge of the mask.
+    """
+    variance = torch.einsum("izyx,ij,jzyx->zyx", components, spread.to(components), components)
+    deviation = variance.clamp(min=0).sqrt().cpu().numpy()
+    coarse = len(deviation)
+    axis = (np.arange(box) - box // 2) * coarse / box + coarse // 2
+    fine = ndimage.map_coordinates(deviation, np.meshgrid(axis, axis, axis, indexing="ij"), order=1)
+    fine = ndimage.gaussian_filter(fine, box / 64)
+    return _soft(fine > _MOVING_LEVEL * fine.max()).to(components)
+
+
+def _soft(region: np.ndarray) -> Tensor:
+    """A region, dilated, with a raised cosine around it; float32."""
+    box = len(region)
+    distance = ndimage.distance_transform_edt(~region)
+    ramp = ((distance - _DILATION * box) / (_EDGE * box)).clip(0, 1)
+    return torch.from_numpy((0.5 * (1 + np.cos(np.pi * ramp))).astype(np.float32))

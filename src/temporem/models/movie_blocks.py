@@ -1,0 +1,90 @@
+"""Frames in memory, handed out as blocks of whole movies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.physics.forward import ForwardModel
+
+_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels; bounds memory
+
+
+@dataclass(frozen=True)
+class MovieBlock:
+    """Whole movies, F frames, one movie after the other in order of time.
+
+    Attributes:
+        rows: which frames these are, ``(F,)``.
+        images: centred Fourier images, complex ``(F, P)``.
+        contrast: CTF ``(F, P)``.
+        rotations: molecule to camera, ``(F, 3, 3)``.
+        lengths: frames of each movie, ``(M,)``.
+        interval_index: which of :attr:`MovieFrames.intervals` precedes a frame, ``(F,)``; without
+            meaning at the first frame of a movie.
+    """
+
+    rows: Tensor
+    images: Tensor
+    contrast: Tensor
+    rotations: Tensor
+    lengths: Tensor
+    interval_index: Tensor
+
+
+@dataclass(frozen=True)
+class MovieFrames:
+    """N frames of some movies, with unit noise, and the times between them.
+
+    Attributes:
+        forward_model: image formation.
+        images: complex64 ``(N, P)``.
+        contrast: CTF, float32 ``(N, P)``.
+        rotations: molecule to camera, float32 ``(N, 3, 3)``.
+        intervals: all G different times between neighbouring frames of a movie, float64 ``(G,)``.
+        interval_index: which of them precedes a frame, ``(N,)``.
+    """
+
+    forward_model: ForwardModel
+    images: Tensor
+    contrast: Tensor
+    rotations: Tensor
+    intervals: Tensor
+    interval_index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    def blocks(self, movies: list[np.ndarray]) -> Iterator[MovieBlock]:
+        """Some movies (rows in order of time), a bounded number of frames at a time.
+
+        A movie is never cut: a block holds at least one.
+        """
+        per_block = max(1, _SAMPLES_PER_BLOCK // self.images.shape[1])
+        waiting: list[np.ndarray] = []
+        for movie in movies:
+            if waiting and sum(map(len, waiting)) + len(movie) > per_block:
+                yield self._block(waiting)
+                waiting = []
+            waiting.append(movie)
+        if waiting:
+            yield self._block(waiting)
+
+    def _block(self, movies: list[np.ndarray]) -> MovieBlock:
+        rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
+        return MovieBlock(
+            rows=rows,
+            images=self.images[rows],
+            contrast=self.contrast[rows],
+            rotations=self.rotations[rows],
+            lengths=torch.tensor([len(movie) for movie in movies], device=self.device),
+            interval_index=self.interval_index[rows],
+        )

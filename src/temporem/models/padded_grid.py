@@ -1,0 +1,169 @@
+"""The Fourier grid on which volumes are sliced and solved for: twice padded, half of it stored.
+
+Slices are in the units of an image, ``√D V̂``. A real volume has ``G(−k) = conj G(k)``, so voxels
+with ``kx ≥ 0`` suffice; a sample with ``kx < 0`` reads, and adds to, its mirror.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from temporem.models.voxels import PADDING, gridding_correction
+
+
+@dataclass(frozen=True)
+class Corners:
+    """Trilinear interpolation of n samples.
+
+    Attributes:
+        index: rows of the 8 voxels around each sample, int64 ``(n, 8)``.
+        weight: their weights, ``(n, 8)``, summing to 1.
+        mirrored: samples that stand for their mirror and are conjugate, bool ``(n,)``.
+    """
+
+    index: Tensor
+    weight: Tensor
+    mirrored: Tensor
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Complex samples ``(n, C)`` of the stored half as samples of where they were asked."""
+        return torch.where(self.mirrored[:, None], values.conj(), values)
+
+
+@dataclass(frozen=True)
+class PaddedGrid:
+    """Half of the padded Fourier grid of volumes with edge ``box``, as V rows of C channels.
+
+    Voxels are at ``k = (kx, ky, kz) / 2`` cycles per box, ``kx = 0 … D``, the others ``−D … D``;
+    only those with ``|k| ≤ radius`` hold anything.
+
+    Args:
+        box: edge D of the volumes in voxels, even. For frequencies up to r much below Nyquist, a
+            coarse box of ``2 (r + 2)`` voxels over the same field of view does.
+        radius: highest frequency, cycles per box, at most ``box / 2``.
+        device: where all tensors are.
+    """
+
+    box: int
+    radius: float
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Stored voxels (z, y, x)."""
+        edge = PADDING * self.box
+        return edge + 1, edge + 1, edge // 2 + 1
+
+    @cached_property
+    def radii(self) -> Tensor:
+        """``|k|`` of every row, cycles per box: ``(V,)``."""
+        half = PADDING * self.box // 2
+        full = torch.arange(-half, half + 1, device=self.device) / PADDING
+        squares, positive = full.square(), full[half:].square()
+        return (squares[:, None, None] + squares[:, None] + positive).sqrt().flatten()
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """Rows that hold something, bool ``(V,)``."""
+        return self.radii <= self.radius
+
+    @cached_property
+    def shells(self) -> Tensor:
+        """Integer shell of every row, ``(V,)``; beyond the radius the last one."""
+        return self.radii.round().long().clamp(max=self.n_shells - 1)
+
+    @property
+    def n_shells(self) -> int:
+        return int(self.radius) + 2
+
+    @cached_property
+    def multiplicity(self) -> Tensor:
+        """How often a row occurs in the whole grid: 1 at kx = 0, else 2, 0 outside: ``(V,)``."""
+        twice = torch.full(self.shape, 2.0, device=self.device)
+        twice[..., 0] = 1
+        return twice.flatten() * self.inside
+
+    def shell_means(self, values: Tensor) -> Tensor:
+        """Mean of real ``(V, C)`` over shells of the grid: ``(n_shells, C)``."""
+        weight = self.multiplicity[:, None].to(values)
+        sums = values.new_zeros(self.n_shells, values.shape[1])
+        sums.index_add_(0, self.shells, values * weight)
+        counts = values.new_zeros(self.n_shells, 1).index_add_(0, self.shells, weight)
+        return sums / counts.clamp(min=1)
+
+    def corners(self, frequencies: Tensor) -> Corners:
+        """Interpolation at ``(..., 3)`` cycles per box, ordered (x, y, z); n of them, flattened."""
+        points = frequencies.reshape(-1, 3) * PADDING
+        mirrored = points[:, 0] < 0
+        points = torch.where(mirrored[:, None], -points, points)
+        base = points.floor()
+        upper = points - base
+        base = base.long()
+        _, height, width = self.shape
+        centre = PADDING * self.box // 2
+        first = ((base[:, 2] + centre) * height + base[:, 1] + centre) * width + base[:, 0]
+        steps = torch.tensor([0, 1, width, width + 1], device=points.device)
+        steps = torch.cat([steps, steps + height * width])
+        pair = torch.stack([1 - upper, upper], dim=-1)
+        weight = pair[:, 2, :, None, None] * pair[:, 1, None, :, None] * pair[:, 0, None, None, :]
+        return Corners(first[:, None] + steps, weight.reshape(-1, 8), mirrored)
+
+    def extract(self, rows: Tensor, corners: Corners) -> Tensor:
+        """Samples of complex rows ``(V, C)``: ``(n, C)``."""
+        real = torch.view_as_real(rows).flatten(1)
+        sampled = nn.functional.embedding_bag(
+            corners.index, real, mode="sum", per_sample_weights=corners.weight
+        )
+        return corners.restore(torch.view_as_complex(sampled.unflatten(1, (-1, 2))))
+
+    def insert(self, rows: Tensor, corners: Corners, values: Tensor) -> None:
+        """Add real ``values (n, C)`` to real ``rows (V, C)`` in place: the adjoint of sampling.
+
+        Complex values are inserted as real and imaginary channels, after
+        :meth:`Corners.restore`. When all is inserted, :meth:`close` completes it.
+        """
+        spread = values[:, None] * corners.weight[..., None]
+        rows.index_add_(0, corners.index.flatten(), spread.flatten(0, 1))
+
+    def close(self, rows: Tensor, sign: Tensor) -> None:
+        """Add, in place, what samples mirrored to kx < 0 give to voxels at kx = 0.
+
+        Args:
+            rows: real ``(V, C)``, inserted into.
+            sign: of channels under Friedel's conjugation, −1 for imaginary parts: ``(C,)``.
+        """
+        plane = rows.view(*self.shape, -1)[:, :, 0]
+        plane += plane.flip(0, 1) * sign
+
+    def from_volumes(self, volumes: Tensor) -> Tensor:
+        """Complex rows ``(V, C)`` of volumes ``(C, D, D, D)``, made ready to be sampled."""
+        box, half = self.box, PADDING * self.box // 2
+        pad = (PADDING - 1) * box // 2
+        correction = gridding_correction(box).to(volumes)
+        padded = nn.functional.pad(volumes / correction, (pad,) * 6)
+        dims = (-3, -2, -1)
+        half_grid = torch.fft.rfftn(torch.fft.ifftshift(padded, dims), dim=dims) / box
+        half_grid = torch.fft.fftshift(half_grid, dim=(-3, -2))
+        rows = half_grid.new_zeros(len(volumes), *self.shape)
+        rows[:, : 2 * half, : 2 * half] = half_grid
+        return rows.flatten(1).T.contiguous() * self.inside[:, None]
+
+    def to_volumes(self, rows: Tensor) -> Tensor:
+        """Volumes ``(C, D, D, D)`` of complex rows ``(V, C)`` that were solved for.
+
+        Both directions divide by what trilinear interpolation does in real space, so that
+        sampling the rows of :meth:`from_volumes` and inserting the samples gives volumes back.
+        """
+        box, half = self.box, PADDING * self.box // 2
+        pad = (PADDING - 1) * box // 2
+        grid = (rows * self.inside[:, None]).T.reshape(-1, *self.shape)[:, : 2 * half, : 2 * half]
+        grid = torch.fft.ifftshift(grid, dim=(-3, -2))
+        dims = (-3, -2, -1)
+        padded = torch.fft.irfftn(grid, s=(2 * half,) * 3, dim=dims) * box
+        padded = torch.fft.fftshift(padded, dims)
+        volumes = padded[:, pad : pad + box, pad : pad + box, pad : pad + box]
+        return volumes / gridding_correction(box).to(volumes)

@@ -1,0 +1,298 @@
+"""The run of the linear dynamical model: low resolution, half sets, all frames.
+
+Three steps, each followed by a checkpoint: ``start`` fits the model at low resolution and chooses
+the number of components, ``halves`` fits half of the movies each at full resolution and takes the
+prior from their agreement, ``joint`` iterates with all movies. Every step is a function of the one
+before, so that a run that was stopped ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.models.dynamics import Dynamics
+from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums
+from temporem.models.linear_generator import LinearGenerator
+from temporem.models.linear_halves import fit_halves, principal_axes
+from temporem.models.linear_masks import moving_mask, solvent_mask
+from temporem.models.linear_start import (
+    SpectralPrior,
+    choose_components,
+    fit_coarse,
+    initial_parameters,
+)
+from temporem.models.padded_grid import PaddedGrid
+from temporem.physics.masks import soft_ball
+from temporem.training import checkpoint
+from temporem.training.config import RunConfig
+from temporem.training.frames import PreparedFrames
+
+_MASK_EDGE = 0.05  # of the box
+_FRAMES_PER_COMPONENT = 10
+Progress = Callable[[str, int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class LinearResult:
+    """A fitted linear model.
+
+    Attributes:
+        parameters: volumes on the full grid, dynamics, noise.
+        posterior: of all frames, held out or not.
+        halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``.
+        half_fsc: their correlation, ``(n_shells, q + 1)``.
+        masks: solvent and moving, ``(2, D, D, D)``.
+    """
+
+    parameters: LinearParameters
+    posterior: Posterior
+    halves: Tensor
+    half_fsc: Tensor
+    masks: Tensor
+
+
+class LinearRun:
+    """Fits the linear model of a run, step by step.
+
+    Args:
+        config: of the run, method ``linear``.
+        frames: what is fitted.
+        movies: the movies that may be looked at.
+        all_movies: all of them; their frames get posteriors.
+        masks: solvent and moving mask ``(D, D, D)``, None to make them from the data.
+        run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
+        progress: told of every pass over the frames.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        frames: PreparedFrames,
+        movies: list[np.ndarray],
+        all_movies: list[np.ndarray],
+        masks: tuple[Tensor | None, Tensor | None],
+        run_dir: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        self.config = config
+        self.settings = config.linear
+        self.frames = frames
+        self.data = frames.movie_frames
+        self.movies = movies
+        self.all_movies = all_movies
+        self.given_masks = masks
+        self.run_dir = run_dir
+        self.progress = progress
+        self.prior = spectral_prior(frames)
+        self.tensors: dict[str, Tensor] = {}
+        self.state: dict[str, Any] = {"kind": "linear", "done": 0, "seconds": 0.0, "q": 0}
+
+    @property
+    def _n_steps(self) -> int:
+        return 2 + self.settings.iterations
+
+    def fit(self) -> LinearResult:
+        """Do what is left to do; returns the fitted model."""
+        while self.state["done"] < self._n_steps:
+            started, done = time.monotonic(), self.state["done"]
+            names = ("start", "halves")
+            self._tell(names[done] if done < 2 else "joint", {})
+            record = (self._start, self._halves)[done]() if done < 2 else self._joint(done - 2)
+            # As they are read back: the last bits of products depend on the order in memory.
+            self.tensors = {name: t.contiguous() for name, t in self.tensors.items()}
+            self.state["done"] = done + 1
+            self.state["seconds"] += time.monotonic() - started
+            self._save(record)
+        return self._result()
+
+    # --- steps ---
+
+    def _start(self) -> dict[str, Any]:
+        settings, seed = self.settings, self.config.seed
+        options: dict[str, Any] = {
+            "temporal": settings.temporal,
+            "window_radius": self.config.data.window_radius,
+            "seed": seed,
+        }
+        record: dict[str, Any] = {"stage": "start"}
+        q = self.config.model.z_dim
+        if settings.choose_components:
+            most = min(settings.most_components, largest_components(self.movies))
+            scores = choose_components(self.data, self.movies, most, self.prior, **options)
+            q = 1 + int(np.argmax(scores))
+            record["held_out_log_likelihood"] = scores
+        self.state["q"] = q
+        fit = fit_coarse(self.data, self.movies, q, self.prior, starts=settings.starts, **options)
+        axes = principal_axes(fit.solver, fit.parameters.volumes)
+        components = torch.einsum("ij,jzyx->izyx", axes.float(), fit.parameters.volumes[1:])
+        posterior = fit.sums.posterior.transformed(axes)
+        self._keep_posterior(posterior)
+        self._keep_dynamics(fit.parameters.dynamics.rotated(axes))
+        self.tensors["masks"] = torch.stack(self._masks(components, posterior))
+        return record | {"components": q, "log_likelihood": fit.sums.log_likelihood}
+
+    def _masks(self, components: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
+        """Solvent and moving mask, inside the window of the images."""
+        box = self.frames.forward_model.box
+        solvent, moving = self.given_masks
+        if moving is None:
+            rows = torch.from_numpy(np.concatenate(self.movies))
+            mean = posterior.mean[rows]
+            moving = moving_mask(components, mean.mT @ mean / len(mean), box)
+        if solvent is None:
+            solvent = solvent_mask(self.frames.mean_volume.volume, moving.cpu())
+        radius = self.config.data.window_radius * box / 2 - _MASK_EDGE * box
+        ball = soft_ball(box, 3, radius, _MASK_EDGE * box)
+        return solvent.cpu() * ball, moving.cpu() * ball
+
+    def _halves(self) -> dict[str, Any]:
+        box = self.frames.forward_model.box
+        radius = self.config.data.window_radius * box / 2 - _MASK_EDGE * box
+        # Not the tight masks: what two masked maps share at their edges is no agreement.
+        ball = soft_ball(box, 3, radius, _MASK_EDGE * box).to(self.data.device)
+        solver = self._solver(ball)
+        first = self._first_parameters(solver)
+        halves = fit_halves(solver, first, self._posterior(), self.data, self.movies)
+        self._keep_posterior(halves.posterior)
+        self.tensors |= {
+            "halves": halves.volumes,
+            "half_fsc": halves.fsc,
+            "precision": halves.precision,
+        }
+        return {"stage": "halves", "half_fsc": halves.fsc.T.tolist()}
+
+    def _joint(self, iteration: int) -> dict[str, Any]:
+        solver = self._joint_solver()
+        if iteration == 0:
+            parameters = self._first_parameters(solver)
+            sums = solver.gather(parameters, self._posterior(), self.data.blocks(self.movies))
+            parameters = solver.update(parameters, sums)
+            sums = solver.expect(parameters, self.data.blocks(self.movies))
+        else:
+            parameters = self._parameters()
+            sums = self._sums(solver, parameters)
+            parameters, sums = solver.improve(
+                parameters, sums, lambda: self.data.blocks(self.movies)
+            )
+        self._last = (parameters, sums)
+        self.tensors |= {"volumes": parameters.volumes, "noise": parameters.noise}
+        self._keep_dynamics(parameters.dynamics)
+        self._keep_posterior(sums.posterior)
+        return {
+            "stage": "joint",
+            "iteration": iteration + 1,
+            "log_likelihood": sums.log_likelihood,
+            "objective": sums.objective,
+        }
+
+    def _result(self) -> LinearResult:
+        """The model in its principal axes, with posteriors of all frames."""
+        solver = self._joint_solver()
+        parameters = self._parameters()
+        posterior = solver.expect(parameters, self.data.blocks(self.all_movies)).posterior
+        axes = principal_axes(solver, parameters.volumes)
+        volumes = parameters.volumes.clone()
+        volumes[1:] = torch.einsum("ij,jzyx->izyx", axes.to(volumes), volumes[1:])
+        return LinearResult(
+            replace(parameters, volumes=volumes, dynamics=parameters.dynamics.rotated(axes)),
+            posterior.transformed(axes),
+            self.tensors["halves"],
+            self.tensors["half_fsc"],
+            self.tensors["masks"],
+        )
+
+    # --- parts ---
+
+    def _solver(self, mask: Tensor) -> LinearSolver:
+        model = self.frames.forward_model
+        radius = float(model.support.radii[-1])
+        grid = PaddedGrid(model.box, radius, self.data.device)
+        return LinearSolver(model, grid, mask, self.data.intervals, len(self.data))
+
+    def _joint_solver(self) -> LinearSolver:
+        solvent, moving = self.tensors["masks"].to(self.data.device)
+        return self._solver(torch.stack([solvent] + [moving] * self.state["q"]))
+
+    def _first_parameters(self, solver: LinearSolver) -> LinearParameters:
+        parameters = initial_parameters(
+            solver, self.state["q"], self.prior, temporal=self.settings.temporal
+        )
+        precision = self.tensors.get("precision", parameters.precision)
+        return replace(
+            parameters, dynamics=self._dynamics(), precision=precision.to(parameters.precision)
+        )
+
+    def _parameters(self) -> LinearParameters:
+        device = self.data.device
+        t = {name: self.tensors[name].to(device) for name in ("volumes", "noise", "precision")}
+        return LinearParameters(t["volumes"], self._dynamics(), t["noise"], t["precision"])
+
+    def _sums(self, solver: LinearSolver, parameters: LinearParameters) -> Sums:
+        """Of the parameters; those of the last iteration are at hand unless it was resumed."""
+        last: tuple[LinearParameters, Sums] | None = getattr(self, "_last", None)
+        if last is not None:
+            return last[1]
+        return solver.expect(parameters, self.data.blocks(self.movies))
+
+    def _posterior(self) -> Posterior:
+        names = ("mean", "covariance", "lag")
+        return Posterior(*(self.tensors[name].to(self.data.device) for name in names))
+
+    def _keep_posterior(self, posterior: Posterior) -> None:
+        self.tensors |= vars(posterior)
+
+    def _dynamics(self) -> Dynamics:
+        rotation, decay = (self.tensors[n].to(self.data.device) for n in ("rotation", "decay"))
+        return Dynamics(rotation, decay, self.settings.temporal)
+
+    def _keep_dynamics(self, dynamics: Dynamics) -> None:
+        self.tensors |= {"rotation": dynamics.rotation, "decay": dynamics.decay}
+
+    # --- checkpoints ---
+
+    def _tell(self, stage: str, terms: dict[str, float]) -> None:
+        if self.progress is not None:
+            self.progress(stage, self.state["done"], self._n_steps, terms)
+
+    def _save(self, record: dict[str, Any]) -> None:
+        record = {**record, "seconds": round(self.state["seconds"], 3)}
+        path = self.run_dir / "metrics.jsonl"
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        nothing = LinearGenerator(2, 0)  # volumes of a finished run only
+        checkpoint.save_checkpoint(
+            self.run_dir / "checkpoint", nothing, self.state, extra=self.tensors
+        )
+        self._tell(record["stage"], {})
+
+    def restore(self) -> None:
+        """Continue after the last step that was finished."""
+        directory = self.run_dir / "checkpoint"
+        state = checkpoint.load_state(directory)
+        if state.get("kind") != "linear" or not isinstance(state.get("done"), int):
+            raise TemporemError(f"{directory}: checkpoint of another kind of run")
+        self.state = state
+        self.tensors = checkpoint.load_extra(directory)
+        metrics = self.run_dir / "metrics.jsonl"
+        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        metrics.write_text("".join(lines[: state["done"]]), encoding="utf-8")
+
+
+def spectral_prior(frames: PreparedFrames) -> SpectralPrior:
+    """What the spectra of the images let expect of the volumes."""
+    return SpectralPrior(frames.signal_power / frames.contrast_power, frames.change_power)
+
+
+def largest_components(movies: list[np.ndarray]) -> int:
+    """How many components the frames support: ten frames for each."""
+    return sum(map(len, movies)) // _FRAMES_PER_COMPONENT
