@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,7 @@ class MovieFrames:
         rotations: molecule to camera, float32 ``(N, 3, 3)``.
         intervals: all G different times between neighbouring frames of a movie, float64 ``(G,)``.
         interval_index: which of them precedes a frame, ``(N,)``.
+        on_pass: called whenever a pass over frames begins, to show that there is progress.
     """
 
     forward_model: ForwardModel
@@ -55,6 +56,7 @@ class MovieFrames:
     rotations: Tensor
     intervals: Tensor
     interval_index: Tensor
+    on_pass: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -68,6 +70,7 @@ class MovieFrames:
 
         A movie is never cut: a block holds at least one.
         """
+        self.on_pass()
         per_block = max(1, _SAMPLES_PER_BLOCK // self.images.shape[1])
         waiting: list[np.ndarray] = []
         for movie in movies:

@@ -88,11 +88,13 @@ def gain_figure(gains: np.ndarray, better: str, baseline: str) -> Figure:
     mean = float(percent.mean())
     ax.axvline(mean, color=theme.INK, linewidth=1.2, linestyle=(0, (4, 2)))
     share = 100 * float((gains > 0).mean())
+    beside = mean < 0  # the text goes where the bars are not
     ax.text(
-        0.02,
+        0.98 if beside else 0.02,
         0.97,
         f"{share:.1f}% of frames\nimproved\nmean {mean:+.2f}%",
         transform=ax.transAxes,
+        ha="right" if beside else "left",
         va="top",
         fontsize=theme.FONT_POINTS,
         color=theme.INK,

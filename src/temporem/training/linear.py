@@ -87,7 +87,7 @@ class LinearRun:
         self.config = config
         self.settings = config.linear
         self.frames = frames
-        self.data = frames.movie_frames
+        self.data = replace(frames.movie_frames, on_pass=self._count_pass)
         self.movies = movies
         self.all_movies = all_movies
         self.given_masks = masks
@@ -95,6 +95,8 @@ class LinearRun:
         self.progress = progress
         self.prior = spectral_prior(frames)
         self.tensors: dict[str, Tensor] = {}
+        self._last: tuple[LinearParameters, Sums] | None = None
+        self._passes = 0
         self.state: dict[str, Any] = {"kind": "linear", "done": 0, "seconds": 0.0, "q": 0}
 
     @property
@@ -105,8 +107,7 @@ class LinearRun:
         """Do what is left to do; returns the fitted model."""
         while self.state["done"] < self._n_steps:
             started, done = time.monotonic(), self.state["done"]
-            names = ("start", "halves")
-            self._tell(names[done] if done < 2 else "joint", {})
+            self._tell()
             record = (self._start, self._halves)[done]() if done < 2 else self._joint(done - 2)
             # As they are read back: the last bits of products depend on the order in memory.
             self.tensors = {name: t.contiguous() for name, t in self.tensors.items()}
@@ -239,9 +240,8 @@ class LinearRun:
 
     def _sums(self, solver: LinearSolver, parameters: LinearParameters) -> Sums:
         """Of the parameters; those of the last iteration are at hand unless it was resumed."""
-        last: tuple[LinearParameters, Sums] | None = getattr(self, "_last", None)
-        if last is not None:
-            return last[1]
+        if self._last is not None:
+            return self._last[1]
         return solver.expect(parameters, self.data.blocks(self.movies))
 
     def _posterior(self) -> Posterior:
@@ -260,9 +260,15 @@ class LinearRun:
 
     # --- checkpoints ---
 
-    def _tell(self, stage: str, terms: dict[str, float]) -> None:
+    def _count_pass(self) -> None:
+        self._passes += 1
+        self._tell()
+
+    def _tell(self) -> None:
         if self.progress is not None:
-            self.progress(stage, self.state["done"], self._n_steps, terms)
+            done = self.state["done"]
+            stage = ("start", "halves")[done] if done < 2 else "joint"
+            self.progress(stage, done, self._n_steps, {"pass": self._passes})
 
     def _save(self, record: dict[str, Any]) -> None:
         record = {**record, "seconds": round(self.state["seconds"], 3)}
@@ -273,7 +279,6 @@ class LinearRun:
         checkpoint.save_checkpoint(
             self.run_dir / "checkpoint", nothing, self.state, extra=self.tensors
         )
-        self._tell(record["stage"], {})
 
     def restore(self) -> None:
         """Continue after the last step that was finished."""
