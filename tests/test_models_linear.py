@@ -16,12 +16,11 @@ from torch import Tensor
 from temporem.models.dynamics import Dynamics
 from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums, solve_symmetric
 from temporem.models.movie_blocks import MovieBlock
-from temporem.models.padded_grid import PaddedGrid
-from temporem.models.voxels import PADDING, grid_radii, volume_to_grid
+from temporem.models.padded_grid import PADDING, PaddedGrid
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 from temporem.physics.rotations import random_rotations
-from temporem.physics.slicing import extract_slices
+from whole_grid import extract_slices, grid_radii, volume_to_grid
 
 CPU = torch.device("cpu")
 INTERVALS = torch.tensor([1.0, 2.5], dtype=torch.float64)

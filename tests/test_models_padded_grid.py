@@ -4,23 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from temporem.models.padded_grid import PaddedGrid
-from temporem.models.voxels import (
-    PADDING,
-    grid_radii,
-    gridding_correction,
-    insert_symmetric,
-    volume_to_grid,
-)
+from temporem.models.padded_grid import PADDING, PaddedGrid, gridding_correction
 from temporem.physics.forward import ForwardModel
 from temporem.physics.rotations import random_rotations
-from temporem.physics.slicing import extract_slices
 from temporem.physics.support import FourierSupport
+from whole_grid import extract_slices, grid_radii, insert_symmetric, volume_to_grid
 
 BOX = 12
 MODEL = ForwardModel(BOX, 3.0)
 CPU = torch.device("cpu")
-INNER = slice(0, PADDING * BOX)  # the whole grid of voxels.py has no plane at +D
+INNER = slice(0, PADDING * BOX)  # the whole grid has no plane at +D
 
 
 @pytest.fixture(params=[4.0, 4.7, 5.5])

@@ -5,14 +5,8 @@ import math
 import pytest
 import torch
 
-from temporem.models.voxels import (
-    VoxelGenerator,
-    grid_radii,
-    grid_to_volume,
-    gridding_correction,
-    insert_symmetric,
-    volume_to_grid,
-)
+from temporem.models.padded_grid import gridding_correction
+from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.projection import FormFactor, structure_factors
 from temporem.physics.rotations import random_rotations
@@ -70,31 +64,6 @@ def test_slices_of_a_real_volume_have_friedel_symmetry() -> None:
     torch.testing.assert_close(generator(-k), generator(k).conj().resolve_conj())
 
 
-def test_inserted_slices_have_friedel_symmetry() -> None:
-    generator = torch.Generator().manual_seed(4)
-    k = 15 * torch.rand(300, 3, generator=generator, dtype=torch.float64) - 7.5
-    values = torch.randn(300, generator=generator, dtype=torch.complex128)
-    grid = insert_symmetric(values, k, BOX)
-    assert grid.shape == (2 * BOX,) * 3
-    inner = grid[1:, 1:, 1:]  # the entries that have a mirror image on the grid
-    torch.testing.assert_close(inner.flip(0, 1, 2).conj().resolve_conj(), inner)
-    # Both of a pair received the value, so that the transform back is real and of twice the sum.
-    both = insert_symmetric(values.conj().resolve_conj(), -k, BOX)
-    torch.testing.assert_close(both, grid)
-    weights = insert_symmetric(values.abs(), k, BOX)
-    assert weights.dtype == torch.float64
-    assert weights.sum().item() == pytest.approx(2 * values.abs().sum().item())
-
-
-def test_grid_and_volume_are_inverse() -> None:
-    volume = torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(5)).double()
-    grid = volume_to_grid(volume)
-    # The grid holds the corrected volume; going back corrects again.
-    correction = gridding_correction(BOX).double()
-    torch.testing.assert_close(grid_to_volume(grid) * correction.square(), volume)
-    assert grid.shape == (2 * BOX,) * 3
-
-
 def test_gridding_correction_is_the_transform_of_the_interpolation_kernel() -> None:
     # A triangle of half width one sample of a grid of 2D points, summed finely.
     x = torch.arange(BOX, dtype=torch.float64) - BOX // 2
@@ -105,13 +74,6 @@ def test_gridding_correction_is_the_transform_of_the_interpolation_kernel() -> N
     torch.testing.assert_close(correction[BOX // 2, BOX // 2], kernel, rtol=0, atol=1e-6)
     torch.testing.assert_close(correction[BOX // 2, :, BOX // 2], kernel, rtol=0, atol=1e-6)
     assert correction[0, 0, 0].item() == pytest.approx(kernel[0].item() ** 3, abs=1e-6)
-
-
-def test_grid_radii_are_in_cycles_per_box() -> None:
-    radius = grid_radii(BOX)
-    assert radius[BOX, BOX, BOX] == 0
-    assert radius[BOX, BOX + 2, BOX] == 1  # two samples of the padded grid a cycle
-    assert radius[BOX + 6, BOX, BOX - 8] == 5
 
 
 def test_saved_volume_is_sliced_again_after_loading(blobs: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from temporem.models.voxels import grid_radii, grid_to_volume, insert_symmetric
+from temporem.models.voxels import full_grid
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 from temporem.physics.support import FourierSupport
@@ -30,26 +30,25 @@ class HomogeneousVolume:
 
 
 class BackProjection:
-    """Sums over frames from which a volume is solved, ``(2D)³`` each.
+    """Sums over frames from which a volume is solved, on a padded grid.
 
     ``numerator = Σ Pᵀ CTF y`` and ``weight = Σ Pᵀ CTF²`` with P the slicing operator.
     """
 
     def __init__(self, box: int) -> None:
-        edge = 2 * box
-        self.box = box
-        self.numerator = torch.zeros(edge, edge, edge, dtype=torch.complex64)
-        self.weight = torch.zeros(edge, edge, edge)
+        self.grid = full_grid(box, torch.device("cpu"))
+        self.sums = torch.zeros(len(self.grid.radii), 3)
 
     def add(self, images: Tensor, contrast: Tensor, frequencies: Tensor) -> None:
         """Add frames: images and CTF ``(F, P)``, sampled at ``(F, P, 3)`` cycles per box."""
-        self.numerator += insert_symmetric(images * contrast, frequencies, self.box).cpu()
-        self.weight += insert_symmetric(contrast.square(), frequencies, self.box).cpu()
+        corners = self.grid.corners(frequencies)
+        values = corners.restore((images * contrast).reshape(-1, 1))
+        weights = contrast.square().reshape(-1, 1)
+        self.grid.insert(self.sums, corners, torch.cat([values.real, values.imag, weights], dim=1))
 
     def __add__(self, other: BackProjection) -> BackProjection:
-        total = BackProjection(self.box)
-        total.numerator = self.numerator + other.numerator
-        total.weight = self.weight + other.weight
+        total = BackProjection(self.grid.box)
+        total.sums = self.sums + other.sums
         return total
 
     def solve(self, signal_to_noise: Tensor) -> Tensor:
@@ -58,16 +57,14 @@ class BackProjection:
         ``w̄`` is the shell's mean weight and ``signal_to_noise`` its spectral signal-to-noise ratio,
         given at integer radii 0 … D/2 − 1.
         """
-        radius = grid_radii(self.box)
-        shell = radius.round().long()
-        inside = radius < self.box / 2
-        shell = torch.where(inside, shell, self.box // 2)
-        counts = torch.bincount(shell.flatten(), minlength=self.box // 2 + 1).clamp(min=1)
-        sums = torch.bincount(shell.flatten(), self.weight.flatten(), self.box // 2 + 1)
-        ratio = torch.cat([signal_to_noise, signal_to_noise[-1:]]).clamp(min=1e-4)
-        damping = (sums / counts / ratio)[shell]
-        solved = self.numerator / (self.weight + damping).clamp(min=1e-12)
-        return grid_to_volume(torch.where(inside, solved, 0))
+        grid, sums = self.grid, self.sums.clone()
+        grid.close(sums, torch.tensor([1.0, -1.0, 1.0]))
+        weight = sums[:, 2:]
+        shells = torch.arange(grid.n_shells)
+        ratio = signal_to_noise.to(sums)[shells.clamp(max=len(signal_to_noise) - 1)].clamp(min=1e-4)
+        damping = (grid.shell_means(weight)[:, 0] / ratio)[grid.shells, None]
+        numerator = torch.complex(sums[:, :1], sums[:, 1:2])
+        return grid.to_volumes(numerator / (weight + damping).clamp(min=1e-12))[0]
 
 
 def reconstruct_homogeneous(

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from temporem.models.dynamics import Dynamics, Moments
 from temporem.models.movie_blocks import MovieBlock
-from temporem.models.padded_grid import Corners, PaddedGrid
+from temporem.models.padded_grid import Corners, PaddedGrid, gridding_correction
 from temporem.models.smoother import SmoothedMovies, smooth
-from temporem.models.voxels import gridding_correction
 from temporem.physics.forward import ForwardModel
 
 

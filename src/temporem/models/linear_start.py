@@ -15,8 +15,7 @@ from torch import Tensor
 from temporem.models.dynamics import Dynamics
 from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums
 from temporem.models.movie_blocks import MovieFrames
-from temporem.models.padded_grid import PaddedGrid
-from temporem.models.voxels import PADDING
+from temporem.models.padded_grid import PADDING, PaddedGrid
 from temporem.physics.masks import soft_ball
 
 _RADIUS = 10  # cycles per box

@@ -12,7 +12,13 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from temporem.models.voxels import PADDING, gridding_correction
+PADDING = 2
+
+
+def gridding_correction(box: int) -> Tensor:
+    """What trilinear interpolation does to a volume, ``Π_axis sinc²(x / 2D)``: ``(D, D, D)``."""
+    axis = torch.sinc((torch.arange(box) - box // 2) / (PADDING * box)).square()
+    return axis[:, None, None] * axis[:, None] * axis
 
 
 @dataclass(frozen=True)

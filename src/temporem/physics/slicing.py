@@ -1,9 +1,4 @@
-"""Central slices of a voxel grid in Fourier space, and the exact adjoint.
-
-The grid is the centred Fourier transform of a zero-padded volume. Slices are trilinear
-interpolations of it; :func:`insert_slices` is the transpose of :func:`extract_slices`, to the last
-bit of the weights, so that least-squares solvers built on the pair converge.
-"""
+"""Central slices put back into voxels in Fourier space, frame by frame."""
 
 from __future__ import annotations
 
@@ -31,26 +26,20 @@ def _corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     return flat, weight * inside
 
 
-def extract_slices(grid: Tensor, points: Tensor) -> Tensor:
-    """Trilinear samples of a grid ``(E, E, E)``, axes (z, y, x), at ``(..., 3)``: ``(...)``."""
-    index, weight = _corners(points, grid.shape[-1])
-    return (grid.reshape(-1)[index] * weight).sum(-1)
-
-
 def insert_slices_apart(values: Tensor, points: Tensor, edge: int) -> Tensor:
-    """As :func:`insert_slices`, each frame into its own grid: ``(F, P)`` → ``(F, E, E, E)``."""
+    """Spread slices, each into its own grid; the adjoint of trilinear interpolation.
+
+    Args:
+        values: complex ``(F, P)``.
+        points: where they were sampled, (x, y, z) in grid units from the centre, ``(F, P, 3)``.
+        edge: E.
+
+    Returns:
+        ``(F, E, E, E)``, axes (z, y, x).
+    """
     index, weight = _corners(points, edge)
     own = torch.arange(len(values), device=values.device)[:, None, None] * edge**3
     grids = torch.zeros(len(values) * edge**3, dtype=values.dtype, device=values.device)
     spread = values[..., None] * weight.to(values.real.dtype)
     grids.index_add_(0, (index + own).reshape(-1), spread.reshape(-1))
     return grids.reshape(-1, edge, edge, edge)
-
-
-def insert_slices(values: Tensor, points: Tensor, edge: int) -> Tensor:
-    """Adjoint of :func:`extract_slices`: spread ``values (...)`` at ``(..., 3)``: ``(E, E, E)``."""
-    index, weight = _corners(points, edge)
-    grid = torch.zeros(edge**3, dtype=values.dtype, device=values.device)
-    spread = values[..., None] * weight.to(values.real.dtype)
-    grid.index_add_(0, index.reshape(-1), spread.reshape(-1).to(values.dtype))
-    return grid.reshape(edge, edge, edge)
