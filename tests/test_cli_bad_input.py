@@ -137,7 +137,7 @@ def test_movie_of_one_frame_is_no_trouble_without_time(dataset, tmp_path) -> Non
         ("training.frames_per_step=21", "at most 20"),
         ("training.epochs=-1", "training.epochs"),
         ("training.learning_rate=.nan", "training.learning_rate"),
-        ("training.pretrain_epochs=99", "leave nothing of"),
+        ("training.pretrain_epochs=99", "need training.init=static"),
         ("training.device=tpu", "training.device"),
         ("training.device=cuda:99", "training.device"),
         ("data.held_out_fraction=0.8", "left to train on"),

@@ -36,6 +36,7 @@ LENGTHS = [4, 4, 3, 5, 4, 4, 2, 6]  # 32 frames
 
 def configure(method="tempor", *, model=TINY, **training) -> RunConfig:
     values = {
+        "init": "static",
         "epochs": 6,
         "pretrain_epochs": 2,
         "warmup_epochs": 2,
@@ -109,7 +110,8 @@ def assert_same_weights(found: torch.nn.Module, expected: torch.nn.Module) -> No
     ],
 )
 def test_stages_add_up_to_the_epochs_asked_for(settings, expected) -> None:
-    stages = plan_stages(RunConfig(method="tempor", training=TrainingConfig(**settings)))
+    training = TrainingConfig(init="static", **settings)
+    stages = plan_stages(RunConfig(method="tempor", training=training))
     assert [(stage.name, stage.epochs) for stage in stages] == expected
     first = 0
     for stage in stages:
@@ -117,6 +119,21 @@ def test_stages_add_up_to_the_epochs_asked_for(settings, expected) -> None:
         assert stage.kind == ("static" if stage.name in ("start", "static") else "tempor")
         first += stage.epochs
     assert first == settings["epochs"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [(40, [("start", 5), ("tempor", 35)]), (4, [("start", 1), ("tempor", 3)]), (1, [("start", 1)])],
+)
+def test_linear_start_of_tempor_needs_no_static_model(epochs, expected) -> None:
+    stages = plan_stages(RunConfig(method="tempor", training=TrainingConfig(epochs=epochs)))
+    assert [(stage.name, stage.epochs) for stage in stages] == expected
+    assert {stage.kind for stage in stages} == {"tempor"}
+
+
+def test_epochs_of_the_static_model_need_it() -> None:
+    with pytest.raises(ValueError, match="need training.init=static"):
+        TrainingConfig(pretrain_epochs=3)
 
 
 def test_static_method_is_one_stage() -> None:

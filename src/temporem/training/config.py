@@ -23,15 +23,15 @@ class TrainingConfig(BaseModel):
 
     epochs: int = Field(32, ge=1, description="Epochs in all, pretraining and warm-up included.")
     init: Literal["static", "linear"] = Field(
-        "static",
-        description="What TEMPOR is fitted to first: the static model, or paths of the linear "
-        "dynamical model (then without the static model and the warm-up).",
+        "linear",
+        description="tempor: what it is fitted to first, the paths of the linear dynamical model, "
+        "or a static model trained before (paper).",
     )
     pretrain_epochs: int | None = Field(
         None,
         ge=0,
-        description="tempor: epochs of the static model first; 0 starts from scratch, "
-        "by default half of all epochs.",
+        description="tempor, init static: epochs of the static model first; 0 starts from "
+        "scratch, by default half of all epochs.",
     )
     linear_start: bool = Field(
         True,
@@ -41,7 +41,7 @@ class TrainingConfig(BaseModel):
     warmup_epochs: int | None = Field(
         None,
         ge=0,
-        description="tempor: epochs in which the temporal encoder learns the latent "
+        description="tempor, init static: epochs in which the temporal encoder learns the latent "
         "paths of the pretrained static model; by default an eighth of all epochs.",
     )
     frames_per_step: int = Field(10, ge=1, description="Frames in an optimiser step.")
@@ -70,6 +70,9 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _epochs_fit(self) -> TrainingConfig:
+        given = self.pretrain_epochs is not None or self.warmup_epochs is not None
+        if given and self.init == "linear":
+            raise ValueError("pretrain_epochs and warmup_epochs need training.init=static")
         pretrain, warmup = self.pretrain_epochs or 0, self.warmup_epochs or 0
         if pretrain >= self.epochs or pretrain + warmup > self.epochs:
             raise ValueError(
