@@ -132,7 +132,7 @@ def test_linear_start_of_tempor_needs_no_static_model(epochs, expected) -> None:
 
 
 def test_epochs_of_the_static_model_need_it() -> None:
-    with pytest.raises(ValueError, match="need training.init=static"):
+    with pytest.raises(ValueError, match=r"need training\.init=static"):
         TrainingConfig(pretrain_epochs=3)
 
 
