@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def _corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
+def trilinear_corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     """Flat grid indices and trilinear weights of the 8 voxels around points ``(..., 3)``.
 
     Points are (x, y, z) in grid units from the centre voxel. Corners outside the grid get weight 0.
@@ -37,7 +37,7 @@ def insert_slices_apart(values: Tensor, points: Tensor, edge: int) -> Tensor:
     Returns:
         ``(F, E, E, E)``, axes (z, y, x).
     """
-    index, weight = _corners(points, edge)
+    index, weight = trilinear_corners(points, edge)
     own = torch.arange(len(values), device=values.device)[:, None, None] * edge**3
     grids = torch.zeros(len(values) * edge**3, dtype=values.dtype, device=values.device)
     spread = values[..., None] * weight.to(values.real.dtype)
