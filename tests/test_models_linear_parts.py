@@ -21,7 +21,6 @@ from temporem.physics.masks import soft_ball
 from temporem.physics.support import FourierSupport
 from temporem.training.config import DataConfig
 from temporem.training.frames import PreparedFrames, prepare_frames
-from temporem.training.linear import spectral_prior
 from test_training_blobs import simulate_blobs
 
 CPU = torch.device("cpu")
@@ -68,7 +67,7 @@ def coordinates() -> Tensor:
 
 
 def halves_of(frames: PreparedFrames, solver: LinearSolver, z: Tensor) -> Halves:
-    first = initial_parameters(solver, z.shape[1], spectral_prior(frames), temporal=False)
+    first = initial_parameters(solver, z.shape[1], frames.spectral_prior, temporal=False)
     data = frames.movie_frames
     return fit_halves(solver, first, Posterior.of_points(z), data, frames.movies)
 
@@ -119,7 +118,7 @@ def test_halves_in_other_coordinates_are_turned_onto_one_another(
 def test_prior_trusts_what_halves_share_and_less_at_higher_resolution(
     frames, solver, coordinates, halves
 ) -> None:
-    first = initial_parameters(solver, 2, spectral_prior(frames), temporal=False)
+    first = initial_parameters(solver, 2, frames.spectral_prior, temporal=False)
     weights = torch.zeros_like(halves.precision)
     for half in (frames.movies[0::2], frames.movies[1::2]):
         blocks = frames.movie_frames.blocks
@@ -315,7 +314,7 @@ def test_blocks_hold_whole_movies_and_every_row_once(frames, per_block, monkeypa
 
 def test_a_prior_of_the_model_is_in_units_of_the_padded_grid(frames, solver) -> None:
     """Precision is 1 / (8 power), and the last shell's goes on beyond what was measured."""
-    found: LinearParameters = initial_parameters(solver, 2, spectral_prior(frames), temporal=True)
+    found: LinearParameters = initial_parameters(solver, 2, frames.spectral_prior, temporal=True)
     power = frames.change_power
     torch.testing.assert_close(found.precision[: len(power), 1], 1 / (8 * power))
     assert found.precision[:, 1].equal(found.precision[:, 2])

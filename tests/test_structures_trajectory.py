@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import MDAnalysis
 import numpy as np
 import pytest
 import roma
@@ -18,9 +19,8 @@ from temporem.structures import trajectory
 from temporem.structures.molecule import Molecule
 from temporem.structures.motions import trajectory_through
 from temporem.structures.reading import read_molecule
-from temporem.structures.trajectory import find_trajectory_file, read_trajectory
-
-MDAnalysis = pytest.importorskip("MDAnalysis")
+from temporem.structures.sources import find_structure
+from temporem.structures.trajectory import read_trajectory
 
 SHARED = Path(os.environ.get("TEMPOREM_SHARED", Path(__file__).parents[2] / "shared"))
 ADK = SHARED / "structures" / "adk"
@@ -318,15 +318,15 @@ def test_files_are_found_in_folders_of_the_search_path(
         tmp_path / "cache" / "temporem" / "structures",
     )
     with pytest.raises(TemporemError, match=r"no structure 'adk/adk\.psf' .*--structures"):
-        find_trajectory_file("adk/adk.psf")
+        find_structure("adk/adk.psf")
     for folder in (cache, set_by_user, given):
         (folder / "adk").mkdir(parents=True)
         (folder / "adk" / "adk.psf").touch()
-    assert find_trajectory_file("adk/adk.psf") == cache / "adk" / "adk.psf"
+    assert find_structure("adk/adk.psf") == cache / "adk" / "adk.psf"
     monkeypatch.setenv("TEMPOREM_STRUCTURES", str(set_by_user))
-    assert find_trajectory_file("adk/adk.psf") == set_by_user / "adk" / "adk.psf"
-    assert find_trajectory_file("adk/adk.psf", given) == given / "adk" / "adk.psf"
-    assert find_trajectory_file("ADK.psf", given / "adk") == given / "adk" / "adk.psf"
-    assert find_trajectory_file(str(cache / "adk" / "adk.psf"), given) == cache / "adk" / "adk.psf"
+    assert find_structure("adk/adk.psf") == set_by_user / "adk" / "adk.psf"
+    assert find_structure("adk/adk.psf", given) == given / "adk" / "adk.psf"
+    assert find_structure("ADK.psf", given / "adk") == given / "adk" / "adk.psf"
+    assert find_structure(str(cache / "adk" / "adk.psf"), given) == cache / "adk" / "adk.psf"
     with pytest.raises(TemporemError, match="nowhere is not a folder"):
-        find_trajectory_file("adk/other.psf", tmp_path / "nowhere")
+        find_structure("adk/other.psf", tmp_path / "nowhere")

@@ -266,7 +266,7 @@ def test_held_out_movies_teach_nothing(tiny_dataset, tmp_path) -> None:
     for prepared in (frames, replace(frames, images=images)):
         folder = tmp_path / str(len(results))
         folder.mkdir()
-        job = LinearRun(settings_of_run, prepared, training, movies.movies, (None, None), folder)
+        job = LinearRun(settings_of_run, prepared, training, [held_out], (None, None), folder)
         results.append(job.fit())
     one, other = results
     assert other.parameters.volumes.equal(one.parameters.volumes)

@@ -37,7 +37,7 @@ from temporem.structures.reading import read_molecule
 from temporem.structures.scattering import element_index, form_factors
 from temporem.structures.sources import find_structure
 from temporem.structures.toy import toy_molecule
-from temporem.structures.trajectory import find_trajectory_file, read_trajectory
+from temporem.structures.trajectory import read_trajectory
 
 _ATOMS_PER_CHUNK = 2**17  # a few frames of a large molecule; bounds memory
 
@@ -129,8 +129,8 @@ def load_motion(config: SimulationConfig, structures_dir: str | Path | None) -> 
     if isinstance(config.motion, HingeConfig):
         return build_motion(config.motion, load_molecule(config, structures_dir))
     molecule, snapshots = read_trajectory(
-        find_trajectory_file(config.structure, structures_dir),
-        find_trajectory_file(config.motion.coordinates, structures_dir),
+        find_structure(config.structure, structures_dir),
+        find_structure(config.motion.coordinates, structures_dir),
         chains=config.chains,
         hydrogens=config.hydrogens,
     )

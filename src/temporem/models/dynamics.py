@@ -137,6 +137,6 @@ class Dynamics:
             with torch.no_grad():
                 found = current()
                 better = found.expected_log_likelihood(moments) >= before
-        except RuntimeError:  # a step so long that a matrix is not positive
-            return self
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return self  # after a step so long that a matrix is not positive
         return found if better else self

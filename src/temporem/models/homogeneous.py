@@ -10,7 +10,7 @@ from torch import Tensor
 
 from temporem.models.voxels import full_grid
 from temporem.physics.forward import ForwardModel
-from temporem.physics.masks import soft_ball
+from temporem.physics.masks import window_ball
 from temporem.physics.support import FourierSupport
 
 
@@ -89,8 +89,7 @@ def reconstruct_homogeneous(
         for index in (0, 1):
             chosen = half == index
             halves[index].add(images[chosen], contrast[chosen], frequencies[chosen])
-    radius = window_radius * box / 2
-    ball = soft_ball(box, 3, radius - 0.05 * box, 0.05 * box)
+    ball = window_ball(box, window_radius)
     support = FourierSupport(box, 3)
     flat = torch.full((box // 2,), 10.0)
     half_volumes = torch.stack([half.solve(flat) * ball for half in halves])

@@ -64,6 +64,9 @@ class Posterior:
         zero = mean.new_zeros(*mean.shape, mean.shape[1])
         return cls(mean, zero, zero)
 
+    def __getitem__(self, rows: Tensor) -> Posterior:
+        return Posterior(self.mean[rows], self.covariance[rows], self.lag[rows])
+
     def transformed(self, matrix: Tensor) -> Posterior:
         """The posterior of ``M z``."""
         return Posterior(
@@ -161,7 +164,7 @@ class LinearSolver:
             design = self.forward_model.observe(slices, self._contrast(block)[..., None])
             movies, packing = self._smooth(parameters, block, design, sums)
             self._add_moments(sums, block, movies, packing)
-            self._add(sums, parameters, block, corners, design, _rows(sums.posterior, block.rows))
+            self._add(sums, parameters, block, corners, design, sums.posterior[block.rows])
         return self._closed(sums)
 
     def gather(
@@ -172,7 +175,7 @@ class LinearSolver:
         for block in blocks:
             corners = self.grid.corners(self._frequencies(block))
             packing = _packing(block.lengths)
-            own = _rows(posterior, block.rows)
+            own = posterior[block.rows]
             self._add_moments(sums, block, _unsmoothed(own, block.lengths, packing), packing)
             self._add(sums, parameters, block, corners, None, own)
         return self._closed(sums)
@@ -424,10 +427,6 @@ def multiply_symmetric(normal: Tensor, precision: Tensor, x: Tensor) -> Tensor:
         if i != j:
             product[:, j] += normal[:, column] * x[:, i]
     return product
-
-
-def _rows(posterior: Posterior, rows: Tensor) -> Posterior:
-    return Posterior(posterior.mean[rows], posterior.covariance[rows], posterior.lag[rows])
 
 
 def _packing(lengths: Tensor) -> tuple[Tensor, Tensor]:

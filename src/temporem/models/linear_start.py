@@ -16,7 +16,7 @@ from temporem.models.dynamics import Dynamics
 from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums
 from temporem.models.movie_blocks import MovieFrames
 from temporem.models.padded_grid import PADDING, PaddedGrid
-from temporem.physics.masks import soft_ball
+from temporem.physics.masks import window_ball
 
 _RADIUS = 10  # cycles per box
 _STARTS = 4
@@ -67,7 +67,7 @@ def fit_coarse(
     seed: int,
     starts: int = _STARTS,
 ) -> CoarseFit:
-    """The likeliest of several fits from random smooth paths, iterated further.
+    """The likeliest of several fits from random paths, iterated further.
 
     Args:
         frames: what is fitted.
@@ -147,8 +147,7 @@ def _coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
     model = frames.forward_model
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)
-    edge = 0.05 * grid.box
-    mask = soft_ball(grid.box, 3, window_radius * grid.box / 2 - edge, edge).to(frames.device)
+    mask = window_ball(grid.box, window_radius).to(frames.device)
     return LinearSolver(model, grid, mask, frames.intervals, len(frames))
 
 

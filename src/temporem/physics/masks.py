@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_VOLUME_EDGE = 0.05  # of the box
+
 
 def soft_ball(box: int, ndim: int, radius: float, edge: float) -> Tensor:
     """A disc or ball that falls from 1 to 0 as a raised cosine: ``(box,) * ndim``.
@@ -20,3 +22,9 @@ def soft_ball(box: int, ndim: int, radius: float, edge: float) -> Tensor:
     distance = torch.stack(mesh).norm(dim=0)
     ramp = ((distance - radius) / max(edge, 1e-6)).clamp(0, 1)
     return (0.5 * (1 + (torch.pi * ramp).cos())).float()
+
+
+def window_ball(box: int, window_radius: float) -> Tensor:
+    """The ball of volumes whose images have a window of this radius: ``(box,) * 3``."""
+    edge = _VOLUME_EDGE * box
+    return soft_ball(box, 3, window_radius * box / 2 - edge, edge)

@@ -23,6 +23,8 @@ _TIMEOUT_SECONDS = 30.0
 def find_structure(name: str, structures_dir: str | Path | None = None) -> Path:
     """The file of a structure, by path, file name or PDB code (case does not matter).
 
+    Trajectories are found in the same way.
+
     Looks, in this order, at ``name`` as a path, in ``structures_dir``, in the folder that the
     environment variable ``TEMPOREM_STRUCTURES`` names, in the user's cache, and downloads a PDB
     entry into that cache. The SHA-256 of a download is written beside it and checked on every
@@ -77,7 +79,10 @@ def _given_folders(structures_dir: str | Path | None) -> list[Path]:
 
 
 def _find_in(folder: Path, name: str) -> Path | None:
-    if not folder.is_dir():
+    """A file of a folder, or of one below it when the name says so (adk/adk.psf)."""
+    below, _, name = name.rpartition("/")
+    folder = folder / below
+    if not folder.is_dir() or Path(below).is_absolute() or ".." in Path(below).parts:
         return None
     wanted = {name.lower()} | {
         name.lower() + suffix + zipped for suffix in _SUFFIXES for zipped in ("", ".gz")

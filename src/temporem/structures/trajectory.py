@@ -19,25 +19,9 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.structures.molecule import Molecule
-from temporem.structures.sources import cache_folder, find_structure
 
 _MAX_POSITIONS = 20_000_000  # atoms × snapshots; 480 MB in float64, and superposition makes copies
 _ATOMIC_WEIGHTS = np.array([gemmi.Element(z).weight for z in range(1, 99)])
-
-
-def find_trajectory_file(name: str, structures_dir: str | Path | None = None) -> Path:
-    """A topology or coordinate file, where :func:`find_structure` looks and in folders there.
-
-    ``name`` may be a path below one of those places, such as ``adk/adk.psf``.
-
-    Raises:
-        TemporemError: as :func:`find_structure`.
-    """
-    if not Path(name).is_file():
-        for folder in (structures_dir, os.environ.get("TEMPOREM_STRUCTURES"), cache_folder()):
-            if folder and (Path(folder) / name).is_file():
-                return Path(folder) / name
-    return find_structure(name, structures_dir)
 
 
 def read_trajectory(

@@ -24,7 +24,7 @@ _WEIGHTS, _OPTIMIZER, _EXTRA, _STATE = (
 
 def save_checkpoint(
     directory: Path,
-    model: nn.Module,
+    model: nn.Module | None,
     state: dict[str, Any],
     *,
     optimizer: torch.optim.Optimizer | None = None,
@@ -34,13 +34,14 @@ def save_checkpoint(
 
     Args:
         directory: ``RUN/checkpoint``.
-        model: its parameters and buffers are saved.
+        model: its parameters and buffers are saved; None while there is none.
         state: JSON values (stage, epoch, step …).
         optimizer: its moments and step counts are saved; None when training is over.
         extra: more tensors (state of random generators, targets).
     """
     with fresh_directory(directory, overwrite=True) as temporary:
-        save_file(_plain(model.state_dict()), temporary / _WEIGHTS)
+        if model is not None:
+            save_file(_plain(model.state_dict()), temporary / _WEIGHTS)
         if optimizer is not None:
             moments = {
                 f"{index}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)

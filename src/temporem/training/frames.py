@@ -13,6 +13,7 @@ from temporem.errors import TemporemError
 from temporem.models.config import EncoderInput
 from temporem.models.evidence import back_projection_evidence, image_evidence
 from temporem.models.homogeneous import HomogeneousVolume, reconstruct_homogeneous
+from temporem.models.linear_start import SpectralPrior
 from temporem.models.movie_blocks import MovieFrames
 from temporem.models.vae import FrameBatch
 from temporem.models.voxels import VoxelGenerator
@@ -77,6 +78,11 @@ class PreparedFrames:
     def change_power(self) -> Tensor:
         """Prior power of a change of conformation at integer radii, ``(D/2 + 1,)``."""
         return _CHANGE_FRACTION * self.signal_power / self.contrast_power
+
+    @property
+    def spectral_prior(self) -> SpectralPrior:
+        """What the spectra of the images let expect of the volumes of a linear model."""
+        return SpectralPrior(self.signal_power / self.contrast_power, self.change_power)
 
     @property
     def movie_frames(self) -> MovieFrames:
@@ -200,24 +206,9 @@ def assemble_frames(
     """Complete prepared images with spectra and with what the extractor is to see of them."""
     power, contrast_power = _spectra(model, images, contrast)
     weight = (power / (power + 1))[model.support.shells]
-    voxels = VoxelGenerator(model.box)
-    voxels.set_volume(mean.volume)
-    parts = []
-    for rows in torch.arange(len(images)).split(_BLOCK):
-        if encoder_input is None:
-            parts.append(images.real.new_zeros(len(rows), 0))
-            continue
-        if encoder_input == "image":
-            parts.append(image_evidence(images[rows], contrast[rows], weight))
-            continue
-        residuals = mean_residuals(model, voxels, images[rows], contrast[rows], rotations[rows])
-        parts.append(
-            back_projection_evidence(model, residuals, contrast[rows], rotations[rows], weight)
-        )
-    evidence = torch.cat(parts)
-    # Entries that no frame reaches stay zero; the others get unit variance over all entries.
+    evidence = images.real.new_zeros(len(images), 0)
     if encoder_input is not None:
-        evidence /= evidence.square().mean().sqrt().clamp(min=1e-12)
+        evidence = _evidence(model, images, contrast, rotations, mean, weight, encoder_input)
     return PreparedFrames(
         forward_model=model,
         images=images.to(device),
@@ -232,6 +223,34 @@ def assemble_frames(
         intervals=intervals[0].to(device),
         interval_index=intervals[1].to(device),
     )
+
+
+def _evidence(
+    model: ForwardModel,
+    images: Tensor,
+    contrast: Tensor,
+    rotations: Tensor,
+    mean: HomogeneousVolume,
+    weight: Tensor,
+    encoder_input: EncoderInput,
+) -> Tensor:
+    """What the extractor is to see of every frame, of unit variance over all entries: ``(N, E)``.
+
+    Entries that no frame reaches stay zero.
+    """
+    voxels = VoxelGenerator(model.box)
+    voxels.set_volume(mean.volume)
+    parts = []
+    for rows in torch.arange(len(images)).split(_BLOCK):
+        if encoder_input == "image":
+            parts.append(image_evidence(images[rows], contrast[rows], weight))
+            continue
+        residuals = mean_residuals(model, voxels, images[rows], contrast[rows], rotations[rows])
+        parts.append(
+            back_projection_evidence(model, residuals, contrast[rows], rotations[rows], weight)
+        )
+    evidence = torch.cat(parts)
+    return evidence / evidence.square().mean().sqrt().clamp(min=1e-12)
 
 
 def _spectra(model: ForwardModel, images: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,24 +22,17 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.models.dynamics import Dynamics
 from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums
-from temporem.models.linear_generator import LinearGenerator
 from temporem.models.linear_halves import fit_halves, principal_axes
 from temporem.models.linear_masks import moving_mask, solvent_mask
-from temporem.models.linear_start import (
-    SpectralPrior,
-    choose_components,
-    fit_coarse,
-    initial_parameters,
-)
+from temporem.models.linear_start import choose_components, fit_coarse, initial_parameters
 from temporem.models.padded_grid import PaddedGrid
-from temporem.physics.masks import soft_ball
+from temporem.physics.masks import window_ball
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
+from temporem.training.progress import Progress
 
-_MASK_EDGE = 0.05  # of the box
 _FRAMES_PER_COMPONENT = 10
-Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -50,14 +43,12 @@ class LinearResult:
         parameters: volumes on the full grid, dynamics, noise.
         posterior: of all frames, held out or not.
         halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``.
-        half_fsc: their correlation, ``(n_shells, q + 1)``.
         masks: solvent and moving, ``(2, D, D, D)``.
     """
 
     parameters: LinearParameters
     posterior: Posterior
     halves: Tensor
-    half_fsc: Tensor
     masks: Tensor
 
 
@@ -68,7 +59,7 @@ class LinearRun:
         config: of the run, method ``linear``.
         frames: what is fitted.
         movies: the movies that may be looked at.
-        all_movies: all of them; their frames get posteriors.
+        held_out: the others; they get posteriors at the end.
         masks: solvent and moving mask ``(D, D, D)``, None to make them from the data.
         run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
         progress: told of every pass over the frames.
@@ -79,7 +70,7 @@ class LinearRun:
         config: RunConfig,
         frames: PreparedFrames,
         movies: list[np.ndarray],
-        all_movies: list[np.ndarray],
+        held_out: list[np.ndarray],
         masks: tuple[Tensor | None, Tensor | None],
         run_dir: Path,
         progress: Progress | None = None,
@@ -89,11 +80,11 @@ class LinearRun:
         self.frames = frames
         self.data = replace(frames.movie_frames, on_pass=self._count_pass)
         self.movies = movies
-        self.all_movies = all_movies
+        self.held_out = held_out
         self.given_masks = masks
         self.run_dir = run_dir
         self.progress = progress
-        self.prior = spectral_prior(frames)
+        self.prior = frames.spectral_prior
         self.tensors: dict[str, Tensor] = {}
         self._last: tuple[LinearParameters, Sums] | None = None
         self._passes = 0
@@ -103,17 +94,28 @@ class LinearRun:
     def _n_steps(self) -> int:
         return 2 + self.settings.iterations
 
+    @property
+    def _stage(self) -> str:
+        """The step that comes next."""
+        return ("start", "halves", "joint")[min(self.state["done"], 2)]
+
+    @property
+    def _steps(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """What each does; it returns its line of ``metrics.jsonl``."""
+        return {"start": self._start, "halves": self._halves, "joint": self._joint}
+
     def fit(self) -> LinearResult:
         """Do what is left to do; returns the fitted model."""
         while self.state["done"] < self._n_steps:
-            started, done = time.monotonic(), self.state["done"]
+            started = time.monotonic()
             self._tell()
-            record = (self._start, self._halves)[done]() if done < 2 else self._joint(done - 2)
+            record = {"stage": self._stage, **self._steps[self._stage]()}
             # As they are read back: the last bits of products depend on the order in memory.
             self.tensors = {name: t.contiguous() for name, t in self.tensors.items()}
-            self.state["done"] = done + 1
+            self.state["done"] += 1
             self.state["seconds"] += time.monotonic() - started
             self._save(record)
+        self._tell()
         return self._result()
 
     # --- steps ---
@@ -125,7 +127,7 @@ class LinearRun:
             "window_radius": self.config.data.window_radius,
             "seed": seed,
         }
-        record: dict[str, Any] = {"stage": "start"}
+        record: dict[str, Any] = {}
         q = self.config.model.z_dim
         if settings.choose_components:
             most = min(settings.most_components, largest_components(self.movies))
@@ -152,29 +154,23 @@ class LinearRun:
             moving = moving_mask(components, mean.mT @ mean / len(mean), box)
         if solvent is None:
             solvent = solvent_mask(self.frames.mean_volume.volume, moving.cpu())
-        radius = self.config.data.window_radius * box / 2 - _MASK_EDGE * box
-        ball = soft_ball(box, 3, radius, _MASK_EDGE * box)
+        ball = window_ball(box, self.config.data.window_radius)
         return solvent.cpu() * ball, moving.cpu() * ball
 
     def _halves(self) -> dict[str, Any]:
-        box = self.frames.forward_model.box
-        radius = self.config.data.window_radius * box / 2 - _MASK_EDGE * box
         # Not the tight masks: what two masked maps share at their edges is no agreement.
-        ball = soft_ball(box, 3, radius, _MASK_EDGE * box).to(self.data.device)
-        solver = self._solver(ball)
+        ball = window_ball(self.frames.forward_model.box, self.config.data.window_radius)
+        solver = self._solver(ball.to(self.data.device))
         first = self._first_parameters(solver)
         halves = fit_halves(solver, first, self._posterior(), self.data, self.movies)
         self._keep_posterior(halves.posterior)
-        self.tensors |= {
-            "halves": halves.volumes,
-            "half_fsc": halves.fsc,
-            "precision": halves.precision,
-        }
-        return {"stage": "halves", "half_fsc": halves.fsc.T.tolist()}
+        self.tensors |= {"halves": halves.volumes, "precision": halves.precision}
+        return {"half_fsc": halves.fsc.T.tolist()}
 
-    def _joint(self, iteration: int) -> dict[str, Any]:
+    def _joint(self) -> dict[str, Any]:
         solver = self._joint_solver()
-        if iteration == 0:
+        iteration = self.state["done"] - 1
+        if iteration == 1:
             parameters = self._first_parameters(solver)
             sums = solver.gather(parameters, self._posterior(), self.data.blocks(self.movies))
             parameters = solver.update(parameters, sums)
@@ -190,8 +186,7 @@ class LinearRun:
         self._keep_dynamics(parameters.dynamics)
         self._keep_posterior(sums.posterior)
         return {
-            "stage": "joint",
-            "iteration": iteration + 1,
+            "iteration": iteration,
             "log_likelihood": sums.log_likelihood,
             "objective": sums.objective,
         }
@@ -200,7 +195,10 @@ class LinearRun:
         """The model in its principal axes, with posteriors of all frames."""
         solver = self._joint_solver()
         parameters = self._parameters()
-        posterior = solver.expect(parameters, self.data.blocks(self.all_movies)).posterior
+        posterior = self._posterior()
+        if self.held_out:
+            unseen = solver.expect(parameters, self.data.blocks(self.held_out))
+            posterior = posterior + unseen.posterior
         axes = principal_axes(solver, parameters.volumes)
         volumes = parameters.volumes.clone()
         volumes[1:] = torch.einsum("ij,jzyx->izyx", axes.to(volumes), volumes[1:])
@@ -208,7 +206,6 @@ class LinearRun:
             replace(parameters, volumes=volumes, dynamics=parameters.dynamics.rotated(axes)),
             posterior.transformed(axes),
             self.tensors["halves"],
-            self.tensors["half_fsc"],
             self.tensors["masks"],
         )
 
@@ -266,18 +263,16 @@ class LinearRun:
 
     def _tell(self) -> None:
         if self.progress is not None:
-            done = self.state["done"]
-            stage = ("start", "halves")[done] if done < 2 else "joint"
-            self.progress(stage, done, self._n_steps, {"pass": self._passes})
+            self.progress(self._stage, self.state["done"], self._n_steps, {"pass": self._passes})
 
     def _save(self, record: dict[str, Any]) -> None:
         record = {**record, "seconds": round(self.state["seconds"], 3)}
         path = self.run_dir / "metrics.jsonl"
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        nothing = LinearGenerator(2, 0)  # volumes of a finished run only
+        # Volumes, the model of a finished run, are not there before its end.
         checkpoint.save_checkpoint(
-            self.run_dir / "checkpoint", nothing, self.state, extra=self.tensors
+            self.run_dir / "checkpoint", None, self.state, extra=self.tensors
         )
 
     def restore(self) -> None:
@@ -291,11 +286,6 @@ class LinearRun:
         metrics = self.run_dir / "metrics.jsonl"
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
         metrics.write_text("".join(lines[: state["done"]]), encoding="utf-8")
-
-
-def spectral_prior(frames: PreparedFrames) -> SpectralPrior:
-    """What the spectra of the images let expect of the volumes."""
-    return SpectralPrior(frames.signal_power / frames.contrast_power, frames.change_power)
 
 
 def largest_components(movies: list[np.ndarray]) -> int:

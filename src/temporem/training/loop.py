@@ -12,7 +12,6 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,18 +25,13 @@ from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
 from temporem.training.interrupt import InterruptFlag
 from temporem.training.precision import network_dtype
+from temporem.training.progress import Progress
 from temporem.training.stages import Stage, plan_stages
 from temporem.training.start import linear_start
 
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
 _INFERENCE_MOVIES = 64
-
-
-class Progress(Protocol):
-    """Told after every optimiser step; ``terms`` are the means of the last whole epoch."""
-
-    def __call__(self, stage: str, done: int, total: int, terms: dict[str, float]) -> None: ...
 
 
 @dataclass

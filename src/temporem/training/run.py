@@ -25,9 +25,10 @@ from temporem.training.checkpoint import save_checkpoint
 from temporem.training.config import RunConfig, save_config
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.linear import LinearRun, largest_components
-from temporem.training.loop import Progress, Trainer, infer_all
+from temporem.training.loop import Trainer, infer_all
 from temporem.training.precision import choose_device
 from temporem.training.predictions import write_predictions
+from temporem.training.progress import Progress
 from temporem.training.run_files import (
     CHECKPOINT_NAME,
     CONFIG_NAME,
@@ -182,7 +183,7 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
         job.config,
         job.frames,
         job.training_movies,
-        job.dataset.movies,
+        [movie for movie in job.dataset.movies if job.held_out[movie].any()],
         job.masks,
         output,
         progress,

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from temporem.models.linear_start import fit_coarse
 from temporem.training.frames import PreparedFrames
-from temporem.training.linear import spectral_prior
 
 
 def linear_start(
@@ -38,7 +37,7 @@ def linear_start(
         data,
         movies,
         z_dim,
-        spectral_prior(frames),
+        frames.spectral_prior,
         temporal=temporal,
         window_radius=window_radius,
         seed=seed,
