@@ -34,7 +34,7 @@ from test_cli_bad_input import change_pixels, one_frame_movie, refuse, rewrite, 
 BOX, PIXEL, N = 16, 8.0, 20
 HINGE_FRAMES = 240
 ITERATIONS = 2
-QUICK = ("linear.starts=1", f"linear.iterations={ITERATIONS}")
+QUICK = (f"linear.iterations={ITERATIONS}",)
 STEPS = 2 + ITERATIONS
 
 
@@ -133,7 +133,7 @@ def test_files_of_a_run(run_of_two) -> None:
         assert found.min() == 0
         assert 0.9 < found.max() <= 1
     halves = [volume(run_of_two / f"half{half}.mrc").ravel() for half in (1, 2)]
-    assert np.corrcoef(halves)[0, 1] > 0.9
+    assert np.corrcoef(halves)[0, 1] > 0.85  # ten frames each
     assert not np.allclose(*halves)
 
 
@@ -429,7 +429,7 @@ def test_evaluation_and_report(run, tmp_path) -> None:
         (["--components", "x"], "model.z_dim: Input should be a valid integer"),
         (["--components", "1.5"], "model.z_dim"),
         (["--set", "linear.iterations=0"], "linear.iterations"),
-        (["--set", "linear.start=1"], "did you mean linear.starts?"),
+        (["--set", "linear.iteration=1"], "did you mean linear.iterations?"),
         (["--mask", "absent.mrc"], "absent.mrc; expected an .mrc file"),
         (["--init", "linear"], "--init is an option of --method tempor"),
     ],

@@ -436,12 +436,12 @@ def test_run_stopped_in_the_linear_start_goes_on_as_if_it_never_was(start) -> No
 
 def test_linear_start_teaches_the_encoder_its_latents(start) -> None:
     clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
-    config = configure("static", epochs=80, learning_rate=5e-3)
+    config = configure("static", epochs=120, learning_rate=5e-3)
     trainer = start(config, frames=clear)
     taught: list[tuple] = []
 
     def look(stage: str, done: int, total: int, terms: dict) -> None:
-        if done == 10 * STEPS_PER_EPOCH:  # the last step of the start
+        if done == 15 * STEPS_PER_EPOCH:  # the last step of the start
             taught.append((infer_all(trainer.model, clear).mean[:, 0], trainer.targets["mean"]))
 
     trainer.progress = look

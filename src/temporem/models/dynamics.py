@@ -38,6 +38,10 @@ class Moments:
     pairs: Tensor
     counts: Tensor
 
+    def __add__(self, other: Moments) -> Moments:
+        """Of both; their intervals are the same."""
+        return Moments(self.intervals, self.pairs + other.pairs, self.counts + other.counts)
+
     def transformed(self, matrix: Tensor) -> Moments:
         """The moments of ``M z``."""
         both = torch.block_diag(matrix, matrix)
@@ -115,8 +119,8 @@ class Dynamics:
         count = float(moments.counts.sum())
         if not self.temporal or count == 0:
             return self
-        rotation = self.rotation.clone().requires_grad_()
-        decay = self.decay.clone().requires_grad_()
+        rotation = self.rotation.contiguous().clone().requires_grad_()
+        decay = self.decay.contiguous().clone().requires_grad_()
         optimizer = torch.optim.LBFGS(
             [rotation, decay], max_iter=_STEPS, line_search_fn="strong_wolfe"
         )

@@ -20,6 +20,8 @@ from temporem.models.padded_grid import Corners, PaddedGrid, gridding_correction
 from temporem.models.smoother import SmoothedMovies, smooth
 from temporem.physics.forward import ForwardModel
 
+_LEAST_NOISE = 1e-6
+
 
 @dataclass(frozen=True)
 class LinearParameters:
@@ -92,7 +94,8 @@ class Sums:
         voxels: ``(V, 2K + K (K + 1) / 2)``: the gradient of the log-likelihood by the grid of every
             channel, real and imaginary part, and ``Σ CTF²/σ² E[u uᵀ]``, u = (1, z), by pairs.
         residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and how many, ``(2, n_shells)``.
-        log_likelihood: of all frames, coordinates integrated out, nats.
+        evidence: log-likelihood of movies, coordinates integrated out, nats; at their first frames,
+            ``(N,)``, 0 at others.
         penalty: ``½ Σ precision |G|²`` of the volumes.
     """
 
@@ -100,13 +103,35 @@ class Sums:
     moments: Moments
     voxels: Tensor
     residual_power: Tensor
-    log_likelihood: float = 0.0
+    evidence: Tensor
     penalty: float = 0.0
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of all movies, nats."""
+        return float(self.evidence.sum())
 
     @property
     def objective(self) -> float:
         """What the iterations maximise."""
         return self.log_likelihood - self.penalty
+
+    def noise_or(self, noise: Tensor) -> Tensor:
+        """σ² of what is left unexplained, ``(n_shells,)``; as given where nothing was counted."""
+        power, count = self.residual_power
+        found = torch.where(count > 0, power / count.clamp(min=1), noise)
+        return found.clamp(min=_LEAST_NOISE).to(noise)
+
+    def __add__(self, other: Sums) -> Sums:
+        """Of two sets of movies that have none in common, by whatever parameters."""
+        return Sums(
+            self.posterior + other.posterior,
+            self.moments + other.moments,
+            self.voxels + other.voxels,
+            self.residual_power + other.residual_power,
+            self.evidence + other.evidence,
+            self.penalty + other.penalty,
+        )
 
     @property
     def gradient(self) -> Tensor:
@@ -152,8 +177,13 @@ class LinearSolver:
 
     # --- one pass over the frames ---
 
-    def expect(self, parameters: LinearParameters, blocks: Iterable[MovieBlock]) -> Sums:
-        """Posteriors under the parameters, and all sums that an update needs (E-step)."""
+    def expect(
+        self, parameters: LinearParameters, blocks: Iterable[MovieBlock], *, gradient: bool = True
+    ) -> Sums:
+        """Posteriors under the parameters, and all sums that an update needs (E-step).
+
+        ``gradient=False`` leaves out those over voxels, which take most of the time.
+        """
         rows = self.grid.from_volumes(parameters.volumes)
         sums = self._empty_sums(parameters.q)
         precision = self.grid.multiplicity[:, None] * parameters.precision[self.grid.shells]
@@ -164,8 +194,11 @@ class LinearSolver:
             design = self.forward_model.observe(slices, self._contrast(block)[..., None])
             movies, packing = self._smooth(parameters, block, design, sums)
             self._add_moments(sums, block, movies, packing)
-            self._add(sums, parameters, block, corners, design, sums.posterior[block.rows])
-        return self._closed(sums)
+            posterior = sums.posterior[block.rows]
+            values = self._explain(sums, block, design, posterior)
+            if gradient:
+                self._insert(sums, parameters, block, corners, values, posterior)
+        return self._closed(sums) if gradient else sums
 
     def gather(
         self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[MovieBlock]
@@ -177,7 +210,9 @@ class LinearSolver:
             packing = _packing(block.lengths)
             own = posterior[block.rows]
             self._add_moments(sums, block, _unsmoothed(own, block.lengths, packing), packing)
-            self._add(sums, parameters, block, corners, None, own)
+            images = block.images[:, : self.n_pixels, None]
+            values = images * nn.functional.pad(own.mean.float(), (1, 0), value=1.0)[:, None]
+            self._insert(sums, parameters, block, corners, values, own)
         return self._closed(sums)
 
     def update(self, parameters: LinearParameters, sums: Sums) -> LinearParameters:
@@ -187,13 +222,11 @@ class LinearSolver:
         interpolation included.
         """
         step = self.step(parameters, sums)
-        power, count = sums.residual_power
-        noise = torch.where(count > 0, power / count.clamp(min=1), parameters.noise)
         return replace(
             parameters,
             volumes=parameters.volumes + step,
             dynamics=parameters.dynamics.maximise(sums.moments),
-            noise=noise.clamp(min=1e-6).to(parameters.noise),
+            noise=sums.noise_or(parameters.noise),
         )
 
     def improve(
@@ -265,6 +298,7 @@ class LinearSolver:
             moments=Moments(self.intervals, zeros(g, 2 * q, 2 * q), zeros(g)),
             voxels=torch.zeros(len(self.grid.radii), channels, device=device),
             residual_power=zeros(2, self.grid.n_shells),
+            evidence=zeros(n),
         )
 
     def _frequencies(self, block: MovieBlock) -> Tensor:
@@ -301,10 +335,11 @@ class LinearSolver:
             packed_score,
             transitions[interval[:, 1:]],
         )
-        log_det = (self.weights * noise.log()).double().sum() * len(residual)
-        sums.log_likelihood += float(
-            movies.log_evidence.sum() - 0.5 * (residual.square().double().sum() + log_det)
+        log_det = (self.weights * noise.log()).double().sum()
+        movies.log_evidence.index_add_(
+            0, packing[0], -0.5 * (residual.square().double().sum(1) + log_det)
         )
+        sums.evidence[block.rows[packing[1] == 0]] = movies.log_evidence
         return movies, packing
 
     def _add_moments(
@@ -331,36 +366,42 @@ class LinearSolver:
         sums.moments.pairs.index_add_(0, index, pairs)
         sums.moments.counts.index_add_(0, index, torch.ones_like(pairs[:, 0, 0]))
 
-    def _add(
+    def _explain(
+        self, sums: Sums, block: MovieBlock, design: Tensor, posterior: Posterior
+    ) -> Tensor:
+        """What the model leaves unexplained of a block, by channel, ``(F, P, K)``; adds its power.
+
+        With u = (1, z), ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
+        ``E[u_j] r̄ − Σ_i C_ji H_i`` of channel j, and the power ``|r̄|² + Σ_ij C_ij H_i* H_j``.
+        """
+        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)  # (F, K)
+        covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
+        images = block.images[:, : self.n_pixels]
+        residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
+        spread = design @ covariance.to(design.dtype)
+        power = residual.abs().square() + (spread * design.conj()).real.sum(-1)
+        counts = self.weights.expand_as(power).double().sum(0)
+        both = torch.stack([(power * self.weights).double().sum(0), counts])
+        sums.residual_power.index_add_(1, self.shells.clamp(max=self.grid.n_shells - 1), both)
+        return residual[..., None] * mean[:, None] - spread
+
+    def _insert(
         self,
         sums: Sums,
         parameters: LinearParameters,
         block: MovieBlock,
         corners: Corners,
-        design: Tensor | None,
+        values: Tensor,
         posterior: Posterior,
     ) -> None:
-        """What a block adds to the sums over voxels and to the noise.
-
-        With u = (1, z), ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u, the gradient of
-        channel j is ``Pᵀ CTF (E[u_j] r̄ − Σ_i C_ji H_i) / σ²``.
-        """
-        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)  # (F, K)
+        """Add the gradient ``Pᵀ CTF values / σ²`` and the normal matrix of a block to voxels."""
+        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)
         covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
-        contrast, images = self._contrast(block), block.images[:, : self.n_pixels]
-        power = None
-        if design is None:
-            gradient = images[..., None] * mean[:, None]
-        else:
-            residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
-            spread = design @ covariance.to(design.dtype)
-            gradient = residual[..., None] * mean[:, None] - spread
-            power = residual.abs().square() + (spread * design.conj()).real.sum(-1)
+        contrast = self._contrast(block)
         # The origin is its own mirror and would be inserted twice.
         precision = (self.weights / 2) / parameters.noise[self.shells]
-        values = gradient * (contrast * precision)[..., None]
-        channels = mean.shape[1]
-        i, j = torch.triu_indices(channels, channels)
+        values = values * (contrast * precision)[..., None]
+        i, j = torch.triu_indices(mean.shape[1], mean.shape[1])
         second = (mean[:, i] * mean[:, j] + covariance[:, i, j])[:, None]
         normal = (contrast.square() * precision)[..., None] * second
         inserted = torch.cat(
@@ -371,11 +412,6 @@ class LinearSolver:
             dim=1,
         )
         self.grid.insert(sums.voxels, corners, inserted)
-        if power is None:  # what is left of images that nothing explains yet is no noise
-            return
-        counts = self.weights.expand_as(power).double().sum(0)
-        both = torch.stack([(power * self.weights).double().sum(0), counts])
-        sums.residual_power.index_add_(1, self.shells.clamp(max=self.grid.n_shells - 1), both)
 
     def _closed(self, sums: Sums) -> Sums:
         """Add what is mirrored to voxels at kx = 0, complex channels as such."""

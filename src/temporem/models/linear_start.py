@@ -1,12 +1,19 @@
-"""How the linear model begins: at low resolution, from several random paths.
+"""How the linear model begins: at low resolution, every movie by the volumes of other movies.
 
-What moves, moves at low resolution, where noise is weak and an iteration takes a fraction of a
-second. A bad start can fail outright, so that several are tried and the likeliest is kept.
+What moves, moves at low resolution, where noise is weak and a pass takes a fraction of a second.
+Iterations that fit coordinates and volumes to the same frames can be trapped: coordinates that
+follow the noise of a movie make volumes that hold this noise, which confirm them, the more so
+where dynamics find them smooth. Here movies are dealt into folds, and the coordinates of a fold
+come from volumes of all others, in which its noise is not. Repeated, this is power iteration on the
+covariance between movies, and it goes to the same end from wherever it starts.
 """
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import torch
@@ -19,10 +26,12 @@ from temporem.models.padded_grid import PADDING, PaddedGrid
 from temporem.physics.masks import window_ball
 
 _RADIUS = 10  # cycles per box
-_STARTS = 4
-_TRIAL_ITERATIONS = 10
-_ITERATIONS = 10
-_CHOICE_STARTS = 1  # of a fit that only tells how many components there are
+_FOLDS = 4
+_SWEEPS = 12
+_LEAST_TO_CHOOSE = 4  # movies
+_ITERATIONS = 25  # of all movies together, once they cannot go astray
+_LEARN_AFTER = 2  # sweeps; before, there is little to learn dynamics and noise from
+_LEAST_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -49,85 +58,176 @@ class SpectralPrior:
 
 @dataclass(frozen=True)
 class CoarseFit:
-    """A linear model at low resolution, and the sums of its last iteration."""
+    """A linear model at low resolution.
+
+    Attributes:
+        solver: of its grid.
+        parameters: what was estimated.
+        sums: of the last iteration.
+        scores: log-likelihood per held-out frame for each number of components, nats; empty where
+            there was no choice.
+    """
 
     solver: LinearSolver
     parameters: LinearParameters
     sums: Sums
+    scores: list[float]
 
 
 def fit_coarse(
     frames: MovieFrames,
     movies: list[np.ndarray],
-    q: int,
+    candidates: Sequence[int],
     prior: SpectralPrior,
     *,
     temporal: bool,
     window_radius: float,
     seed: int,
-    starts: int = _STARTS,
 ) -> CoarseFit:
-    """The likeliest of several fits from random paths, iterated further.
+    """The model whose number of components makes held-out movies likeliest.
+
+    Every fourth movie is held out for the choice. With the number that it gives all movies are
+    fitted, then iterated together.
 
     Args:
         frames: what is fitted.
-        movies: the movies that may be looked at.
-        q: components.
+        movies: the movies that may be looked at, two or more.
+        candidates: numbers of components to choose from.
         prior: of the volumes.
         temporal: dynamics within movies; otherwise frames are independent.
         window_radius: radius of the ball that holds the molecule, in half boxes.
-        seed: of the paths.
-        starts: how many are tried.
+        seed: of the first coordinates; the result hardly depends on it.
     """
     solver = _coarse_solver(frames, window_radius)
-    generator = torch.Generator().manual_seed(seed)
-    trials = []
-    for trial in range(starts):
-        # Smooth paths are drawn to what all frames of a movie share, its defocus for one, so that
-        # most starts know nothing of time.
-        smooth = temporal and trial % 4 == 3
-        path = _random_paths(len(frames), movies, q, generator, temporal=smooth)
+
+    def cross_fit(movies: list[np.ndarray], q: int) -> LinearParameters:
         first = initial_parameters(solver, q, prior, temporal=temporal)
-        sums = solver.gather(
-            first, Posterior.of_points(path.to(frames.device)), frames.blocks(movies)
-        )
-        fit = CoarseFit(solver, first, sums)
-        trials.append(_iterated(fit, frames, movies, _TRIAL_ITERATIONS))
-    best = max(trials, key=lambda trial: trial.sums.objective)
-    return _iterated(best, frames, movies, _ITERATIONS)
+        fit = _CrossFit(solver, frames, movies, first, seed)
+        for _ in range(_SWEEPS):
+            fit.sweep()
+        return fit.volumes()
 
-
-def choose_components(
-    frames: MovieFrames,
-    movies: list[np.ndarray],
-    most: int,
-    prior: SpectralPrior,
-    *,
-    temporal: bool,
-    window_radius: float,
-    seed: int,
-) -> list[float]:
-    """Log-likelihood per held-out frame of models with 1, 2 … ``most`` components, nats.
-
-    Each is fitted at low resolution to all movies but every fourth, and scored on those.
-    """
-    held_out = movies[1::4]
-    training = [movie for i, movie in enumerate(movies) if i % 4 != 1]
     scores = []
-    for q in range(1, most + 1):
-        fit = fit_coarse(
-            frames,
-            training,
-            q,
-            prior,
-            temporal=temporal,
-            window_radius=window_radius,
-            seed=seed,
-            starts=_CHOICE_STARTS,
+    q = candidates[0]
+    if len(candidates) > 1 and len(movies) >= _LEAST_TO_CHOOSE:
+        held_out, training = movies[1::4], [m for i, m in enumerate(movies) if i % 4 != 1]
+        for candidate in candidates:
+            parameters = cross_fit(training, candidate)
+            sums = solver.expect(parameters, frames.blocks(held_out), gradient=False)
+            scores.append(sums.log_likelihood / sum(map(len, held_out)))
+        q = candidates[int(np.argmax(scores))]
+    parameters = cross_fit(movies, q)
+    sums = solver.expect(parameters, frames.blocks(movies))
+    for _ in range(_ITERATIONS):
+        parameters, sums = solver.improve(parameters, sums, lambda: frames.blocks(movies))
+    return CoarseFit(solver, parameters, sums, scores)
+
+
+class _CrossFit:
+    """Coordinates of every fold of the movies from volumes of the others, repeatedly.
+
+    Attributes:
+        parameters: noise, prior and dynamics; every fold has volumes of its own.
+        coordinates: of all frames, centred and white: ``(N, q)``.
+    """
+
+    def __init__(
+        self,
+        solver: LinearSolver,
+        frames: MovieFrames,
+        movies: list[np.ndarray],
+        parameters: LinearParameters,
+        seed: int,
+    ) -> None:
+        self.solver = solver
+        self.frames = frames
+        self.movies = movies
+        self.parameters = parameters
+        n = min(_FOLDS, len(movies))
+        self.folds = [movies[k::n] for k in range(n)]
+        self.coordinates = self._first_coordinates(movies[0::2], movies[1::2], seed)
+        self.sweeps = 0
+
+    def sweep(self) -> None:
+        """New coordinates of all frames; from the third time on, noise and dynamics."""
+        gathered = [self._gather(fold) for fold in self.folds]
+        total = _sum(gathered)
+        found = _sum(
+            self._infer(replace(total, voxels=total.voxels - own.voxels), fold)
+            for own, fold in zip(gathered, self.folds, strict=True)
         )
-        scored = fit.solver.expect(fit.parameters, frames.blocks(held_out))
-        scores.append(scored.log_likelihood / sum(map(len, held_out)))
-    return scores
+        self.coordinates = self._white(found.posterior, self.movies)
+        self.sweeps += 1
+        if self.sweeps > _LEARN_AFTER:
+            self._learn(found)
+
+    def volumes(self) -> LinearParameters:
+        """The parameters, with volumes of all movies."""
+        return self._solved(_sum(self._gather(fold) for fold in self.folds))
+
+    def _first_coordinates(
+        self, one: list[np.ndarray], other: list[np.ndarray], seed: int
+    ) -> Tensor:
+        """Random ones of one half give those of the other, and these the first half's.
+
+        So all folds begin in common axes.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        rows = self._rows(one)  # movie by movie: the order of rows in a file means nothing
+        q = self.parameters.q
+        draws = torch.randn(len(rows), q, generator=generator, dtype=torch.float64)
+        self.coordinates = draws.new_zeros(len(self.frames), q).to(self.frames.device)
+        self.coordinates[rows] = draws.to(self.frames.device)
+        found = torch.zeros_like(self.coordinates)
+        for known, sought in ((one, other), (other, one)):
+            sums = self._infer(self._gather(known), sought)
+            self.coordinates = self._white(sums.posterior, sought)
+            found += self.coordinates
+        return found
+
+    def _gather(self, movies: list[np.ndarray]) -> Sums:
+        points = Posterior.of_points(self.coordinates)
+        return self.solver.gather(self.parameters, points, self.frames.blocks(movies))
+
+    def _infer(self, sums: Sums, movies: list[np.ndarray]) -> Sums:
+        """Posteriors of movies by the volumes that solve the sums of others."""
+        return self.solver.expect(self._solved(sums), self.frames.blocks(movies), gradient=False)
+
+    def _solved(self, sums: Sums) -> LinearParameters:
+        return replace(self.parameters, volumes=self.solver.step(self.parameters, sums))
+
+    def _learn(self, found: Sums) -> None:
+        rows = self._rows(self.movies)
+        own = found.posterior[rows]
+        second = (own.mean.mT @ own.mean + own.covariance.sum(0)) / len(rows)
+        # The model has second moments of 1; the scale of volumes is that of the coordinates.
+        moments = found.moments.transformed(_inverse_root(second))
+        self.parameters = replace(
+            self.parameters,
+            noise=found.noise_or(self.parameters.noise),
+            dynamics=self.parameters.dynamics.maximise(moments),
+        )
+
+    def _white(self, posterior: Posterior, movies: list[np.ndarray]) -> Tensor:
+        """Posterior means of some movies, centred, uncorrelated and of unit variance; others 0."""
+        rows = self._rows(movies)
+        centred = posterior.mean[rows] - posterior.mean[rows].mean(0)
+        white = torch.zeros_like(posterior.mean)
+        white[rows] = centred @ _inverse_root(centred.mT @ centred / len(rows))
+        return white
+
+    def _rows(self, movies: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.concatenate(movies)).to(self.frames.device)
+
+
+def _sum(sums: Iterable[Sums]) -> Sums:
+    return reduce(operator.add, sums)
+
+
+def _inverse_root(square: Tensor) -> Tensor:
+    """``M^(−1/2)`` of a matrix that is symmetric and not negative."""
+    values, vectors = torch.linalg.eigh(square)
+    return vectors @ torch.diag(values.clamp(min=_LEAST_SPREAD).rsqrt()) @ vectors.mT
 
 
 def initial_parameters(
@@ -149,30 +249,3 @@ def _coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)
     mask = window_ball(grid.box, window_radius).to(frames.device)
     return LinearSolver(model, grid, mask, frames.intervals, len(frames))
-
-
-def _iterated(
-    fit: CoarseFit, frames: MovieFrames, movies: list[np.ndarray], iterations: int
-) -> CoarseFit:
-    solver, parameters, sums = fit.solver, fit.parameters, fit.sums
-    for _ in range(iterations):
-        if parameters.volumes.any():
-            parameters, sums = solver.improve(parameters, sums, lambda: frames.blocks(movies))
-        else:
-            parameters = solver.update(parameters, sums)
-            sums = solver.expect(parameters, frames.blocks(movies))
-    return replace(fit, parameters=parameters, sums=sums)
-
-
-def _random_paths(
-    n: int, movies: list[np.ndarray], q: int, generator: torch.Generator, *, temporal: bool
-) -> Tensor:
-    """Random walks within movies, or independent draws; of unit variance, ``(N, q)`` float64."""
-    paths = torch.zeros(n, q, dtype=torch.float64)
-    for movie in movies:
-        steps = torch.randn(len(movie), q, generator=generator, dtype=torch.float64)
-        paths[movie] = steps.cumsum(0) if temporal else steps
-    rows = torch.from_numpy(np.concatenate(movies))
-    chosen = paths[rows]
-    paths[rows] = (chosen - chosen.mean(0)) / chosen.std(0)
-    return paths

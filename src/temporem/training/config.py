@@ -96,7 +96,6 @@ class LinearConfig(BaseModel):
     temporal: bool = Field(
         True, description="Dynamics within movies; false makes frames independent."
     )
-    starts: int = Field(4, ge=1, le=64, description="Random starts, at low resolution.")
     iterations: int = Field(4, ge=1, le=1000, description="Iterations at full resolution.")
     mask: str = Field("auto", description="auto, none, or an .mrc file: where the molecule is.")
     focus_mask: str = Field("auto", description="auto, none, or an .mrc file: what may move.")

@@ -24,7 +24,7 @@ from temporem.models.dynamics import Dynamics
 from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums
 from temporem.models.linear_halves import fit_halves, principal_axes
 from temporem.models.linear_masks import moving_mask, solvent_mask
-from temporem.models.linear_start import choose_components, fit_coarse, initial_parameters
+from temporem.models.linear_start import fit_coarse, initial_parameters
 from temporem.models.padded_grid import PaddedGrid
 from temporem.physics.masks import window_ball
 from temporem.training import checkpoint
@@ -121,28 +121,31 @@ class LinearRun:
     # --- steps ---
 
     def _start(self) -> dict[str, Any]:
-        settings, seed = self.settings, self.config.seed
-        options: dict[str, Any] = {
-            "temporal": settings.temporal,
-            "window_radius": self.config.data.window_radius,
-            "seed": seed,
-        }
-        record: dict[str, Any] = {}
-        q = self.config.model.z_dim
+        settings, q = self.settings, self.config.model.z_dim
+        candidates = [q]
         if settings.choose_components:
             most = min(settings.most_components, largest_components(self.movies))
-            scores = choose_components(self.data, self.movies, most, self.prior, **options)
-            q = 1 + int(np.argmax(scores))
-            record["held_out_log_likelihood"] = scores
-        self.state["q"] = q
-        fit = fit_coarse(self.data, self.movies, q, self.prior, starts=settings.starts, **options)
+            candidates = list(range(1, most + 1))
+        fit = fit_coarse(
+            self.data,
+            self.movies,
+            candidates,
+            self.prior,
+            temporal=settings.temporal,
+            window_radius=self.config.data.window_radius,
+            seed=self.config.seed,
+        )
+        self.state["q"] = fit.parameters.q
         axes = principal_axes(fit.solver, fit.parameters.volumes)
         components = torch.einsum("ij,jzyx->izyx", axes.float(), fit.parameters.volumes[1:])
         posterior = fit.sums.posterior.transformed(axes)
         self._keep_posterior(posterior)
         self._keep_dynamics(fit.parameters.dynamics.rotated(axes))
         self.tensors["masks"] = torch.stack(self._masks(components, posterior))
-        return record | {"components": q, "log_likelihood": fit.sums.log_likelihood}
+        record: dict[str, Any] = {"components": self.state["q"]}
+        if fit.scores:
+            record["held_out_log_likelihood"] = fit.scores
+        return record | {"log_likelihood": fit.sums.log_likelihood}
 
     def _masks(self, components: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
         """Solvent and moving mask, inside the window of the images."""

@@ -27,7 +27,7 @@ def linear_start(
         z_dim: components q.
         temporal: with dynamics within movies, for TEMPOR; without, for the static model.
         window_radius: of the images, in half boxes.
-        seed: of the random starts.
+        seed: of the first coordinates.
 
     Returns:
         ``mean`` and ``variance``, ``(N, q)``.
@@ -36,7 +36,7 @@ def linear_start(
     fit = fit_coarse(
         data,
         movies,
-        z_dim,
+        [z_dim],
         frames.spectral_prior,
         temporal=temporal,
         window_radius=window_radius,
