@@ -44,6 +44,8 @@ def test_file_with_overrides(tmp_path: Path) -> None:
         ("srn=1", "toy: unknown key srn; did you mean snr?"),
         ("motion.stpe_degrees=1", "did you mean motion.step_degrees?"),
         ("cs_mm=2", "did you mean ctf.cs_mm?"),
+        ("step_degrees=1", "did you mean motion.step_degrees?"),
+        ("motion.step=1", "toy: unknown key motion.step; did you mean motion.step_degrees?"),
         ("snr=0", r"toy: snr: .* greater than 0 \(got 0\)"),
         ("snr=.nan", "snr: .* finite"),
         ("box=31", r"box: must be even \(got 31\)"),
@@ -67,7 +69,7 @@ def test_bad_value_is_one_clear_line(override: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("motion.stpe=1", r"adk: motion.stpe: .* did you mean motion.step\?"),
+        ("motion.stpe=1", r"adk: unknown key motion.stpe; did you mean motion.step\?"),
         ("motion.angle=1", "known keys: kind, coordinates, start, step, states"),
         ("motion.kind=teleport", "adk: motion.kind: .*'hinge' or 'trajectory'"),
         ("motion=3", r"adk: motion: must be a section of settings \(got 3\)"),

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from benchmarks.peers.cryodrgn.environment import Environment, report, run
 from benchmarks.peers.cryodrgn.training import LOG_NAME, Inputs, convert, require_stack_order
-from benchmarks.peers.cryodrgn.volumes import read_volume
 from torch import Tensor
 
 from temporem.analysis.fsc import HALF_MAP_THRESHOLD, crossing_shell, fourier_shell_correlation
 from temporem.data.dataset import read_dataset
+from temporem.data.volume import read_volume
 from temporem.physics.masks import soft_ball
 from temporem.physics.support import FourierSupport
 from temporem.report.collect import read_metrics
@@ -104,7 +104,9 @@ def check(environment: Environment, dataset: Path) -> Agreement:
         report("temporem reconstruct --method homogeneous")
         reconstruct(config, work / "ours")
         ours, theirs = (
-            torch.from_numpy(read_volume(work / name, movies.box, movies.pixel_size_angstrom))
+            torch.from_numpy(
+                read_volume(work / name, movies.box, pixel_size_angstrom=movies.pixel_size_angstrom)
+            )
             for name in ("ours/mean.mrc", "theirs/backproject.mrc")
         )
         half_fsc = np.array(read_metrics(work / "ours")[-1]["half_fsc"])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 import torch
 from benchmarks.peers.cryodrgn.environment import Environment, report, run
@@ -15,6 +14,7 @@ from benchmarks.peers.cryodrgn.training import TRAIN_NAME, parse_duration
 from torch import Tensor
 
 from temporem.cli.console import progress_bar
+from temporem.data.volume import read_volume
 from temporem.errors import TemporemError
 from temporem.physics.support import FourierSupport
 
@@ -56,34 +56,10 @@ class VolumeFiles:
             TemporemError: a file that is missing or damaged, or of another box or voxel size.
         """
         voxels = [
-            read_volume(self.path(row), self.box, self.pixel_size_angstrom) for row in rows.tolist()
+            read_volume(self.path(row), self.box, pixel_size_angstrom=self.pixel_size_angstrom)
+            for row in rows.tolist()
         ]
         return self.support.analyse(torch.from_numpy(np.stack(voxels)))
-
-
-def read_volume(path: Path, box: int, pixel_size_angstrom: float) -> np.ndarray:
-    """A volume ``(z, y, x)`` float32 of an MRC file.
-
-    Args:
-        path: the file.
-        box: edge that it must have, voxels.
-        pixel_size_angstrom: voxel size that it must have, Å.
-
-    Raises:
-        TemporemError: no such file, a damaged one, or one of another box or voxel size.
-    """
-    try:
-        with mrcfile.open(path, permissive=False) as file:
-            voxels = np.array(file.data, dtype=np.float32)
-            found = float(file.voxel_size.x)
-    except (OSError, ValueError) as error:
-        raise TemporemError(f"cannot read the volume {path}: {error}") from error
-    if voxels.shape != (box,) * 3 or not np.isclose(found, pixel_size_angstrom, rtol=1e-4):
-        raise TemporemError(
-            f"{path} has shape {voxels.shape} and voxels of {found:g} Å",
-            expected=f"{(box,) * 3} and {pixel_size_angstrom:g} Å",
-        )
-    return voxels
 
 
 def read_latents(environment: Environment, training: Path, epoch: int, work: Path) -> np.ndarray:

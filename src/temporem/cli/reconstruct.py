@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,15 +79,16 @@ def reconstruct(
     from temporem.training.run_files import is_finished, load_run_config
 
     base = load_run_config(out).model_dump(mode="json") if resume else {}
-    options: dict[str, dict[str, Any]] = {"linear": {}, "model": {}, "training": {}}
-    if components is not None:
-        options["linear"]["choose_components"] = components == "auto"
-        options["model"] |= {} if components == "auto" else {"z_dim": components}
-    for name, value in (("temporal", temporal), ("mask", mask), ("focus_mask", focus_mask)):
-        if isinstance(value, str) and value not in ("auto", "none"):
-            value = str(Path(value).resolve())  # found again from wherever the run is resumed
-        options["linear"] |= {} if value is None else {name: value}
-    options["training"] |= {} if init is None else {"init": init}
+    options: dict[str, dict[str, object]] = {
+        "linear": {
+            "choose_components": None if components is None else components == "auto",
+            "temporal": temporal,
+            "mask": _mask(mask),
+            "focus_mask": _mask(focus_mask),
+        },
+        "model": {"z_dim": None if components == "auto" else components},
+        "training": {"init": init},
+    }
     settings = _settings(base, dataset, method, config, set_ or [], seed, options)
     _require_method(
         settings.method,
@@ -140,9 +142,9 @@ def _settings(
     file: Path | None,
     overrides: list[str],
     seed: int | None,
-    options: dict[str, dict[str, Any]],
+    options: Mapping[str, Mapping[str, object]],
 ) -> RunConfig:
-    """Defaults, then the run to resume, the file, --set, and last the options of their own."""
+    """Defaults, then the run to resume, the file, --set, and last options that are not None."""
     from temporem.data.settings import apply_overrides, load_settings
     from temporem.training.config import build_config
 
@@ -152,9 +154,15 @@ def _settings(
     settings |= {} if method is None else {"method": method}
     settings |= {} if seed is None else {"seed": seed}
     for section, values in options.items():
-        if values:
-            settings[section] = {**settings.get(section, {}), **values}
+        given = {name: value for name, value in values.items() if value is not None}
+        if given:
+            settings[section] = {**settings.get(section, {}), **given}
     return build_config(settings, source=str(file) if file else "settings")
+
+
+def _mask(value: str | None) -> str | None:
+    """A file as it is found again from wherever the run is resumed."""
+    return value if value in (None, "auto", "none") else str(Path(value).resolve())
 
 
 def _require_method(method: str, options: dict[str, tuple[str, object]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -63,14 +63,16 @@ def validate_settings(model: type[Model], settings: Mapping[str, Any], *, source
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise _first_problem(error, model, source) from None
+        raise _first_problem(error, model, settings, source) from None
 
 
-def _first_problem(error: ValidationError, model: type[BaseModel], source: str) -> TemporemError:
+def _first_problem(
+    error: ValidationError, model: type[BaseModel], settings: Mapping[str, Any], source: str
+) -> TemporemError:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return _unknown_key(name, model, source)
+        return _unknown_key(name, _keys(model, settings), source)
     where = f"{source}: {name}" if name else source
     if problem["type"] == "missing":
         return TemporemError(f"{where} is missing", hint=f"add a line '{name}: ...'")
@@ -79,23 +81,36 @@ def _first_problem(error: ValidationError, model: type[BaseModel], source: str) 
     return TemporemError(f"{where}: {message}{got}")
 
 
-def _unknown_key(name: str, model: type[BaseModel], source: str) -> TemporemError:
-    known = _keys(model)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+def _unknown_key(name: str, known: list[str], source: str) -> TemporemError:
+    section, _, leaf = name.rpartition(".")
+    siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
+    # A key's own section first, without the section's name, which would make any two alike.
+    near = [
+        f"{section}.{key}".lstrip(".")
+        for key in difflib.get_close_matches(leaf, siblings, n=1, cutoff=0.5)
+    ]
     if not near:  # the right key in the wrong section
-        leaf = name.rsplit(".", 1)[-1]
-        near = [key for key in known if key.rsplit(".", 1)[-1] == leaf]
-    section = name.rpartition(".")[0]
-    siblings = ", ".join(key for key in known if key.rpartition(".")[0] == section)
-    hint = f"did you mean {near[0]}?" if near else f"known keys: {siblings}"
+        near = [key for key in known if key.rpartition(".")[2] == leaf]
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(siblings)}"
     return TemporemError(f"{source}: unknown key {name}", hint=hint)
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def _keys(model: type[BaseModel], settings: Any, prefix: str = "") -> list[str]:
+    """Keys of a model, in a section of several kinds those of the kind that the settings name."""
     keys = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
         keys.append(f"{prefix}{name}")
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += _keys(kind, f"{prefix}{name}.")
+        section = settings.get(name) if isinstance(settings, Mapping) else None
+        kinds = get_args(field.annotation) or (field.annotation,)
+        models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if models:
+            keys += _keys(_of_kind(models, section), section, f"{prefix}{name}.")
     return keys
+
+
+def _of_kind(models: list[type[BaseModel]], section: Any) -> type[BaseModel]:
+    kind = section.get("kind") if isinstance(section, Mapping) else None
+    named = [
+        m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == kind
+    ]
+    return (named or models)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -13,10 +12,8 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 def _ordered(values: tuple[float, float]) -> tuple[float, float]:
@@ -98,16 +95,7 @@ def _of_its_kind(settings: object) -> object:
         return settings
     if not isinstance(settings, dict):
         raise ValueError("must be a section of settings")
-    kind = _Kind.model_validate(settings).kind
-    model = HingeConfig if kind == "hinge" else TrajectoryConfig
-    known = list(model.model_fields)
-    for key, value in settings.items():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean motion.{near[0]}?" if near else f"known keys: {', '.join(known)}"
-            problem = PydanticCustomError("unknown_key", "{what}", {"what": f"unknown key; {hint}"})
-            line = InitErrorDetails(type=problem, loc=(str(key),), input=value)
-            raise ValidationError.from_exception_data(kind, [line])
+    model = HingeConfig if _Kind.model_validate(settings).kind == "hinge" else TrajectoryConfig
     return model.model_validate(settings)
 
 

@@ -28,35 +28,58 @@ def write_volume(path: str | Path, volume: np.ndarray, pixel_size_angstrom: floa
         file.voxel_size = pixel_size_angstrom
 
 
-def read_mask(path: str | Path, box: int) -> np.ndarray:
-    """Read a real-space mask ``(box, box, box)``, float32, values cut to 0 … 1.
+def read_volume(
+    path: str | Path, box: int, *, pixel_size_angstrom: float | None = None, what: str = "volume"
+) -> np.ndarray:
+    """Read a volume ``(box, box, box)``, float32.
+
+    Args:
+        path: an MRC file.
+        box: edge that it must have, voxels.
+        pixel_size_angstrom: voxel size that it must have, Å; None takes any.
+        what: what messages call it.
 
     Raises:
-        TemporemError: no such file, not an MRC volume, of another size, not finite, or empty.
+        TemporemError: no such file, not an MRC volume, of another size, complex or not finite.
     """
     path = Path(path)
     if not path.is_file():
-        raise TemporemError(f"no mask {path}", expected="an .mrc file")
+        raise TemporemError(f"no {what} {path}", expected="an .mrc file")
     try:
         # The header tells the size before anything is read.
         with mrcfile.open(path, header_only=True, permissive=False) as file:
             size = tuple(int(file.header[axis]) for axis in ("nz", "ny", "nx"))
+            spacing = float(file.voxel_size.x)
         if size != (box,) * 3:
             raise TemporemError(
-                f"mask {path} has {' x '.join(map(str, size))} voxels",
+                f"{what} {path} has {' x '.join(map(str, size))} voxels",
                 expected=f"{box} x {box} x {box}, as the images",
             )
         with mrcfile.open(path, permissive=False) as file:
             values = np.array(file.data)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TemporemError(
-            f"mask {path} is not readable ({error})", expected="a whole .mrc file"
+            f"{what} {path} is not readable ({error})", expected="a whole .mrc file"
         ) from None
+    if pixel_size_angstrom and not np.isclose(spacing, pixel_size_angstrom, rtol=1e-4):
+        raise TemporemError(
+            f"{what} {path} has voxels of {spacing:g} Å", expected=f"{pixel_size_angstrom:g} Å"
+        )
     if np.iscomplexobj(values):
-        raise TemporemError(f"mask {path} has complex values", expected="0 to 1")
+        raise TemporemError(f"{what} {path} has complex values", expected="real ones")
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise TemporemError(f"mask {path} has values that are not finite", expected="0 to 1")
+        raise TemporemError(f"{what} {path} has values that are not finite", expected="numbers")
+    return values
+
+
+def read_mask(path: str | Path, box: int) -> np.ndarray:
+    """Read a real-space mask ``(box, box, box)``, float32, values cut to 0 … 1.
+
+    Raises:
+        TemporemError: as :func:`read_volume`, or an empty mask.
+    """
+    values = read_volume(path, box, what="mask")
     if not (values > 0.5).any():
         raise TemporemError(f"mask {path} is empty", expected="voxels above 0.5")
     return values.clip(0, 1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from temporem.models.dynamics import Dynamics, Moments
 from temporem.models.movie_blocks import MovieBlock
 from temporem.models.padded_grid import Corners, PaddedGrid, gridding_correction
-from temporem.models.smoother import SmoothedMovies, smooth
+from temporem.models.smoother import SmoothedMovies, joint_covariance, smooth
 from temporem.physics.forward import ForwardModel
 
 _LEAST_NOISE = 1e-6
@@ -94,8 +94,7 @@ class Sums:
         voxels: ``(V, 2K + K (K + 1) / 2)``: the gradient of the log-likelihood by the grid of every
             channel, real and imaginary part, and ``Σ CTF²/σ² E[u uᵀ]``, u = (1, z), by pairs.
         residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and how many, ``(2, n_shells)``.
-        evidence: log-likelihood of movies, coordinates integrated out, nats; at their first frames,
-            ``(N,)``, 0 at others.
+        log_likelihood: of all movies, coordinates integrated out, nats.
         penalty: ``½ Σ precision |G|²`` of the volumes.
     """
 
@@ -103,13 +102,8 @@ class Sums:
     moments: Moments
     voxels: Tensor
     residual_power: Tensor
-    evidence: Tensor
+    log_likelihood: float = 0.0
     penalty: float = 0.0
-
-    @property
-    def log_likelihood(self) -> float:
-        """Of all movies, nats."""
-        return float(self.evidence.sum())
 
     @property
     def objective(self) -> float:
@@ -129,7 +123,7 @@ class Sums:
             self.moments + other.moments,
             self.voxels + other.voxels,
             self.residual_power + other.residual_power,
-            self.evidence + other.evidence,
+            self.log_likelihood + other.log_likelihood,
             self.penalty + other.penalty,
         )
 
@@ -298,7 +292,6 @@ class LinearSolver:
             moments=Moments(self.intervals, zeros(g, 2 * q, 2 * q), zeros(g)),
             voxels=torch.zeros(len(self.grid.radii), channels, device=device),
             residual_power=zeros(2, self.grid.n_shells),
-            evidence=zeros(n),
         )
 
     def _frequencies(self, block: MovieBlock) -> Tensor:
@@ -335,11 +328,10 @@ class LinearSolver:
             packed_score,
             transitions[interval[:, 1:]],
         )
-        log_det = (self.weights * noise.log()).double().sum()
-        movies.log_evidence.index_add_(
-            0, packing[0], -0.5 * (residual.square().double().sum(1) + log_det)
+        log_det = (self.weights * noise.log()).double().sum() * len(residual)
+        sums.log_likelihood += float(
+            movies.log_evidence.sum() - 0.5 * (residual.square().double().sum() + log_det)
         )
-        sums.evidence[block.rows[packing[1] == 0]] = movies.log_evidence
         return movies, packing
 
     def _add_moments(
@@ -354,13 +346,7 @@ class LinearSolver:
         u = torch.cat([mean[movie, frame], mean[movie, frame - 1]], dim=-1)
         lag = movies.lag_covariance[movie, frame - 1]
         sums.posterior.lag[block.rows[valid]] = lag
-        spread = torch.cat(
-            [
-                torch.cat([covariance[movie, frame], lag], dim=-1),
-                torch.cat([lag.mT, covariance[movie, frame - 1]], dim=-1),
-            ],
-            dim=-2,
-        )
+        spread = joint_covariance(covariance[movie, frame], lag, covariance[movie, frame - 1])
         pairs = u[..., :, None] * u[..., None, :] + spread
         index = block.interval_index[valid]
         sums.moments.pairs.index_add_(0, index, pairs)

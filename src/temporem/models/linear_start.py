@@ -103,8 +103,8 @@ def fit_coarse(
     def cross_fit(movies: list[np.ndarray], q: int) -> LinearParameters:
         first = initial_parameters(solver, q, prior, temporal=temporal)
         fit = _CrossFit(solver, frames, movies, first, seed)
-        for _ in range(_SWEEPS):
-            fit.sweep()
+        for i in range(_SWEEPS):
+            fit.sweep(learn=i >= _LEARN_AFTER)
         return fit.volumes()
 
     scores = []
@@ -146,24 +146,22 @@ class _CrossFit:
         n = min(_FOLDS, len(movies))
         self.folds = [movies[k::n] for k in range(n)]
         self.coordinates = self._first_coordinates(movies[0::2], movies[1::2], seed)
-        self.sweeps = 0
 
-    def sweep(self) -> None:
-        """New coordinates of all frames; from the third time on, noise and dynamics."""
-        gathered = [self._gather(fold) for fold in self.folds]
+    def sweep(self, *, learn: bool) -> None:
+        """New coordinates of all frames and, if asked for, new noise and dynamics."""
+        gathered = [self._gather(self.coordinates, fold) for fold in self.folds]
         total = _sum(gathered)
         found = _sum(
             self._infer(replace(total, voxels=total.voxels - own.voxels), fold)
             for own, fold in zip(gathered, self.folds, strict=True)
         )
         self.coordinates = self._white(found.posterior, self.movies)
-        self.sweeps += 1
-        if self.sweeps > _LEARN_AFTER:
+        if learn:
             self._learn(found)
 
     def volumes(self) -> LinearParameters:
         """The parameters, with volumes of all movies."""
-        return self._solved(_sum(self._gather(fold) for fold in self.folds))
+        return self._solved(self._gather(self.coordinates, self.movies))
 
     def _first_coordinates(
         self, one: list[np.ndarray], other: list[np.ndarray], seed: int
@@ -176,17 +174,14 @@ class _CrossFit:
         rows = self._rows(one)  # movie by movie: the order of rows in a file means nothing
         q = self.parameters.q
         draws = torch.randn(len(rows), q, generator=generator, dtype=torch.float64)
-        self.coordinates = draws.new_zeros(len(self.frames), q).to(self.frames.device)
-        self.coordinates[rows] = draws.to(self.frames.device)
-        found = torch.zeros_like(self.coordinates)
-        for known, sought in ((one, other), (other, one)):
-            sums = self._infer(self._gather(known), sought)
-            self.coordinates = self._white(sums.posterior, sought)
-            found += self.coordinates
-        return found
+        random = draws.new_zeros(len(self.frames), q).to(self.frames.device)
+        random[rows] = draws.to(self.frames.device)
+        theirs = self._white(self._infer(self._gather(random, one), other).posterior, other)
+        ours = self._white(self._infer(self._gather(theirs, other), one).posterior, one)
+        return ours + theirs
 
-    def _gather(self, movies: list[np.ndarray]) -> Sums:
-        points = Posterior.of_points(self.coordinates)
+    def _gather(self, coordinates: Tensor, movies: list[np.ndarray]) -> Sums:
+        points = Posterior.of_points(coordinates)
         return self.solver.gather(self.parameters, points, self.frames.blocks(movies))
 
     def _infer(self, sums: Sums, movies: list[np.ndarray]) -> Sums:

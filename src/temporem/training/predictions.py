@@ -11,7 +11,7 @@ from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
 from temporem.data.star import Table, write_star
-from temporem.models.smoother import predict_between
+from temporem.models.smoother import joint_covariance, predict_between
 from temporem.training.linear import LinearResult
 from temporem.training.run_files import latent_columns
 
@@ -40,14 +40,7 @@ def write_predictions(
     later = torch.from_numpy(rows[:, 1])
     p = result.posterior
     mean = torch.cat([p.mean[earlier], p.mean[later]], dim=-1)
-    lag = p.lag[later]
-    covariance = torch.cat(
-        [
-            torch.cat([p.covariance[earlier], lag.mT], dim=-1),
-            torch.cat([lag, p.covariance[later]], dim=-1),
-        ],
-        dim=-2,
-    )
+    covariance = joint_covariance(p.covariance[earlier], p.lag[later].mT, p.covariance[later])
     whole = intervals[interval_index[later]]
     part = torch.from_numpy(fractions).to(whole)
     found, spread = predict_between(
