@@ -172,7 +172,7 @@ def dense_slices(solver: LinearSolver, volumes: Tensor, block: MovieBlock) -> Sl
     """By the whole grid, in double; differentiable by the volumes."""
     box, n = solver.grid.box, solver.n_pixels
     inside = grid_radii(box) <= solver.grid.radius
-    points = solver.forward_model.slice_frequencies(block.rotations, n).double() * PADDING
+    points = solver.forward_model.slice_frequencies(block.rotations, slice(n)).double() * PADDING
     slices = [extract_slices(volume_to_grid(v.double()) * inside, points) for v in volumes]
     return Slices(torch.stack(slices, dim=-1) * block.contrast[:, :n, None])
 

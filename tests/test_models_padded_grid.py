@@ -40,7 +40,7 @@ def slice_points(radius: float, n: int = 7, seed: int = 1) -> Tensor:
     rotations = random_rotations(n, torch.Generator().manual_seed(seed))
     rotations = torch.cat([torch.eye(3).to(rotations)[None], rotations])
     n_pixels = int((MODEL.support.radii <= radius).sum())
-    return MODEL.slice_frequencies(rotations, n_pixels).reshape(-1, 3)
+    return MODEL.slice_frequencies(rotations, slice(n_pixels)).reshape(-1, 3)
 
 
 def special_points() -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from temporem.models.config import InferenceStructure, ModelConfig, PriorKind
 from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
 from temporem.physics.forward import ForwardModel
+from temporem.physics.pixel_sample import PixelSample
 from temporem.physics.rotations import random_rotations
 
 FORWARD = ForwardModel(12, 3.0)
@@ -44,6 +45,7 @@ def batch() -> FrameBatch:
         contrast=torch.randn(n, p, generator=generator),
         rotations=random_rotations(n, generator).float(),
         lengths=torch.tensor(LENGTHS),
+        pixels=PixelSample.lowest(FORWARD.support, p),
     )
 
 
@@ -81,14 +83,23 @@ def test_bound_is_the_likelihood_of_the_rendered_draw(batch: FrameBatch) -> None
 def test_low_pass_leaves_out_the_terms_of_high_frequencies(batch: FrameBatch) -> None:
     model = make_model("tempor")
     n = 20
-    low = model.bound(batch.low_pass(n))
+    low = model.bound(batch.at(PixelSample.lowest(FORWARD.support, n)))
     latents = model.infer(batch)  # sees all the evidence all the same
     residual = (batch.images - model.render(batch, latents.z))[:, :n].abs().square()
     expected = -0.5 * (2 * residual.sum(-1) - residual[:, 0])
     torch.testing.assert_close(low.log_likelihood, expected)
     torch.testing.assert_close(low.kl, latents.kl)
-    whole = model.bound(batch.low_pass(len(FORWARD.support)))
+    whole = model.bound(batch.at(PixelSample.lowest(FORWARD.support, len(FORWARD.support))))
     assert whole.log_likelihood.equal(model.bound(batch).log_likelihood)
+
+
+def test_bound_of_some_pixels_is_the_weighted_sum_of_their_terms(batch: FrameBatch) -> None:
+    model = make_model("tempor")
+    index, weights = torch.tensor([3, 0, 17]), torch.tensor([0.5, 4.0, 2.5])
+    some = model.bound(batch.at(PixelSample(index, weights)))
+    residual = (batch.images - model.render(batch, model.infer(batch).z)).abs().square()
+    torch.testing.assert_close(some.log_likelihood, -0.5 * (residual[:, index] * weights).sum(-1))
+    torch.testing.assert_close(some.kl, model.bound(batch).kl)
 
 
 @pytest.mark.parametrize("kind", ["static", "tempor"])
@@ -145,6 +156,7 @@ def test_static_model_has_no_memory_between_frames(batch: FrameBatch) -> None:
         batch.contrast[order],
         batch.rotations[order],
         torch.tensor([7]),
+        batch.pixels,
     )
     found, expected = model.bound(shuffled), model.bound(batch)
     torch.testing.assert_close(found.log_likelihood, expected.log_likelihood[order])

@@ -191,7 +191,7 @@ def test_radius_keeps_low_frequencies_only() -> None:
     assert MODEL.support.radii[n] >= 4
     rotations = random_rotations(2, torch.Generator().manual_seed(6))
     torch.testing.assert_close(
-        MODEL.slice_frequencies(rotations, n), low.slice_frequencies(rotations)
+        MODEL.slice_frequencies(rotations, slice(n)), low.slice_frequencies(rotations)
     )
     data = torch.randn(2, n, generator=torch.Generator().manual_seed(7), dtype=torch.complex64)
     score = low.log_likelihood(torch.zeros_like(data), data, 1.0)

@@ -41,6 +41,7 @@ def configure(method="tempor", *, model=TINY, **training) -> RunConfig:
         "pretrain_epochs": 2,
         "warmup_epochs": 2,
         "frames_per_step": 8,
+        "pixels_per_frame": 24,  # of 55
         "precision": "float32",
         "device": "cpu",
     } | training
@@ -257,6 +258,7 @@ def test_every_objective_improves(start) -> None:
     """The bound of static and of tempor from scratch, and the fit of the warm-up's paths."""
     clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
     training = {
+        "pixels_per_frame": 1000,
         "start_resolution": 1.0,
         "learning_rate": 5e-3,
         "decay_fraction": 0,
@@ -281,7 +283,9 @@ def test_every_objective_improves(start) -> None:
 def test_metrics_are_means_over_the_frames_of_an_epoch(start, frames, monkeypatch) -> None:
     # With a rate of next to nothing the model stays as it was built.
     monkeypatch.setattr("temporem.models.inference.sample_gaussian", lambda mean, *_: mean)
-    config = configure("static", epochs=1, learning_rate=1e-12, start_resolution=1.0)
+    config = configure(
+        "static", epochs=1, learning_rate=1e-12, start_resolution=1.0, pixels_per_frame=1000
+    )
     trainer = start(config)
     bound = build_model(config, "static", frames).bound(frames.batch(frames.movies))
     trainer.fit()

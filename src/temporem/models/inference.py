@@ -87,10 +87,9 @@ class SequenceInference(nn.Module):
             draw = torch.rand(len(features), 1, generator=generator, device=features.device)
             features = features * (draw >= self.hidden_frames)
         context, packing, batch_sizes = self._read(features, lengths)
-        states = self._recur(context, batch_sizes, generator)
-        return Latents(
-            *(_restore(torch.cat(parts), packing) for parts in zip(*states, strict=True))
-        )
+        z, mean, log_variance = self._recur(context, batch_sizes, generator)
+        kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
+        return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
     def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
         """Sum of the recurrent states ``(F, H)`` in packed order, that order, and frames per t."""
@@ -113,22 +112,33 @@ class SequenceInference(nn.Module):
 
     def _recur(
         self, context: Tensor, batch_sizes: list[int], generator: torch.Generator | None
-    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws, means and log-variances of z, each ``(F, q)`` in packed order."""
         terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
-        states = []
+        steps = []
         z: Tensor | None = None
-        for t, frames in enumerate(context.split(batch_sizes)):
-            n = batch_sizes[t]  # movies are sorted by length: the first n have a frame t
-            before = None if z is None else z[:n]
+        for n, frames in zip(batch_sizes, context.split(batch_sizes), strict=True):
             joined = frames
             if self.previous is not None and self.first is not None:
-                known = self.first.expand(n, -1) if before is None else before
+                # Movies are sorted by length: the first n have a frame t.
+                known = self.first.expand(n, -1) if z is None else z[:n]
                 joined = joined + torch.tanh(self.previous(known))
             mean, log_variance = _posterior(self.combiner(joined / terms))
             z = sample_gaussian(mean, log_variance, generator)
-            kl = gaussian_kl(mean, log_variance, *self.prior(before, mean))
-            states.append((z, mean, log_variance, kl))
-        return states
+            steps.append((z, mean, log_variance))
+        z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))
+        return z, mean, log_variance
+
+    def _prior(self, z: Tensor, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the prior of z ``(F, q)``, in packed order; all at once."""
+        first, later = z.split([batch_sizes[0], len(z) - batch_sizes[0]])
+        mean, log_variance = self.prior(None, first)
+        if len(later) == 0:
+            return mean, log_variance
+        steps = z.split(batch_sizes)
+        before = torch.cat([s[:n] for s, n in zip(steps, batch_sizes[1:], strict=False)])
+        later_mean, later_log_variance = self.prior(before, later)
+        return torch.cat([mean, later_mean]), torch.cat([log_variance, later_log_variance])
 
 
 def _posterior(read_out: Tensor) -> tuple[Tensor, Tensor]:

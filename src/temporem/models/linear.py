@@ -295,7 +295,7 @@ class LinearSolver:
         )
 
     def _frequencies(self, block: MovieBlock) -> Tensor:
-        return self.forward_model.slice_frequencies(block.rotations, self.n_pixels)
+        return self.forward_model.slice_frequencies(block.rotations, slice(self.n_pixels))
 
     def _contrast(self, block: MovieBlock) -> Tensor:
         return block.contrast[:, : self.n_pixels]

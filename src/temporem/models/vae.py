@@ -19,6 +19,7 @@ from temporem.models.latents import Latents
 from temporem.models.layers import ResidualMLP
 from temporem.models.prior import GatedTransition, StandardPrior
 from temporem.physics.forward import ForwardModel
+from temporem.physics.pixel_sample import PixelSample
 
 VAEKind = Literal["static", "tempor"]
 
@@ -33,6 +34,7 @@ class FrameBatch:
         contrast: their CTF, ``(F, P)``.
         rotations: molecule to camera, ``(F, 3, 3)``.
         lengths: frames per movie, ``(M,)``, on the CPU. The static model does not read it.
+        pixels: which pixels the images have.
     """
 
     evidence: Tensor
@@ -40,11 +42,13 @@ class FrameBatch:
     contrast: Tensor
     rotations: Tensor
     lengths: Tensor
+    pixels: PixelSample
 
-    def low_pass(self, n_pixels: int) -> FrameBatch:
-        """The batch with only the lowest frequencies of its images; the evidence stays."""
-        images, contrast = self.images[:, :n_pixels], self.contrast[:, :n_pixels]
-        return replace(self, images=images, contrast=contrast)
+    def at(self, pixels: PixelSample) -> FrameBatch:
+        """The batch with only some pixels of its images; the evidence stays."""
+        index = pixels.index.to(self.images.device)
+        images, contrast = self.images[:, index], self.contrast[:, index]
+        return replace(self, images=images, contrast=contrast, pixels=pixels)
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,7 @@ class MovieVAE(nn.Module):
 
     def render(self, batch: FrameBatch, z: Tensor) -> Tensor:
         """Noise-free images of latents ``(F, q)`` in the poses of the batch: ``(F, P)``."""
-        n_pixels = batch.images.shape[-1]
-        frequencies = self.forward_model.slice_frequencies(batch.rotations, n_pixels)
+        frequencies = self.forward_model.slice_frequencies(batch.rotations, batch.pixels.index)
         slices = self.generator(frequencies, z)
         return self.forward_model.observe(slices, batch.contrast)
 
@@ -143,5 +146,10 @@ class MovieVAE(nn.Module):
         """Terms of the evidence lower bound of every frame (paper Eq. 11)."""
         latents = self.infer(batch, generator)
         observed = self.render(batch, latents.z)
-        likelihood = self.forward_model.log_likelihood(observed, batch.images, 1.0)
-        return Bound(likelihood, latents.kl)
+        return Bound(self.log_likelihood(batch, observed), latents.kl)
+
+    def log_likelihood(self, batch: FrameBatch, observed: Tensor) -> Tensor:
+        """Of noise-free images ``(F, P)``, from the pixels that the batch has: ``(F,)``."""
+        return self.forward_model.log_likelihood(
+            observed, batch.images, 1.0, weights=batch.pixels.weights
+        )

@@ -47,17 +47,17 @@ class ForwardModel:
         """Image frequencies ``(P, 2)`` in 1/Å, float64."""
         return self.support.frequencies.double() / (self.box * self.pixel_size_angstrom)
 
-    def slice_frequencies(self, rotations: Tensor, n_pixels: int | None = None) -> Tensor:
+    def slice_frequencies(self, rotations: Tensor, pixels: Tensor | slice = slice(None)) -> Tensor:
         """Where frames sample the molecule: ``Rᵀ(kx, ky, 0)ᵀ`` in cycles per box.
 
         Args:
             rotations: molecule to camera, ``(..., 3, 3)``.
-            n_pixels: only so many image frequencies, the lowest ones.
+            pixels: which image frequencies, all by default.
 
         Returns:
             ``(..., P, 3)``, ordered (x, y, z).
         """
-        k = self.support.frequencies[:n_pixels].to(rotations)
+        k = self.support.frequencies[pixels].to(rotations)
         return k @ rotations[..., :2, :]  # rows of R are the columns of Rᵀ
 
     def contrast(self, parameters: CTFParameters) -> Tensor:
@@ -91,11 +91,19 @@ class ForwardModel:
         noise[..., 0] = real[..., 0] * variance**0.5  # the origin of a real image is real
         return observed + noise
 
-    def log_likelihood(self, observed: Tensor, data: Tensor, variance: Tensor | float) -> Tensor:
+    def log_likelihood(
+        self,
+        observed: Tensor,
+        data: Tensor,
+        variance: Tensor | float,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Gaussian log-likelihood of frames, up to a constant: ``(..., P)`` → ``(...)``.
 
         ``−½ Σ_k |X(k) − X̂(k)|² / σ²`` over the full plane; the half plane counts twice. Frames may
-        be cut to their P lowest frequencies.
+        be cut to their P lowest frequencies, or to a sample of pixels with its ``weights (P,)``.
         """
         residual = torch.view_as_real(data - observed).square().sum(-1) / variance
-        return -0.5 * (residual * self.support.weights[: residual.shape[-1]].to(residual)).sum(-1)
+        if weights is None:
+            weights = self.support.weights[: residual.shape[-1]]
+        return -0.5 * (residual * weights.to(residual)).sum(-1)

@@ -55,6 +55,13 @@ class TrainingConfig(BaseModel):
     marching: tuple[float, float] = Field(
         (0.6, 0.8), description="Fractions of all epochs between which the rest is let in."
     )
+    pixels_per_frame: int = Field(
+        512,
+        ge=16,
+        description="Most Fourier pixels of an image that a step looks at: drawn anew at every "
+        "step, by how much they can tell, and weighted so that the likelihood keeps its "
+        "expectation.",
+    )
     kl_weight: float | None = Field(
         None, ge=0, description="β of the KL term; by default 1 / z_dim (paper)."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from temporem.models.vae import FrameBatch
 from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
+from temporem.physics.pixel_sample import PixelSample
 from temporem.training.config import DataConfig
 from temporem.training.intervals import frame_intervals
 
@@ -74,6 +76,17 @@ class PreparedFrames:
         amplitude = (self.signal_power / self.contrast_power).sqrt()
         return amplitude * torch.cat([wiener, wiener[-1:]]).clamp(min=1e-3)
 
+    @cached_property
+    def pixel_importance(self) -> Tensor:
+        """How much a pixel may say about a change of conformation, ``(P,)``: its amplitude there.
+
+        ``a(|k|) √(mean CTF²)``, a being :attr:`change_amplitude`: the gradient of the likelihood by
+        what the generator puts out, root mean square over frames, where residuals are noise.
+        """
+        shells = self.forward_model.support.shells
+        amplitude = self.change_amplitude * self.contrast_power.sqrt()
+        return amplitude[shells].cpu()
+
     @property
     def change_power(self) -> Tensor:
         """Prior power of a change of conformation at integer radii, ``(D/2 + 1,)``."""
@@ -105,6 +118,7 @@ class PreparedFrames:
             contrast=self.contrast[rows],
             rotations=self.rotations[rows],
             lengths=torch.tensor([len(movie) for movie in movies]),
+            pixels=PixelSample.lowest(self.forward_model.support, self.images.shape[1]),
         )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.models.latents import Latents, gaussian_kl, sample_gaussian
 from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
+from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
@@ -32,6 +33,7 @@ from temporem.training.start import linear_start
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
 _INFERENCE_MOVIES = 64
+_PIXEL_STREAM = 2  # of random numbers, besides those of the order of frames
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Trainer:
         self.optimizer = self._make_optimizer()
         self.targets: dict[str, Tensor] = {}
         self.sums = torch.zeros(3, device=self.device, dtype=torch.float64)
+        self._probability = torch.zeros(0)
         self._saved_at = time.monotonic()
 
     # --- the loop ---
@@ -131,7 +134,7 @@ class Trainer:
             fit = self._path_fit(movies)
             loss = -fit.mean()
         else:
-            bound = self.model.bound(batch.low_pass(self._n_pixels()), self.noise)
+            bound = self.model.bound(batch.at(self._pixels()), self.noise)
             fit, kl = bound.log_likelihood, bound.kl
             loss = -(fit - self._kl_weight(stage) * kl).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -145,9 +148,9 @@ class Trainer:
         rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
         mean, variance = self.targets["mean"][rows], self.targets["variance"][rows]
         path = self.model.infer(batch, self.noise)
-        low = batch.low_pass(self._n_pixels())
-        observed = self.model.render(low, sample_gaussian(mean, variance.log(), self.noise))
-        likelihood = self.frames.forward_model.log_likelihood(observed, low.images, 1.0)
+        seen = batch.at(self._pixels())
+        observed = self.model.render(seen, sample_gaussian(mean, variance.log(), self.noise))
+        likelihood = self.model.log_likelihood(seen, observed)
         encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
         return likelihood - encoder
 
@@ -250,6 +253,19 @@ class Trainer:
         done = min(max(done, 0.0), 1.0)
         fraction = training.start_resolution + (1 - training.start_resolution) * done
         return int((support.radii <= fraction * support.box / 2).sum())
+
+    def _pixels(self) -> PixelSample:
+        """The pixels of the next step: of all that are fitted in this epoch, some that are drawn.
+
+        On the CPU and by the number of the step, so that no device is waited for.
+        """
+        support, n = self.frames.forward_model.support, self._n_pixels()
+        if len(self._probability) != n:
+            importance = self.frames.pixel_importance[:n]
+            size = self.config.training.pixels_per_frame
+            self._probability = inclusion_probabilities(importance, size)
+        start = np.random.default_rng([self.config.seed, _PIXEL_STREAM, self.state.step]).random()
+        return PixelSample.drawn(support, self._probability, start)
 
     # --- batches ---
 

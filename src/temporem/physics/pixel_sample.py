@@ -1,0 +1,69 @@
+"""Some of the pixels of images, chosen so that sums over all of them are estimated without bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from temporem.physics.support import FourierSupport
+
+
+@dataclass(frozen=True)
+class PixelSample:
+    """S of the P pixels of a :class:`FourierSupport`.
+
+    Attributes:
+        index: which, ``(S,)``.
+        weights: what each counts in a sum over the full plane, ``(S,)``.
+    """
+
+    index: Tensor
+    weights: Tensor
+
+    @classmethod
+    def lowest(cls, support: FourierSupport, n_pixels: int) -> PixelSample:
+        """The ``n_pixels`` lowest frequencies, all of them."""
+        return cls(torch.arange(n_pixels), support.weights[:n_pixels])
+
+    @classmethod
+    def drawn(cls, support: FourierSupport, probability: Tensor, start: float) -> PixelSample:
+        """Pixels at random, each at most once, that leave the expectation of sums as it is.
+
+        Pixel k is there with probability π_k and counts ``weights_k / π_k``, so that the
+        expectation of a weighted sum is the sum over all pixels (Horvitz and Thompson). Systematic
+        sampling, ``floor(Σ_{i≤k} π_i + start)`` rising at the pixels drawn, gives every range of
+        radii its share: sums over a sample differ little from one to the next.
+
+        Args:
+            support: of the images.
+            probability: π of the lowest frequencies, which alone are drawn from, ``(P',)``.
+            start: uniform in [0, 1).
+        """
+        steps = (probability.double().cumsum(0) + start).floor()
+        before = torch.cat([steps.new_zeros(1), steps[:-1]])
+        index = (steps > before).nonzero().squeeze(1)
+        return cls(index, support.weights[index] / probability[index])
+
+
+def inclusion_probabilities(importance: Tensor, size: int) -> Tensor:
+    """Of each of P pixels, to draw ``size`` of them, the more important ones more often: ``(P,)``.
+
+    ``π_k = min(1, c·importance_k)`` with c such that ``Σ π_k = size``; all 1 where there are no
+    more than ``size`` pixels.
+
+    Args:
+        importance: positive, ``(P,)``.
+        size: how many on average; a draw differs from it by less than one.
+    """
+    if size >= len(importance):
+        return torch.ones_like(importance)
+    # With the m most important ones certain, c = (size − m) / Σ of the others; m is the first for
+    # which no other would be drawn more than once.
+    ordered = importance.double().sort(descending=True).values
+    rest = ordered.flip(0).cumsum(0).flip(0)
+    certain = torch.arange(size, device=importance.device)
+    scale = (size - certain) / rest[:size]
+    first = (scale * ordered[:size] <= 1).int().argmax()
+    return (scale[first] * importance.double()).clamp(max=1).to(importance)
