@@ -11,7 +11,7 @@ from torch import Tensor
 
 from temporem.physics.forward import ForwardModel
 
-_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels; bounds memory
+_SAMPLES_PER_BLOCK = 2**15  # Fourier pixels: what is made of them stays in a processor's cache
 
 
 @dataclass(frozen=True)

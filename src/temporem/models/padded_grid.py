@@ -6,8 +6,11 @@ with ``kx ≥ 0`` suffice; a sample with ``kx < 0`` reads, and adds to, its mirr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from types import EllipsisType
 
 import torch
 from torch import Tensor, nn
@@ -147,16 +150,17 @@ class PaddedGrid:
 
     def from_volumes(self, volumes: Tensor) -> Tensor:
         """Complex rows ``(V, C)`` of volumes ``(C, D, D, D)``, made ready to be sampled."""
-        box, half = self.box, PADDING * self.box // 2
-        pad = (PADDING - 1) * box // 2
-        correction = gridding_correction(box).to(volumes)
-        padded = nn.functional.pad(volumes / correction, (pad,) * 6)
-        dims = (-3, -2, -1)
-        half_grid = torch.fft.rfftn(torch.fft.ifftshift(padded, dims), dim=dims) / box
-        half_grid = torch.fft.fftshift(half_grid, dim=(-3, -2))
+        edge = PADDING * self.box
+        correction = gridding_correction(self.box).to(volumes)
+        padded = volumes.new_zeros(len(volumes), edge, edge, edge)
+        scaled = volumes / correction
+        for centred, wrapped in _wrapped(self.box, edge, 3):
+            padded[wrapped] = scaled[centred]
+        half_grid = torch.fft.rfftn(padded, dim=(-3, -2, -1)).div_(self.box)
         rows = half_grid.new_zeros(len(volumes), *self.shape)
-        rows[:, : 2 * half, : 2 * half] = half_grid
-        return rows.flatten(1).T.contiguous() * self.inside[:, None]
+        for centred, wrapped in _wrapped(edge, edge, 2):
+            rows[centred] = half_grid[wrapped]
+        return rows.flatten(1).T.contiguous().mul_(self.inside[:, None])
 
     def to_volumes(self, rows: Tensor) -> Tensor:
         """Volumes ``(C, D, D, D)`` of complex rows ``(V, C)`` that were solved for.
@@ -164,12 +168,31 @@ class PaddedGrid:
         Both directions divide by what trilinear interpolation does in real space, so that
         sampling the rows of :meth:`from_volumes` and inserting the samples gives volumes back.
         """
-        box, half = self.box, PADDING * self.box // 2
-        pad = (PADDING - 1) * box // 2
-        grid = (rows * self.inside[:, None]).T.reshape(-1, *self.shape)[:, : 2 * half, : 2 * half]
-        grid = torch.fft.ifftshift(grid, dim=(-3, -2))
-        dims = (-3, -2, -1)
-        padded = torch.fft.irfftn(grid, s=(2 * half,) * 3, dim=dims) * box
-        padded = torch.fft.fftshift(padded, dims)
-        volumes = padded[:, pad : pad + box, pad : pad + box, pad : pad + box]
-        return volumes / gridding_correction(box).to(volumes)
+        edge = PADDING * self.box
+        channels, inside = rows.T.reshape(-1, *self.shape), self.inside.view(self.shape)
+        half_grid = rows.new_empty(len(channels), edge, edge, edge // 2 + 1)
+        for centred, wrapped in _wrapped(edge, edge, 2):
+            half_grid[wrapped] = channels[centred] * inside[centred]
+        padded = torch.fft.irfftn(half_grid, s=(edge,) * 3, dim=(-3, -2, -1)).mul_(self.box)
+        volumes = padded.new_empty(len(channels), self.box, self.box, self.box)
+        for centred, wrapped in _wrapped(self.box, edge, 3):
+            volumes[centred] = padded[wrapped]
+        return volumes / gridding_correction(self.box).to(volumes)
+
+
+def _wrapped(
+    size: int, edge: int, n_axes: int
+) -> Iterator[tuple[tuple[EllipsisType | slice, ...], tuple[EllipsisType | slice, ...]]]:
+    """Pairs of parts, of arrays with their origin at ``size // 2`` and, as an FFT has it, at 0.
+
+    The first are ``size`` long in axes z, y[, x], the second ``edge``, of which what is farthest
+    from the origin is not named. Copied part by part, as rolling whole arrays takes longer than
+    transforming them.
+    """
+    half = size // 2
+    positive = (slice(half, size), slice(0, half))
+    negative = (slice(0, half), slice(edge - half, edge))
+    rest = (slice(None),) * (3 - n_axes)
+    for parts in product((positive, negative), repeat=n_axes):
+        centred, wrapped = zip(*parts, strict=True)
+        yield (..., *centred, *rest), (..., *wrapped, *rest)
