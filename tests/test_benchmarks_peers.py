@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.peers.cryodrgn.__main__ import main
-from benchmarks.peers.cryodrgn.check import backproject_command, compare
+from benchmarks.peers.cryodrgn.check import compare
+from benchmarks.peers.cryodrgn.commands import (
+    Inputs,
+    TrainingOptions,
+    backproject_command,
+    decode_command,
+    train_command,
+)
 from benchmarks.peers.cryodrgn.environment import (
     DEFAULT_PATH,
     VERSION,
@@ -18,15 +25,8 @@ from benchmarks.peers.cryodrgn.environment import (
     install_commands,
     run,
 )
-from benchmarks.peers.cryodrgn.training import (
-    Inputs,
-    TrainingOptions,
-    epoch_seconds,
-    parse_duration,
-    require_stack_order,
-    train_command,
-)
-from benchmarks.peers.cryodrgn.volumes import VolumeFiles, decode_command, read_latents
+from benchmarks.peers.cryodrgn.training import epoch_seconds, parse_duration, require_stack_order
+from benchmarks.peers.cryodrgn.volumes import VolumeFiles, read_latents
 
 from command_line import succeed
 from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate

@@ -43,7 +43,8 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from benchmarks.peers.cryodrgn.training import TrainingOptions, train
+    from benchmarks.peers.cryodrgn.commands import TrainingOptions
+    from benchmarks.peers.cryodrgn.training import train
 
     settings = TrainingOptions(options.z_dim, options.epochs, options.seed, options.checkpoint)
     record = train(Environment(options.environment), options.dataset, options.output, settings)

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from benchmarks.peers.cryodrgn.commands import backproject_command
 from benchmarks.peers.cryodrgn.environment import Environment, report, run
-from benchmarks.peers.cryodrgn.training import LOG_NAME, Inputs, convert, require_stack_order
+from benchmarks.peers.cryodrgn.training import LOG_NAME, convert, require_stack_order
 from torch import Tensor
 
 from temporem.analysis.fsc import HALF_MAP_THRESHOLD, crossing_shell, fourier_shell_correlation
@@ -141,11 +142,4 @@ def compare(
         correlation=float(torch.corrcoef(torch.stack(voxels))[0, 1]),
         fsc=fourier_shell_correlation(first, second, support).numpy(),
         half_fsc=half_fsc,
-    )
-
-
-def backproject_command(environment: Environment, inputs: Inputs, directory: Path) -> list[str]:
-    """One volume of all frames, weighted by the CTF and inverted as the training does."""
-    return environment.cryodrgn(
-        "backproject_voxel", *inputs.arguments, "-o", directory.absolute(), "--no-half-maps"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 # Builds of torch for the CPU alone: PyPI's for Linux brings gigabytes of CUDA.
 _CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
+_PATIENCE_SECONDS = 10  # for a child that was asked to stop
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -28,7 +31,8 @@ class Usage:
     Attributes:
         seconds: wall-clock time from start to end.
         cpu_seconds: processor time, of all its threads, user and system.
-        peak_memory_bytes: largest resident set.
+        peak_memory_bytes: largest resident set. Linux starts counting with what the process that
+            starts the child has itself, so that one should be small.
     """
 
     seconds: float
@@ -102,7 +106,11 @@ def install_commands(path: Path) -> list[list[str]]:
 
 
 def run(
-    command: Sequence[str], log: Path, *, on_line: Callable[[str], None] | None = None
+    command: Sequence[str],
+    log: Path,
+    *,
+    on_line: Callable[[str], None] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Usage:
     """Run a child process to its end.
 
@@ -110,13 +118,15 @@ def run(
         command: program and arguments.
         log: file that gets all that the child prints; one that exists is appended to.
         on_line: called with every line as it comes.
+        variables: of the child's environment; by default ours, without what would have another
+            environment's Python see our packages.
 
     Raises:
         TemporemError: the child fails; names its last line and the log.
     """
-    # Ours must not be seen by another environment's Python, and no window may open.
-    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
-    variables |= {"PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"}
+    if variables is None:
+        variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    unattended = {"PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"}  # no window may open
     last, started = "", time.monotonic()
     with (
         log.open("a", encoding="utf-8") as file,
@@ -127,7 +137,7 @@ def run(
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env=variables,
+            env={**variables, **unattended},
         ) as process,
     ):
         assert process.stdout is not None
@@ -142,11 +152,12 @@ def run(
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
-            process.kill()
+            _stop(process)
             raise
     if process.returncode != 0:
         raise TemporemError(
-            f"`{Path(command[0]).name} {command[1]}` ended with code {process.returncode}: {last}",
+            f"`{Path(command[0]).name} {' '.join(command[1:3])}` ended with code "
+            f"{process.returncode}: {last}",
             hint=f"see {log}",
         )
     kibibytes = used.ru_maxrss  # bytes on macOS, KiB elsewhere
@@ -155,6 +166,15 @@ def run(
         cpu_seconds=used.ru_utime + used.ru_stime,
         peak_memory_bytes=kibibytes if sys.platform == "darwin" else 1024 * kibibytes,
     )
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End a child, which may have a child of its own to end."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def report(text: str) -> None:

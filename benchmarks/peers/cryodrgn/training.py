@@ -13,10 +13,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from benchmarks.peers.cryodrgn.commands import (
+    TRAIN_NAME,
+    Inputs,
+    TrainingOptions,
+    train_command,
+)
 from benchmarks.peers.cryodrgn.environment import VERSION, Environment, report, run
 
 from temporem.data.dataset import STACK_NAME, STAR_NAME, read_dataset
@@ -24,42 +30,11 @@ from temporem.data.files import atomic_write
 from temporem.data.star import read_star
 from temporem.errors import TemporemError
 
-TRAIN_NAME, LOG_NAME, RECORD_NAME = "train", "cryodrgn.log", "peer.json"
+LOG_NAME, RECORD_NAME = "cryodrgn.log", "peer.json"
 FORMAT = "temporem peer 1"
 
 _EPOCH = re.compile(r"=====> Epoch: (\d+) .*Finished in (.+)")
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What is asked of a training; everything else is cryoDRGN's default or in ``train_command``.
-
-    Attributes:
-        z_dim: latent dimension.
-        epochs: passes over all frames.
-        seed: of all random numbers.
-        checkpoint: keep the model after every so manieth epoch.
-    """
-
-    z_dim: int
-    epochs: int
-    seed: int
-    checkpoint: int
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A dataset as cryoDRGN takes it: image stack, poses and CTF in the same order."""
-
-    particles: Path
-    poses: Path
-    ctf: Path
-
-    @property
-    def arguments(self) -> list[object]:
-        """What every command that reads images is given."""
-        return [self.particles.absolute(), "--poses", self.poses, "--ctf", self.ctf]
 
 
 def train(environment: Environment, dataset: Path, output: Path, options: TrainingOptions) -> Path:
@@ -102,19 +77,6 @@ def train(environment: Environment, dataset: Path, output: Path, options: Traini
     with atomic_write(output / RECORD_NAME) as partial:
         partial.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return output / RECORD_NAME
-
-
-def train_command(
-    environment: Environment, inputs: Inputs, directory: Path, options: TrainingOptions
-) -> list[str]:
-    """The training: the generator's size is ours (3 × 256), arithmetic float32."""
-    return environment.cryodrgn(
-        "train_vae",
-        *inputs.arguments,
-        *("--zdim", options.z_dim, "-n", options.epochs, "-o", directory.absolute()),
-        *("--enc-dim", 256, "--dec-dim", 256, "--no-amp", "--no-analysis"),
-        *("--seed", options.seed, "--checkpoint", options.checkpoint),
-    )
 
 
 def convert(environment: Environment, dataset: Path, directory: Path) -> Inputs:

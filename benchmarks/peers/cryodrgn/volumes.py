@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.peers.cryodrgn.commands import TRAIN_NAME, decode_command
 from benchmarks.peers.cryodrgn.environment import Environment, report, run
-from benchmarks.peers.cryodrgn.training import TRAIN_NAME, parse_duration
+from benchmarks.peers.cryodrgn.training import parse_duration
 from torch import Tensor
 
 from temporem.cli.console import progress_bar
@@ -129,21 +130,3 @@ def decode(
     seconds = parse_duration(times[-1]) / len(rows)
     report(f"Decoded {len(rows)} volumes, {seconds:.3f} s each")
     return seconds
-
-
-def decode_command(
-    environment: Environment,
-    training: Path,
-    epoch: int,
-    z_file: Path,
-    folder: Path,
-    pixel_size_angstrom: float,
-) -> list[str]:
-    """The decoding of every line of ``z_file`` into ``vol_000.mrc``, ``vol_001.mrc`` …"""
-    files = (training / TRAIN_NAME).absolute()
-    return environment.cryodrgn(
-        "eval_vol",
-        files / f"weights.{epoch}.pkl",
-        *("-c", files / "config.yaml", "-o", folder.absolute(), "--zfile", z_file.absolute()),
-        *("--Apix", repr(float(pixel_size_angstrom)), "--vol-start-index", 0),
-    )
