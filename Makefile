@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint benchmark clean
 
 demo: $(STAMP)  ## Simulate, reconstruct, evaluate and report on a small molecule
 	$(BIN)/temporem demo -o temporem-demo --overwrite
@@ -17,6 +17,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+benchmark: $(STAMP)  ## Speed and memory beside cryoDRGN; ARGS=--quick for minutes, without it
+	$(if $(filter --quick --no-peer,$(ARGS)),,$(BIN)/python -m benchmarks.peers.cryodrgn install)
+	$(BIN)/python -m benchmarks.speed -o temporem-benchmark $(ARGS)
 
 clean:
 	rm -rf $(VENV) temporem-demo

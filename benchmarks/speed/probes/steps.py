@@ -1,0 +1,110 @@
+"""Optimiser steps of the real training loop: ``python -m benchmarks.speed.probes.steps DATASET``.
+
+Reads and prepares the dataset as a run does, takes some steps at full resolution and stops. The
+model starts from scratch, so that the time of a start is not that of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from temporem.data.dataset import read_dataset
+from temporem.training.config import RunConfig, build_config
+from temporem.training.frames import prepare_frames
+from temporem.training.loop import Trainer
+from temporem.training.precision import choose_device
+
+_MOST_BEFORE = 10  # steps that are not counted: memory is allocated, kernels are chosen
+
+
+class _Enough(Exception):
+    """Enough steps were taken."""
+
+
+def measure_steps(dataset: Path, method: str, precision: str, n_steps: int) -> dict[str, Any]:
+    """Times of single steps at full resolution and the sizes that they are of.
+
+    Args:
+        dataset: with movies.
+        method: static or tempor.
+        precision: as ``training.precision``.
+        n_steps: to be timed.
+
+    Returns:
+        ``step_seconds`` (a list), ``prepare_seconds``, ``dtype``, and ``size``, the arguments of
+        :class:`~benchmarks.speed.counting.StepSize`.
+    """
+    config = _config(dataset, method, precision)
+    started = time.perf_counter()
+    movies = read_dataset(dataset)
+    device = choose_device(config.training.device)
+    frames = prepare_frames(movies, config.data, config.model.encoder_input, movies.movies, device)
+    prepared = time.perf_counter()
+    before = min(n_steps, _MOST_BEFORE)
+    ticks: list[float] = []
+
+    def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
+        ticks.append(time.perf_counter())
+        if len(ticks) > before + n_steps:
+            raise _Enough
+
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(config, frames, movies.movies, Path(folder), progress)
+        try:
+            trainer.fit()
+        except _Enough:
+            ticks = ticks[before:]
+    model = config.model
+    generator_dtype = trainer.model.generator.mlp.dtype
+    per_step = config.training.frames_per_step
+    return {
+        "step_seconds": [b - a for a, b in pairwise(ticks)],
+        "prepare_seconds": prepared - started,
+        "dtype": "float32" if generator_dtype is None else str(generator_dtype).split(".")[-1],
+        "size": {
+            "frames": per_step,
+            "pixels": frames.images.shape[1],
+            "z_dim": model.z_dim,
+            "width": model.generator_width,
+            "depth": model.generator_depth,
+            "features": model.generator_features,
+        },
+    }
+
+
+def _config(dataset: Path, method: str, precision: str) -> RunConfig:
+    training: dict[str, Any] = {
+        "epochs": 10_000,  # more than is ever reached
+        "start_resolution": 1,
+        "linear_start": False,
+        "precision": precision,
+        "checkpoint_seconds": 1e9,
+    }
+    if method == "tempor":
+        training |= {"init": "static", "pretrain_epochs": 0}
+    settings = {"method": method, "dataset": str(dataset.absolute()), "training": training}
+    return build_config(settings, source="steps")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write the result to ``-o``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--method", choices=["static", "tempor"], default="static")
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    found = measure_steps(options.dataset, options.method, options.precision, options.steps)
+    options.output.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
