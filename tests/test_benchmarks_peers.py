@@ -224,6 +224,24 @@ class TestChildren:
         assert usage.cpu_seconds > 0
         assert 0 < usage.seconds < 60
 
+    def test_stopped_with_what_it_started(self, tmp_path):
+        """The child gets a Ctrl-C of its own, and the time to pass it on."""
+        ended = tmp_path / "ended"
+        code = (
+            "import pathlib, signal, time\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may ignore it
+            "try:\n    print('begun'); time.sleep(60)\n"
+            f"except KeyboardInterrupt: pathlib.Path({str(ended)!r}).touch()\n"
+        )
+
+        def interrupt(line):
+            raise KeyboardInterrupt
+
+        command = [sys.executable, "-c", code]
+        with pytest.raises(KeyboardInterrupt):
+            run(command, tmp_path / "log", on_line=interrupt, patience_seconds=60)
+        assert ended.exists()
+
     def test_failure_names_the_last_line_and_the_log(self, tmp_path):
         code = "raise ValueError('no such pose')"
         with pytest.raises(TemporemError, match=r"code 1: ValueError: no such pose; see .*log"):

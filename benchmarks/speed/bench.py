@@ -21,6 +21,8 @@ from temporem.errors import TemporemError
 
 Measured = dict[str, Any]
 
+_PATIENCE_SECONDS = 10
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -139,7 +141,8 @@ class Bench:
         report(key)
         logs = self.work / "logs"
         logs.mkdir(exist_ok=True)
-        usage = run(command, logs / f"{_slug(key)}.log", variables=self.variables)
+        log = logs / f"{_slug(key)}.log"
+        usage = run(command, log, variables=self.variables, patience_seconds=_PATIENCE_SECONDS)
         report(f"  {usage.seconds:.1f} s")
         return usage
 

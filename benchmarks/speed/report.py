@@ -58,7 +58,10 @@ def _range(row: Mapping[str, Any]) -> str:
 def _gain(row: Mapping[str, Any]) -> str:
     if row["gain"] is None:
         return _MISSING
-    return "1" if row["peer"] else f"**{number(row['gain'])}**"
+    if row["peer"]:
+        return "1"
+    text = number(row["gain"])
+    return f"**{text}**" if row["gain"] > 1 else text
 
 
 def _usage(usage: Sequence[Mapping[str, float]]) -> list[str]:

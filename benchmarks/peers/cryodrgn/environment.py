@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,6 @@ CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 
 # Builds of torch for the CPU alone: PyPI's for Linux brings gigabytes of CUDA.
 _CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
-
-_PATIENCE_SECONDS = 10  # for a child that was asked to stop
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,7 @@ def run(
     *,
     on_line: Callable[[str], None] | None = None,
     variables: Mapping[str, str] | None = None,
+    patience_seconds: float = 0,
 ) -> Usage:
     """Run a child process to its end.
 
@@ -120,6 +120,8 @@ def run(
         on_line: called with every line as it comes.
         variables: of the child's environment; by default ours, without what would have another
             environment's Python see our packages.
+        patience_seconds: what a child that has children of its own gets to end them, when this
+            process is stopped.
 
     Raises:
         TemporemError: the child fails; names its last line and the log.
@@ -152,7 +154,7 @@ def run(
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
-            _stop(process)
+            _stop(process, patience_seconds)
             raise
     if process.returncode != 0:
         raise TemporemError(
@@ -168,13 +170,12 @@ def run(
     )
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    """End a child, which may have a child of its own to end."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
+def _stop(process: subprocess.Popen[str], patience_seconds: float) -> None:
+    if patience_seconds > 0:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience_seconds)
+    process.kill()
 
 
 def report(text: str) -> None:

@@ -132,9 +132,15 @@ def read_score(directory: Path) -> Score:
 
 
 def _notes(bench: Bench, peer: Measured, name: str, reached: dict[str, float]) -> list[str]:
-    notes = ["Whole commands; scores of the whole box, seed 0. The peer is run once."]
+    notes = [
+        "Whole commands; scores of the whole box, seed 0. The peer is run once. Which of ours is "
+        "the shortest is known only once the truth is; `linear` is what its defaults give.",
+    ]
     if bench.peer_training is not None:
-        notes.append(f"cryodrgn was **not trained in this run**: {bench.peer_training}.")
+        notes.append(
+            f"cryodrgn was **not trained in this run**: {bench.peer_training}. Its times are of "
+            "another day, whatever the machine was and did then."
+        )
     if "cpu_seconds" not in peer:
         notes.append("Its seconds are the sum of its epochs, without start: no peer.json is there.")
     if not reached:
