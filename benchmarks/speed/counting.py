@@ -20,7 +20,7 @@ class StepSize:
 
     Attributes:
         frames: F in the step.
-        pixels: image frequencies P of each.
+        pixels: image frequencies of each that the step looks at, P.
         z_dim, width, depth, features: of the generator, as in the settings.
     """
 

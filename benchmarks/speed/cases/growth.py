@@ -34,9 +34,9 @@ def measure(bench: Bench) -> CaseResult:
     rows.sort(key=lambda row: order.index(row.label.partition(",")[0]))
     notes = [
         f"Simulated `toy`, movies of {_FRAMES_PER_MOVIE} frames. static and tempor: "
-        f"{scale.steps} optimiser steps at full resolution **within a process**, reading and "
-        "preparing all frames before, one process each: the range is over steps, not over "
-        "repetitions. linear: the whole command, two components, one iteration.",
+        f"{scale.steps} optimiser steps at full resolution, pixels drawn as by default, **within a "
+        "process** that has read and prepared all frames before, one each: the range is over "
+        "steps, not over repetitions. linear: the whole command, two components, one iteration.",
     ]
     return CaseResult("Growth", rows, notes)
 

@@ -88,7 +88,7 @@ def roofline_note(
 
 def _step_note(size: StepSize) -> str:
     return (
-        f"A step of {size.frames} frames × {size.pixels:,} frequencies evaluates the generator "
+        f"A step of {size.frames} frames × {size.pixels:,} drawn pixels evaluates the generator "
         f"({size.features} features, {size.depth} × {size.width}, z-dim {size.z_dim}) at "
         f"{size.points:,} points: {operations(size) / GIGA:.2f} GFLOP of matrix products, forward "
         "and backward. Encoder, likelihood and optimiser take time and are not counted as work."

@@ -1,7 +1,8 @@
 """Optimiser steps of the real training loop: ``python -m benchmarks.speed.probes.steps DATASET``.
 
-Reads and prepares the dataset as a run does, takes some steps at full resolution and stops. The
-model starts from scratch, so that the time of a start is not that of a step.
+Reads and prepares the dataset as a run does, takes some steps at full resolution, with pixels
+drawn as by default, and stops. The model starts from scratch, so that the time of a start is not
+that of a step.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def measure_steps(dataset: Path, method: str, precision: str, n_steps: int) -> d
         "dtype": "float32" if generator_dtype is None else str(generator_dtype).split(".")[-1],
         "size": {
             "frames": per_step,
-            "pixels": frames.images.shape[1],
+            "pixels": min(config.training.pixels_per_frame, frames.images.shape[1]),
             "z_dim": model.z_dim,
             "width": model.generator_width,
             "depth": model.generator_depth,
