@@ -106,7 +106,7 @@ def test_downsampling_keeps_values_and_places(run) -> None:
     """A wide blob off the centre."""
     axis = torch.arange(BOX) - BOX // 2
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    volume = 3 * torch.exp(-((x - 2).square() + y.square() + (z + 2).square()) / (2 * 2.0**2))
+    volume = 3 * torch.exp(-((x - 1).square() + y.square() + (z + 1).square()) / (2 * 2.3**2))
     generator = VoxelGenerator(BOX)
     generator.set_volume(volume)
     blob = replace(run, generator=generator, grid=VolumeGrid(BOX, 2.0, 1.0))
