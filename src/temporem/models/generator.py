@@ -12,7 +12,8 @@ from temporem.physics.support import FourierSupport
 
 _INITIAL_SCALE = 0.1
 _PROBES = 256  # frequencies at which volumes are compared, which takes 1/270 of decoding 64³
-_FEW = 32  # volumes that are decoded at once rather than compared
+_FEW = 16  # volumes that are decoded at once rather than compared
+_SPAN_COEFFICIENTS = 2**29  # of the basis of a span at most: 4 GB, 122 volumes of 256³
 
 
 class FourierGenerator(nn.Module):
@@ -100,11 +101,12 @@ class FourierGenerator(nn.Module):
         # The comparison itself, in float32, must cost little beside what it saves.
         if len(z) < _FEW or 16 * n > len(support):
             return None
-        shells = support.shells
-        rare = 1 / shells.bincount()[shells].float()
-        probes = rare.multinomial(n, generator=torch.Generator().manual_seed(0))
+        # A draw without replacement, weighted by one over the size of the shell.
+        draw = torch.rand(len(support), generator=torch.Generator().manual_seed(0))
+        probes = (draw.log() * support.shells.bincount()[support.shells]).topk(n).indices
         samples = self._outputs(support.frequencies[probes].to(z), z, None).flatten(1).cpu()
-        found = spanning_rows(samples, SPAN_TOLERANCE, len(z) // 2)
+        most = min(3 * len(z) // 4, _SPAN_COEFFICIENTS // len(support))
+        found = spanning_rows(samples, SPAN_TOLERANCE, most)
         if found is None:
             return None
         few, weights = found
@@ -112,7 +114,8 @@ class FourierGenerator(nn.Module):
         if self.mean is not None:
             basis = torch.cat([basis, self.mean.coefficients(support)[None]])
             weights = torch.cat([weights, torch.ones(len(weights), 1)], dim=1)
-        return Span(basis / self.box**0.5, weights)
+        basis /= self.box**0.5
+        return Span(basis, weights)
 
     def _changes(self, support: FourierSupport, z: Tensor) -> Tensor:
         """What the network adds to the mean volume, in units of a slice: complex ``(B, P)``."""
