@@ -105,7 +105,7 @@ class FourierGenerator(nn.Module):
         draw = torch.rand(len(support), generator=torch.Generator().manual_seed(0))
         probes = (draw.log() * support.shells.bincount()[support.shells]).topk(n).indices
         samples = self._outputs(support.frequencies[probes].to(z), z, None).flatten(1).cpu()
-        most = min(3 * len(z) // 4, _SPAN_COEFFICIENTS // len(support))
+        most = min(7 * len(z) // 8, _SPAN_COEFFICIENTS // len(support))
         found = spanning_rows(samples, SPAN_TOLERANCE, most)
         if found is None:
             return None
