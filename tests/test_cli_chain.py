@@ -133,7 +133,8 @@ def test_export_names_files_by_row_and_needs_no_dataset(tiny_dataset, tiny_runs,
     config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "/nowhere"}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     succeed("export", run, "--movie", "movie_2", "--frames", "4,1-2", "-o", tmp_path / "volumes")
-    files = sorted((tmp_path / "volumes").iterdir())
+    record, *files = sorted((tmp_path / "volumes").iterdir())
+    assert record.name == "export.json"
     assert [file.name for file in files] == [f"frame_{row:06d}.mrc" for row in (4, 5, 7)]
     expected = load_run(run).voxels(np.array([4, 5, 7]))
     for file, volume in zip(files, expected, strict=True):
@@ -142,7 +143,8 @@ def test_export_names_files_by_row_and_needs_no_dataset(tiny_dataset, tiny_runs,
             assert opened.voxel_size.x == pytest.approx(8.0)
             assert opened.is_volume()
     succeed("export", run, "--frames", "0", "-o", tmp_path / "volumes", "--overwrite")
-    assert [file.name for file in (tmp_path / "volumes").iterdir()] == ["frame_000000.mrc"]
+    names = sorted(file.name for file in (tmp_path / "volumes").iterdir())
+    assert names == ["export.json", "frame_000000.mrc"]
 
 
 def test_evaluate_every_nth_frame(tiny_runs, tmp_path) -> None:

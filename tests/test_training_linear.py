@@ -25,6 +25,7 @@ from temporem.errors import TemporemError
 from temporem.report.collect import read_metrics
 from temporem.training import run as run_module
 from temporem.training.config import RunConfig, build_config
+from temporem.training.decoder import Decoder
 from temporem.training.frames import prepare_frames
 from temporem.training.linear import LinearRun
 from temporem.training.run import reconstruct
@@ -393,7 +394,8 @@ def test_checkpoint_of_networks_is_not_continued(tiny_dataset, tiny_runs, tmp_pa
 def test_exported_volumes_are_the_mean_and_what_moves(run_of_two, tmp_path) -> None:
     succeed("export", run_of_two, "-o", tmp_path / "v", "--frames", "0,7", "--deviation")
     names = {path.name for path in (tmp_path / "v").iterdir()}
-    assert names == {f"frame_{row}{end}.mrc" for row in ("000000", "000007") for end in ("", "_sd")}
+    volumes = {f"frame_{row}{end}.mrc" for row in ("000000", "000007") for end in ("", "_sd")}
+    assert names == {"export.json", *volumes}
     loaded = load_run(run_of_two)
     mean, *components = loaded.grid.noise_scale * loaded.generator.maps.numpy()
     difference = volume(tmp_path / "v/frame_000007.mrc") - volume(tmp_path / "v/frame_000000.mrc")
@@ -407,7 +409,24 @@ def test_exported_volumes_are_the_mean_and_what_moves(run_of_two, tmp_path) -> N
     np.testing.assert_allclose(sd, np.sqrt(variance.clip(0)), rtol=0, atol=1e-4 * sd.max())
     assert np.abs(mean).max() > sd.max() > 0
     succeed("export", run_of_two, "-o", tmp_path / "plain", "--frames", "0")
-    assert [path.name for path in (tmp_path / "plain").iterdir()] == ["frame_000000.mrc"]
+    assert [path.name for path in (tmp_path / "plain").glob("*.mrc")] == ["frame_000000.mrc"]
+
+
+def test_downsampled_deviation_is_that_of_the_downsampled_volumes(run_of_two, tmp_path) -> None:
+    options = ("--frames", "7", "--deviation", "--downsample", "8")
+    succeed("export", run_of_two, "-o", tmp_path / "v", *options)
+    loaded = load_run(run_of_two)
+    # Four latents that have exactly the posterior covariance.
+    root = np.sqrt(2) * np.linalg.cholesky(loaded.latent_covariance[7]).T
+    draws = loaded.latents.copy()
+    draws[:4] = loaded.latents[7] + np.concatenate([root, -root])
+    rows = np.arange(4)
+    volumes = Decoder(replace(loaded, latents=draws), rows, box=8).voxels(rows)
+    expected = np.sqrt(np.square(volumes - volumes.mean(0)).mean(0))
+    with mrcfile.open(tmp_path / "v/frame_000007_sd.mrc") as file:
+        sd = np.array(file.data)
+    assert sd.shape == (8, 8, 8)
+    np.testing.assert_allclose(sd, expected, rtol=0, atol=1e-4 * sd.max())
 
 
 def test_evaluation_and_report(run, tmp_path) -> None:

@@ -99,24 +99,36 @@ class MotionAccumulator:
 
     def finish(self) -> dict[str, MotionSums]:
         """The sums of every region."""
-        return {name: self._finish(name, mask) for name, mask in self._regions.items()}
-
-    def _finish(self, name: str, mask: Tensor | None) -> MotionSums:
         means = self._sums.sum(1) / self._count.sum()
         # Masking M is linear and self-adjoint: ⟨M A, M v̄⟩ = ⟨A, M M v̄⟩, so that the group sums
         # need not be masked one by one.
-        v_mean, u_mean = (self._masked(self._masked(mean, mask), mask) for mean in means)
+        duals = [
+            torch.stack([self._masked(self._masked(mean, mask), mask) for mean in means])
+            for mask in self._regions.values()
+        ]
+        with_means = self._inner_with_sums(torch.stack(duals))
+        return {
+            name: self._about_means(self._products[name], means, dual, inner)
+            for name, dual, inner in zip(self._regions, duals, with_means, strict=True)
+        }
 
-        def about_means(index: int, a: int, b: int) -> np.ndarray:
-            dual = (v_mean, u_mean)
-            return (
-                self._products[name][index]
-                - self._inner(self._sums[a], dual[b])
-                - self._inner(self._sums[b], dual[a])
-                + self._count * self._inner(means[a], dual[b])
-            ).numpy()
+    def _inner_with_sums(self, duals: Tensor) -> Tensor:
+        """⟨A_g, M M v̄⟩ and the like: ``(R, 2, P)`` → float64 ``(R, sums, duals, G)``."""
+        weighted = torch.view_as_real(duals * self._support.weights).flatten(2).double()
+        sums = torch.view_as_real(self._sums).flatten(2)
+        return torch.stack(
+            [torch.einsum("rdp,sp->rsd", weighted, group.double()) for group in sums.unbind(1)],
+            dim=-1,
+        )
 
-        return MotionSums(about_means(0, 0, 1), about_means(1, 0, 0), about_means(2, 1, 1))
+    def _about_means(
+        self, products: Tensor, means: Tensor, dual: Tensor, with_means: Tensor
+    ) -> MotionSums:
+        def about(index: int, a: int, b: int) -> np.ndarray:
+            of_means = self._count * self._inner(means[a], dual[b])
+            return (products[index] - with_means[a, b] - with_means[b, a] + of_means).numpy()
+
+        return MotionSums(about(0, 0, 1), about(1, 0, 0), about(2, 1, 1))
 
     def _inner(self, a: Tensor, b: Tensor) -> Tensor:
         """``⟨a, b⟩`` over the whole transform, complex ``(..., P)`` → float64 ``(...,)``."""

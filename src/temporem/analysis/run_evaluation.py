@@ -12,6 +12,7 @@ from temporem.analysis.frames import Frames
 from temporem.analysis.source import VolumeSource
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.truth import Truth, read_truth
+from temporem.training.decoder import Decoder
 from temporem.training.run_files import Run
 
 
@@ -32,7 +33,8 @@ def evaluate_run(
     movies, truth = read_dataset(dataset), read_truth(dataset)
     run.require_frames_of(movies)
     frames = frames_to_evaluate(movies, held_out=run.held_out, every=every)
-    return evaluate_source(run, truth, frames, latents=run.latents, progress=progress)
+    source = Decoder(run, frames.rows)
+    return evaluate_source(source, truth, frames, latents=run.latents, progress=progress)
 
 
 def evaluate_source(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from temporem.training.run_files import Run
-
-_BATCH = 16
 
 
 def export(
@@ -34,6 +33,16 @@ def export(
             "else rows of particles.star (from 0)."
         ),
     ] = None,
+    downsample: Annotated[
+        int | None,
+        Parameter(
+            help="Edge of the volumes, in larger voxels of the same values; frequencies beyond "
+            "their Nyquist are left out."
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None, Parameter(help="Edge of the central part to write, in voxels.")
+    ] = None,
     deviation: Annotated[
         bool,
         Parameter(
@@ -44,31 +53,49 @@ def export(
     ] = False,
     format: Annotated[Literal["mrc"], Parameter(help="File format.")] = "mrc",
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Continue a folder that was stopped; the other options as before.",
+        ),
+    ] = False,
 ) -> None:
     """Write volumes of frames, frame_ROW.mrc for row ROW of particles.star, counted from 0.
 
+    All frames of all movies unless some are named. Ctrl-C stops; volumes that are written stay,
+    and --resume writes the others.
+
     Example:  temporem export 7bcq-run --movie movie_001 -o volumes
     """
-    from temporem.data.files import fresh_directory
-    from temporem.data.outputs import require_replaceable
-    from temporem.data.volume import write_volume
+    if resume and overwrite:
+        raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
+    from temporem.training.export import RECORD_NAME, ExportOptions, export_volumes
     from temporem.training.run_files import load_run
 
-    if overwrite:
-        require_replaceable(out, "a folder of volumes", holds="frame_*.mrc")
     loaded = load_run(run)
     rows = choose_rows(loaded, movie, frames)
-    with fresh_directory(out, overwrite=overwrite) as directory, progress_bar("Exporting") as bar:
-        for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            for row, volume in zip(batch, loaded.voxels(batch), strict=True):
-                path = directory / f"frame_{row:06d}.{format}"
-                write_volume(path, volume, loaded.grid.pixel_size_angstrom)
-            if deviation:
-                for row, volume in zip(batch, loaded.voxel_deviations(batch), strict=True):
-                    path = directory / f"frame_{row:06d}_sd.{format}"
-                    write_volume(path, volume, loaded.grid.pixel_size_angstrom)
-            bar(start + len(batch), len(rows))
+    options = ExportOptions(downsample, crop, deviation)
+    arguments: list[object] = ["temporem", "export", run, "-o", out]
+    for name, value in (
+        ("--movie", movie),
+        ("--frames", frames),
+        ("--downsample", downsample),
+        ("--crop", crop),
+    ):
+        arguments += [] if value is None else [name, value]
+    arguments += ["--deviation"] if deviation else []
+    try:
+        with progress_bar("Exporting") as bar:
+            export_volumes(
+                loaded, out, rows, options, overwrite=overwrite, resume=resume, progress=bar
+            )
+    except KeyboardInterrupt:
+        if not (out / RECORD_NAME).is_file():
+            raise KeyboardInterrupt("stopped before anything was written") from None
+        command = shlex.join([*map(str, arguments), "--resume"])
+        raise KeyboardInterrupt(f"stopped; continue with: {command}") from None
     say(f"{len(rows)} volumes: {out}")
 
 

@@ -11,14 +11,24 @@ import numpy as np
 from temporem.data.files import atomic_write
 from temporem.errors import TemporemError
 
+MRC_HEADER_BYTES = 1024
 
-def write_volume(path: str | Path, volume: np.ndarray, pixel_size_angstrom: float) -> None:
+
+def write_volume(
+    path: str | Path,
+    volume: np.ndarray,
+    pixel_size_angstrom: float,
+    *,
+    origin_angstrom: float = 0.0,
+) -> None:
     """Write a volume ``(z, y, x)`` as float32, whole or not at all.
 
     Args:
         path: an ``.mrc`` file; one that exists is replaced.
         volume: ``(D, D, D)``.
         pixel_size_angstrom: edge of a voxel, Å.
+        origin_angstrom: where the first voxel is, Å along every axis; puts a cropped volume where
+            it was.
 
     Raises:
         TemporemError: a path that cannot be written (see :func:`atomic_write`).
@@ -26,6 +36,7 @@ def write_volume(path: str | Path, volume: np.ndarray, pixel_size_angstrom: floa
     with atomic_write(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
         file.set_data(np.ascontiguousarray(volume, dtype=np.float32))
         file.voxel_size = pixel_size_angstrom
+        file.header.origin = (origin_angstrom,) * 3
 
 
 def read_volume(

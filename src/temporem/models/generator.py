@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from temporem.models.decoding import SPAN_TOLERANCE, Span, decode, spanning_rows
 from temporem.models.layers import ResidualMLP
 from temporem.models.voxels import VoxelGenerator
 from temporem.physics.support import FourierSupport
 
 _INITIAL_SCALE = 0.1
-_CHUNK = 8192  # coordinates at a time when decoding: what stays in a processor's cache
+_PROBES = 256  # frequencies at which volumes are compared, which takes 1/270 of decoding 64³
+_FEW = 16  # volumes that are decoded at once rather than compared
+_SPAN_COEFFICIENTS = 2**29  # of the basis of a span at most: 4 GB, 122 volumes of 256³
 
 
 class FourierGenerator(nn.Module):
@@ -75,22 +78,72 @@ class FourierGenerator(nn.Module):
         return values if self.mean is None else values + self.mean(frequencies)
 
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
-        """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``."""
-        chunks = support.frequencies.to(z).split(max(1, _CHUNK // len(z)))
-        values = torch.cat([self._network(chunk, z) for chunk in chunks], dim=-1)
+        """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``.
+
+        Without gradients.
+        """
+        values = self._changes(support, z)
         if self.mean is not None:
-            values = values + self.mean.coefficients(support)
+            values += self.mean.coefficients(support)
         return values / self.box**0.5
+
+    def span(self, support: FourierSupport, z: Tensor) -> Span | None:
+        """Volumes of z ``(N, q)``, N large, as combinations of a few that are decoded.
+
+        Latent coordinates are few and volumes change smoothly with them, so N volumes hardly have
+        more than some tens of directions. Which volumes span the others, and how, is learned from
+        the network's values at some frequencies, as many of each shell, and holds at all of them.
+
+        Returns:
+            Volumes within ``SPAN_TOLERANCE``; None where decoding every one costs less.
+        """
+        n = min(_PROBES, len(support))
+        # The comparison itself, in float32, must cost little beside what it saves.
+        if len(z) < _FEW or 16 * n > len(support):
+            return None
+        # A draw without replacement, weighted by one over the size of the shell.
+        draw = torch.rand(len(support), generator=torch.Generator().manual_seed(0))
+        probes = (draw.log() * support.shells.bincount()[support.shells]).topk(n).indices
+        samples = self._outputs(support.frequencies[probes].to(z), z, None).flatten(1).cpu()
+        most = min(7 * len(z) // 8, _SPAN_COEFFICIENTS // len(support))
+        found = spanning_rows(samples, SPAN_TOLERANCE, most)
+        if found is None:
+            return None
+        few, weights = found
+        basis = self._changes(support, z[few.to(z.device)])
+        if self.mean is not None:
+            basis = torch.cat([basis, self.mean.coefficients(support)[None]])
+            weights = torch.cat([weights, torch.ones(len(weights), 1)], dim=1)
+        basis /= self.box**0.5
+        return Span(basis, weights)
+
+    def _changes(self, support: FourierSupport, z: Tensor) -> Tensor:
+        """What the network adds to the mean volume, in units of a slice: complex ``(B, P)``."""
+        frequencies = support.frequencies.to(z)
+        values = self._outputs(frequencies, z, self.mlp.dtype)
+        values *= self._envelope_at(frequencies)[:, None]
+        return torch.view_as_complex(values)
+
+    def _outputs(self, frequencies: Tensor, z: Tensor, dtype: torch.dtype | None) -> Tensor:
+        """The network at frequencies ``(P, 3)`` of the half space: ``(B, P, 2)``."""
+        return decode(self.mlp, self._features, frequencies, self.condition(z), dtype)
+
+    def _features(self, frequencies: Tensor) -> Tensor:
+        """``[sin 2πk·x_j, cos 2πk·x_j]_j``: ``(..., 3)`` → ``(..., 2 n_features)``."""
+        phase = (2 * torch.pi * frequencies) @ self.positions.T
+        return torch.cat([phase.sin(), phase.cos()], dim=-1)
+
+    def _envelope_at(self, frequencies: Tensor) -> Tensor:
+        """``a(|k|)``, linear between integer radii: ``(...)``."""
+        radius = frequencies.norm(dim=-1)
+        lower = radius.long().clamp(max=self.box // 2 - 1)
+        return torch.lerp(self.envelope[lower], self.envelope[lower + 1], radius - lower)
 
     def _network(self, frequencies: Tensor, z: Tensor) -> Tensor:
         sign = _half_space_sign(frequencies)
-        phase = (2 * torch.pi * sign[..., None] * frequencies) @ self.positions.T
-        features = torch.cat([phase.sin(), phase.cos()], dim=-1)
+        features = self._features(sign[..., None] * frequencies)
         values = self.mlp(features, self.condition(z)[..., None, :])
-        radius = frequencies.norm(dim=-1)
-        lower = radius.long().clamp(max=self.box // 2 - 1)
-        envelope = torch.lerp(self.envelope[lower], self.envelope[lower + 1], radius - lower)
-        real, imag = (values * envelope[..., None]).unbind(-1)
+        real, imag = (values * self._envelope_at(frequencies)[..., None]).unbind(-1)
         return torch.complex(real, imag * sign)
 
 

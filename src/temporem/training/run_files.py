@@ -43,9 +43,13 @@ CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "ch
 GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
 FORMAT = "temporem run 1"
 
+Generator = FourierGenerator | LinearGenerator | VoxelGenerator
+
 _BLOCK = "frames"
 _WEIGHTS_NAME, _FIRST_LAYER = "model.safetensors", "extractor.first.weight"
-_POINTS_PER_CHUNK = 2**18  # Fourier coefficients decoded at a time; bounds memory
+
+IDENTITY_NAMES = (GRID_NAME, FRAMES_NAME, f"{CHECKPOINT_NAME}/{_WEIGHTS_NAME}")
+"""The files of a run that decide its volumes."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Run:
     held_out: np.ndarray
     latents: np.ndarray | None
     latent_covariance: np.ndarray | None
-    generator: FourierGenerator | LinearGenerator | VoxelGenerator
+    generator: Generator
 
     @property
     def n_frames(self) -> int:
@@ -99,22 +103,29 @@ class Run:
         """The frequencies of :meth:`volumes`."""
         return FourierSupport(self.grid.box, 3)
 
-    def volumes(self, rows: np.ndarray) -> Tensor:
+    def volumes(self, rows: np.ndarray, support: FourierSupport | None = None) -> Tensor:
         """Fourier coefficients of the volumes of frames ``(B,)``: complex64 ``(B, P)``, on the CPU.
 
-        In units of the images, on :attr:`support`.
+        In units of the images, on :attr:`support` or on a smaller one of the same box.
         """
-        scale = self.grid.noise_scale
+        support, scale = support or self.support, self.grid.noise_scale
         if isinstance(self.generator, VoxelGenerator):
-            volume = self.support.analyse(self.generator.volume)
+            volume = support.analyse(self.generator.volume)
             return (scale * volume).cpu().expand(len(rows), -1)
-        assert self.latents is not None
-        device = next(self.generator.buffers()).device
-        z = torch.from_numpy(self.latents[rows]).to(device)
-        chunks = z.split(max(1, _POINTS_PER_CHUNK // len(self.support)))
         with torch.no_grad():
-            parts = [self.generator.volumes(self.support, chunk).cpu() for chunk in chunks]
-        return scale * torch.cat(parts)
+            return scale * self.generator.volumes(support, self.latents_of(rows)).cpu()
+
+    @property
+    def arithmetic(self) -> str:
+        """What volumes are computed in here: ``bfloat16 on cpu``."""
+        mlp = getattr(self.generator, "mlp", None)
+        dtype = "float32" if mlp is None or mlp.dtype is None else str(mlp.dtype)[6:]
+        return f"{dtype} on {next(self.generator.buffers()).device.type}"
+
+    def latents_of(self, rows: np.ndarray) -> Tensor:
+        """Posterior means of frames ``(B,)`` where the generator takes them: ``(B, q)``."""
+        assert self.latents is not None
+        return torch.from_numpy(self.latents[rows]).to(next(self.generator.buffers()).device)
 
     def voxels(self, rows: np.ndarray) -> np.ndarray:
         """The volumes of frames ``(B,)`` on voxels, ``(B, D, D, D)`` (z, y, x)."""
@@ -129,15 +140,21 @@ class Run:
         Raises:
             TemporemError: the method has no posterior covariance.
         """
-        if self.latent_covariance is None or not isinstance(self.generator, LinearGenerator):
+        self.require_covariance()
+        assert self.latent_covariance is not None
+        assert isinstance(self.generator, LinearGenerator)
+        covariance = torch.from_numpy(self.latent_covariance[rows])
+        variance = self.generator.variance(covariance.to(self.generator.maps.device))
+        return self.grid.noise_scale * variance.sqrt().cpu().numpy()
+
+    def require_covariance(self) -> None:
+        """Raise a TemporemError unless :meth:`voxel_deviations` are known."""
+        if self.latent_covariance is None:
             raise TemporemError(
                 f"{self.path} was made with --method {self.config.method}, which has no "
                 "posterior covariance",
                 expected="a run of --method linear",
             )
-        covariance = torch.from_numpy(self.latent_covariance[rows])
-        variance = self.generator.variance(covariance.to(self.generator.maps.device))
-        return self.grid.noise_scale * variance.sqrt().cpu().numpy()
 
     def rows_of_movie(self, name: str) -> np.ndarray:
         """Rows of a movie in the order of its frames.
@@ -312,9 +329,7 @@ def _read_covariance(table: Table, config: RunConfig) -> np.ndarray:
     return covariance
 
 
-def _load_generator(
-    directory: Path, config: RunConfig, grid: VolumeGrid
-) -> FourierGenerator | LinearGenerator | VoxelGenerator:
+def _load_generator(directory: Path, config: RunConfig, grid: VolumeGrid) -> Generator:
     """The generator of a checkpoint, on the fastest device here."""
     device = choose_device("auto")
     if config.method == "homogeneous":
