@@ -110,3 +110,23 @@ def test_envelope_scales_shells(z: torch.Tensor) -> None:
     generator.set_envelope(amplitudes)
     expected = torch.tensor([3.0, 4.0, 0.1 * 1 + 0.9 * 7])  # linear between integer radii
     torch.testing.assert_close(generator(k, z), flat * expected, rtol=1e-5, atol=1e-6)
+
+
+def test_solvent_mask_multiplies_mean_and_volumes(
+    generator: FourierGenerator, z: torch.Tensor
+) -> None:
+    support = FourierSupport(BOX, 3)
+    before = support.synthesise(generator.volumes(support, z))
+    axis = torch.arange(BOX) - BOX // 2
+    mask = torch.exp(-(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) / 8.0)
+    generator.set_solvent_mask(mask)
+    masked = generator.volumes(support, z)
+    # Of the mask's product, volumes keep what the transform holds; μ was white, beyond it too.
+    differing = support.synthesise(masked[1:]) - support.synthesise(masked[:1])
+    expected = support.synthesise(support.analyse(mask * (before[1:] - before[:1])))
+    torch.testing.assert_close(differing, expected, rtol=0, atol=1e-5)
+    if generator.mean is not None:
+        mean = torch.randn(BOX, BOX, BOX)
+        generator.mean.set_volume(mean)
+        generator.set_solvent_mask(mask)
+        torch.testing.assert_close(generator.mean.volume, mask * mean)

@@ -454,6 +454,23 @@ def test_linear_start_teaches_the_encoder_its_latents(start) -> None:
     assert float(torch.corrcoef(torch.stack([learned, target[:, 0]]))[0, 1]) > 0.9
 
 
+@pytest.mark.parametrize("solvent_mask", [True, False])
+def test_linear_start_masks_the_solvent(start, solvent_mask: bool) -> None:
+    clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
+    model = TINY.model_copy(update={"solvent_mask": solvent_mask})
+    trainer = start(configure("static", model=model, epochs=8), frames=clear)
+    generator = trainer.fit().generator
+    mean, mask = clear.mean_volume.volume, generator.solvent
+    torch.testing.assert_close(generator.mean.volume, mask * mean)
+    if solvent_mask:
+        assert mask[0, 0, 0] == 0
+        assert mask[6, 6, 6] > 0.5
+        assert mask.min() >= 0
+        assert mask.max() <= 1
+    else:
+        assert (mask == 1).all()
+
+
 @pytest.mark.parametrize("stop_at", STOPS[::2])
 def test_run_killed_outright_goes_on_from_its_last_checkpoint(whole, start, stop_at) -> None:
     """No time to save: what was done since the last checkpoint is done again."""

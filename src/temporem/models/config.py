@@ -48,6 +48,11 @@ class ModelConfig(BaseModel):
     mean_volume: bool = Field(
         True, description="Generator as a change to the back-projected mean volume."
     )
+    solvent_mask: bool = Field(
+        True,
+        description="Mask the mean volume and decoded volumes by where the linear start finds a "
+        "molecule or motion; without that start there is no mask.",
+    )
     generator_width: int = Field(256, ge=8, le=8192, description="Width of the volume generator.")
     generator_depth: int = Field(3, ge=0, le=16, description="Residual layers of the generator.")
     generator_features: int = Field(96, ge=4, le=4096, description="Number of Fourier features.")

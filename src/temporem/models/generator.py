@@ -24,7 +24,8 @@ class FourierGenerator(nn.Module):
     envelope ``a`` is the amplitude that the data have at that resolution, which lets the network
     put out numbers of order one. The MLP sees the half space ``kx > 0`` only and the rest follows
     from ``V̂(−k) = conj V̂(k)``, exactly. The mean volume μ, where there is one, is the
-    back-projection of all frames: what the network then has to learn is what differs from it.
+    back-projection of all frames: what the network then has to learn is what differs from it. A
+    solvent mask, where one is set, multiplies μ, and the volumes that are decoded.
 
     Args:
         box: edge length D in pixels.
@@ -37,6 +38,7 @@ class FourierGenerator(nn.Module):
 
     positions: Tensor
     envelope: Tensor
+    solvent: Tensor
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class FourierGenerator(nn.Module):
         positions = torch.randn(n_features, 3) * feature_radius
         self.register_buffer("positions", positions)  # box lengths
         self.register_buffer("envelope", torch.ones(box // 2 + 1))
+        self.register_buffer("solvent", torch.ones(box, box, box))
         self.mlp = ResidualMLP(2 * n_features, width, depth, 2)
         with torch.no_grad():  # training starts close to the mean volume
             self.mlp.last.weight.mul_(_INITIAL_SCALE)
@@ -64,8 +67,14 @@ class FourierGenerator(nn.Module):
         """Set ``a`` at integer radii 0 … D/2, shape ``(D/2 + 1,)``."""
         self.envelope.copy_(amplitudes)
 
+    def set_solvent_mask(self, mask: Tensor) -> None:
+        """Set where the molecule may be, ``(D, D, D)``; the mean volume is masked at once."""
+        self.solvent.copy_(mask)
+        if self.mean is not None:
+            self.mean.set_volume(self.mean.volume * self.solvent)
+
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
-        """Coefficients of volumes at frequencies.
+        """Coefficients of volumes at frequencies, what the network adds not masked.
 
         Args:
             frequencies: cycles per box, ``(..., P, 3)``, ``|k| < D/2``; broadcasts against ``z``.
@@ -118,11 +127,18 @@ class FourierGenerator(nn.Module):
         return Span(basis, weights)
 
     def _changes(self, support: FourierSupport, z: Tensor) -> Tensor:
-        """What the network adds to the mean volume, in units of a slice: complex ``(B, P)``."""
+        """What the network adds to the mean volume, in units of a slice: complex ``(B, P)``.
+
+        Masked: outside the molecule a network, which sees slices only, has but noise to add.
+        """
         frequencies = support.frequencies.to(z)
         values = self._outputs(frequencies, z, self.mlp.dtype)
         values *= self._envelope_at(frequencies)[:, None]
-        return torch.view_as_complex(values)
+        changes = torch.view_as_complex(values)
+        if (self.solvent < 1).any():
+            for change in changes:
+                change.copy_(support.analyse(self.solvent * support.synthesise(change)))
+        return changes
 
     def _outputs(self, frequencies: Tensor, z: Tensor, dtype: torch.dtype | None) -> Tensor:
         """The network at frequencies ``(P, 3)`` of the half space: ``(B, P, 2)``."""

@@ -44,8 +44,8 @@ class TrainingConfig(BaseModel):
         description="tempor, init static: epochs in which the temporal encoder learns the latent "
         "paths of the pretrained static model; by default an eighth of all epochs.",
     )
-    frames_per_step: int = Field(10, ge=1, description="Frames in an optimiser step.")
-    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size.")
+    frames_per_step: int = Field(20, ge=1, description="Frames in an optimiser step.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size.")
     decay_fraction: float = Field(
         0.5, ge=0, le=1, description="Fraction of all epochs, at the end, in which it falls to 0."
     )
@@ -56,7 +56,7 @@ class TrainingConfig(BaseModel):
         (0.6, 0.8), description="Fractions of all epochs between which the rest is let in."
     )
     pixels_per_frame: int = Field(
-        512,
+        128,
         ge=16,
         description="Most Fourier pixels of an image that a step looks at: drawn anew at every "
         "step, by how much they can tell, and weighted so that the likelihood keeps its "

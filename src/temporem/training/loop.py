@@ -208,7 +208,7 @@ class Trainer:
         """Posteriors N(m, s²) that the current stage's encoder is to learn, if any."""
         name = self.stages[self.state.stage].name
         if name == "start":
-            return linear_start(
+            start = linear_start(
                 self.frames,
                 self.movies,
                 self.config.model.z_dim,
@@ -216,6 +216,9 @@ class Trainer:
                 window_radius=self.config.data.window_radius,
                 seed=self.config.seed,
             )
+            if self.config.model.solvent_mask:
+                self.model.generator.set_solvent_mask(start.solvent)
+            return {"mean": start.mean, "variance": start.variance}
         return _static_posteriors(before, self.frames) if name == "warm-up" else {}
 
     def _make_optimizer(self) -> torch.optim.Optimizer:

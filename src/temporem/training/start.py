@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.models.linear_masks import moving_mask, solvent_mask
 from temporem.models.linear_start import fit_coarse
+from temporem.physics.masks import window_ball
 from temporem.training.frames import PreparedFrames
+
+
+@dataclass(frozen=True)
+class LinearStart:
+    """What a linear model tells of N frames.
+
+    Attributes:
+        mean: posterior of every training frame, scaled to unit spread, ``(N, q)``; 0 in others.
+        variance: ``(N, q)``; 1 in others.
+        solvent: soft mask of the molecule, ``(D, D, D)``: where the mean volume is dense or
+            something moves.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    solvent: Tensor
 
 
 def linear_start(
@@ -18,8 +38,8 @@ def linear_start(
     temporal: bool,
     window_radius: float,
     seed: int,
-) -> dict[str, Tensor]:
-    """Posterior of every training frame in a linear model, scaled to unit spread.
+) -> LinearStart:
+    """Fit a linear model to training frames.
 
     Args:
         frames: what is fitted.
@@ -28,9 +48,6 @@ def linear_start(
         temporal: with dynamics within movies, for TEMPOR; without, for the static model.
         window_radius: of the images, in half boxes.
         seed: of the first coordinates.
-
-    Returns:
-        ``mean`` and ``variance``, ``(N, q)``.
     """
     data = frames.movie_frames
     fit = fit_coarse(
@@ -42,6 +59,10 @@ def linear_start(
         window_radius=window_radius,
         seed=seed,
     )
+    box = frames.forward_model.box
+    components = fit.parameters.volumes[1:]
+    moving = moving_mask(components, torch.eye(z_dim), box).cpu()
+    solvent = solvent_mask(frames.mean_volume.volume, moving) * window_ball(box, window_radius)
     rows = torch.from_numpy(np.concatenate(movies)).to(data.device)
     found, spread = fit.sums.posterior, fit.sums.posterior.covariance.diagonal(dim1=-2, dim2=-1)
     scale = found.mean[rows].std(0)
@@ -49,4 +70,4 @@ def linear_start(
     variance = torch.ones_like(mean)
     mean[rows] = (found.mean[rows] / scale).float()
     variance[rows] = (spread[rows] / scale.square()).float()
-    return {"mean": mean, "variance": variance}
+    return LinearStart(mean, variance, solvent)
