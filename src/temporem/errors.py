@@ -1,4 +1,4 @@
-"""The one exception that reaches a user: bad input, said in one line."""
+"""The one exception that reaches a user, bad input said in one line, and that it was said."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ class TemporemError(Exception):
         if hint:
             parts.append(hint)
         super().__init__("; ".join(" ".join(part.split()) for part in parts))
+
+
+class AlreadySaid(Exception):
+    """Why a process of several ends: another one has told the user.
+
+    Args:
+        interrupted: whether it was Ctrl-C, not an error.
+    """
+
+    def __init__(self, *, interrupted: bool) -> None:
+        super().__init__("another process of this run has ended")
+        self.interrupted = interrupted

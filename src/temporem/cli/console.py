@@ -54,10 +54,11 @@ def print_facts(facts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[..., None]]:
+def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Callable[..., None]]:
     """A bar on the terminal; yields what is to be called with ``(done, total, note="")``.
 
-    Until the first call it shows that something is going on. Nothing is printed to a pipe.
+    Until the first call it shows that something is going on. Nothing is printed to a pipe,
+    or where it is hidden.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
@@ -65,7 +66,8 @@ def progress_bar(description: str) -> Iterator[Callable[..., None]]:
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()]
     columns.append(TextColumn("{task.fields[note]}"))
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    hidden = hidden or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden) as progress:
         task = progress.add_task(description, total=None, note="")
 
         def update(done: int, total: int, note: str = "") -> None:

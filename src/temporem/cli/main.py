@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.simulate import simulate
-from temporem.errors import TemporemError
+from temporem.errors import AlreadySaid, TemporemError
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -42,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except TemporemError as error:
         return _fail(str(error))
+    except AlreadySaid as said:
+        return INTERRUPTED if said.interrupted else BAD_INPUT
     except CycloptsError as error:
+        if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
+            return BAD_INPUT  # all processes of a run are given the same arguments
         return _fail(f"{str(error).rstrip('.')}; see --help")
     except OSError as error:  # a full disk, a folder without permission
         where = f"{error.filename}: " if error.filename else ""

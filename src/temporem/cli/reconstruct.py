@@ -15,6 +15,7 @@ from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
     from temporem.training.config import RunConfig
+    from temporem.world import World
 
 
 def reconstruct(
@@ -67,57 +68,67 @@ def reconstruct(
     """Reconstruct a volume for every frame of every movie.
 
     Ctrl-C stops after the current step and writes a checkpoint to continue from with --resume.
+    Several GPUs share a run:  torchrun --nproc-per-node=8 -m temporem reconstruct …
 
     Example:  temporem reconstruct 7bcq-movies -o 7bcq-run --set training.epochs=60
     """
-    if poses == "estimate":
-        raise TemporemError(
-            "--poses estimate is not available in this version", expected="--poses known"
-        )
-    if resume and overwrite:
-        raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
     from temporem.training.run_files import is_finished, load_run_config
+    from temporem.world import join_world
 
-    base = load_run_config(out).model_dump(mode="json") if resume else {}
-    options: dict[str, dict[str, object]] = {
-        "linear": {
-            "choose_components": None if components is None else components == "auto",
-            "temporal": temporal,
-            "mask": _mask(mask),
-            "focus_mask": _mask(focus_mask),
-        },
-        "model": {"z_dim": None if components == "auto" else components},
-        "training": {"init": init},
-    }
-    settings = _settings(base, dataset, method, config, set_ or [], seed, options)
-    _require_method(
-        settings.method,
-        {
-            "--components": ("linear", components),
-            "--temporal" if temporal else "--no-temporal": ("linear", temporal),
-            "--mask": ("linear", mask),
-            "--focus-mask": ("linear", focus_mask),
-            "--init": ("tempor", init),
-        },
-    )
-    finished_before = resume and is_finished(out)
-    run_with_progress(settings, out, overwrite=overwrite, resume=resume)
-    if finished_before:
-        say(f"{out} was finished already")
-        return
-    _say_result(settings, out)
+    with join_world() as world:
+        if poses == "estimate":
+            raise TemporemError(
+                "--poses estimate is not available in this version", expected="--poses known"
+            )
+        if resume and overwrite:
+            raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
+        base = load_run_config(out).model_dump(mode="json") if resume else {}
+        options: dict[str, dict[str, object]] = {
+            "linear": {
+                "choose_components": None if components is None else components == "auto",
+                "temporal": temporal,
+                "mask": _mask(mask),
+                "focus_mask": _mask(focus_mask),
+            },
+            "model": {"z_dim": None if components == "auto" else components},
+            "training": {"init": init},
+        }
+        settings = _settings(base, dataset, method, config, set_ or [], seed, options)
+        _require_method(
+            settings.method,
+            {
+                "--components": ("linear", components),
+                "--temporal" if temporal else "--no-temporal": ("linear", temporal),
+                "--mask": ("linear", mask),
+                "--focus-mask": ("linear", focus_mask),
+                "--init": ("tempor", init),
+            },
+        )
+        finished_before = resume and is_finished(out)
+        run_with_progress(settings, out, overwrite=overwrite, resume=resume, world=world)
+        if finished_before and world.is_main:
+            say(f"{out} was finished already")
+        elif world.is_main:
+            _say_result(settings, out)
 
 
 def run_with_progress(
-    config: RunConfig, out: Path, *, overwrite: bool = False, resume: bool = False
+    config: RunConfig,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    world: World | None = None,
 ) -> None:
     """Reconstruct with a progress bar; after Ctrl-C say how to go on."""
     from temporem.training.run import reconstruct as run
     from temporem.training.run_files import is_run
+    from temporem.world import ALONE
 
+    world = world or ALONE
     started = resume
     try:
-        with progress_bar("Reading images") as update:
+        with progress_bar("Reading images", hidden=not world.is_main) as update:
 
             def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
                 nonlocal started
@@ -125,7 +136,7 @@ def run_with_progress(
                 note = "  ".join(f"{name.replace('_', ' ')} {v:.4g}" for name, v in terms.items())
                 update(done, total, f"{stage}  {note}")
 
-            run(config, out, overwrite=overwrite, resume=resume, progress=progress)
+            run(config, out, overwrite=overwrite, resume=resume, progress=progress, world=world)
     except KeyboardInterrupt:
         if not (started and is_run(out)):
             raise KeyboardInterrupt("stopped before anything was written") from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from temporem.models.config import InferenceStructure
-from temporem.models.latents import Latents, gaussian_kl, sample_gaussian
+from temporem.models.latents import FrameNoise, Latents, gaussian_kl, sample_gaussian
 from temporem.models.layers import ResidualMLP
 from temporem.models.prior import GatedTransition, StandardPrior
 
@@ -19,16 +21,16 @@ class FrameInference(nn.Module):
 
     def __init__(self, features: int, z_dim: int) -> None:
         super().__init__()
+        self.n_features, self.z_dim = features, z_dim
         self.read_out = nn.Linear(features, 2 * z_dim)
 
-    def forward(
-        self, features: Tensor, lengths: Tensor, generator: torch.Generator | None
-    ) -> Latents:
+    def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
         """Latents of F frames from ``features (F, W)``; ``lengths`` are not looked at."""
         mean, log_variance = _posterior(self.read_out(features))
         zero = torch.zeros_like(mean)
         kl = gaussian_kl(mean, log_variance, zero, zero)
-        return Latents(sample_gaussian(mean, log_variance, generator), mean, log_variance, kl)
+        epsilon = noise.normal(*mean.shape) if noise else None
+        return Latents(sample_gaussian(mean, log_variance, epsilon), mean, log_variance, kl)
 
 
 class SequenceInference(nn.Module):
@@ -61,6 +63,7 @@ class SequenceInference(nn.Module):
         hidden_frames: float,
     ) -> None:
         super().__init__()
+        self.n_features, self.z_dim = features, z_dim
         self.structure = structure
         self.prior = prior
         self.hidden_frames = hidden_frames
@@ -71,23 +74,22 @@ class SequenceInference(nn.Module):
         self.first = nn.Parameter(torch.zeros(z_dim)) if structure != "MF-LR" else None
         self.combiner = ResidualMLP(rnn_width, rnn_width, 2, 2 * z_dim)
 
-    def forward(
-        self, features: Tensor, lengths: Tensor, generator: torch.Generator | None
-    ) -> Latents:
+    def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
         """Latents of M movies.
 
         Args:
             features: ``(F, W)``, the frames of the movies one after the other, in order of time.
             lengths: frames per movie ``(M,)`` on the CPU, positive, summing to F.
-            generator: draws z and which frames are hidden; None hides nothing and takes the mean,
-                so that inference is deterministic.
+            noise: draws z and which frames are hidden; None hides nothing and takes the mean, so
+                that inference is deterministic.
         """
-        if generator is not None and self.hidden_frames > 0:
+        epsilon = noise.normal(len(features), self.z_dim) if noise else None
+        if noise and self.hidden_frames > 0:
             # A frame that is hidden must be told from the others: its noise cannot be learned.
-            draw = torch.rand(len(features), 1, generator=generator, device=features.device)
-            features = features * (draw >= self.hidden_frames)
+            features = features * (noise.uniform(len(features)) >= self.hidden_frames)
         context, packing, batch_sizes = self._read(features, lengths)
-        z, mean, log_variance = self._recur(context, batch_sizes, generator)
+        drawn = None if epsilon is None else epsilon[packing].split(batch_sizes)
+        z, mean, log_variance = self._recur(context, batch_sizes, drawn)
         kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
@@ -111,20 +113,20 @@ class SequenceInference(nn.Module):
         return context, order, batch_sizes.tolist()
 
     def _recur(
-        self, context: Tensor, batch_sizes: list[int], generator: torch.Generator | None
+        self, context: Tensor, batch_sizes: list[int], noise: Sequence[Tensor] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draws, means and log-variances of z, each ``(F, q)`` in packed order."""
         terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
         steps = []
         z: Tensor | None = None
-        for n, frames in zip(batch_sizes, context.split(batch_sizes), strict=True):
+        for t, (n, frames) in enumerate(zip(batch_sizes, context.split(batch_sizes), strict=True)):
             joined = frames
             if self.previous is not None and self.first is not None:
                 # Movies are sorted by length: the first n have a frame t.
                 known = self.first.expand(n, -1) if z is None else z[:n]
                 joined = joined + torch.tanh(self.previous(known))
             mean, log_variance = _posterior(self.combiner(joined / terms))
-            z = sample_gaussian(mean, log_variance, generator)
+            z = sample_gaussian(mean, log_variance, noise[t] if noise else None)
             steps.append((z, mean, log_variance))
         z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))
         return z, mean, log_variance

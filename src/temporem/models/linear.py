@@ -19,6 +19,7 @@ from temporem.models.movie_blocks import MovieBlock
 from temporem.models.padded_grid import Corners, PaddedGrid, gridding_correction
 from temporem.models.smoother import SmoothedMovies, joint_covariance, smooth
 from temporem.physics.forward import ForwardModel
+from temporem.world import ALONE, World
 
 _LEAST_NOISE = 1e-6
 
@@ -149,6 +150,8 @@ class LinearSolver:
         mask: real space window of the volumes, ``(D', D', D')`` or one for each ``(q + 1, …)``.
         intervals: all different times between neighbouring frames, ``(G,)``.
         n_frames: N.
+        world: the processes that share a pass; each goes through blocks of its own, and all get
+            the sums of all.
     """
 
     def __init__(
@@ -158,12 +161,14 @@ class LinearSolver:
         mask: Tensor,
         intervals: Tensor,
         n_frames: int,
+        world: World = ALONE,
     ) -> None:
         self.forward_model = forward_model
         self.grid = grid
         self.mask = mask
         self.intervals = intervals
         self.n_frames = n_frames
+        self.world = world
         support = forward_model.support
         self.n_pixels = int((support.radii <= grid.radius).sum())
         self.weights = support.weights[: self.n_pixels].to(grid.device)
@@ -178,6 +183,7 @@ class LinearSolver:
 
         ``gradient=False`` leaves out those over voxels, which take most of the time.
         """
+        parameters = self._common(parameters)
         rows = self.grid.from_volumes(parameters.volumes)
         sums = self._empty_sums(parameters.q)
         precision = self.grid.multiplicity[:, None] * parameters.precision[self.grid.shells]
@@ -192,7 +198,7 @@ class LinearSolver:
             values = self._explain(sums, block, design, posterior)
             if gradient:
                 self._insert(sums, parameters, block, corners, values, posterior)
-        return self._closed(sums) if gradient else sums
+        return self._total(sums, gradient=gradient)
 
     def gather(
         self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[MovieBlock]
@@ -207,7 +213,7 @@ class LinearSolver:
             images = block.images[:, : self.n_pixels, None]
             values = images * nn.functional.pad(own.mean.float(), (1, 0), value=1.0)[:, None]
             self._insert(sums, parameters, block, corners, values, own)
-        return self._closed(sums)
+        return self._total(sums, gradient=True)
 
     def update(self, parameters: LinearParameters, sums: Sums) -> LinearParameters:
         """Volumes, dynamics and noise that the sums make likelier (M-step).
@@ -398,6 +404,33 @@ class LinearSolver:
             dim=1,
         )
         self.grid.insert(sums.voxels, corners, inserted)
+
+    def _common(self, parameters: LinearParameters) -> LinearParameters:
+        """Those of the first process: machines may differ in the last bits of an update."""
+        if self.world.size == 1:
+            return parameters
+        dynamics = parameters.dynamics
+        volumes, noise, rotation, decay = (
+            t.clone(memory_format=torch.contiguous_format)
+            for t in (parameters.volumes, parameters.noise, dynamics.rotation, dynamics.decay)
+        )
+        self.world.same(volumes, noise, rotation, decay)
+        dynamics = replace(dynamics, rotation=rotation, decay=decay)
+        return replace(parameters, volumes=volumes, noise=noise, dynamics=dynamics)
+
+    def _total(self, sums: Sums, *, gradient: bool) -> Sums:
+        """The sums of all processes, those over voxels complete."""
+        if gradient:
+            self.world.add(sums.voxels)
+            self._closed(sums)
+        posterior, moments = sums.posterior, sums.moments
+        self.world.add(posterior.mean, posterior.covariance, posterior.lag)
+        self.world.add(moments.pairs, moments.counts, sums.residual_power)
+        penalty = sums.penalty if self.world.is_main else 0.0  # it is not a sum over frames
+        numbers = torch.tensor([sums.log_likelihood, penalty], dtype=torch.float64)
+        self.world.add(numbers)
+        sums.log_likelihood, sums.penalty = numbers.tolist()
+        return sums
 
     def _closed(self, sums: Sums) -> Sums:
         """Add what is mirrored to voxels at kx = 0, complex channels as such."""

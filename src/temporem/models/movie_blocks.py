@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from temporem.physics.forward import ForwardModel
+from temporem.world import ALONE, World
 
 _SAMPLES_PER_BLOCK = 2**15  # Fourier pixels: what is made of them stays in a processor's cache
 
@@ -48,6 +49,7 @@ class MovieFrames:
         intervals: all G different times between neighbouring frames of a movie, float64 ``(G,)``.
         interval_index: which of them precedes a frame, ``(N,)``.
         on_pass: called whenever a pass over frames begins, to show that there is progress.
+        world: the processes that share every pass.
     """
 
     forward_model: ForwardModel
@@ -57,6 +59,7 @@ class MovieFrames:
     intervals: Tensor
     interval_index: Tensor
     on_pass: Callable[[], None] = lambda: None
+    world: World = ALONE
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,14 +69,14 @@ class MovieFrames:
         return self.images.device
 
     def blocks(self, movies: list[np.ndarray]) -> Iterator[MovieBlock]:
-        """Some movies (rows in order of time), a bounded number of frames at a time.
+        """This process's share of some movies (rows in order of time), in bounded blocks.
 
         A movie is never cut: a block holds at least one.
         """
         self.on_pass()
         per_block = max(1, _SAMPLES_PER_BLOCK // self.images.shape[1])
         waiting: list[np.ndarray] = []
-        for movie in movies:
+        for movie in self.world.share(movies):
             if waiting and sum(map(len, waiting)) + len(movie) > per_block:
                 yield self._block(waiting)
                 waiting = []

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from temporem.models.config import ModelConfig
 from temporem.models.generator import FourierGenerator
 from temporem.models.inference import FrameInference, SequenceInference
-from temporem.models.latents import Latents
+from temporem.models.latents import FrameNoise, Latents
 from temporem.models.layers import ResidualMLP
 from temporem.models.prior import GatedTransition, StandardPrior
 from temporem.physics.forward import ForwardModel
@@ -132,9 +132,9 @@ class MovieVAE(nn.Module):
         """Features ``(F, W)`` of single frames."""
         return torch.relu(self.extractor(batch.evidence))
 
-    def infer(self, batch: FrameBatch, generator: torch.Generator | None = None) -> Latents:
-        """Latent paths of a batch; without generator deterministic, z being the posterior mean."""
-        return self.inference(self.features(batch), batch.lengths, generator)
+    def infer(self, batch: FrameBatch, noise: FrameNoise | None = None) -> Latents:
+        """Latent paths of a batch; without noise deterministic, z being the posterior mean."""
+        return self.inference(self.features(batch), batch.lengths, noise)
 
     def render(self, batch: FrameBatch, z: Tensor) -> Tensor:
         """Noise-free images of latents ``(F, q)`` in the poses of the batch: ``(F, P)``."""
@@ -142,9 +142,9 @@ class MovieVAE(nn.Module):
         slices = self.generator(frequencies, z)
         return self.forward_model.observe(slices, batch.contrast)
 
-    def bound(self, batch: FrameBatch, generator: torch.Generator | None = None) -> Bound:
+    def bound(self, batch: FrameBatch, noise: FrameNoise | None = None) -> Bound:
         """Terms of the evidence lower bound of every frame (paper Eq. 11)."""
-        latents = self.infer(batch, generator)
+        latents = self.infer(batch, noise)
         observed = self.render(batch, latents.z)
         return Bound(self.log_likelihood(batch, observed), latents.kl)
 

@@ -11,7 +11,8 @@ from typing import Any
 class InterruptFlag:
     """True once Ctrl-C was pressed (or SIGTERM received) inside the ``with`` block.
 
-    A second Ctrl-C raises :class:`KeyboardInterrupt` at once. Outside the main thread, where
+    A second Ctrl-C raises :class:`KeyboardInterrupt` at once; SIGTERM, which torchrun and Slurm
+    repeat, does not. Outside the main thread, where
     signals cannot be handled, it is never true.
     """
 
@@ -38,6 +39,6 @@ class InterruptFlag:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._raised:
+        if self._raised and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._raised = True

@@ -31,6 +31,7 @@ from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
 from temporem.training.progress import Progress
+from temporem.world import ALONE, World
 
 _FRAMES_PER_COMPONENT = 10
 
@@ -63,6 +64,7 @@ class LinearRun:
         masks: solvent and moving mask ``(D, D, D)``, None to make them from the data.
         run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
         progress: told of every pass over the frames.
+        world: the processes that share every pass; each has a run of its own.
     """
 
     def __init__(
@@ -74,16 +76,18 @@ class LinearRun:
         masks: tuple[Tensor | None, Tensor | None],
         run_dir: Path,
         progress: Progress | None = None,
+        world: World = ALONE,
     ) -> None:
         self.config = config
         self.settings = config.linear
         self.frames = frames
-        self.data = replace(frames.movie_frames, on_pass=self._count_pass)
+        self.data = replace(frames.movie_frames, on_pass=self._count_pass, world=world)
         self.movies = movies
         self.held_out = held_out
         self.given_masks = masks
         self.run_dir = run_dir
         self.progress = progress
+        self.world = world
         self.prior = frames.spectral_prior
         self.tensors: dict[str, Tensor] = {}
         self._last: tuple[LinearParameters, Sums] | None = None
@@ -112,6 +116,7 @@ class LinearRun:
             record = {"stage": self._stage, **self._steps[self._stage]()}
             # As they are read back: the last bits of products depend on the order in memory.
             self.tensors = {name: t.contiguous() for name, t in self.tensors.items()}
+            self.world.same(*self.tensors.values())
             self.state["done"] += 1
             self.state["seconds"] += time.monotonic() - started
             self._save(record)
@@ -218,7 +223,8 @@ class LinearRun:
         model = self.frames.forward_model
         radius = float(model.support.radii[-1])
         grid = PaddedGrid(model.box, radius, self.data.device)
-        return LinearSolver(model, grid, mask, self.data.intervals, len(self.data))
+        n = len(self.data)
+        return LinearSolver(model, grid, mask, self.data.intervals, n, self.world)
 
     def _joint_solver(self) -> LinearSolver:
         solvent, moving = self.tensors["masks"].to(self.data.device)
@@ -269,6 +275,8 @@ class LinearRun:
             self.progress(self._stage, self.state["done"], self._n_steps, {"pass": self._passes})
 
     def _save(self, record: dict[str, Any]) -> None:
+        if not self.world.is_main:
+            return
         record = {**record, "seconds": round(self.state["seconds"], 3)}
         path = self.run_dir / "metrics.jsonl"
         with open(path, "a", encoding="utf-8") as file:
@@ -286,6 +294,8 @@ class LinearRun:
             raise TemporemError(f"{directory}: checkpoint of another kind of run")
         self.state = state
         self.tensors = checkpoint.load_extra(directory)
+        if not self.world.is_main:
+            return
         metrics = self.run_dir / "metrics.jsonl"
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
         metrics.write_text("".join(lines[: state["done"]]), encoding="utf-8")

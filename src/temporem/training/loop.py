@@ -1,8 +1,9 @@
 """The training loop of ``static`` and ``tempor``, on one page.
 
 A run is a sequence of stages, a stage of epochs, an epoch of optimiser steps. Everything random is
-a function of the seed and of saved generator states, so that a run resumed from a checkpoint at
-any step is the run that was never stopped.
+a function of the seed and of the step, so that a run resumed from a checkpoint at any step is the
+run that was never stopped. Several processes share the frames of every step and add up their
+gradients, so that a run is the same however many there are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.models.latents import Latents, gaussian_kl, sample_gaussian
+from temporem.models.latents import FrameNoise, Latents, gaussian_kl, sample_gaussian
 from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
 from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 from temporem.training import checkpoint
@@ -29,11 +30,12 @@ from temporem.training.precision import network_dtype
 from temporem.training.progress import Progress
 from temporem.training.stages import Stage, plan_stages
 from temporem.training.start import linear_start
+from temporem.world import ALONE, World
 
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
 _INFERENCE_MOVIES = 64
-_PIXEL_STREAM = 2  # of random numbers, besides those of the order of frames
+_PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Trainer:
         training_movies: the movies that may be looked at, rows in order of time.
         run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
         progress: told of every step.
+        world: the processes that share every step; each has a trainer of its own.
     """
 
     def __init__(
@@ -66,16 +69,18 @@ class Trainer:
         training_movies: list[np.ndarray],
         run_dir: Path,
         progress: Progress | None = None,
+        world: World = ALONE,
     ) -> None:
         self.config = config
         self.frames = frames
         self.movies = training_movies
         self.run_dir = run_dir
         self.progress = progress
+        self.world = world
         self.device = frames.images.device
         self.stages = plan_stages(config)
         self.state = _State()
-        self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
+        self.noise = torch.Generator(self.device)  # seeded at every step
         self.model = build_model(config, self.stages[0].kind, frames)
         self.optimizer = self._make_optimizer()
         self.targets: dict[str, Tensor] = {}
@@ -95,6 +100,7 @@ class Trainer:
         total = sum(stage.epochs * self._steps_per_epoch(stage) for stage in self.stages)
         if not self.targets:  # else they come from a checkpoint
             self.targets = self._make_targets(self.model)
+        self.world.same(*self.model.state_dict().values())
         with InterruptFlag() as interrupted:
             for index in range(self.state.stage, len(self.stages)):
                 stage = self.stages[index]
@@ -110,62 +116,82 @@ class Trainer:
         steps = self._epoch_batches(stage)
         for movies in steps[state.step_in_epoch :]:
             self._set_rate(stage)
-            terms = self._step(stage, movies)
-            self.sums += torch.stack([*terms, terms[0].new_tensor(len(np.concatenate(movies)))])
+            self.sums += self._step(stage, movies)
             state.step_in_epoch += 1
             state.step += 1
             if self.progress is not None:
                 self.progress(stage.name, state.step, total, state.terms)
-            if interrupted:
+            if self.world.any(bool(interrupted)):
                 state.seconds += time.monotonic() - started
+                self.world.add(self.sums)
                 self._save()
+                self.world.wait()  # who ends early has the others killed
                 raise KeyboardInterrupt
         state.seconds += time.monotonic() - started
         self._finish_epoch(stage)
 
-    def _step(self, stage: Stage, movies: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """One optimiser step; returns the summed terms (log-likelihood or fit, KL)."""
-        batch = self.frames.batch(movies)
-        kl = torch.zeros((), device=self.device)
-        if stage.name == "start":
-            fit = self._guided_fit(batch, movies)
-            loss = -fit.mean()
-        elif stage.name == "warm-up":
-            fit = self._path_fit(movies)
-            loss = -fit.mean()
-        else:
-            bound = self.model.bound(batch.at(self._pixels()), self.noise)
-            fit, kl = bound.log_likelihood, bound.kl
-            loss = -(fit - self._kl_weight(stage) * kl).mean()
+    def _step(self, stage: Stage, movies: list[np.ndarray]) -> Tensor:
+        """One optimiser step.
+
+        The loss is a mean over the frames of all processes, of which each sums its own.
+
+        Returns:
+            Sums of this process: log-likelihood or fit, KL, and frames.
+        """
+        total = sum(map(len, movies))
+        own, part = self._share(stage, movies)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        terms = torch.zeros(3, device=self.device, dtype=torch.float64)
+        if own:
+            seed = np.random.SeedSequence([self.config.seed, _NOISE_STREAM, self.state.step])
+            self.noise.manual_seed(int(seed.generate_state(1)[0]))
+            fit, kl = self._terms(stage, own, FrameNoise(self.noise, total, part))
+            (-(fit - self._kl_weight(stage) * kl).sum() / total).backward()
+            terms += torch.stack([fit.detach().sum(), kl.detach().sum(), fit.new_tensor(len(fit))])
+        self.world.add_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.gradient_clip)
         self.optimizer.step()
-        return fit.detach().double().sum(), kl.detach().double().sum()
+        return terms
 
-    def _guided_fit(self, batch: FrameBatch, movies: list[np.ndarray]) -> Tensor:
+    def _terms(
+        self, stage: Stage, movies: list[np.ndarray], noise: FrameNoise
+    ) -> tuple[Tensor, Tensor]:
+        """Log-likelihood or fit, and KL, of frames of some movies, each ``(F,)``."""
+        batch = self.frames.batch(movies)
+        if stage.name == "start":
+            fit = self._guided_fit(batch, movies, noise)
+        elif stage.name == "warm-up":
+            fit = self._path_fit(movies, noise)
+        else:
+            bound = self.model.bound(batch.at(self._pixels()), noise)
+            return bound.log_likelihood, bound.kl
+        return fit, torch.zeros_like(fit)
+
+    def _guided_fit(self, batch: FrameBatch, movies: list[np.ndarray], noise: FrameNoise) -> Tensor:
         """Likelihood with latents drawn from the targets, and the encoder's fit to the targets."""
         rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
         mean, variance = self.targets["mean"][rows], self.targets["variance"][rows]
-        path = self.model.infer(batch, self.noise)
+        path = self.model.infer(batch, noise)
         seen = batch.at(self._pixels())
-        observed = self.model.render(seen, sample_gaussian(mean, variance.log(), self.noise))
+        drawn = sample_gaussian(mean, variance.log(), noise.normal(*mean.shape))
+        observed = self.model.render(seen, drawn)
         likelihood = self.model.log_likelihood(seen, observed)
         encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
         return likelihood - encoder
 
-    def _path_fit(self, movies: list[np.ndarray]) -> Tensor:
+    def _path_fit(self, movies: list[np.ndarray], noise: FrameNoise) -> Tensor:
         """``log N(m_t | μ_t, σ_t² + s_t²)``: static posteriors N(m, s²) as views of the path."""
         rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
         features = self.targets["features"][rows]
         lengths = torch.tensor([len(movie) for movie in movies])
-        path = self.model.inference(features, lengths, self.noise)
+        path = self.model.inference(features, lengths, noise)
         variance = path.log_variance.exp() + self.targets["variance"][rows]
         residual = (self.targets["mean"][rows] - path.mean).square() / variance
         return -0.5 * (residual + variance.log()).sum(-1)
 
     def _finish_epoch(self, stage: Stage) -> None:
         state = self.state
+        self.world.add(self.sums)
         fit, kl, frames = self.sums.tolist()
         self.sums.zero_()
         state.terms = {"log_likelihood": fit / frames, "kl": kl / frames}
@@ -186,6 +212,8 @@ class Trainer:
         }
         state.epoch += 1
         state.step_in_epoch = 0
+        if not self.world.is_main:
+            return
         with open(self.run_dir / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         if time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
@@ -202,6 +230,7 @@ class Trainer:
             self.model.extractor.load_state_dict(before.extractor.state_dict())
             self.model.generator.load_state_dict(before.generator.state_dict())
         self.targets = self._make_targets(before)
+        self.world.same(*self.model.state_dict().values())
         self.optimizer = self._make_optimizer()
 
     def _make_targets(self, before: MovieVAE) -> dict[str, Tensor]:
@@ -215,11 +244,12 @@ class Trainer:
                 temporal=self.model.kind == "tempor",
                 window_radius=self.config.data.window_radius,
                 seed=self.config.seed,
+                world=self.world,
             )
             if self.config.model.solvent_mask:
                 self.model.generator.set_solvent_mask(start.solvent)
             return {"mean": start.mean, "variance": start.variance}
-        return _static_posteriors(before, self.frames) if name == "warm-up" else {}
+        return _static_posteriors(before, self.frames, self.world) if name == "warm-up" else {}
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         warmup = self.stages[self.state.stage].name == "warm-up"
@@ -297,12 +327,28 @@ class Trainer:
         index, n = order.permutation(len(self.movies)), self._movies_per_step()
         return [[self.movies[m] for m in index[i : i + n]] for i in range(0, len(index), n)]
 
+    def _share(self, stage: Stage, movies: list[np.ndarray]) -> tuple[list[np.ndarray], slice]:
+        """This process's part of a batch, single frames or whole movies, and its frames therein.
+
+        It may be empty.
+        """
+        if stage.kind == "static":
+            (rows,) = movies
+            part = self.world.cut(np.ones(len(rows)))
+            return ([rows[part]] if part.start < part.stop else []), part
+        lengths = [len(movie) for movie in movies]
+        part = self.world.cut(lengths)
+        first = sum(lengths[: part.start])
+        return movies[part], slice(first, first + sum(lengths[part]))
+
     # --- checkpoints ---
 
     def _save(self, *, finished: bool = False) -> None:
+        if not self.world.is_main:
+            return
         rate = self.optimizer.param_groups[0]["lr"]
         state = {**vars(self.state), "rate": rate, "finished": finished, "kind": self.model.kind}
-        extra = {"noise": self.noise.get_state(), "sums": self.sums}
+        extra = {"sums": self.sums}
         extra |= {f"target.{name}": value for name, value in self.targets.items()}
         checkpoint.save_checkpoint(
             self.run_dir / "checkpoint",
@@ -331,12 +377,13 @@ class Trainer:
         if not saved.get("finished"):
             checkpoint.load_optimizer(directory, self.optimizer)
             extra = checkpoint.load_extra(directory)
-            self.noise.set_state(extra.pop("noise"))
-            self.sums = extra.pop("sums").to(self.device)
+            sums = extra.pop("sums").to(self.device)  # of all processes
+            self.sums = sums if self.world.is_main else torch.zeros_like(sums)
             self.targets = {
                 name.removeprefix("target."): value.to(self.device) for name, value in extra.items()
             }
-        _truncate_metrics(self.run_dir / "metrics.jsonl", self.state.step)
+        if self.world.is_main:
+            _truncate_metrics(self.run_dir / "metrics.jsonl", self.state.step)
 
 
 def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> MovieVAE:
@@ -353,35 +400,34 @@ def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> Mov
     return model.to(device)
 
 
-def infer_all(model: MovieVAE, frames: PreparedFrames) -> Latents:
+def infer_all(model: MovieVAE, frames: PreparedFrames, world: World = ALONE) -> Latents:
     """Posterior of every frame, in row order; deterministic."""
-    parts: list[Latents] = []
+    n, device = len(frames.images), frames.images.device
+    z, mean, log_variance = torch.zeros(3, n, model.inference.z_dim, device=device)
+    found = Latents(z, mean, log_variance, torch.zeros(n, device=device))
+    movies = world.share(frames.movies)
     with torch.no_grad():
-        for start in range(0, len(frames.movies), _INFERENCE_MOVIES):
-            parts.append(
-                model.infer(frames.batch(frames.movies[start : start + _INFERENCE_MOVIES]))
-            )
-    rows = torch.from_numpy(np.concatenate(frames.movies))
-    fields = []
-    for name in ("z", "mean", "log_variance", "kl"):
-        values = torch.cat([getattr(part, name) for part in parts])
-        fields.append(torch.empty_like(values).index_copy(0, rows.to(values.device), values))
-    return Latents(*fields)
+        for start in range(0, len(movies), _INFERENCE_MOVIES):
+            part = movies[start : start + _INFERENCE_MOVIES]
+            rows = torch.from_numpy(np.concatenate(part)).to(device)
+            for name, values in vars(model.infer(frames.batch(part))).items():
+                getattr(found, name)[rows] = values
+    world.add(*vars(found).values())
+    return found
 
 
-def _static_posteriors(model: MovieVAE, frames: PreparedFrames) -> dict[str, Tensor]:
+def _static_posteriors(model: MovieVAE, frames: PreparedFrames, world: World) -> dict[str, Tensor]:
     """Features and posteriors of all frames under a static model, the warm-up's targets."""
-    latents = infer_all(model, frames)
+    latents = infer_all(model, frames, world)
+    n = len(frames.images)
+    features = torch.zeros(n, model.inference.n_features, device=frames.images.device)
+    own = np.arange(n)[world.cut(np.ones(n))]
     with torch.no_grad():
-        rows = np.arange(len(frames.images))
-        features = torch.cat(
-            [
-                model.features(frames.batch([part]))
-                for part in np.array_split(rows, len(rows) // 512 + 1)
-            ]
-        )
+        for part in np.array_split(own, len(own) // 512 + 1):
+            features[torch.from_numpy(part)] = model.features(frames.batch([part])).float()
+    world.add(features)
     return {
-        "features": features.float(),
+        "features": features,
         "mean": latents.mean,
         "variance": latents.log_variance.exp(),
     }

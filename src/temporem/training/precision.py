@@ -7,12 +7,23 @@ from typing import Literal
 import torch
 
 from temporem.errors import TemporemError
+from temporem.world import ALONE, World
 
 
-def choose_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` takes a GPU if there is one."""
+def choose_device(name: str, world: World = ALONE) -> torch.device:
+    """The device called ``name``; ``auto`` takes a GPU if there is one.
+
+    Of several processes on a node each takes a GPU of its own.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if world.size > 1 and name.startswith("cuda"):
+        if name != "cuda":
+            raise TemporemError(
+                f"training.device: {name} for {world.size} processes",
+                expected="auto, cpu, or cuda, of which every process takes one",
+            )
+        name = f"cuda:{world.local_rank}"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -22,7 +33,8 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TemporemError(
             f"training.device: {name} is not here ({torch.cuda.device_count()} GPUs found)",
-            hint="use training.device=cpu",
+            hint="use training.device=cpu"
+            + (", or as many processes on a node as it has GPUs" if world.size > 1 else ""),
         )
     return device
 

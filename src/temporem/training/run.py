@@ -39,6 +39,7 @@ from temporem.training.run_files import (
     write_frames,
     write_grid,
 )
+from temporem.world import ALONE, World
 
 _HELD_OUT_STREAM = 1  # of random numbers, besides those of the training
 
@@ -53,6 +54,7 @@ class _Job:
     held_out: np.ndarray  # bool (N,)
     frames: PreparedFrames
     masks: tuple[Tensor | None, Tensor | None]  # of the linear model, None to make them
+    world: World
 
 
 def reconstruct(
@@ -62,6 +64,7 @@ def reconstruct(
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
+    world: World = ALONE,
 ) -> Path:
     """Reconstruct a volume for every frame of ``config.dataset`` and write a run.
 
@@ -75,6 +78,7 @@ def reconstruct(
         resume: continue a run that was stopped, from its last checkpoint; it ends as it would
             have without the stop. Nothing happens to a finished run.
         progress: told after every optimiser step.
+        world: the processes that share the work; the first writes.
 
     Returns:
         ``output``.
@@ -90,11 +94,12 @@ def reconstruct(
         _require_same_config(started, config, output)
         if is_finished(output):
             return output
-        job = _prepare(started)
+        job = _prepare(started, world)
     else:
-        with _new_run(output, overwrite=overwrite) as directory:
-            job = _prepare(config)
-            save_config(config, directory / CONFIG_NAME)
+        with _new_run(output, world, overwrite=overwrite) as directory:
+            job = _prepare(config, world)
+            if directory is not None:
+                save_config(config, directory / CONFIG_NAME)
     if config.method == "homogeneous":
         _back_project(job, output)
     elif config.method == "linear":
@@ -130,16 +135,26 @@ def split_movies(
 
 
 @contextmanager
-def _new_run(output: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder that becomes the run when all input proves good."""
-    if overwrite:
-        require_replaceable(output, "a run", holds=CONFIG_NAME)
-    with fresh_directory(output, overwrite=overwrite) as directory:
-        yield directory
+def _new_run(output: Path, world: World, *, overwrite: bool) -> Iterator[Path | None]:
+    """A folder that becomes the run when all input proves good; None where another makes it."""
+    if not world.is_main:
+        world.wait()
+        yield None
+        world.wait()
+    else:
+        if overwrite:
+            require_replaceable(output, "a run", holds=CONFIG_NAME)
+        with fresh_directory(output, overwrite=overwrite) as directory:
+            world.wait()  # nobody reads images for a folder that cannot be written
+            yield directory
+            world.wait()  # nor is one replaced for input that another process cannot use
+    world.wait()
 
 
-def _prepare(config: RunConfig) -> _Job:
-    device = choose_device(config.training.device)
+def _prepare(config: RunConfig, world: World) -> _Job:
+    device = choose_device(config.training.device, world)
+    if world.size > 1 and device.type == "cuda":
+        torch.cuda.set_device(device)
     dataset = read_dataset(config.dataset)
     if config.method == "tempor":
         dataset.require_movies(min_frames=2)
@@ -162,18 +177,17 @@ def _prepare(config: RunConfig) -> _Job:
         _require_enough(config, dataset, training)
     seen = config.model.encoder_input if config.method in ("static", "tempor") else None
     frames = prepare_frames(dataset, config.data, seen, training, device)
-    return _Job(config, dataset, training, mask, frames, masks)
+    return _Job(config, dataset, training, mask, frames, masks, world)
 
 
 def _train(job: _Job, output: Path, progress: Progress | None) -> None:
-    trainer = Trainer(job.config, job.frames, job.training_movies, output, progress)
-    if (output / CHECKPOINT_NAME).is_dir():
-        trainer.restore()
-    else:
-        (output / METRICS_NAME).unlink(missing_ok=True)  # of epochs that no checkpoint keeps
+    trainer = Trainer(job.config, job.frames, job.training_movies, output, progress, job.world)
+    _continue(trainer, output, job.world)
     model = trainer.fit()
+    latents = infer_all(model, job.frames, job.world)
+    if not job.world.is_main:
+        return
     write_grid(output, _grid(job))
-    latents = infer_all(model, job.frames)
     write_frames(output, job.dataset, job.held_out, latents.mean, latents.log_variance.exp())
 
 
@@ -187,12 +201,12 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
         job.masks,
         output,
         progress,
+        job.world,
     )
-    if (output / CHECKPOINT_NAME).is_dir():
-        run.restore()
-    else:
-        (output / METRICS_NAME).unlink(missing_ok=True)
+    _continue(run, output, job.world)
     result = run.fit()
+    if not job.world.is_main:
+        return
     q = result.parameters.q
     model = job.config.model.model_copy(update={"z_dim": q})
     save_config(job.config.model_copy(update={"model": model}), output / CONFIG_NAME)
@@ -218,6 +232,15 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
     dynamics = result.parameters.dynamics
     kept = {"rotation": dynamics.rotation, "decay": dynamics.decay}
     save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
+
+
+def _continue(run: Trainer | LinearRun, output: Path, world: World) -> None:
+    """Take up the run where its checkpoint has it, if there is one."""
+    if world.any(world.is_main and (output / CHECKPOINT_NAME).is_dir()):
+        run.restore()
+        world.wait()  # before it is replaced
+    elif world.is_main:
+        (output / METRICS_NAME).unlink(missing_ok=True)  # of epochs that no checkpoint keeps
 
 
 def _require_enough(config: RunConfig, dataset: MovieDataset, training: list[np.ndarray]) -> None:
@@ -261,6 +284,8 @@ def _read_masks(config: RunConfig, dataset: MovieDataset) -> tuple[Tensor | None
 
 def _back_project(job: _Job, output: Path) -> None:
     """Write the volume that explains all training frames best, and the half maps."""
+    if not job.world.is_main:
+        return
     mean, grid = job.frames.mean_volume, _grid(job)
     maps = {"mean": mean.volume, "half1": mean.half_volumes[0], "half2": mean.half_volumes[1]}
     for name, volume in maps.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from temporem.models.linear_masks import moving_mask, solvent_mask
 from temporem.models.linear_start import fit_coarse
 from temporem.physics.masks import window_ball
 from temporem.training.frames import PreparedFrames
+from temporem.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def linear_start(
     temporal: bool,
     window_radius: float,
     seed: int,
+    world: World = ALONE,
 ) -> LinearStart:
     """Fit a linear model to training frames.
 
@@ -48,8 +50,9 @@ def linear_start(
         temporal: with dynamics within movies, for TEMPOR; without, for the static model.
         window_radius: of the images, in half boxes.
         seed: of the first coordinates.
+        world: the processes that share the work.
     """
-    data = frames.movie_frames
+    data = replace(frames.movie_frames, world=world)
     fit = fit_coarse(
         data,
         movies,
