@@ -8,7 +8,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from temporem.models.config import InferenceStructure, PriorKind
 from temporem.models.inference import FrameInference, SequenceInference
-from temporem.models.latents import Latents
+from temporem.models.latents import FrameNoise, Latents
 from temporem.models.prior import GatedTransition, StandardPrior
 
 WIDTH, Z_DIM = 6, 2
@@ -52,8 +52,8 @@ def infer(
     lengths: list[int],
     seed: int | None = None,
 ) -> Latents:
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    return network(features, torch.tensor(lengths), generator)
+    noise = None if seed is None else FrameNoise(torch.Generator().manual_seed(seed))
+    return network(features, torch.tensor(lengths), noise)
 
 
 def assert_same(found: Latents, expected: Latents) -> None:
@@ -190,8 +190,8 @@ def test_what_is_hidden_is_told_from_the_other_frames() -> None:
     torch.manual_seed(2)
     network = SequenceInference(WIDTH, Z_DIM, 5, "MF-LR", StandardPrior(), hidden_frames=0.5)
     features = torch.randn(12, WIDTH, requires_grad=True)
-    lengths = torch.tensor([12])
-    network(features, lengths, torch.Generator().manual_seed(3)).mean.sum().backward()
+    lengths, noise = torch.tensor([12]), FrameNoise(torch.Generator().manual_seed(3))
+    network(features, lengths, noise).mean.sum().backward()
     hidden = (features.grad == 0).all(-1)
     assert 0 < hidden.sum() < 12
     features.grad = None

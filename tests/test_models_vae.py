@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from temporem.models.config import InferenceStructure, ModelConfig, PriorKind
+from temporem.models.latents import FrameNoise
 from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
 from temporem.physics.forward import ForwardModel
 from temporem.physics.pixel_sample import PixelSample
@@ -58,7 +59,7 @@ def test_gradient_of_the_bound_reaches_every_parameter(
     batch: FrameBatch, kind: VAEKind, inference: InferenceStructure, prior: PriorKind
 ) -> None:
     model = make_model(kind, inference=inference, prior=prior)
-    bound = model.bound(batch, torch.Generator().manual_seed(1))
+    bound = model.bound(batch, FrameNoise(torch.Generator().manual_seed(1)))
     (bound.kl - bound.log_likelihood).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -68,8 +69,8 @@ def test_gradient_of_the_bound_reaches_every_parameter(
 
 def test_bound_is_the_likelihood_of_the_rendered_draw(batch: FrameBatch) -> None:
     model = make_model("tempor")
-    bound = model.bound(batch, torch.Generator().manual_seed(1))
-    latents = model.infer(batch, torch.Generator().manual_seed(1))
+    bound = model.bound(batch, FrameNoise(torch.Generator().manual_seed(1)))
+    latents = model.infer(batch, FrameNoise(torch.Generator().manual_seed(1)))
     k = FORWARD.slice_frequencies(batch.rotations)
     slices = torch.stack([model.generator(k[i], latents.z[i]) for i in range(len(latents.z))])
     residual = batch.images - slices * batch.contrast
@@ -111,7 +112,7 @@ def test_evaluation_is_deterministic(batch: FrameBatch, kind: VAEKind) -> None:
         evaluated = model.bound(batch)
         assert evaluated.log_likelihood.equal(training.log_likelihood)
         assert evaluated.kl.equal(training.kl)
-    drawn = model.bound(batch, torch.Generator().manual_seed(0))
+    drawn = model.bound(batch, FrameNoise(torch.Generator().manual_seed(0)))
     assert not torch.allclose(drawn.log_likelihood, training.log_likelihood)
 
 

@@ -145,7 +145,7 @@ def join_world() -> Iterator[World]:
         if not _first_to_end(store, interrupted=interrupted):
             raise AlreadySaid(interrupted=interrupted or _was_interrupted(store)) from None
         if isinstance(error, TemporemError):
-            name = f"process {rank} of 0 to {size - 1}, on {socket.gethostname()}"
+            name = f"rank {rank} of {size}, on {socket.gethostname()}"
             raise TemporemError(f"{error} ({name})") from None
         raise
     # After an error others may be in the middle of a sum; the end of the process tells them.
