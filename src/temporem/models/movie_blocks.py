@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class MovieFrames:
         interval_index: which of them precedes a frame, ``(N,)``.
         on_pass: called whenever a pass over frames begins, to show that there is progress.
         world: the processes that share every pass.
+        mine: whether a frame is of this process's share, bool ``(N,)``; None: all are.
     """
 
     forward_model: ForwardModel
@@ -60,6 +61,7 @@ class MovieFrames:
     interval_index: Tensor
     on_pass: Callable[[], None] = lambda: None
     world: World = ALONE
+    mine: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,6 +69,16 @@ class MovieFrames:
     @property
     def device(self) -> torch.device:
         return self.images.device
+
+    def shared(self, movies: list[np.ndarray], world: World) -> MovieFrames:
+        """The same, each process going through its share of the movies in all passes.
+
+        Shares are the same whatever movies a pass is over, so that a process needs no others. They
+        are neighbours in the list, so that every n-th movie is shared as evenly as all.
+        """
+        mine = np.zeros(len(self), dtype=bool)
+        mine[np.concatenate([*world.share(movies), np.zeros(0, dtype=int)])] = True
+        return replace(self, world=world, mine=mine)
 
     def blocks(self, movies: list[np.ndarray]) -> Iterator[MovieBlock]:
         """This process's share of some movies (rows in order of time), in bounded blocks.
@@ -76,7 +88,9 @@ class MovieFrames:
         self.on_pass()
         per_block = max(1, _SAMPLES_PER_BLOCK // self.images.shape[1])
         waiting: list[np.ndarray] = []
-        for movie in self.world.share(movies):
+        for movie in movies:
+            if self.mine is not None and not self.mine[movie[0]]:
+                continue
             if waiting and sum(map(len, waiting)) + len(movie) > per_block:
                 yield self._block(waiting)
                 waiting = []

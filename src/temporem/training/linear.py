@@ -81,7 +81,8 @@ class LinearRun:
         self.config = config
         self.settings = config.linear
         self.frames = frames
-        self.data = replace(frames.movie_frames, on_pass=self._count_pass, world=world)
+        self.data = replace(frames.movie_frames, on_pass=self._count_pass)
+        self.data = self.data.shared(frames.movies, world)
         self.movies = movies
         self.held_out = held_out
         self.given_masks = masks

@@ -147,7 +147,13 @@ class Trainer:
             self.noise.manual_seed(int(seed.generate_state(1)[0]))
             fit, kl = self._terms(stage, own, FrameNoise(self.noise, total, part))
             (-(fit - self._kl_weight(stage) * kl).sum() / total).backward()
-            terms += torch.stack([fit.detach().sum(), kl.detach().sum(), fit.new_tensor(len(fit))])
+            terms += torch.stack(
+                [
+                    fit.detach().double().sum(),
+                    kl.detach().double().sum(),
+                    terms.new_tensor(len(fit)),
+                ]
+            )
         self.world.add_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.gradient_clip)
         self.optimizer.step()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def linear_start(
         seed: of the first coordinates.
         world: the processes that share the work.
     """
-    data = replace(frames.movie_frames, world=world)
+    data = frames.movie_frames.shared(frames.movies, world)
     fit = fit_coarse(
         data,
         movies,
