@@ -21,14 +21,19 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from command_line import TINY_TRAINING, Result, command, settings, succeed
+from temporem.errors import TemporemError
+from temporem.models.movie_blocks import MovieFrames
+from temporem.physics.forward import ForwardModel
 from temporem.report.collect import read_metrics
 from temporem.training.interrupt import InterruptFlag
 from temporem.training.linear import LinearRun
 from temporem.training.loop import Trainer
+from temporem.training.precision import choose_device
 from temporem.training.run_files import load_run
 from temporem.world import World
 
 SIZE = 2
+FORWARD = ForwardModel(8, 8.0)
 # Three movies of four frames to train on. Batches are of two movies and one, or of 11 frames and
 # one, so that a process has nothing to do in every second step.
 COMMON = (*TINY_TRAINING, "data.held_out_fraction=0.4", "training.epochs=8")
@@ -260,6 +265,51 @@ def test_sigterm_may_come_twice() -> None:
         for _ in range(2):
             signal.raise_signal(signal.SIGTERM)
             assert flag
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=12), st.integers(1, 4))
+def test_every_movie_is_of_one_process_in_all_passes(lengths: list[int], size: int) -> None:
+    ends = np.cumsum(lengths)
+    movies = [np.arange(end - n, end) for n, end in zip(lengths, ends, strict=True)]
+    n, p = int(ends[-1]), len(FORWARD.support)
+    frames = MovieFrames(
+        FORWARD,
+        images=torch.zeros(n, p, dtype=torch.complex64),
+        contrast=torch.zeros(n, p),
+        rotations=torch.eye(3).expand(n, 3, 3),
+        intervals=torch.ones(1, dtype=torch.float64),
+        interval_index=torch.zeros(n, dtype=torch.long),
+    )
+    shares = [frames.shared(movies, World(rank, size)) for rank in range(size)]
+    owners = []
+    for some in (movies, movies[1::2]):
+        rows = [torch.cat([*(b.rows for b in s.blocks(some)), torch.zeros(0)]) for s in shares]
+        expected = np.concatenate([*some, np.zeros(0)])
+        assert torch.cat(rows).tolist() == expected.tolist()
+        owners.append({int(row): rank for rank, own in enumerate(rows) for row in own})
+    assert owners[1].items() <= owners[0].items()
+
+
+def test_every_process_takes_a_gpu_of_its_own(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    world = World(rank=7, size=8, local_rank=3)
+    assert choose_device("auto", world) == choose_device("cuda", world) == torch.device("cuda:3")
+    assert choose_device("cpu", world) == torch.device("cpu")
+    assert choose_device("cuda") == torch.device("cuda")
+    with pytest.raises(TemporemError, match="cuda:1 for 8 processes; expected auto, cpu, or cuda"):
+        choose_device("cuda:1", world)
+    with pytest.raises(TemporemError, match=r"cuda:4 is not here.*as many processes on a node"):
+        choose_device("auto", World(rank=4, size=8, local_rank=4))
+
+
+def test_a_process_that_vanished_is_said(monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[pair.cc:1] Connection closed by peer. See the logs.\nframe #0")
+
+    monkeypatch.setattr(dist, "all_reduce", fail)
+    with pytest.raises(TemporemError, match=r"lost the other .*Connection closed by peer\); see"):
+        World(0, 2).wait()
 
 
 @pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE"])

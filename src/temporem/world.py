@@ -107,9 +107,8 @@ class World:
         try:
             call(tensor, *arguments)
         except RuntimeError as error:
-            (line, *_) = str(error).splitlines()
             raise TemporemError(
-                f"lost the other processes of this run ({line})",
+                f"lost the other processes of this run ({_first_sentence(error)})",
                 hint="see what they, or the program that started them, said",
             ) from None
 
@@ -165,13 +164,16 @@ def _meet(world: World) -> Store:
             timeout=_LONGEST_WAIT,
         )
     except (RuntimeError, ValueError) as error:
-        (line, *_) = str(error).splitlines()
         raise TemporemError(
-            f"process {world.rank} does not find the others ({line})",
+            f"rank {world.rank} does not find the others ({_first_sentence(error)})",
             expected=f"{world.size} processes, and the environment that torchrun sets",
             hint="check MASTER_ADDR and MASTER_PORT",
         ) from None
     return store
+
+
+def _first_sentence(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
 
 
 def _first_to_end(store: Store, *, interrupted: bool) -> bool:

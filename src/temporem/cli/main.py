@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command line; those of the process when None.
     """
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if several:  # PyTorch has pages to say of a process that is lost; one line is enough
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except TemporemError as error:
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AlreadySaid as said:
         return INTERRUPTED if said.interrupted else BAD_INPUT
     except CycloptsError as error:
-        if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
+        if several and os.environ.get("RANK", "0") != "0":
             return BAD_INPUT  # all processes of a run are given the same arguments
         return _fail(f"{str(error).rstrip('.')}; see --help")
     except OSError as error:  # a full disk, a folder without permission
