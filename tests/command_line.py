@@ -19,6 +19,7 @@ TINY_TRAINING = (
     "model.generator_features=16",
     "training.epochs=4",
     "training.precision=float32",
+    "training.frames_per_step=10",
 )
 
 
