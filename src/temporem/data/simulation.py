@@ -148,13 +148,13 @@ def load_motion(
         )
         n_states = max(2, config.motion.states or config.frames_per_movie)
         snapshots = morph(molecule, end, n_states, progress=progress)
-    else:
-        molecule, snapshots = read_trajectory(
-            find_structure(config.structure, structures_dir),
-            find_structure(config.motion.coordinates, structures_dir),
-            chains=config.chains,
-            hydrogens=config.hydrogens,
-        )
+        return trajectory_through(molecule, snapshots - snapshots[0].mean(0), evenly=True)
+    molecule, snapshots = read_trajectory(
+        find_structure(config.structure, structures_dir),
+        find_structure(config.motion.coordinates, structures_dir),
+        chains=config.chains,
+        hydrogens=config.hydrogens,
+    )
     return trajectory_through(molecule, snapshots - snapshots[0].mean(0))
 
 

@@ -39,7 +39,7 @@ def bonded_pairs(molecule: Molecule, *conformations: np.ndarray) -> np.ndarray:
         distance = np.linalg.norm(positions[first] - positions[second], axis=1)
         near &= distance < radii[first] + radii[second] + _SLACK_ANGSTROM
     pairs = np.stack([first, second], axis=1)[near]
-    return pairs[np.lexsort(pairs.T[::-1])]
+    return np.unique(pairs, axis=0)
 
 
 def pairs_apart(pairs: np.ndarray, n_atoms: int, n_bonds: int) -> np.ndarray:
@@ -54,4 +54,4 @@ def pairs_apart(pairs: np.ndarray, n_atoms: int, n_bonds: int) -> np.ndarray:
     reached.data[:] = 1
     within.data[:] = 1
     first, second = (reached - reached.multiply(within)).nonzero()
-    return np.stack([first, second], axis=1)[first < second]
+    return np.unique(np.stack([first, second], axis=1)[first < second], axis=0)
