@@ -18,8 +18,8 @@ heap. Here everything turns instead, in three steps.
    apart.
 
 Both ends are exact, and nothing is drawn at random. Conformations relax apart from each other, so
-that side chains and loops may differ by a flip from one to the next: of Cas9, halfway between two of
-19, up to 5 % of the bonds are more than 0.1 Å too short. Frames are best at conformations.
+that side chains and loops may differ by a flip from one to the next: halfway between two of 19 of
+Cas9, up to 5 % of the bonds are more than 0.1 Å too short. Frames are best at conformations.
 """
 
 from __future__ import annotations
