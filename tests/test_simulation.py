@@ -284,6 +284,52 @@ def test_trajectory_dataset_repeats_and_its_truth_needs_no_trajectory(tmp_path: 
     assert 0.05 < (volumes[0] - volumes[1]).norm() / volumes[0].norm() < 1
 
 
+KINASE = ["structure=adk/adk_closed.pdb", "motion.end=adk/adk_open.pdb", "movies=2"]
+
+
+def test_morph_is_simulated_from_end_to_end_and_its_truth_needs_no_structure(
+    tmp_path: Path,
+) -> None:
+    config = load_simulation_config("cas9", [*KINASE, "frames_per_movie=4", "box=32"])
+    calls: list[tuple[int, int]] = []
+    for name in ("a", "b"):
+        summary = simulate(
+            config,
+            tmp_path / name,
+            structures_dir=SHARED / "structures",
+            progress=lambda done, total: calls.append((done, total)),
+        )
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert calls[-1] == (8, 8)
+    assert calls[0][1] < 8  # conformations first
+    assert (summary["atoms"], summary["residues_missing"]) == (1656, 0)
+    assert summary["rms_displacement_angstrom"] == pytest.approx(7.0, abs=0.2)
+
+    truth = read_truth(tmp_path / "a")
+    assert truth.config == config
+    assert truth.states.tolist() == [0, 1, 2, 3] * 2
+    assert truth.parameters[:4, 0].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert truth.parameter_names == ("progress",)
+    ends = conformations(truth.motion, truth.parameters[[0, 3]])
+    for state, atoms in zip(("closed", "open"), ends, strict=True):
+        config = load_simulation_config("cas9", [f"structure=adk/adk_{state}.pdb"])
+        there = load_molecule(config, SHARED / "structures").positions_angstrom
+        # The same shape, but for the 32 bits in which it is kept.
+        assert (torch.pdist(atoms) - torch.pdist(there)).abs().max() < 1e-4
+
+
+def test_residues_that_one_end_lacks_are_counted(tmp_path: Path) -> None:
+    lines = (SHARED / "structures/adk/adk_closed.pdb").read_text().splitlines()
+    cut = [line for line in lines if not (line.startswith("ATOM") and 60 <= int(line[22:26]) < 70)]
+    (tmp_path / "cut.pdb").write_text("\n".join(cut))
+    config = load_simulation_config(
+        "cas9", [*KINASE, f"structure={tmp_path / 'cut.pdb'}", "frames_per_movie=2", "box=32"]
+    )
+    summary = simulate(config, tmp_path / "out", structures_dir=SHARED / "structures")
+    assert summary["residues_missing"] == 10
+    assert summary["atoms"] < 1656
+
+
 def test_frame_on_the_border_of_states_and_the_last_frame_of_the_path() -> None:
     config = load_simulation_config("adk", ["motion.start=[0, 0]", "motion.states=30"])
     assert draw_frames(config).states[:10].tolist() == list(range(0, 30, 3))

@@ -13,7 +13,7 @@ from temporem.errors import TemporemError
 
 
 def test_presets_are_the_experiments_described() -> None:
-    assert {"7bcq", "adk", "toy"} <= set(preset_names())
+    assert {"7bcq", "adk", "cas9", "cas9-crystal", "toy"} <= set(preset_names())
     paper = load_simulation_config("7bcq")
     assert (paper.movies, paper.frames_per_movie, paper.box) == (100, 10, 64)
     assert (paper.snr, paper.motion.step_degrees, paper.motion.start_degrees) == (0.1, 9, (0, 9))
@@ -24,6 +24,30 @@ def test_presets_are_the_experiments_described() -> None:
         0.1,
         (0, 0.1),
     )
+
+
+def test_presets_of_cas9_are_19_states_from_free_to_bound() -> None:
+    for name in ("cas9", "cas9-crystal"):
+        cas9 = load_simulation_config(name)
+        assert (cas9.movies, cas9.frames_per_movie, cas9.box, cas9.snr) == (100, 19, 64, 0.3)
+        assert (cas9.motion.kind, cas9.pixel_size_angstrom) == ("morph", 4)
+        assert cas9.progress_step == pytest.approx(1 / 18)
+
+
+def test_a_movie_goes_to_the_end_of_a_path_unless_a_step_is_set() -> None:
+    whole = load_simulation_config("cas9", ["motion.start=[0, 0.1]", "frames_per_movie=10"])
+    assert whole.progress_step == pytest.approx(0.1)
+    assert load_simulation_config("cas9", ["motion.step=0.02"]).progress_step == 0.02
+    assert load_simulation_config("cas9", ["frames_per_movie=1"]).motion.step is None
+
+
+def test_preset_of_a_trajectory_asks_for_its_files() -> None:
+    with pytest.raises(TemporemError, match=r"structure is missing.* --set structure="):
+        load_simulation_config("trajectory")
+    with pytest.raises(TemporemError, match=r"motion.coordinates is missing"):
+        load_simulation_config("trajectory", ["structure=a.psf"])
+    files = ["structure=a.psf", "motion.coordinates=a.dcd"]
+    assert load_simulation_config("trajectory", files).progress_step == pytest.approx(1 / 18)
 
 
 def test_file_with_overrides(tmp_path: Path) -> None:
@@ -71,7 +95,7 @@ def test_bad_value_is_one_clear_line(override: str, message: str) -> None:
     [
         ("motion.stpe=1", r"adk: unknown key motion.stpe; did you mean motion.step\?"),
         ("motion.angle=1", "known keys: kind, coordinates, start, step, states"),
-        ("motion.kind=teleport", "adk: motion.kind: .*'hinge' or 'trajectory'"),
+        ("motion.kind=teleport", "adk: motion.kind: .*'hinge', 'morph' or 'trajectory'"),
         ("motion=3", r"adk: motion: must be a section of settings \(got 3\)"),
         ("motion.start=[0, 2]", r"motion.start: must be within \[0, 1\]"),
         ("motion.states=0", "motion.states: "),
@@ -86,11 +110,26 @@ def test_bad_trajectory_is_one_clear_line(override: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("motion.ende=x", r"cas9: unknown key motion.ende; did you mean motion.end\?"),
+        ("motion.angle=1", "known keys: kind, end, end_chains, start, step, states"),
+        ("motion.step=0.1", "would be at progress 1.8, and the morph ends at 1"),
+        ("structure=toy", "structure: a morph needs a structure file, not 'toy'"),
+    ],
+)
+def test_bad_morph_is_one_clear_line(override: str, message: str) -> None:
+    with pytest.raises(TemporemError, match=message) as error:
+        load_simulation_config("cas9", [override])
+    assert "\n" not in str(error.value)
+
+
 def test_motion_without_kind_is_a_hinge_and_every_kind_survives_a_file() -> None:
     settings = load_simulation_config("toy").model_dump(mode="json")
     del settings["motion"]["kind"]
     assert SimulationConfig.model_validate(settings) == load_simulation_config("toy")
-    for name in ("toy", "adk"):
+    for name in ("toy", "adk", "cas9"):
         config = load_simulation_config(name)
         assert SimulationConfig.model_validate(config.model_dump(mode="json")) == config
         assert type(config.motion).__name__.lower().startswith(config.motion.kind)

@@ -165,6 +165,13 @@ def test_progress_is_length_of_path_and_positions_lie_on_lines_between_snapshots
     assert atoms[0, 0].equal(motion.molecule.positions_angstrom)
 
 
+def test_progress_can_count_snapshots_instead() -> None:
+    motion = trajectory_through(line_of_atoms(), snapshots(0, 1, 4, 4, 3), evenly=True)
+    assert motion.progress.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    at = motion.positions(motion.progress[:, None])
+    assert at.equal(snapshots(0, 1, 4, 4, 3)[:, motion.moving].float().double())
+
+
 def test_beyond_the_ends_of_a_trajectory_the_molecule_stays() -> None:
     motion = trajectory_through(line_of_atoms(), snapshots(0, 1, 1))
     beyond = motion.positions(torch.tensor([[-0.5], [1.5]]))

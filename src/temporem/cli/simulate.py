@@ -12,12 +12,24 @@ from temporem.cli.options import Json, Overwrite, Settings, output
 
 
 def simulate(
-    config: Annotated[str, Parameter(help="Preset (toy, 7bcq, adk) or YAML file.")],
+    config: Annotated[
+        str, Parameter(help="Preset (toy, 7bcq, cas9, cas9-crystal, adk, trajectory) or YAML file.")
+    ],
     /,
     *,
     out: Annotated[Path, output("Dataset folder to write.")],
     structures: Annotated[
         Path | None, Parameter(help="Folder to look for structure files in first.")
+    ] = None,
+    topology: Annotated[
+        Path | None, Parameter(help="Atoms of a trajectory: as --set structure=FILE.")
+    ] = None,
+    trajectory: Annotated[
+        Path | None, Parameter(help="Its snapshots: as --set motion.coordinates=FILE.")
+    ] = None,
+    states: Annotated[
+        int | None,
+        Parameter(help="A movie takes N states in order: as --set frames_per_movie=N."),
     ] = None,
     seed: Annotated[int | None, Parameter(help="As --set seed=N.")] = None,
     set_: Settings = None,
@@ -27,13 +39,21 @@ def simulate(
     """Simulate movies of a molecule that moves, with their truth.
 
     Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
+    Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
     from temporem.data.dataset import STAR_NAME
     from temporem.data.outputs import require_replaceable
     from temporem.data.presets import load_simulation_config
     from temporem.data.simulation import simulate as run_simulation
 
-    overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
+    given = {
+        "structure": _quoted(topology),
+        "motion.coordinates": _quoted(trajectory),
+        "frames_per_movie": states,
+        "seed": seed,
+    }
+    short = [f"{key}={value}" for key, value in given.items() if value is not None]
+    overrides = [*(set_ or []), *short]
     settings = load_simulation_config(config, overrides)
     if overwrite:
         require_replaceable(out, "a dataset", holds=STAR_NAME)
@@ -45,4 +65,11 @@ def simulate(
         print_json({"dataset": str(out), **summary})
         return
     print_facts({name.replace("_", " "): f"{value:g}" for name, value in summary.items()})
+    if summary["residues_missing"]:
+        say(f"Gaps: {summary['residues_missing']} residues inside chains are in no image.")
     say(f"Dataset: {out}")
+
+
+def _quoted(path: Path | None) -> str | None:
+    """A path as YAML, whatever is in its name."""
+    return None if path is None else "'" + str(path).replace("'", "''") + "'"

@@ -75,7 +75,9 @@ def _first_problem(
         return _unknown_key(name, _keys(model, settings), source)
     where = f"{source}: {name}" if name else source
     if problem["type"] == "missing":
-        return TemporemError(f"{where} is missing", hint=f"add a line '{name}: ...'")
+        return TemporemError(
+            f"{where} is missing", hint=f"add a line '{name}: ...' or --set {name}=..."
+        )
     message = problem["msg"].removeprefix("Value error, ")
     got = f" (got {problem['input']!r})" if name else ""
     return TemporemError(f"{where}: {message}{got}")

@@ -16,9 +16,9 @@ from temporem.data.files import fresh_directory
 from temporem.data.simulation_config import (
     CTFConfig,
     HingeConfig,
-    MotionConfig,
+    MorphConfig,
+    PathConfig,
     SimulationConfig,
-    TrajectoryConfig,
 )
 from temporem.data.truth import Truth, write_truth
 from temporem.errors import TemporemError
@@ -26,7 +26,9 @@ from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
 from temporem.physics.projection import structure_factors
 from temporem.physics.rotations import random_rotations
+from temporem.structures.matching import match
 from temporem.structures.molecule import Molecule
+from temporem.structures.morph import morph
 from temporem.structures.motions import (
     Motion,
     conformations,
@@ -65,7 +67,8 @@ def simulate(
         output: folder to write.
         structures_dir: where to look for the structure first.
         overwrite: replace the folder if it exists.
-        progress: called with the number of frames done and of all frames.
+        progress: called with the number of frames done and of all frames; while a morph is made,
+            with those of its conformations.
 
     Returns:
         A summary of what was simulated, of plain numbers.
@@ -75,7 +78,7 @@ def simulate(
             atom, the molecule does not fit the box, or the output exists or cannot be written.
     """
     with fresh_directory(output, overwrite=overwrite) as directory:
-        motion = load_motion(config, structures_dir)
+        motion = load_motion(config, structures_dir, progress=progress)
         frames = draw_frames(config)
         extent = _extent(motion, frames.parameters)
         _check_fits(config, extent)
@@ -113,6 +116,7 @@ def simulate(
         "pixel_size_angstrom": config.pixel_size_angstrom,
         "atoms": len(motion.molecule),
         "moving_atoms": int(motion.moving.sum()),
+        "residues_missing": sum(last - first + 1 for _, first, last in motion.molecule.gaps()),
         "largest_displacement_angstrom": extent.largest_displacement_angstrom,
         "rms_displacement_angstrom": extent.rms_displacement_angstrom,
         "snr": config.snr,
@@ -121,13 +125,30 @@ def simulate(
     }
 
 
-def load_motion(config: SimulationConfig, structures_dir: str | Path | None) -> Motion:
+def load_motion(
+    config: SimulationConfig,
+    structures_dir: str | Path | None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Motion:
     """The molecule to simulate and how it moves, from the files that a configuration names.
 
     The mean of the atoms, where the motion starts, is at the origin.
     """
     if isinstance(config.motion, HingeConfig):
         return build_motion(config.motion, load_molecule(config, structures_dir))
+    if isinstance(config.motion, MorphConfig):
+        molecule, end = match(
+            load_molecule(config, structures_dir),
+            read_molecule(
+                find_structure(config.motion.end, structures_dir),
+                chains=config.motion.end_chains,
+                hydrogens=config.hydrogens,
+            ),
+        )
+        n_states = max(2, config.motion.states or config.frames_per_movie)
+        snapshots = morph(molecule, end, n_states, progress=progress)
+        return trajectory_through(molecule, snapshots - snapshots[0].mean(0), evenly=True)
     molecule, snapshots = read_trajectory(
         find_structure(config.structure, structures_dir),
         find_structure(config.motion.coordinates, structures_dir),
@@ -171,7 +192,7 @@ def draw_frames(config: SimulationConfig) -> FrameTable:
     movies, length = config.movies, config.frames_per_movie
     n = movies * length
     seed, digits = config.seed, len(str(config.movies))
-    parameters, states = _schedule(config.motion, movies, length, _generator(seed, "motion"))
+    parameters, states = _schedule(config, _generator(seed, "motion"))
     shifts = torch.randn(n, 2, generator=_generator(seed, "shifts"), dtype=torch.float64)
     return FrameTable(
         particle_names=[f"movie_{m + 1:0{digits}d}" for m in range(movies) for _ in range(length)],
@@ -191,18 +212,18 @@ def _generator(seed: int, stream: str) -> torch.Generator:
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
 
-def _schedule(
-    config: MotionConfig, movies: int, length: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _schedule(config: SimulationConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Parameters ``(N, 1)`` and states ``(N,)`` of a motion at constant speed."""
-    if isinstance(config, TrajectoryConfig):
-        progress = _constant_speed(config.start, config.step, movies, length, generator)
-        bins = config.states or length
+    motion, movies, length = config.motion, config.movies, config.frames_per_movie
+    if isinstance(motion, PathConfig):
+        step = config.progress_step
+        progress = _constant_speed(motion.start, step, movies, length, generator)
+        bins = motion.states or length
         # A frame at the border of two states, but for rounding, is in the second.
         states = (progress * bins + 1e-9).floor().clamp(max=bins - 1)
         return progress.reshape(-1, 1), states.long().flatten()
-    angles = _constant_speed(config.start_degrees, config.step_degrees, movies, length, generator)
-    steps = (angles - config.start_degrees[0]) / (config.step_degrees or 1.0)
+    angles = _constant_speed(motion.start_degrees, motion.step_degrees, movies, length, generator)
+    steps = (angles - motion.start_degrees[0]) / (motion.step_degrees or 1.0)
     return angles.reshape(-1, 1), steps.floor().long().flatten()
 
 

@@ -59,6 +59,22 @@ class HingeConfig(_Settings):
     step_degrees: NonNegativeFloat = Field(description="Turn from one frame to the next.")
 
 
+PathStart = Annotated[
+    Range, AfterValidator(_fractions), Field(description="Range of a movie's first progress.")
+]
+PathStep = Annotated[
+    NonNegativeFloat | None,
+    Field(
+        description="Progress from one frame to the next; by default what takes a movie from the "
+        "highest start to the end."
+    ),
+]
+PathStates = Annotated[
+    int | None,
+    Field(ge=1, description="Number of states; by default that of a movie's frames."),
+]
+
+
 class TrajectoryConfig(_Settings):
     """The molecule passes along the snapshots of a molecular-dynamics trajectory.
 
@@ -69,20 +85,41 @@ class TrajectoryConfig(_Settings):
 
     kind: Literal["trajectory"] = "trajectory"
     coordinates: str = Field(description="File of the snapshots of the structure's atoms.")
-    start: Annotated[Range, AfterValidator(_fractions)] = Field(
-        default=(0.0, 0.0), description="Range of a movie's first progress."
-    )
-    step: NonNegativeFloat = Field(description="Progress from one frame to the next.")
-    states: int | None = Field(
-        default=None, ge=1, description="Number of states; by default that of a movie's frames."
-    )
+    start: PathStart = (0.0, 0.0)
+    step: PathStep = None
+    states: PathStates = None
 
 
-MotionConfig = HingeConfig | TrajectoryConfig
+class MorphConfig(_Settings):
+    """The molecule changes from one structure to another; bonds, angles and helices are kept.
+
+    Residues are matched by number, atoms by name, and what is not in both is left out. Progress
+    runs from 0 at ``structure`` to 1 at ``end``; movies and states are those of a trajectory.
+    """
+
+    kind: Literal["morph"] = "morph"
+    end: str = Field(description="File or PDB code of the structure at the end.")
+    end_chains: list[str] | None = Field(
+        default=None,
+        description="Chains of it, in the order of those of the start; all by default.",
+    )
+    start: PathStart = (0.0, 0.0)
+    step: PathStep = None
+    states: PathStates = None
+
+
+PathConfig = TrajectoryConfig | MorphConfig
+MotionConfig = HingeConfig | MorphConfig | TrajectoryConfig
+_FILES = {"morph": "structure", "trajectory": "topology"}
+_MODELS: dict[str, type[MotionConfig]] = {
+    "hinge": HingeConfig,
+    "morph": MorphConfig,
+    "trajectory": TrajectoryConfig,
+}
 
 
 class _Kind(BaseModel):
-    kind: Literal["hinge", "trajectory"] = "hinge"
+    kind: Literal["hinge", "morph", "trajectory"] = "hinge"
 
 
 def _of_its_kind(settings: object) -> object:
@@ -95,8 +132,7 @@ def _of_its_kind(settings: object) -> object:
         return settings
     if not isinstance(settings, dict):
         raise ValueError("must be a section of settings")
-    model = HingeConfig if _Kind.model_validate(settings).kind == "hinge" else TrajectoryConfig
-    return model.model_validate(settings)
+    return _MODELS[_Kind.model_validate(settings).kind].model_validate(settings)
 
 
 class CTFConfig(_Settings):
@@ -118,7 +154,8 @@ class SimulationConfig(_Settings):
     """A simulated dataset: which molecule, how it moves and how it is imaged."""
 
     structure: str = Field(
-        description="File, PDB code or 'toy', the built-in protein; a trajectory's topology."
+        description="File, PDB code or 'toy', the built-in protein; a trajectory's topology; where "
+        "a morph starts."
     )
     chains: list[str] | None = Field(default=None, description="Chains to keep; all by default.")
     hydrogens: bool = Field(
@@ -142,14 +179,24 @@ class SimulationConfig(_Settings):
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
-    def _trajectory_is_not_left(self) -> SimulationConfig:
-        if isinstance(self.motion, TrajectoryConfig):
+    def _path_is_not_left(self) -> SimulationConfig:
+        if isinstance(self.motion, PathConfig):
             if self.structure == "toy":
-                raise ValueError("structure: a trajectory needs a topology file, not 'toy'")
-            last = self.motion.start[1] + self.motion.step * (self.frames_per_movie - 1)
+                kind, file = self.motion.kind, _FILES[self.motion.kind]
+                raise ValueError(f"structure: a {kind} needs a {file} file, not 'toy'")
+            last = self.motion.start[1] + self.progress_step * (self.frames_per_movie - 1)
             if last > 1 + 1e-9:
                 raise ValueError(
                     f"motion: the last frame of a movie would be at progress {last:.3g}, and the "
-                    "trajectory ends at 1; lower motion.step, motion.start or frames_per_movie"
+                    f"{self.motion.kind} ends at 1; lower motion.step, motion.start or "
+                    "frames_per_movie"
                 )
         return self
+
+    @property
+    def progress_step(self) -> float:
+        """Progress from one frame to the next along a path."""
+        assert isinstance(self.motion, PathConfig)
+        if self.motion.step is not None:
+            return self.motion.step
+        return (1 - self.motion.start[1]) / max(1, self.frames_per_movie - 1)

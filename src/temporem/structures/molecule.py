@@ -82,6 +82,15 @@ class Molecule:
             )
         return torch.from_numpy(found)
 
+    def gaps(self) -> list[tuple[str, int, int]]:
+        """Residues that are missing inside chains, by number: chain, first, last."""
+        found = []
+        for chain in dict.fromkeys(self.chains.tolist()):
+            numbers = np.unique(self.residue_numbers[self.chains == chain])
+            for i in np.flatnonzero(np.diff(numbers) > 1):
+                found.append((chain, int(numbers[i]) + 1, int(numbers[i + 1]) - 1))
+        return found
+
     def describe_chains(self) -> str:
         """Chains with the range of their residues, for messages: ``chain A (47-488), ...``."""
         parts = []

@@ -121,6 +121,8 @@ class Trajectory:
     transition bonds of heavy atoms are off by 0.015 Å rms halfway between snapshots, 0.3 % of them
     by more than 0.1 Å, in side chains that flip; in the snapshots themselves they vary by 0.04 Å.
 
+    The conformations of a morph count evenly instead: they are about equally far apart already.
+
     Attributes:
         molecule: the atoms at progress 0.
         moving: atoms that move, bool ``(N,)``.
@@ -154,8 +156,16 @@ class Trajectory:
         }
 
 
-def trajectory_through(molecule: Molecule, snapshots: Tensor) -> Trajectory:
+def trajectory_through(
+    molecule: Molecule, snapshots: Tensor, *, evenly: bool = False
+) -> Trajectory:
     """The motion of a molecule through snapshots, Å, ``(S, N, 3)``, which are superposed already.
+
+    Args:
+        molecule: the N atoms.
+        snapshots: their positions, in order.
+        evenly: progress counts snapshots instead of the length of the path, so that frames can be
+            those of the snapshots exactly.
 
     Raises:
         TemporemError: there are fewer than two snapshots, they are all the same, or neighbours are
@@ -180,6 +190,8 @@ def trajectory_through(molecule: Molecule, snapshots: Tensor) -> Trajectory:
             expected=f"neighbours within {_FARTHEST_NEIGHBOURS_ANGSTROM:g} Å",
             hint="make molecules whole where a periodic boundary cuts them, or keep more snapshots",
         )
+    if evenly:
+        steps = torch.ones_like(steps)
     progress = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
     return Trajectory(
         replace(molecule, positions_angstrom=rounded[0].double()),
