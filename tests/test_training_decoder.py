@@ -18,7 +18,9 @@ from command_line import command, succeed
 from temporem.errors import TemporemError
 from temporem.models import generator as generator_module
 from temporem.models.decoding import SPAN_TOLERANCE
+from temporem.models.generator import FourierGenerator
 from temporem.models.voxels import VoxelGenerator
+from temporem.physics.support import FourierSupport
 from temporem.training import decoder as decoder_module
 from temporem.training import export as export_module
 from temporem.training.decoder import Decoder
@@ -68,6 +70,18 @@ def folder(path: Path) -> dict[str, bytes]:
 # --- Decoder ---
 
 
+def test_downsampled_volumes_are_masked(run) -> None:
+    run.generator.mean.set_volume(torch.zeros(BOX, BOX, BOX))  # it is masked when it is set
+    solvent, full = run.generator.solvent.clone(), FourierSupport(BOX, 3, radius=4)
+    masked = Decoder(run, ROWS, box=8).volumes(ROWS[:3])
+    run.generator.solvent.fill_(1)
+    unmasked = Decoder(run, ROWS, box=8).volumes(ROWS[:3])
+    expected = full.analyse(solvent * full.synthesise(unmasked))
+    tolerance = 1e-4 * masked.abs().max().item()
+    torch.testing.assert_close(masked, expected, rtol=0, atol=tolerance)
+    assert (masked - unmasked).abs().max() > 100 * tolerance
+
+
 def test_without_a_span_volumes_are_those_of_the_run(any_run) -> None:
     rows = np.array([5, 2, 19])
     assert Decoder(any_run, ROWS).volumes(rows).equal(any_run.volumes(rows))
@@ -87,6 +101,10 @@ def test_spans_of_blocks_of_frames_hold_their_volumes(run, spans, monkeypatch) -
 
 
 def test_downsampling_keeps_the_low_frequencies(any_run) -> None:
+    if isinstance(any_run.generator, FourierGenerator):
+        # The mask is multiplied after high frequencies were left out, not before.
+        assert not (any_run.generator.solvent == 1).all()
+        any_run.generator.solvent.fill_(1)
     full, half = any_run.voxels(ROWS[:3]), Decoder(any_run, ROWS, box=8)
     assert half.pixel_size_angstrom == 2 * any_run.grid.pixel_size_angstrom
     spectrum = np.fft.fftshift(np.fft.fftn(full, axes=(1, 2, 3)), axes=(1, 2, 3))
