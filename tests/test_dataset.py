@@ -11,6 +11,7 @@ import torch
 
 from temporem.data.dataset import MovieDataset, read_dataset, write_dataset
 from temporem.data.files import fresh_directory
+from temporem.data.particle_images import ParticleImages
 from temporem.data.stack import write_stack
 from temporem.data.star import Table, read_star, write_star
 from temporem.errors import TemporemError
@@ -90,7 +91,7 @@ def test_round_trip(folder):
     written, read = frames(), read_dataset(folder)
     np.testing.assert_array_equal(read.images, written["images"])
     assert read.images.dtype == np.float32
-    assert isinstance(read.images, np.memmap)
+    assert isinstance(read.images, ParticleImages)  # and not an array that holds them all
     assert read.pixel_size_angstrom == PIXEL_SIZE
     torch.testing.assert_close(read.rotations, written["rotations"], rtol=0, atol=1e-13)
     torch.testing.assert_close(read.shifts_angstrom, written["shifts_angstrom"], rtol=0, atol=0)

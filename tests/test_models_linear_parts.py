@@ -89,9 +89,10 @@ def test_every_frame_gets_its_posterior_from_its_own_half(frames, solver, coordi
     """Images of one half do not touch the coordinates of the other."""
     before = halves_of(frames, solver, coordinates)
     odd = np.concatenate(frames.movies[1::2])
-    images = frames.images.clone()
+    images = frames.source.images.clone()
     images[odd] = images[odd].flip(0)
-    after = halves_of(replace(frames, images=images), solver, coordinates)
+    spoilt = replace(frames, source=replace(frames.source, images=images))
+    after = halves_of(spoilt, solver, coordinates)
     even = np.concatenate(frames.movies[0::2])
     assert after.posterior.mean[even].equal(before.posterior.mean[even])
     assert after.volumes[0].equal(before.volumes[0])
@@ -293,8 +294,9 @@ def test_prediction_far_from_all_frames_is_the_prior() -> None:
 
 @pytest.mark.parametrize("per_block", [1, 6, 13, 1000])
 def test_blocks_hold_whole_movies_and_every_row_once(frames, per_block, monkeypatch) -> None:
-    pixels = frames.images.shape[1]
-    monkeypatch.setattr(movie_blocks, "_SAMPLES_PER_BLOCK", per_block * pixels)
+    monkeypatch.setattr(
+        movie_blocks, "_SAMPLES_PER_BLOCK", per_block * len(frames.forward_model.support)
+    )
     data, movies = frames.movie_frames, frames.movies[::-1]
     blocks = list(data.blocks(movies))
     found = []
@@ -302,8 +304,8 @@ def test_blocks_hold_whole_movies_and_every_row_once(frames, per_block, monkeypa
         bounds = [0, *block.lengths.cumsum(0).tolist()]
         found += [block.rows[a:b].tolist() for a, b in pairwise(bounds)]
         assert len(block.rows) <= max(per_block, int(block.lengths.max()))
-        assert block.images.equal(data.images[block.rows])
-        assert block.contrast.equal(data.contrast[block.rows])
+        assert block.images.equal(data.source.images[block.rows])
+        assert block.contrast.equal(data.source.contrast[block.rows])
         assert block.rotations.equal(data.rotations[block.rows])
         assert block.interval_index.equal(data.interval_index[block.rows])
     assert found == [movie.tolist() for movie in movies]

@@ -52,7 +52,7 @@ def cross_fit(frames: PreparedFrames, q: int, seed: int = 0) -> linear_start._Cr
     model = frames.forward_model
     grid = PaddedGrid(model.box, float(model.support.radii[-1]), CPU)
     solver = LinearSolver(
-        model, grid, window_ball(model.box, WINDOW), frames.intervals, len(frames.images)
+        model, grid, window_ball(model.box, WINDOW), frames.intervals, len(frames)
     )
     first = initial_parameters(solver, q, frames.spectral_prior, temporal=True)
     return linear_start._CrossFit(solver, frames.movie_frames, frames.movies, first, seed)
@@ -102,9 +102,9 @@ def test_volumes_of_a_fold_hold_nothing_of_its_own_images(frames, monkeypatch) -
     seen.clear()
     fit.sweep(learn=False)
     before = list(seen)
-    images = frames.images.clone()
+    images = frames.source.images.clone()
     images[np.concatenate(first_fold)] *= -1
-    fit.frames = replace(fit.frames, images=images)
+    fit.frames = replace(fit.frames, source=replace(frames.source, images=images))
     fit.coordinates = start
     seen.clear()
     fit.sweep(learn=False)
@@ -116,7 +116,7 @@ def test_volumes_of_a_fold_hold_nothing_of_its_own_images(frames, monkeypatch) -
 
 def test_every_frame_is_in_one_fold(frames) -> None:
     rows = [row for fold in cross_fit(frames, 1).folds for movie in fold for row in movie]
-    assert sorted(rows) == list(range(len(frames.images)))
+    assert sorted(rows) == list(range(len(frames)))
 
 
 def test_nothing_is_learned_from_noise(noisy) -> None:
@@ -148,9 +148,10 @@ def test_few_movies_leave_no_choice(n) -> None:
 
 
 def test_movies_that_are_not_given_are_not_looked_at(frames) -> None:
-    images = frames.images.clone()
+    images = frames.source.images.clone()
     hidden = np.concatenate(frames.movies[24:])
     images[hidden] = images[hidden].roll(1, 0) * 2
+    spoilt = replace(frames.movie_frames, source=replace(frames.source, images=images))
     given = frames.movies[:24]
     results = [
         fit_coarse(
@@ -162,7 +163,7 @@ def test_movies_that_are_not_given_are_not_looked_at(frames) -> None:
             window_radius=WINDOW,
             seed=0,
         )
-        for data in (frames.movie_frames, replace(frames.movie_frames, images=images))
+        for data in (frames.movie_frames, spoilt)
     ]
     assert results[0].parameters.volumes.equal(results[1].parameters.volumes)
     assert not results[0].sums.posterior.mean[hidden].any()

@@ -69,6 +69,10 @@ def test_every_mode_and_byte_order(mode, dtype, order, pixels, tmp_path):
     expected = np.abs(pixels).astype(dtype)
     stack = open_stack(write_raw(tmp_path / "a.mrcs", expected, mode, order=order))
     np.testing.assert_array_equal(stack.images, expected)
+    sections = np.array([3, 4, 5, 1, 1, 0])
+    read = stack.read(sections)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, expected[sections].astype(np.float32))
 
 
 def test_extended_header_and_trailing_bytes_are_passed_over(pixels, tmp_path):

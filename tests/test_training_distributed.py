@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from command_line import TINY_TRAINING, Result, command, settings, succeed
 from temporem.errors import TemporemError
+from temporem.models.frame_source import FramesInMemory
 from temporem.models.movie_blocks import MovieFrames
 from temporem.physics.forward import ForwardModel
 from temporem.report.collect import read_metrics
@@ -274,8 +275,7 @@ def test_every_movie_is_of_one_process_in_all_passes(lengths: list[int], size: i
     n, p = int(ends[-1]), len(FORWARD.support)
     frames = MovieFrames(
         FORWARD,
-        images=torch.zeros(n, p, dtype=torch.complex64),
-        contrast=torch.zeros(n, p),
+        source=FramesInMemory(torch.zeros(n, p, dtype=torch.complex64), torch.zeros(n, p)),
         rotations=torch.eye(3).expand(n, 3, 3),
         intervals=torch.ones(1, dtype=torch.float64),
         interval_index=torch.zeros(n, dtype=torch.long),

@@ -43,7 +43,7 @@ def test_noise_has_unit_variance_in_every_shell(blobs, sd):
         movies=list(np.arange(n).reshape(-1, 10)),
     )
     frames = prepare(dataset)
-    power = frames.forward_model.support.shell_means(frames.images.abs().square().mean(0))
+    power = frames.forward_model.support.shell_means(frames.source.images.abs().square().mean(0))
     torch.testing.assert_close(power[:7], torch.ones(7), rtol=0.08, atol=0)
     torch.testing.assert_close(power[2:6], torch.ones(4), rtol=0.04, atol=0)
     # Less than σ, for the window has cut part of the noise away.
@@ -56,15 +56,15 @@ def test_noise_has_unit_variance_in_every_shell(blobs, sd):
 def test_scale_of_images_cancels(blobs):
     louder = replace(blobs.dataset, images=7 * blobs.dataset.images)
     one, other = prepare(blobs.dataset), prepare(louder)
-    torch.testing.assert_close(other.images, one.images, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(other.source.images, one.source.images, rtol=1e-4, atol=1e-4)
     assert other.noise_scale == pytest.approx(7 * one.noise_scale)
 
 
 def test_invert_flips_the_sign(blobs):
     dark = replace(blobs.dataset, images=-blobs.dataset.images)
     frames, inverted = prepare(blobs.dataset), prepare(dark, DataConfig(invert=True))
-    assert inverted.images.equal(frames.images)
-    assert prepare(dark).images.equal(-frames.images)
+    assert inverted.source.images.equal(frames.source.images)
+    assert prepare(dark).source.images.equal(-frames.source.images)
 
 
 def test_shifts_are_undone():
@@ -83,16 +83,18 @@ def test_shifts_are_undone():
     displaced = replace(still, images=moved.numpy(), shifts_angstrom=shifts)
     one, other = prepare(still), prepare(displaced)
     ratio = other.noise_scale / one.noise_scale  # measured in corners of the images as they come
-    difference = (ratio * other.images - one.images).norm() / one.images.norm()
+    difference = (ratio * other.source.images - one.source.images).norm() / one.source.images.norm()
     assert difference < 1e-3
     ignored = prepare(replace(displaced, shifts_angstrom=0 * shifts))
-    assert (ratio * ignored.images - one.images).norm() / one.images.norm() > 0.3
+    assert (
+        ratio * ignored.source.images - one.source.images
+    ).norm() / one.source.images.norm() > 0.3
 
 
 def test_poses_and_contrast_are_the_datasets(blobs):
     frames = prepare(blobs.dataset)
     torch.testing.assert_close(frames.rotations, blobs.dataset.rotations.float())
-    assert frames.contrast.equal(frames.forward_model.contrast(blobs.dataset.ctf))
+    assert frames.source.contrast.equal(frames.forward_model.contrast(blobs.dataset.ctf))
     assert all(a is b for a, b in zip(frames.movies, blobs.dataset.movies, strict=True))
 
 
@@ -104,7 +106,7 @@ def test_images_are_the_datasets_where_the_window_is_open():
     pixels = torch.from_numpy(blobs.dataset.images)
     centring = frames.forward_model.shift_phase(-blobs.dataset.shifts_angstrom)
     centred = support.synthesise(support.analyse(pixels) * centring)
-    found = support.synthesise(frames.images) * frames.noise_scale
+    found = support.synthesise(frames.source.images) * frames.noise_scale
     torch.testing.assert_close(found[:, 6:11, 6:11], centred[:, 6:11, 6:11], rtol=0.02, atol=0.2)
 
 
@@ -113,7 +115,7 @@ def test_order_of_rows_does_not_matter(blobs, encoder_input):
     order = np.random.default_rng(0).permutation(blobs.dataset.n_frames)
     frames = prepare(blobs.dataset, encoder_input=encoder_input)
     shuffled = prepare(blobs.take(order).dataset, encoder_input=encoder_input)
-    torch.testing.assert_close(shuffled.images, frames.images[order])
+    torch.testing.assert_close(shuffled.source.images, frames.source.images[order])
     torch.testing.assert_close(shuffled.evidence, frames.evidence[order], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(shuffled.mean_volume.volume, frames.mean_volume.volume)
     torch.testing.assert_close(shuffled.mean_volume.half_fsc, frames.mean_volume.half_fsc)
@@ -127,8 +129,9 @@ def test_batch_holds_the_frames_of_its_movies_in_order(blobs):
     frames = prepare(blobs.dataset)
     batch = frames.batch([frames.movies[2], frames.movies[0]])
     rows = [9, 10, 11, 0, 1, 2, 3]
-    for name in ("images", "contrast", "rotations", "evidence"):
-        assert getattr(batch, name).equal(getattr(frames, name)[rows])
+    for name, values in {**vars(frames.source), **vars(frames)}.items():
+        if name in ("images", "contrast", "rotations", "evidence"):
+            assert getattr(batch, name).equal(values[rows])
     assert batch.lengths.tolist() == [3, 4]
 
 
@@ -152,7 +155,7 @@ def test_held_out_movies_do_not_enter_the_mean_volume(blobs):
     spoiled = replace(blobs.dataset, images=images)
     before = prepare(blobs.dataset, movies=training)
     after = prepare(spoiled, movies=training)
-    assert not torch.allclose(after.images[held_out], before.images[held_out])
+    assert not torch.allclose(after.source.images[held_out], before.source.images[held_out])
     torch.testing.assert_close(after.mean_volume.volume, before.mean_volume.volume)
     everything = prepare(spoiled)
     assert not torch.allclose(everything.mean_volume.volume, before.mean_volume.volume, rtol=0.05)

@@ -261,10 +261,11 @@ def test_held_out_movies_teach_nothing(tiny_dataset, tmp_path) -> None:
     training, held_out = movies.movies[:4], movies.movies[4]
     settings_of_run = config(tiny_dataset, "linear.choose_components=false")
     frames = prepare_frames(movies, settings_of_run.data, None, training, torch.device("cpu"))
-    images = frames.images.clone()
+    images = frames.source.images.clone()
     images[held_out] = -images[held_out].roll(1, 0)
     results = []
-    for prepared in (frames, replace(frames, images=images)):
+    spoilt = replace(frames, source=replace(frames.source, images=images))
+    for prepared in (frames, spoilt):
         folder = tmp_path / str(len(results))
         folder.mkdir()
         job = LinearRun(settings_of_run, prepared, training, [held_out], (None, None), folder)

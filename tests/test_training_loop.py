@@ -13,7 +13,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.models.config import ModelConfig
-from temporem.training.config import RunConfig, TrainingConfig
+from temporem.training.config import DataConfig, RunConfig, TrainingConfig
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.interrupt import InterruptFlag
 from temporem.training.loop import Trainer, build_model, infer_all
@@ -50,11 +50,9 @@ def configure(method="tempor", *, model=TINY, **training) -> RunConfig:
     return RunConfig(method=method, model=model, training=TrainingConfig(**values))
 
 
-def prepare(blobs, config) -> PreparedFrames:
-    dataset = blobs.dataset
-    return prepare_frames(
-        dataset, config.data, config.model.encoder_input, dataset.movies, torch.device("cpu")
-    )
+def prepare(blobs, config, data=None) -> PreparedFrames:
+    dataset, seen = blobs.dataset, config.model.encoder_input
+    return prepare_frames(dataset, data or config.data, seen, dataset.movies, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +160,10 @@ def test_equal_epochs_are_equal_numbers_of_steps(start) -> None:
 def test_an_epoch_shows_every_frame_once(start, monkeypatch) -> None:
     seen: dict[int, list] = {}
 
-    def record(self, stage, movies):
+    def record(self, stage, movies, batch):
         seen.setdefault(self.state.epoch, []).append((stage.name, movies))
-        return original(self, stage, movies)
+        assert batch.rotations.equal(trainer.frames.rotations[np.concatenate(movies)])
+        return original(self, stage, movies, batch)
 
     original = Trainer._step
     monkeypatch.setattr(Trainer, "_step", record)
@@ -313,17 +312,14 @@ def test_tempor_starts_from_the_static_model(start) -> None:
 def test_held_out_movies_change_nothing(start, frames) -> None:
     """With other images in the movies held out, training gives the same weights to the bit."""
     training, held_out = frames.movies[:6], np.concatenate(frames.movies[6:])
-    spoiled = {}
-    for name in ("images", "evidence"):
-        values = getattr(frames, name).clone()
+    images, evidence = frames.source.images.clone(), frames.evidence.clone()
+    for values in (images, evidence):
         values[held_out] = 100 * values[held_out].flip(0)
-        spoiled[name] = values
+    spoiled = replace(frames, source=replace(frames.source, images=images), evidence=evidence)
     config = configure(epochs=3, pretrain_epochs=1, warmup_epochs=1)
-    models = [
-        start(config, movies=training, frames=f).fit() for f in (frames, replace(frames, **spoiled))
-    ]
+    models = [start(config, movies=training, frames=f).fit() for f in (frames, spoiled)]
     assert_same_weights(*models)
-    everything = start(config, frames=replace(frames, **spoiled)).fit()
+    everything = start(config, frames=spoiled).fit()
     assert not everything.extractor.first.weight.equal(models[0].extractor.first.weight)
 
 
@@ -373,7 +369,8 @@ def test_same_seed_is_the_same_run_and_another_is_not(start, frames) -> None:
 
 
 def test_diverging_training_is_said_in_one_line(start, frames) -> None:
-    broken = replace(frames, images=frames.images * float("inf"))
+    images = frames.source.images * float("inf")
+    broken = replace(frames, source=replace(frames.source, images=images))
     with pytest.raises(TemporemError, match=r"diverged in epoch 1.*lower training\.learning_rate"):
         start(configure("static"), frames=broken).fit()
 
@@ -416,6 +413,29 @@ def test_run_stopped_by_ctrl_c_goes_on_as_if_it_never_was(whole, start, stop_at)
     resumed.fit()
     assert_same_weights(resumed.model, whole.model)
     assert metrics(resumed) == metrics(whole)
+
+
+def test_streamed_run_that_is_stopped_ends_as_one_in_memory_that_was_not(
+    whole, start, tmp_path
+) -> None:
+    streamed = prepare(simulate_blobs(LENGTHS, box=12), configure(), DataConfig(memory_gb=0))
+    assert not streamed.source.in_memory
+
+    def interrupt(stage: str, done: int, total: int, terms: dict) -> None:
+        if done in (5, 18):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threads = threading.active_count()
+    trainer = start(configure(), frames=streamed, progress=interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit()
+        trainer = start(configure(), frames=streamed, run_dir=trainer.run_dir, progress=interrupt)
+        trainer.restore()
+    trainer.fit()
+    assert_same_weights(trainer.model, whole.model)
+    assert metrics(trainer) == metrics(whole)
+    assert threading.active_count() == threads
 
 
 def test_run_stopped_in_the_linear_start_goes_on_as_if_it_never_was(start) -> None:

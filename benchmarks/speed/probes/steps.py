@@ -71,7 +71,7 @@ def measure_steps(dataset: Path, method: str, precision: str, n_steps: int) -> d
         "dtype": "float32" if generator_dtype is None else str(generator_dtype).split(".")[-1],
         "size": {
             "frames": per_step,
-            "pixels": min(config.training.pixels_per_frame, frames.images.shape[1]),
+            "pixels": min(config.training.pixels_per_frame, len(frames.forward_model.support)),
             "z_dim": model.z_dim,
             "width": model.generator_width,
             "depth": model.generator_depth,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.data.particle_images import read_particle_images
+from temporem.data.particle_images import ParticleImages, read_particle_images
 from temporem.data.stack import open_stack, write_stack
 from temporem.data.star import Table, read_star, write_star
 from temporem.errors import TemporemError
@@ -33,7 +33,7 @@ class MovieDataset:
 
     Attributes:
         path: the dataset's folder.
-        images: ``(N, D, D)`` float32; a read-only memory map where the rows are one stack in order.
+        images: ``(N, D, D)`` float32; of a folder, read from the disk whenever rows are asked for.
         pixel_size_angstrom: Å per pixel, the same for all frames.
         rotations: ``(N, 3, 3)`` float64, molecule to camera coordinates.
         shifts_angstrom: ``(N, 2)`` float64, displacement (x, y) of the particle from the centre.
@@ -45,7 +45,7 @@ class MovieDataset:
     """
 
     path: Path
-    images: np.ndarray
+    images: np.ndarray | ParticleImages
     pixel_size_angstrom: float
     rotations: Tensor
     shifts_angstrom: Tensor

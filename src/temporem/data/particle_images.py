@@ -1,10 +1,12 @@
-"""The pixels that the rows of ``particles.star`` name, gathered into row order and checked."""
+"""The pixels that the rows of ``particles.star`` name, read when asked for and checked."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +18,47 @@ _BLOCK_BYTES = 2**25
 _COLUMN = "rlnImageName"
 
 
-def read_particle_images(folder: Path, particles: Table) -> tuple[np.ndarray, np.ndarray]:
+class ParticleImages:
+    """Pixels of N rows, ``(N, D, D)`` float32, read from their stacks whenever they are asked for.
+
+    Indexed by a row, a slice or an array of rows, as an array is; nothing is kept in memory.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self, stacks: Sequence[Stack], stack_index: np.ndarray, sections: np.ndarray
+    ) -> None:
+        self._stacks = stacks
+        self._stack_index = stack_index
+        self._sections = sections
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        _, height, width = self._stacks[0].images.shape
+        return len(self), height, width
+
+    def __len__(self) -> int:
+        return len(self._sections)
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        wanted = np.arange(len(self))[rows]
+        flat = wanted.reshape(-1)
+        images = np.empty((len(flat), *self.shape[1:]), dtype=self.dtype)
+        for i in np.unique(self._stack_index[flat]):
+            own = self._stack_index[flat] == i
+            images[own] = self._stacks[i].read(self._sections[flat[own]])
+        return images.reshape(*wanted.shape, *self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages, np.ndarray]:
     """Images of the N rows and the pixel size in the header of each stack.
 
     Returns:
-        Images ``(N, D, D)`` float32, a read-only memory map where the rows are one float32 stack
-        in order; pixel sizes ``(stacks,)`` in Å, 0 where a header has none.
+        Images ``(N, D, D)``; pixel sizes ``(stacks,)`` in Å, 0 where a header has none.
 
     Raises:
         TemporemError: a malformed name, a stack that is missing, damaged or outside ``folder``, a
@@ -42,7 +79,7 @@ def read_particle_images(folder: Path, particles: Table) -> tuple[np.ndarray, np
         particles.check(
             _COLUMN, (stack_index != i) | inside_stack, f"an image from 1 to {n}, the stack's last"
         )
-    images = _gather(stacks, stack_index, sections)
+    images = ParticleImages(stacks, stack_index, sections)
     _check_finite(images, particles)
     return images, np.array([stack.pixel_size_angstrom for stack in stacks])
 
@@ -77,22 +114,10 @@ def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
         )
 
 
-def _gather(stacks: Sequence[Stack], stack_index: np.ndarray, sections: np.ndarray) -> np.ndarray:
-    n, first = len(sections), stacks[0].images
-    in_order = np.array_equal(sections, np.arange(len(first)))
-    if len(stacks) == 1 and in_order and first.dtype == np.float32:
-        return first
-    images = np.empty((n, *first.shape[1:]), dtype=np.float32)
-    for i, stack in enumerate(stacks):
-        rows = np.flatnonzero(stack_index == i)
-        for block in np.split(rows, range(_block_rows(images), len(rows), _block_rows(images))):
-            images[block] = stack.images[sections[block]]
-    return images
-
-
-def _check_finite(images: np.ndarray, particles: Table) -> None:
-    for start in range(0, len(images), _block_rows(images)):
-        finite = np.isfinite(images[start : start + _block_rows(images)]).all(axis=(1, 2))
+def _check_finite(images: ParticleImages, particles: Table) -> None:
+    step = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
+    for start in range(0, len(images), step):
+        finite = np.isfinite(images[start : start + step]).all(axis=(1, 2))
         if not finite.all():
             row = start + int(np.argmin(finite))
             raise TemporemError(
@@ -101,8 +126,3 @@ def _check_finite(images: np.ndarray, particles: Table) -> None:
                 expected="finite pixels",
                 hint="mend the image or leave the row out",
             )
-
-
-def _block_rows(images: np.ndarray) -> int:
-    """Images that fit in ``_BLOCK_BYTES``, so that a stack is never copied whole."""
-    return max(1, _BLOCK_BYTES // (4 * images.shape[1] * images.shape[2]))

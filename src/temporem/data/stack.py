@@ -1,4 +1,4 @@
-"""Image stacks in MRC files, read through a memory map and written as a stream."""
+"""Image stacks in MRC files, read a few images at a time and written as a stream."""
 
 from __future__ import annotations
 
@@ -20,8 +20,37 @@ _PIXEL_TYPES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.flo
 class Stack(NamedTuple):
     """Images ``(N, y, x)`` in a read-only memory map; pixel size in Å, 0 where none is recorded."""
 
-    images: np.ndarray
+    images: np.memmap
     pixel_size_angstrom: float
+
+    def read(self, sections: np.ndarray) -> np.ndarray:
+        """Some images, ``(n, y, x)`` float32, read from the file and not through the map.
+
+        Pages of a map that were looked at count as memory of the process, in the end all of them.
+
+        Raises:
+            TemporemError: the file is gone or has become shorter.
+        """
+        mapped = self.images
+        pixels = np.empty((len(sections), *mapped.shape[1:]), dtype=np.float32)
+        size = math.prod(mapped.shape[1:])
+        ends = np.flatnonzero(np.diff(sections) != 1) + 1
+        try:
+            with open(str(mapped.filename), "rb") as file:
+                for part in np.split(np.arange(len(sections)), ends):
+                    first = int(sections[part[0]])
+                    file.seek(mapped.offset + first * size * mapped.dtype.itemsize)
+                    read = np.fromfile(file, mapped.dtype, len(part) * size)
+                    if len(read) < len(part) * size:
+                        raise TemporemError(
+                            f"{mapped.filename} ends before image {first + len(read) // size + 1}",
+                            expected=f"the {len(mapped)} images that it had",
+                            hint="copy it again",
+                        )
+                    pixels[part[0] : part[-1] + 1] = read.reshape(-1, *mapped.shape[1:])
+        except OSError as error:
+            raise TemporemError(f"cannot read {mapped.filename}: {error.strerror}") from error
+        return pixels
 
 
 def open_stack(path: str | Path) -> Stack:

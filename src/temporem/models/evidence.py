@@ -2,14 +2,82 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
+from temporem.models.config import EncoderInput
+from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.slicing import insert_slices_apart
 from temporem.physics.support import FourierSupport
 
 _BACK_PROJECTION_RADIUS = 9  # cycles per box: a molecule that moves, moves at low resolution
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the extractor is shown, as a function of frames: ``(F, E)``.
+
+    Attributes:
+        forward_model: image formation.
+        kind: which function.
+        mean: volume μ that is subtracted, for back-projection.
+        weight: how far to trust a frequency, ``(P,)``.
+        scale: what all is divided by.
+    """
+
+    forward_model: ForwardModel
+    kind: EncoderInput
+    mean: VoxelGenerator
+    weight: Tensor
+    scale: float = 1.0
+
+    @classmethod
+    def of_mean(
+        cls, forward_model: ForwardModel, kind: EncoderInput, volume: Tensor, weight: Tensor
+    ) -> Evidence:
+        """With the mean volume given as ``(D, D, D)``."""
+        mean = VoxelGenerator(forward_model.box)
+        mean.set_volume(volume)
+        return cls(forward_model, kind, mean, weight)
+
+    @property
+    def size(self) -> int:
+        """E."""
+        return evidence_size(self.forward_model, self.kind)
+
+    @property
+    def n_pixels(self) -> int:
+        """How many image frequencies are looked at, the lowest ones."""
+        if self.kind == "image":
+            return len(self.forward_model.support)
+        radius = _radius(self.forward_model)
+        return int((self.forward_model.support.radii <= radius).sum())
+
+    def __call__(self, images: Tensor, contrast: Tensor, rotations: Tensor) -> Tensor:
+        """Of images and CTF ``(F, P)`` with :attr:`n_pixels` frequencies or more."""
+        model, n = self.forward_model, self.n_pixels
+        images, contrast, weight = images[:, :n], contrast[:, :n], self.weight[:n]
+        if self.kind == "image":
+            return image_evidence(images, contrast, weight) / self.scale
+        explained = model.observe(self.mean(model.slice_frequencies(rotations, slice(n))), contrast)
+        residuals = images - explained
+        evidence = back_projection_evidence(model, residuals, contrast, rotations, weight)
+        return evidence / self.scale
+
+    def to(self, device: torch.device) -> Evidence:
+        """The same on a device."""
+        return replace(self, mean=self.mean.to(device), weight=self.weight.to(device))
+
+
+def evidence_size(forward_model: ForwardModel, kind: EncoderInput) -> int:
+    """Numbers E that are seen of a frame."""
+    if kind == "image":
+        return 2 * len(forward_model.support)
+    return 2 * len(_half_ball(_radius(forward_model)))
 
 
 def image_evidence(images: Tensor, contrast: Tensor, weight: Tensor) -> Tensor:
@@ -37,19 +105,29 @@ def back_projection_evidence(
 
     Args:
         forward_model: image formation.
-        residuals: images less the projection of the mean volume, ``(F, P)``.
+        residuals: images less the projection of the mean volume, ``(F, P)``, all frequencies or
+            the lowest ones.
         contrast: CTF, ``(F, P)``.
         rotations: molecule to camera, ``(F, 3, 3)``.
         weight: how far to trust a frequency, ``(P,)``.
     """
-    radius = min(_BACK_PROJECTION_RADIUS, forward_model.box // 2 - 1)
+    radius = _radius(forward_model)
     low = int((forward_model.support.radii <= radius).sum())
-    points = forward_model.slice_frequencies(rotations)[:, :low]
+    points = forward_model.slice_frequencies(rotations, slice(low))
     values = (residuals * contrast * weight)[:, :low]
     edge = 2 * (radius + 2)
     mirrored = torch.cat([values, values.conj()], dim=1)
     grids = insert_slices_apart(mirrored, torch.cat([points, -points], dim=1), edge)
-    # Half of the ball; the rest mirrors it.
-    wanted = FourierSupport(edge, 3, radius + 1).frequencies + edge // 2
+    wanted = _half_ball(radius).frequencies + edge // 2
     x, y, z = wanted.to(grids.device).unbind(-1)
     return torch.view_as_real(grids[:, z, y, x]).flatten(1)
+
+
+def _radius(forward_model: ForwardModel) -> int:
+    return min(_BACK_PROJECTION_RADIUS, forward_model.box // 2 - 1)
+
+
+@lru_cache
+def _half_ball(radius: int) -> FourierSupport:
+    """Where back-projections are kept; the rest mirrors it."""
+    return FourierSupport(2 * (radius + 2), 3, radius + 1)

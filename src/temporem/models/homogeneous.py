@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from temporem.models.padded_grid import PaddedGrid
 from temporem.models.voxels import full_grid
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import window_ball
@@ -35,9 +37,9 @@ class BackProjection:
     ``numerator = Σ Pᵀ CTF y`` and ``weight = Σ Pᵀ CTF²`` with P the slicing operator.
     """
 
-    def __init__(self, box: int) -> None:
-        self.grid = full_grid(box, torch.device("cpu"))
-        self.sums = torch.zeros(len(self.grid.radii), 3)
+    def __init__(self, grid: PaddedGrid) -> None:
+        self.grid = grid
+        self.sums = torch.zeros(math.prod(grid.shape), 3)
 
     def add(self, images: Tensor, contrast: Tensor, frequencies: Tensor) -> None:
         """Add frames: images and CTF ``(F, P)``, sampled at ``(F, P, 3)`` cycles per box."""
@@ -47,7 +49,7 @@ class BackProjection:
         self.grid.insert(self.sums, corners, torch.cat([values.real, values.imag, weights], dim=1))
 
     def __add__(self, other: BackProjection) -> BackProjection:
-        total = BackProjection(self.grid.box)
+        total = BackProjection(self.grid)
         total.sums = self.sums + other.sums
         return total
 
@@ -83,7 +85,8 @@ def reconstruct_homogeneous(
         window_radius: radius of the ball outside which the volume is set to 0, in half boxes.
     """
     box = forward_model.box
-    halves = (BackProjection(box), BackProjection(box))
+    grid = full_grid(box, torch.device("cpu"))
+    halves = (BackProjection(grid), BackProjection(grid))
     for images, contrast, rotations, half in frames:
         frequencies = forward_model.slice_frequencies(rotations)
         for index in (0, 1):

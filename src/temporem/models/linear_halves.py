@@ -53,16 +53,14 @@ def fit_halves(
         frames: what is fitted.
         movies: every other one goes to the second half.
     """
-    volumes, posteriors, weights = [], [], []
     grid = solver.grid
-    for half in (movies[0::2], movies[1::2]):
-        sums = solver.gather(parameters, posterior, frames.blocks(half))
-        own = solver.update(parameters, sums)
-        sums = solver.expect(own, frames.blocks(half))
-        volumes.append(solver.update(own, sums).volumes)
-        posteriors.append(sums.posterior)
-        i, j = torch.triu_indices(parameters.q + 1, parameters.q + 1)
-        weights.append(grid.shell_means(sums.normal[:, i == j]))
+    volumes, posteriors, weights = zip(
+        *(
+            _fit_half(solver, parameters, posterior, frames, half)
+            for half in (movies[0::2], movies[1::2])
+        ),
+        strict=True,
+    )
     first, second = (grid.from_volumes(v) for v in volumes)
     low = grid.multiplicity * (grid.radii <= _ALIGNED_RADIUS)
     turn = _orthogonal_map(second[:, 1:], first[:, 1:], low)
@@ -78,6 +76,24 @@ def fit_halves(
         (weights[0] + weights[1]) * (1 - reliable) / (2 * reliable),
         posteriors[0] + turned,
     )
+
+
+def _fit_half(
+    solver: LinearSolver,
+    parameters: LinearParameters,
+    posterior: Posterior,
+    frames: MovieFrames,
+    movies: list[np.ndarray],
+) -> tuple[Tensor, Posterior, Tensor]:
+    """Volumes, posterior and the mean weight of shells ``(n_shells, q + 1)``.
+
+    Sums are large; none is kept longer than it is needed.
+    """
+    own = solver.update(parameters, solver.gather(parameters, posterior, frames.blocks(movies)))
+    sums = solver.expect(own, frames.blocks(movies))
+    i, j = torch.triu_indices(parameters.q + 1, parameters.q + 1)
+    weights = solver.grid.shell_means(sums.normal[:, i == j])
+    return solver.update(own, sums).volumes, sums.posterior, weights
 
 
 def principal_axes(solver: LinearSolver, volumes: Tensor) -> Tensor:

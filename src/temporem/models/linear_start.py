@@ -99,6 +99,7 @@ def fit_coarse(
         seed: of the first coordinates; the result hardly depends on it.
     """
     solver = _coarse_solver(frames, window_radius)
+    frames = frames.low_pass(movies, solver.n_pixels)
 
     def cross_fit(movies: list[np.ndarray], q: int) -> LinearParameters:
         first = initial_parameters(solver, q, prior, temporal=temporal)

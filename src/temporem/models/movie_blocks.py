@@ -1,4 +1,4 @@
-"""Frames in memory, handed out as blocks of whole movies."""
+"""Frames handed out as blocks of whole movies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.models.frame_source import FramesInMemory, FrameSource, one_ahead
 from temporem.physics.forward import ForwardModel
 from temporem.world import ALONE, World
 
@@ -43,8 +44,7 @@ class MovieFrames:
 
     Attributes:
         forward_model: image formation.
-        images: complex64 ``(N, P)``.
-        contrast: CTF, float32 ``(N, P)``.
+        source: images and CTF.
         rotations: molecule to camera, float32 ``(N, 3, 3)``.
         intervals: all G different times between neighbouring frames of a movie, float64 ``(G,)``.
         interval_index: which of them precedes a frame, ``(N,)``.
@@ -54,8 +54,7 @@ class MovieFrames:
     """
 
     forward_model: ForwardModel
-    images: Tensor
-    contrast: Tensor
+    source: FrameSource
     rotations: Tensor
     intervals: Tensor
     interval_index: Tensor
@@ -64,11 +63,11 @@ class MovieFrames:
     mine: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.source)
 
     @property
     def device(self) -> torch.device:
-        return self.images.device
+        return self.source.device
 
     def shared(self, movies: list[np.ndarray], world: World) -> MovieFrames:
         """The same, each process going through its share of the movies in all passes.
@@ -80,31 +79,55 @@ class MovieFrames:
         mine[np.concatenate([*world.share(movies), np.zeros(0, dtype=int)])] = True
         return replace(self, world=world, mine=mine)
 
-    def blocks(self, movies: list[np.ndarray]) -> Iterator[MovieBlock]:
+    def blocks(self, movies: list[np.ndarray], n_pixels: int | None = None) -> Iterator[MovieBlock]:
         """This process's share of some movies (rows in order of time), in bounded blocks.
 
         A movie is never cut: a block holds at least one.
+
+        Args:
+            movies: which.
+            n_pixels: only so many image frequencies, the lowest ones.
         """
         self.on_pass()
-        per_block = max(1, _SAMPLES_PER_BLOCK // self.images.shape[1])
+        yield from one_ahead(
+            lambda some: self._block(some, n_pixels),
+            self._groups(movies, n_pixels or self.source.n_pixels),
+            in_thread=not self.source.in_memory,
+        )
+
+    def low_pass(self, movies: list[np.ndarray], n_pixels: int) -> MovieFrames:
+        """Some movies with only their lowest frequencies, in memory, to be passed many times.
+
+        The other frames are zero.
+        """
+        images = torch.zeros(len(self), n_pixels, dtype=torch.complex64, device=self.device)
+        contrast = torch.zeros(len(self), n_pixels, device=self.device)
+        for block in self.blocks(movies, n_pixels):
+            images[block.rows], contrast[block.rows] = block.images, block.contrast
+        return replace(self, source=FramesInMemory(images, contrast))
+
+    def _groups(self, movies: list[np.ndarray], n_pixels: int) -> Iterator[list[np.ndarray]]:
+        per_block = max(1, _SAMPLES_PER_BLOCK // n_pixels)
         waiting: list[np.ndarray] = []
         for movie in movies:
             if self.mine is not None and not self.mine[movie[0]]:
                 continue
             if waiting and sum(map(len, waiting)) + len(movie) > per_block:
-                yield self._block(waiting)
+                yield waiting
                 waiting = []
             waiting.append(movie)
         if waiting:
-            yield self._block(waiting)
+            yield waiting
 
-    def _block(self, movies: list[np.ndarray]) -> MovieBlock:
-        rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
+    def _block(self, movies: list[np.ndarray], n_pixels: int | None) -> MovieBlock:
+        rows = np.concatenate(movies)
+        images, contrast = self.source.take(rows, n_pixels)
+        index = torch.from_numpy(rows).to(self.device)
         return MovieBlock(
-            rows=rows,
-            images=self.images[rows],
-            contrast=self.contrast[rows],
-            rotations=self.rotations[rows],
+            rows=index,
+            images=images,
+            contrast=contrast,
+            rotations=self.rotations[index],
             lengths=torch.tensor([len(movie) for movie in movies], device=self.device),
-            interval_index=self.interval_index[rows],
+            interval_index=self.interval_index[index],
         )

@@ -60,9 +60,9 @@ class ForwardModel:
         k = self.support.frequencies[pixels].to(rotations)
         return k @ rotations[..., :2, :]  # rows of R are the columns of Rᵀ
 
-    def contrast(self, parameters: CTFParameters) -> Tensor:
-        """CTF at the image frequencies, float32 ``(N, P)``."""
-        k = self.frequencies_per_angstrom().to(parameters.voltage_kv.device)
+    def contrast(self, parameters: CTFParameters, n_pixels: int | None = None) -> Tensor:
+        """CTF at the image frequencies, or only the ``n_pixels`` lowest: float32 ``(N, P)``."""
+        k = self.frequencies_per_angstrom()[:n_pixels].to(parameters.voltage_kv.device)
         return contrast_transfer(parameters, k).float()
 
     def shift_phase(self, shifts_angstrom: Tensor) -> Tensor:

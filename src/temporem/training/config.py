@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from temporem.data.files import atomic_write
 from temporem.data.settings import validate_settings
-from temporem.models.config import ModelConfig
+from temporem.models.config import EncoderInput, ModelConfig
 
 Method = Literal["homogeneous", "linear", "static", "tempor"]
 
@@ -120,6 +120,12 @@ class DataConfig(BaseModel):
     held_out_fraction: float = Field(
         0.0, ge=0, lt=1, description="Fraction of the movies kept out of training."
     )
+    memory_gb: float = Field(
+        1.0,
+        ge=0,
+        description="Prepared images of up to so many GiB are kept in memory, the GPU's where "
+        "there is one; more are prepared from the dataset again whenever they are needed.",
+    )
 
 
 class RunConfig(BaseModel):
@@ -140,6 +146,11 @@ class RunConfig(BaseModel):
         """β of the bound: as set, or 1 / z_dim."""
         weight = self.training.kl_weight
         return 1 / self.model.z_dim if weight is None else weight
+
+    @property
+    def encoder_input(self) -> EncoderInput | None:
+        """What an encoder sees of a frame; None for methods without."""
+        return self.model.encoder_input if self.method in ("static", "tempor") else None
 
 
 def build_config(settings: Mapping[str, Any], *, source: str) -> RunConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,56 +11,64 @@ import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
-from temporem.errors import TemporemError
 from temporem.models.config import EncoderInput
-from temporem.models.evidence import back_projection_evidence, image_evidence
+from temporem.models.evidence import Evidence, evidence_size
+from temporem.models.frame_source import FrameSource, one_ahead
 from temporem.models.homogeneous import HomogeneousVolume, reconstruct_homogeneous
 from temporem.models.linear_start import SpectralPrior
 from temporem.models.movie_blocks import MovieFrames
 from temporem.models.vae import FrameBatch
-from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
-from temporem.physics.masks import soft_ball
 from temporem.physics.pixel_sample import PixelSample
 from temporem.training.config import DataConfig
+from temporem.training.frame_stack import blocks_of, open_frames
 from temporem.training.intervals import frame_intervals
 
-_BLOCK = 512  # frames transformed at a time
 _CHANGE_FRACTION = 0.05  # of the signal's power: what moves is a small part of a molecule
-_WINDOW_EDGE = 0.1  # soft edge, in half boxes
 
 
 @dataclass(frozen=True)
 class PreparedFrames:
-    """All frames of a dataset in Fourier space, centred, windowed and scaled to unit noise.
+    """Frames of a dataset in Fourier space, centred, windowed and scaled to unit noise.
 
     Attributes:
         forward_model: image formation at this box and pixel size.
-        images: complex64 ``(N, P)``.
-        contrast: CTF, float32 ``(N, P)``.
+        source: images and CTF of the N frames, in memory or prepared when they are asked for.
         rotations: molecule to camera, float32 ``(N, 3, 3)``.
         movies: row indices of every movie, in order of time.
         noise_scale: what images were divided by; volumes are multiplied by it.
         signal_power: strength of signal at integer radii, noise being 1, ``(D/2 + 1,)``.
         contrast_power: mean CTF² at integer radii, ``(D/2 + 1,)``.
         mean_volume: back-projection of the training frames.
-        evidence: what the feature extractor sees, float32 ``(N, E)``; E is 0 for methods without.
+        evidence: what the feature extractor sees, float32 ``(N, E)``, or the function of frames
+            that gives it; E is 0 for methods without.
         intervals: all different times between neighbouring frames, median 1, float64 ``(G,)``.
         interval_index: which of them precedes a frame, ``(N,)``.
     """
 
     forward_model: ForwardModel
-    images: Tensor
-    contrast: Tensor
+    source: FrameSource
     rotations: Tensor
     movies: list[np.ndarray]
     noise_scale: float
     signal_power: Tensor
     contrast_power: Tensor
     mean_volume: HomogeneousVolume
-    evidence: Tensor
+    evidence: Tensor | Evidence
     intervals: Tensor
     interval_index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def n_evidence(self) -> int:
+        """Numbers E that the feature extractor sees of a frame."""
+        return self.evidence.size if isinstance(self.evidence, Evidence) else self.evidence.shape[1]
 
     @property
     def change_amplitude(self) -> Tensor:
@@ -102,23 +111,47 @@ class PreparedFrames:
         """What the linear model is fitted to."""
         return MovieFrames(
             self.forward_model,
-            self.images,
-            self.contrast,
+            self.source,
             self.rotations,
             self.intervals,
             self.interval_index,
         )
 
-    def batch(self, movies: list[np.ndarray]) -> FrameBatch:
-        """Frames of some movies (or of single rows given as movies of one frame)."""
-        rows = torch.from_numpy(np.concatenate(movies)).to(self.images.device)
+    def batch(self, movies: list[np.ndarray], n_pixels: int | None = None) -> FrameBatch:
+        """Frames of some movies (or of single rows given as movies of one frame).
+
+        Args:
+            movies: rows in order of time.
+            n_pixels: only so many image frequencies, the lowest ones.
+        """
+        rows = np.concatenate(movies)
+        index = torch.from_numpy(rows).to(self.device)
+        rotations = self.rotations[index]
+        if isinstance(self.evidence, Evidence):
+            most = None if n_pixels is None else max(n_pixels, self.evidence.n_pixels)
+            images, contrast = self.source.take(rows, most)
+            evidence = self.evidence(images, contrast, rotations)
+        else:
+            images, contrast = self.source.take(rows, n_pixels)
+            evidence = self.evidence[index]
+        images, contrast = images[:, :n_pixels], contrast[:, :n_pixels]
         return FrameBatch(
-            evidence=self.evidence[rows],
-            images=self.images[rows],
-            contrast=self.contrast[rows],
-            rotations=self.rotations[rows],
+            evidence=evidence,
+            images=images,
+            contrast=contrast,
+            rotations=rotations,
             lengths=torch.tensor([len(movie) for movie in movies]),
-            pixels=PixelSample.lowest(self.forward_model.support, self.images.shape[1]),
+            pixels=PixelSample.lowest(self.forward_model.support, images.shape[1]),
+        )
+
+    def batches(
+        self, groups: Iterable[list[np.ndarray]], n_pixels: int | None = None
+    ) -> Iterator[FrameBatch]:
+        """A batch of every group of movies, prepared while the one before it is used."""
+        return one_ahead(
+            lambda movies: self.batch(movies, n_pixels),
+            groups,
+            in_thread=not self.source.in_memory,
         )
 
 
@@ -129,153 +162,104 @@ def prepare_frames(
     training_movies: list[np.ndarray],
     device: torch.device,
 ) -> PreparedFrames:
-    """Centre, window, transform and scale all frames of a dataset; estimate their mean volume.
+    """Centre, window, transform and scale frames of a dataset; estimate their mean volume.
 
-    The noise is measured in the corners of the images as they come, outside the circle that holds
-    the particle; images are scaled so that it has unit variance in every Fourier coefficient.
+    Frames of up to ``config.memory_gb`` are prepared once and kept on the device. More are
+    prepared from the dataset's pixels whenever they are asked for; nothing else depends on this.
 
     Raises:
         TemporemError: the images are constant outside the particle, so noise cannot be measured.
     """
-    model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
-    half = dataset.box / 2
-    inner = (config.window_radius - _WINDOW_EDGE) * half
-    window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
-    corners = soft_ball(dataset.box, 2, half, 0.0) == 0
-    n = dataset.n_frames
-    images = torch.empty(n, len(model.support), dtype=torch.complex64)
-    corner_moments = torch.zeros(2, dtype=torch.float64)
-    for start in range(0, n, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, n))
-        pixels = torch.from_numpy(np.array(dataset.images[rows], dtype=np.float32))
-        pixels = -pixels if config.invert else pixels
-        outside = pixels[:, corners].double()
-        corner_moments += torch.stack([outside.sum(), outside.square().sum()])
-        centring = model.shift_phase(-dataset.shifts_angstrom[rows])
-        centred = model.support.synthesise(model.support.analyse(pixels) * centring)
-        images[rows] = model.support.analyse(centred * window)
-    mean, square = (corner_moments / (n * int(corners.sum()))).tolist()
-    variance = square - mean**2
-    if variance <= 1e-12 * max(square, 1e-30):
-        raise TemporemError(
-            f"{dataset.path}: images are constant in their corners, so the noise is unknown",
-            expected="images that are not masked",
-            hint="extract particles without a mask",
-        )
-    noise_scale = float((variance * window.square().mean().item()) ** 0.5)
-    images /= noise_scale
-    contrast = model.contrast(dataset.ctf)
+    stack = open_frames(dataset, config)
+    model = stack.forward_model
+    in_memory = prepared_bytes(model, len(stack), encoder_input) <= config.memory_gb * 2**30
+    source = stack.load() if in_memory else stack
     rotations = dataset.rotations.float()
-    mean = mean_of_movies(model, images, contrast, rotations, training_movies, config.window_radius)
-    return assemble_frames(
-        model,
-        images,
-        contrast,
-        rotations,
-        dataset.movies,
-        frame_intervals(dataset),
-        noise_scale,
-        mean,
-        encoder_input,
-        device,
+    mean, power, contrast_power = _statistics(
+        model, source, rotations, training_movies, config.window_radius
     )
-
-
-def mean_of_movies(
-    model: ForwardModel,
-    images: Tensor,
-    contrast: Tensor,
-    rotations: Tensor,
-    movies: list[np.ndarray],
-    window_radius: float,
-) -> HomogeneousVolume:
-    """Back-projection of some movies, every other one in each half set."""
-    rows = torch.from_numpy(np.concatenate(movies))
-    half = torch.from_numpy(np.repeat(np.arange(len(movies)) % 2, [len(m) for m in movies]))
-    blocks = zip(rows.split(_BLOCK), half.split(_BLOCK), strict=True)
-    return reconstruct_homogeneous(
-        model, ((images[r], contrast[r], rotations[r], h) for r, h in blocks), window_radius
-    )
-
-
-def mean_residuals(
-    model: ForwardModel, mean: VoxelGenerator, images: Tensor, contrast: Tensor, rotations: Tensor
-) -> Tensor:
-    """What the mean volume does not explain of frames, ``y − CTF P μ``: ``(F, P)``."""
-    return images - model.observe(mean(model.slice_frequencies(rotations)), contrast)
-
-
-def assemble_frames(
-    model: ForwardModel,
-    images: Tensor,
-    contrast: Tensor,
-    rotations: Tensor,
-    movies: list[np.ndarray],
-    intervals: tuple[Tensor, Tensor],
-    noise_scale: float,
-    mean: HomogeneousVolume,
-    encoder_input: EncoderInput | None,
-    device: torch.device,
-) -> PreparedFrames:
-    """Complete prepared images with spectra and with what the extractor is to see of them."""
-    power, contrast_power = _spectra(model, images, contrast)
-    weight = (power / (power + 1))[model.support.shells]
-    evidence = images.real.new_zeros(len(images), 0)
+    evidence: Tensor | Evidence = torch.zeros(len(stack), 0)
     if encoder_input is not None:
-        evidence = _evidence(model, images, contrast, rotations, mean, weight, encoder_input)
+        weight = (power / (power + 1))[model.support.shells]
+        function = Evidence.of_mean(model, encoder_input, mean.volume, weight)
+        evidence = _scaled(function, source, rotations)
+    intervals, interval_index = frame_intervals(dataset)
     return PreparedFrames(
         forward_model=model,
-        images=images.to(device),
-        contrast=contrast.to(device),
+        source=source.to(device),
         rotations=rotations.to(device),
-        movies=movies,
-        noise_scale=noise_scale,
+        movies=dataset.movies,
+        noise_scale=stack.noise_scale,
         signal_power=power,
         contrast_power=contrast_power,
         mean_volume=mean,
         evidence=evidence.to(device),
-        intervals=intervals[0].to(device),
-        interval_index=intervals[1].to(device),
+        intervals=intervals.to(device),
+        interval_index=interval_index.to(device),
     )
 
 
-def _evidence(
+def prepared_bytes(model: ForwardModel, n_frames: int, encoder_input: EncoderInput | None) -> int:
+    """Memory of images, CTF and evidence of frames."""
+    n_evidence = 0 if encoder_input is None else evidence_size(model, encoder_input)
+    return n_frames * (12 * len(model.support) + 4 * n_evidence)
+
+
+def _statistics(
     model: ForwardModel,
-    images: Tensor,
-    contrast: Tensor,
+    source: FrameSource,
     rotations: Tensor,
-    mean: HomogeneousVolume,
-    weight: Tensor,
-    encoder_input: EncoderInput,
-) -> Tensor:
-    """What the extractor is to see of every frame, of unit variance over all entries: ``(N, E)``.
+    training_movies: list[np.ndarray],
+    window_radius: float,
+) -> tuple[HomogeneousVolume, Tensor, Tensor]:
+    """Mean volume of the training movies and spectra of all frames, in one pass.
 
-    Entries that no frame reaches stay zero.
+    Every other training movie is in each half set of the mean. Spectra are signal power above the
+    unit noise, and CTF², at radii 0 … D/2. Shells where signal drowns keep a hundredth of the
+    noise, so that nothing is ruled out.
     """
-    voxels = VoxelGenerator(model.box)
-    voxels.set_volume(mean.volume)
-    parts = []
-    for rows in torch.arange(len(images)).split(_BLOCK):
-        if encoder_input == "image":
-            parts.append(image_evidence(images[rows], contrast[rows], weight))
-            continue
-        residuals = mean_residuals(model, voxels, images[rows], contrast[rows], rotations[rows])
-        parts.append(
-            back_projection_evidence(model, residuals, contrast[rows], rotations[rows], weight)
-        )
-    evidence = torch.cat(parts)
-    return evidence / evidence.square().mean().sqrt().clamp(min=1e-12)
+    rows = np.concatenate(training_movies)
+    half = np.repeat(np.arange(len(training_movies)) % 2, [len(m) for m in training_movies])
+    others = np.setdiff1d(np.arange(len(source)), rows)
+    parts = blocks_of(np.concatenate([rows, others]), model)
+    halves = torch.from_numpy(np.concatenate([half, np.full(len(others), -1)]))
+    sums = torch.zeros(2, len(model.support), dtype=torch.float64)
 
+    def blocks() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        frames = one_ahead(source.take, parts, in_thread=not source.in_memory)
+        own = halves.split([len(part) for part in parts])
+        for part, index, (images, contrast) in zip(parts, own, frames, strict=True):
+            power = images.real.double().square() + images.imag.double().square()
+            sums.add_(torch.stack([power.sum(0), contrast.double().square().sum(0)]))
+            yield images, contrast, rotations[torch.from_numpy(part)], index
 
-def _spectra(model: ForwardModel, images: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
-    """Signal power above the unit noise, and CTF², at radii 0 … D/2.
-
-    Shells where signal drowns keep a hundredth of the noise, so that nothing is ruled out.
-    """
-    support = model.support
-    power = support.shell_means(images.abs().square().mean(0)) - 1
+    mean = reconstruct_homogeneous(model, blocks(), window_radius)
+    power, squares = model.support.shell_means((sums / len(source)).float())
+    power = power - 1
     # Neighbouring shells are averaged where there is little above the noise to measure.
     smooth = torch.nn.functional.avg_pool1d(power[None], 3, 1, 1, count_include_pad=False)[0]
     power = torch.where(power > 1, power, smooth).clamp(min=0.01)
-    squares = support.shell_means(contrast.square().mean(0)).clamp(min=1e-3)
-    return tuple(torch.cat([values, values[-1:]]) for values in (power, squares))  # type: ignore[return-value]
+    squares = squares.clamp(min=1e-3)
+    return mean, torch.cat([power, power[-1:]]), torch.cat([squares, squares[-1:]])
+
+
+def _scaled(evidence: Evidence, source: FrameSource, rotations: Tensor) -> Tensor | Evidence:
+    """Evidence of unit variance over all entries and frames, in memory where the frames are.
+
+    Entries that no frame reaches stay zero.
+    """
+    parts = blocks_of(np.arange(len(source)), evidence.forward_model)
+    kept = torch.empty(len(source) * source.in_memory, evidence.size)
+    total = 0.0
+
+    def of_rows(rows: np.ndarray) -> Tensor:
+        return evidence(*source.take(rows, evidence.n_pixels), rotations[torch.from_numpy(rows)])
+
+    for rows, values in zip(
+        parts, one_ahead(of_rows, parts, in_thread=not source.in_memory), strict=True
+    ):
+        total += values.double().square().sum().item()
+        if source.in_memory:
+            kept[rows] = values
+    scale = max((total / (len(source) * evidence.size)) ** 0.5, 1e-12)
+    return kept.div_(scale) if source.in_memory else replace(evidence, scale=scale)

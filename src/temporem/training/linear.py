@@ -181,8 +181,10 @@ class LinearRun:
         iteration = self.state["done"] - 1
         if iteration == 1:
             parameters = self._first_parameters(solver)
-            sums = solver.gather(parameters, self._posterior(), self.data.blocks(self.movies))
-            parameters = solver.update(parameters, sums)
+            blocks = self.data.blocks(self.movies)
+            parameters = solver.update(
+                parameters, solver.gather(parameters, self._posterior(), blocks)
+            )
             sums = solver.expect(parameters, self.data.blocks(self.movies))
         else:
             parameters = self._parameters()

@@ -77,7 +77,7 @@ class Trainer:
         self.run_dir = run_dir
         self.progress = progress
         self.world = world
-        self.device = frames.images.device
+        self.device = frames.device
         self.stages = plan_stages(config)
         self.state = _State()
         self.noise = torch.Generator(self.device)  # seeded at every step
@@ -113,10 +113,12 @@ class Trainer:
 
     def _epoch(self, stage: Stage, total: int, interrupted: InterruptFlag) -> None:
         state, started = self.state, time.monotonic()
-        steps = self._epoch_batches(stage)
-        for movies in steps[state.step_in_epoch :]:
+        steps = self._epoch_batches(stage)[state.step_in_epoch :]
+        shares = [self._share(stage, movies)[0] for movies in steps]
+        batches = self.frames.batches(filter(None, shares), self._n_pixels())
+        for movies, own in zip(steps, shares, strict=True):
             self._set_rate(stage)
-            self.sums += self._step(stage, movies)
+            self.sums += self._step(stage, movies, next(batches) if own else None)
             state.step_in_epoch += 1
             state.step += 1
             if self.progress is not None:
@@ -130,10 +132,15 @@ class Trainer:
         state.seconds += time.monotonic() - started
         self._finish_epoch(stage)
 
-    def _step(self, stage: Stage, movies: list[np.ndarray]) -> Tensor:
+    def _step(self, stage: Stage, movies: list[np.ndarray], batch: FrameBatch | None) -> Tensor:
         """One optimiser step.
 
         The loss is a mean over the frames of all processes, of which each sums its own.
+
+        Args:
+            stage: what is trained.
+            movies: of all processes.
+            batch: frames of this process, if it has any.
 
         Returns:
             Sums of this process: log-likelihood or fit, KL, and frames.
@@ -142,10 +149,10 @@ class Trainer:
         own, part = self._share(stage, movies)
         self.optimizer.zero_grad(set_to_none=True)
         terms = torch.zeros(3, device=self.device, dtype=torch.float64)
-        if own:
+        if batch is not None:
             seed = np.random.SeedSequence([self.config.seed, _NOISE_STREAM, self.state.step])
             self.noise.manual_seed(int(seed.generate_state(1)[0]))
-            fit, kl = self._terms(stage, own, FrameNoise(self.noise, total, part))
+            fit, kl = self._terms(stage, own, batch, FrameNoise(self.noise, total, part))
             (-(fit - self._kl_weight(stage) * kl).sum() / total).backward()
             terms += torch.stack(
                 [
@@ -160,10 +167,9 @@ class Trainer:
         return terms
 
     def _terms(
-        self, stage: Stage, movies: list[np.ndarray], noise: FrameNoise
+        self, stage: Stage, movies: list[np.ndarray], batch: FrameBatch, noise: FrameNoise
     ) -> tuple[Tensor, Tensor]:
         """Log-likelihood or fit, and KL, of frames of some movies, each ``(F,)``."""
-        batch = self.frames.batch(movies)
         if stage.name == "start":
             fit = self._guided_fit(batch, movies, noise)
         elif stage.name == "warm-up":
@@ -394,29 +400,27 @@ class Trainer:
 
 def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> MovieVAE:
     """A new model for the frames, its initial weights a function of the seed alone."""
-    device = frames.images.device
-    n_evidence = frames.evidence.shape[-1]
     model = MovieVAE.from_config(
-        kind, config.model, frames.forward_model, n_evidence, seed=config.seed
+        kind, config.model, frames.forward_model, frames.n_evidence, seed=config.seed
     )
     model.generator.set_envelope(frames.change_amplitude)
     if model.generator.mean is not None:
         model.generator.mean.set_volume(frames.mean_volume.volume)
-    model.set_network_dtype(network_dtype(config.training.precision, device))
-    return model.to(device)
+    model.set_network_dtype(network_dtype(config.training.precision, frames.device))
+    return model.to(frames.device)
 
 
 def infer_all(model: MovieVAE, frames: PreparedFrames, world: World = ALONE) -> Latents:
     """Posterior of every frame, in row order; deterministic."""
-    n, device = len(frames.images), frames.images.device
+    n, device = len(frames), frames.device
     z, mean, log_variance = torch.zeros(3, n, model.inference.z_dim, device=device)
     found = Latents(z, mean, log_variance, torch.zeros(n, device=device))
-    movies = world.share(frames.movies)
+    movies, step = world.share(frames.movies), _INFERENCE_MOVIES
+    groups = [movies[start : start + step] for start in range(0, len(movies), step)]
     with torch.no_grad():
-        for start in range(0, len(movies), _INFERENCE_MOVIES):
-            part = movies[start : start + _INFERENCE_MOVIES]
+        for part, batch in zip(groups, frames.batches(groups, n_pixels=0), strict=True):
             rows = torch.from_numpy(np.concatenate(part)).to(device)
-            for name, values in vars(model.infer(frames.batch(part))).items():
+            for name, values in vars(model.infer(batch)).items():
                 getattr(found, name)[rows] = values
     world.add(*vars(found).values())
     return found
@@ -425,12 +429,13 @@ def infer_all(model: MovieVAE, frames: PreparedFrames, world: World = ALONE) -> 
 def _static_posteriors(model: MovieVAE, frames: PreparedFrames, world: World) -> dict[str, Tensor]:
     """Features and posteriors of all frames under a static model, the warm-up's targets."""
     latents = infer_all(model, frames, world)
-    n = len(frames.images)
-    features = torch.zeros(n, model.inference.n_features, device=frames.images.device)
+    n = len(frames)
+    features = torch.zeros(n, model.inference.n_features, device=frames.device)
     own = np.arange(n)[world.cut(np.ones(n))]
     with torch.no_grad():
-        for part in np.array_split(own, len(own) // 512 + 1):
-            features[torch.from_numpy(part)] = model.features(frames.batch([part])).float()
+        groups = [[part] for part in np.array_split(own, len(own) // 512 + 1)]
+        for (part,), batch in zip(groups, frames.batches(groups, n_pixels=0), strict=True):
+            features[torch.from_numpy(part)] = model.features(batch).float()
     world.add(features)
     return {
         "features": features,

@@ -26,6 +26,7 @@ from temporem.training.config import RunConfig, save_config
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.linear import LinearRun, largest_components
 from temporem.training.loop import Trainer, infer_all
+from temporem.training.memory import require_memory
 from temporem.training.precision import choose_device
 from temporem.training.predictions import write_predictions
 from temporem.training.progress import Progress
@@ -175,8 +176,8 @@ def _prepare(config: RunConfig, world: World) -> _Job:
         mask[movie] = True
     if config.method == "linear":
         _require_enough(config, dataset, training)
-    seen = config.model.encoder_input if config.method in ("static", "tempor") else None
-    frames = prepare_frames(dataset, config.data, seen, training, device)
+    require_memory(config, dataset, device)
+    frames = prepare_frames(dataset, config.data, config.encoder_input, training, device)
     return _Job(config, dataset, training, mask, frames, masks, world)
 
 

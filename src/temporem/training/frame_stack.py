@@ -1,0 +1,134 @@
+"""Frames prepared from the pixels of a dataset whenever they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.data.dataset import MovieDataset
+from temporem.errors import TemporemError
+from temporem.models.frame_source import FramesInMemory
+from temporem.physics.forward import ForwardModel
+from temporem.physics.masks import soft_ball
+from temporem.training.config import DataConfig
+
+_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels prepared at a time; bounds memory
+_WINDOW_EDGE = 0.1  # soft edge, in half boxes
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStack:
+    """A function of rows: centre, window, transform, divide by the noise scale.
+
+    On a processor a frame comes out the same, bit for bit, whatever it is prepared together with.
+
+    Attributes:
+        dataset: where pixels, shifts and CTF parameters come from.
+        forward_model: image formation at its box and pixel size.
+        window: soft disc, ``(D, D)``, on the device where frames are prepared.
+        invert: flip the sign.
+        noise_scale: what images are divided by, so that noise has unit variance in every
+            coefficient.
+    """
+
+    dataset: MovieDataset
+    forward_model: ForwardModel
+    window: Tensor
+    invert: bool
+    noise_scale: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        return self.window.device
+
+    @property
+    def in_memory(self) -> bool:
+        return False
+
+    @property
+    def n_pixels(self) -> int:
+        return len(self.forward_model.support)
+
+    def __len__(self) -> int:
+        return self.dataset.n_frames
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`temporem.models.frame_source.FrameSource`."""
+        parts = [self._prepare(part, n_pixels) for part in blocks_of(rows, self.forward_model)]
+        images, contrast = zip(*parts, strict=True)
+        return torch.cat(images), torch.cat(contrast)
+
+    def to(self, device: torch.device) -> FrameStack:
+        """The same, prepared on a device."""
+        return replace(self, window=self.window.to(device))
+
+    def load(self) -> FramesInMemory:
+        """All frames, prepared once."""
+        n = len(self)
+        images = torch.empty(n, self.n_pixels, dtype=torch.complex64, device=self.device)
+        contrast = torch.empty(n, self.n_pixels, device=self.device)
+        for rows in blocks_of(np.arange(n), self.forward_model):
+            images[rows], contrast[rows] = self._prepare(rows, None)
+        return FramesInMemory(images, contrast)
+
+    def _prepare(self, rows: np.ndarray, n_pixels: int | None) -> tuple[Tensor, Tensor]:
+        if len(rows) == 1:  # a transform on its own is rounded otherwise than one of several
+            images, contrast = self._prepare(rows.repeat(2), n_pixels)
+            return images[:1], contrast[:1]
+        model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
+        pixels = torch.from_numpy(self.dataset.images[rows]).to(device)
+        pixels = -pixels if self.invert else pixels
+        centring = model.shift_phase(-self.dataset.shifts_angstrom[index].to(device))
+        centred = model.support.synthesise(_product(model.support.analyse(pixels), centring))
+        images = model.support.analyse(centred * self.window) / self.noise_scale
+        contrast = model.contrast(self.dataset.ctf[index].to(device), n_pixels)
+        return images[:, :n_pixels], contrast
+
+
+def open_frames(dataset: MovieDataset, config: DataConfig) -> FrameStack:
+    """Frames of a dataset scaled to unit noise.
+
+    The noise is measured in the corners of the images as they come, outside the circle that holds
+    the particle.
+
+    Raises:
+        TemporemError: the images are constant outside the particle, so noise cannot be measured.
+    """
+    model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
+    half = dataset.box / 2
+    inner = (config.window_radius - _WINDOW_EDGE) * half
+    window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
+    corners = soft_ball(dataset.box, 2, half, 0.0) == 0
+    moments = torch.zeros(2, dtype=torch.float64)
+    for rows in blocks_of(np.arange(dataset.n_frames), model):
+        outside = torch.from_numpy(dataset.images[rows])[:, corners].double()
+        moments += torch.stack([outside.sum(), outside.square().sum()])
+    mean, square = (moments / (dataset.n_frames * int(corners.sum()))).tolist()
+    variance = square - mean**2
+    if variance <= 1e-12 * max(square, 1e-30):
+        raise TemporemError(
+            f"{dataset.path}: images are constant in their corners, so the noise is unknown",
+            expected="images that are not masked",
+            hint="extract particles without a mask",
+        )
+    noise_scale = float((variance * window.square().mean().item()) ** 0.5)
+    return FrameStack(dataset, model, window, config.invert, noise_scale)
+
+
+def blocks_of(rows: np.ndarray, model: ForwardModel) -> list[np.ndarray]:
+    """Rows in order, a bounded number of Fourier pixels at a time."""
+    step = max(1, _SAMPLES_PER_BLOCK // len(model.support))
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """Of complex numbers, rounded alike wherever they stand.
+
+    A complex product of torch rounds the last elements of a tensor in another way than the rest;
+    a frame must not depend on the frames that are prepared with it.
+    """
+    real = one.real * other.real - one.imag * other.imag
+    return torch.complex(real, one.real * other.imag + one.imag * other.real)
