@@ -160,10 +160,10 @@ def test_equal_epochs_are_equal_numbers_of_steps(start) -> None:
 def test_an_epoch_shows_every_frame_once(start, monkeypatch) -> None:
     seen: dict[int, list] = {}
 
-    def record(self, stage, movies, batch):
+    def record(self, stage, movies, batch, *rest):
         seen.setdefault(self.state.epoch, []).append((stage.name, movies))
         assert batch.rotations.equal(trainer.frames.rotations[np.concatenate(movies)])
-        return original(self, stage, movies, batch)
+        return original(self, stage, movies, batch, *rest)
 
     original = Trainer._step
     monkeypatch.setattr(Trainer, "_step", record)

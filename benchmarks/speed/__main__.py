@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.peers.cryodrgn.environment import DEFAULT_PATH, Environment, report
 from benchmarks.speed.bench import Bench, stack_header
 from benchmarks.speed.cases import CASES, NEED_PEER
@@ -164,13 +165,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--cases", nargs="+", choices=list(CASES), metavar="NAME", help=f"of: {', '.join(CASES)}")
     add(
         "--repetitions",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"of every measurement (default: {REPETITIONS}, with --quick 1)",
     )
     add(
         "--threads",
-        type=_positive,
+        type=positive,
         default=n_cores(),
         metavar="N",
         help="of every program, ours and the peer's (default: all cores)",
@@ -199,13 +200,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--resume", action="store_true", help="go on with FOLDER; what was measured is kept")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.peers.cryodrgn.environment import DEFAULT_PATH, Environment, install
 
 from temporem.errors import TemporemError
@@ -113,12 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     training = command("train", _train, "Train cryoDRGN's VAE with known poses.")
     training.add_argument("dataset", type=Path, metavar="DATASET")
     training.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
-    training.add_argument("--z-dim", type=_positive, required=True, help="latent dimension")
-    training.add_argument("--epochs", type=_positive, required=True)
+    training.add_argument("--z-dim", type=positive, required=True, help="latent dimension")
+    training.add_argument("--epochs", type=positive, required=True)
     training.add_argument("--seed", type=int, default=0)
     training.add_argument(
         "--checkpoint",
-        type=_positive,
+        type=positive,
         default=20,
         metavar="N",
         help="keep the model after every N-th epoch (default: 20)",
@@ -127,10 +128,10 @@ def _parser() -> argparse.ArgumentParser:
     scoring = command("evaluate", _evaluate, "Decode volumes of an epoch and score them.")
     scoring.add_argument("training", type=Path, metavar="OUT", help="folder that train wrote")
     scoring.add_argument("dataset", type=Path, metavar="DATASET")
-    scoring.add_argument("--epoch", type=_positive, required=True, help="one that was kept")
+    scoring.add_argument("--epoch", type=positive, required=True, help="one that was kept")
     scoring.add_argument(
         "--every",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="K",
         help="only every K-th frame of each movie, as in temporem evaluate",
@@ -141,13 +142,6 @@ def _parser() -> argparse.ArgumentParser:
     checking = command("check", _check, "Compare back-projections of cryoDRGN and temporem.")
     checking.add_argument("dataset", type=Path, metavar="DATASET")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
 
 
 if __name__ == "__main__":

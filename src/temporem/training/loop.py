@@ -114,11 +114,12 @@ class Trainer:
     def _epoch(self, stage: Stage, total: int, interrupted: InterruptFlag) -> None:
         state, started = self.state, time.monotonic()
         steps = self._epoch_batches(stage)[state.step_in_epoch :]
-        shares = [self._share(stage, movies)[0] for movies in steps]
-        batches = self.frames.batches(filter(None, shares), self._n_pixels())
-        for movies, own in zip(steps, shares, strict=True):
+        shares = [self._share(stage, movies) for movies in steps]
+        batches = self.frames.batches([own for own, _ in shares if own], self._n_pixels())
+        for movies, (own, part) in zip(steps, shares, strict=True):
             self._set_rate(stage)
-            self.sums += self._step(stage, movies, next(batches) if own else None)
+            batch = next(batches) if own else None
+            self.sums += self._step(stage, own, batch, part, sum(map(len, movies)))
             state.step_in_epoch += 1
             state.step += 1
             if self.progress is not None:
@@ -132,28 +133,35 @@ class Trainer:
         state.seconds += time.monotonic() - started
         self._finish_epoch(stage)
 
-    def _step(self, stage: Stage, movies: list[np.ndarray], batch: FrameBatch | None) -> Tensor:
+    def _step(
+        self,
+        stage: Stage,
+        movies: list[np.ndarray],
+        batch: FrameBatch | None,
+        part: slice,
+        n_frames: int,
+    ) -> Tensor:
         """One optimiser step.
 
         The loss is a mean over the frames of all processes, of which each sums its own.
 
         Args:
             stage: what is trained.
-            movies: of all processes.
-            batch: frames of this process, if it has any.
+            movies: of this process.
+            batch: their frames, if there are any.
+            part: which of the frames of all processes these are.
+            n_frames: how many those are.
 
         Returns:
             Sums of this process: log-likelihood or fit, KL, and frames.
         """
-        total = sum(map(len, movies))
-        own, part = self._share(stage, movies)
         self.optimizer.zero_grad(set_to_none=True)
         terms = torch.zeros(3, device=self.device, dtype=torch.float64)
         if batch is not None:
             seed = np.random.SeedSequence([self.config.seed, _NOISE_STREAM, self.state.step])
             self.noise.manual_seed(int(seed.generate_state(1)[0]))
-            fit, kl = self._terms(stage, own, batch, FrameNoise(self.noise, total, part))
-            (-(fit - self._kl_weight(stage) * kl).sum() / total).backward()
+            fit, kl = self._terms(stage, movies, batch, FrameNoise(self.noise, n_frames, part))
+            (-(fit - self._kl_weight(stage) * kl).sum() / n_frames).backward()
             terms += torch.stack(
                 [
                     fit.detach().double().sum(),
