@@ -95,14 +95,14 @@ def test_latent_panels_rise_with_the_parameter_and_carry_the_states(
         assert np.corrcoef(x, y)[0, 1] > 0.85
         np.testing.assert_array_equal(dots.get_array(), state)
         assert ax.get_xlabel() == "Angle (°)"
-    assert figure.axes[0].get_title(loc="left") == "falls, |ρ| = 1.00"
+    assert figure.axes[0].get_title(loc="left") == "falls\n|ρ| = 1.00"
     assert "state" in figure.axes[-1].get_ylabel().lower()
 
 
 def test_latents_that_say_nothing_do_no_harm() -> None:
     angle = np.linspace(0, 90, 10)
     figure = plots.latent_figure({"flat": np.ones((10, 2))}, angle, np.arange(10), "Angle (°)")
-    assert figure.axes[0].get_title(loc="left") == "flat, |ρ| = 0.00"
+    assert figure.axes[0].get_title(loc="left") == "flat\n|ρ| = 0.00"
 
 
 def test_latent_paths_draw_each_movie_in_order_of_time() -> None:

@@ -80,6 +80,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run(options: argparse.Namespace) -> int:
+    from benchmarks.peers.cryodrgn.commands import TrainingOptions
+    from benchmarks.peers.cryodrgn.scoring import train_and_score
+
+    settings = TrainingOptions(options.z_dim, options.epochs, options.seed, options.epochs)
+    environment = Environment(options.environment)
+    train_and_score(environment, options.dataset, options.output, settings, every=options.every)
+    print(f"Evaluation: {options.output}")
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     from benchmarks.peers.cryodrgn.check import check
 
@@ -112,11 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     command("install", _install, "Make the virtual environment and install cryoDRGN into it.")
 
     training = command("train", _train, "Train cryoDRGN's VAE with known poses.")
-    training.add_argument("dataset", type=Path, metavar="DATASET")
-    training.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
-    training.add_argument("--z-dim", type=positive, required=True, help="latent dimension")
-    training.add_argument("--epochs", type=positive, required=True)
-    training.add_argument("--seed", type=int, default=0)
+    _add_training(training)
     training.add_argument(
         "--checkpoint",
         type=positive,
@@ -129,19 +136,35 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add_argument("training", type=Path, metavar="OUT", help="folder that train wrote")
     scoring.add_argument("dataset", type=Path, metavar="DATASET")
     scoring.add_argument("--epoch", type=positive, required=True, help="one that was kept")
-    scoring.add_argument(
+    _add_every(scoring)
+    scoring.add_argument("--keep-volumes", action="store_true", help="keep the decoded volumes")
+    scoring.add_argument("--overwrite", action="store_true", help="replace an evaluation")
+
+    both = command("run", _run, "Train, evaluate the last epoch, keep the scores in OUT itself.")
+    _add_training(both)
+    _add_every(both)
+
+    checking = command("check", _check, "Compare back-projections of cryoDRGN and temporem.")
+    checking.add_argument("dataset", type=Path, metavar="DATASET")
+    return parser
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", type=Path, metavar="DATASET")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    command.add_argument("--z-dim", type=positive, required=True, help="latent dimension")
+    command.add_argument("--epochs", type=positive, required=True)
+    command.add_argument("--seed", type=int, default=0)
+
+
+def _add_every(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--every",
         type=positive,
         default=1,
         metavar="K",
         help="only every K-th frame of each movie, as in temporem evaluate",
     )
-    scoring.add_argument("--keep-volumes", action="store_true", help="keep the decoded volumes")
-    scoring.add_argument("--overwrite", action="store_true", help="replace an evaluation")
-
-    checking = command("check", _check, "Compare back-projections of cryoDRGN and temporem.")
-    checking.add_argument("dataset", type=Path, metavar="DATASET")
-    return parser
 
 
 if __name__ == "__main__":

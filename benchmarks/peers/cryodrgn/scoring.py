@@ -7,12 +7,13 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.peers.cryodrgn.commands import TrainingOptions
 from benchmarks.peers.cryodrgn.environment import Environment, report
-from benchmarks.peers.cryodrgn.training import epoch_seconds, require_stack_order
+from benchmarks.peers.cryodrgn.training import epoch_seconds, require_stack_order, train
 from benchmarks.peers.cryodrgn.volumes import VolumeFiles, decode, read_latents
 
 from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate
-from temporem.analysis.storage import save_evaluation
+from temporem.analysis.storage import ARRAYS_NAME, SUMMARY_NAME, save_evaluation
 from temporem.cli.console import progress_bar
 from temporem.data.dataset import read_dataset
 from temporem.data.files import fresh_directory
@@ -94,3 +95,26 @@ def score(
         if not keep_volumes:
             shutil.rmtree(work)
     return result
+
+
+def train_and_score(
+    environment: Environment,
+    dataset: Path,
+    output: Path,
+    options: TrainingOptions,
+    *,
+    every: int = 1,
+) -> None:
+    """Train, score the last epoch and put its evaluation into OUT itself, as in a RUN.
+
+    The training is in ``OUT/training``. The folder may exist, if it is empty.
+
+    Raises:
+        TemporemError: as of training and scoring.
+    """
+    output.mkdir(exist_ok=True)
+    training = output / "training"
+    train(environment, dataset, training, options)
+    result = score(environment, training, dataset, epoch=options.epochs, every=every)
+    for name in (ARRAYS_NAME, SUMMARY_NAME):  # the summary, by which it is known, last
+        (result.directory / name).rename(output / name)

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 from temporem import __version__
 from temporem.cli.demo import demo
 from temporem.cli.evaluate import compare, evaluate
+from temporem.cli.experiment import experiment
 from temporem.cli.export import export
 from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
@@ -29,7 +30,17 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-for _command in (demo, simulate, reconstruct, evaluate, compare, export, report, info):
+for _command in (
+    demo,
+    simulate,
+    reconstruct,
+    evaluate,
+    compare,
+    export,
+    report,
+    experiment,
+    info,
+):
     app.command(_command)
 
 

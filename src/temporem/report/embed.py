@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -24,8 +25,7 @@ def figure_svg(figure: Figure, description: str) -> Markup:
         description: what a reader who cannot see it is told; also makes its inner ids unique.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": description}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    write_svg(figure, buffer, description, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     # A style in an inline picture is one for the whole page; the page has these rules itself.
@@ -37,6 +37,14 @@ def figure_svg(figure: Figure, description: str) -> Markup:
     tag = f'<svg viewBox="0 0 {size[1]} {size[2]}" role="img" aria-label="{escape(description)}">'
     svg = tag + svg[svg.index(">") + 1 :]
     return Markup(svg.replace(INK, "currentColor"))
+
+
+def write_svg(
+    figure: Figure, target: Path | io.StringIO, salt: str, *, transparent: bool = False
+) -> None:
+    """A figure as SVG with its text as text; the same figure and salt give the same file."""
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(target, format="svg", transparent=transparent, metadata={"Date": None})
 
 
 def strip_png(pictures: Sequence[np.ndarray]) -> str:

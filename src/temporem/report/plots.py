@@ -49,6 +49,17 @@ def fsc_figure(
         ax.plot(
             frequency, values.mean(axis=0), color=colour, linewidth=1.8, label=theme.shorten(name)
         )
+    lowest = min(float(values.mean(axis=0).min()) for values in curves.values())
+    fsc_axes(ax, box, pixel_size_angstrom, threshold, lowest)
+    theme.label(ax, "Resolution (Å)", "FSC with the truth", title)
+    theme.legend(figure, ax)
+    return figure
+
+
+def fsc_axes(
+    ax: Axes, box: int, pixel_size_angstrom: float, threshold: float, lowest: float
+) -> None:
+    """Threshold, limits and ticks of axes of FSC curves whose lowest value is ``lowest``."""
     ax.axhline(threshold, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     ax.annotate(
         f"{threshold:g}",
@@ -60,11 +71,8 @@ def fsc_figure(
         color=theme.INK,
     )
     ax.set_xlim(0, 0.5 / pixel_size_angstrom)
-    ax.set_ylim(min(0.0, *(float(v.mean(axis=0).min()) for v in curves.values())), 1.02)
-    _resolution_ticks(ax, length)
-    theme.label(ax, "Resolution (Å)", "FSC with the truth", title)
-    theme.legend(figure, ax)
-    return figure
+    ax.set_ylim(min(0.0, lowest), 1.02)
+    _resolution_ticks(ax, box * pixel_size_angstrom)
 
 
 def gain_figure(gains: np.ndarray, better: str, baseline: str) -> Figure:
@@ -139,7 +147,7 @@ def latent_figure(
             rasterized=len(parameter) > _MAX_DOTS,
         )
         y = "Latent" if index % axes.shape[1] == 0 else ""
-        theme.label(ax, parameter_label, y, f"{theme.shorten(name, 14)}, |ρ| = {rank:.2f}")
+        theme.label(ax, parameter_label, y, f"{theme.shorten(name)}\n|ρ| = {rank:.2f}")
     _state_bar(figure, axes, dots)
     return figure
 

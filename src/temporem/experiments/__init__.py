@@ -1,0 +1,1 @@
+"""Experiments: datasets × methods × seeds from a YAML file to tables, figures and a page."""

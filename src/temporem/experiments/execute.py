@@ -1,0 +1,126 @@
+"""One part of an experiment at a time, from where it was left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from temporem.analysis.run_evaluation import evaluate_run, evaluate_source, frames_to_evaluate
+from temporem.analysis.storage import SUMMARY_NAME, save_evaluation
+from temporem.data.dataset import read_dataset
+from temporem.data.files import atomic_write, fresh_directory
+from temporem.data.simulation import simulate
+from temporem.data.truth import read_truth
+from temporem.errors import TemporemError
+from temporem.experiments.plan import DatasetPart, ResultPart
+from temporem.experiments.true_states import TrueStateVolumes
+from temporem.training.config import DataConfig
+from temporem.training.run import reconstruct
+from temporem.training.run_files import is_finished, is_run, load_run
+
+TIME_NAME = "time.json"
+
+Update = Callable[[int, int], None]
+"""Called with how much of a part is done, and of how much."""
+
+
+def make_dataset(part: DatasetPart, structures: Path | None, update: Update) -> None:
+    """Simulate a dataset unless it is there."""
+    if part.folder.is_dir():
+        return
+    part.folder.parent.mkdir(parents=True, exist_ok=True)
+    simulate(part.config, part.folder, structures_dir=structures, progress=update)
+
+
+def make_result(part: ResultPart, peer: Path | None, update: Update) -> None:
+    """Reconstruct and evaluate, going on with what an interruption has left.
+
+    Raises:
+        TemporemError: bad input, or a program that fails.
+        KeyboardInterrupt: after Ctrl-C; a reconstruction has written its checkpoint then.
+    """
+    if part.finished:
+        return
+    part.folder.parent.mkdir(parents=True, exist_ok=True)
+    if part.entry.kind == "run":
+        _run(part, update)
+    elif part.entry.kind == "program":
+        _program(part, peer)
+    else:
+        _true_states(part, update)
+
+
+def _run(part: ResultPart, update: Update) -> None:
+    assert part.config is not None
+    if not is_run(part.folder) or not is_finished(part.folder):
+        dataset = str(part.dataset.folder.resolve())
+        config = part.config.model_copy(update={"dataset": dataset})
+        resume, start = is_run(part.folder), time.monotonic()
+
+        def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
+            update(done, total)
+
+        reconstruct(config, part.folder, resume=resume, progress=progress)
+        _write_time(part.folder, None if resume else time.monotonic() - start)
+    evaluation = evaluate_run(
+        load_run(part.folder), part.dataset.folder, every=part.every, progress=update
+    )
+    save_evaluation(evaluation, part.folder)
+
+
+def _true_states(part: ResultPart, update: Update) -> None:
+    dataset, truth = read_dataset(part.dataset.folder), read_truth(part.dataset.folder)
+    with fresh_directory(part.folder) as folder:
+        volumes = TrueStateVolumes(dataset, truth.states, DataConfig())
+        frames = frames_to_evaluate(dataset, every=part.every)
+        save_evaluation(evaluate_source(volumes, truth, frames, progress=update), folder)
+
+
+def _program(part: ResultPart, peer: Path | None) -> None:
+    """Run somebody else's program; its output goes to a file beside what it writes."""
+    with fresh_directory(part.folder) as folder:
+        words = {
+            "dataset": str(part.dataset.folder.resolve()),
+            "output": str(folder.resolve()),
+            "seed": str(part.dataset.seed),
+            "every": str(part.every),
+            "peer": str(peer and peer.absolute()),
+            "python": sys.executable,
+        }
+        command = [_filled(word, words) for word in part.entry.program]
+        start = time.monotonic()
+        with (folder / "program.log").open("w") as log:
+            try:
+                code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+            except OSError as error:
+                raise TemporemError(
+                    f"method {part.method}: cannot run {command[0]} ({error.strerror})"
+                ) from None
+        if code or not (folder / SUMMARY_NAME).is_file():
+            lines = (folder / "program.log").read_text(errors="replace").split("\n")
+            said = next((line for line in reversed(lines) if line.strip()), "nothing")
+            raise TemporemError(
+                f"method {part.method}: {os.path.basename(command[0])} ended with exit code {code}"
+                f"{'' if code else f' and left no {SUMMARY_NAME}'}; its last line: {said.strip()}"
+            )
+        _write_time(folder, time.monotonic() - start)
+
+
+def _filled(word: str, words: dict[str, str]) -> str:
+    for name, value in words.items():
+        word = word.replace("{" + name + "}", value)
+    return word
+
+
+def _write_time(folder: Path, seconds: float | None) -> None:
+    """Wall-clock time of the whole reconstruction; unknown after an interruption."""
+    with atomic_write(folder / TIME_NAME) as partial:
+        document = {"seconds": seconds, "threads": torch.get_num_threads()}
+        partial.write_text(json.dumps(document), encoding="utf-8")

@@ -1,0 +1,135 @@
+"""The panels of an experiment: plain numbers in, a matplotlib ``Figure`` out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from temporem.experiments.measures import Interval, Measure
+from temporem.report import theme
+from temporem.report.plots import fsc_axes
+
+
+def fsc_over_seeds(
+    curves: Mapping[str, np.ndarray], box: int, pixel_size_angstrom: float, title: str
+) -> Figure:
+    """Mean FSC curve of every method, with the range of the seeds' curves.
+
+    Args:
+        curves: by method the mean curve of every seed, ``(seeds, shells)``.
+        box: box edge, pixels.
+        pixel_size_angstrom: pixel size, Å.
+        title: set above the axes.
+    """
+    figure, axes = theme.new_figure(height=3.4)
+    ax = axes[0, 0]
+    for index, (name, values) in enumerate(curves.items()):
+        frequency = np.arange(values.shape[1]) / (box * pixel_size_angstrom)
+        colour = theme.run_colour(index)
+        ax.fill_between(
+            frequency, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0
+        )
+        style = "-" if index < len(theme.RUN_COLOURS) else (0, (4, 1.5))
+        ax.plot(
+            frequency,
+            values.mean(0),
+            color=colour,
+            linewidth=1.6,
+            linestyle=style,
+            label=theme.shorten(name),
+        )
+    lowest = min(float(values.mean(0).min()) for values in curves.values())
+    fsc_axes(ax, box, pixel_size_angstrom, 0.5, lowest)
+    theme.label(ax, "Resolution (Å)", "FSC with the truth", title)
+    theme.legend(figure, ax)
+    return figure
+
+
+def measures_figure(
+    values: Mapping[str, Mapping[str, Interval | None]], measures: Sequence[Measure]
+) -> Figure:
+    """A panel for every measure, a row for every method: mean, interval over seeds.
+
+    Args:
+        values: by method, by label of the measure.
+        measures: to show.
+    """
+    columns = 2
+    rows = -(-len(measures) // columns)
+    width = 1.5 * theme.COLUMN_INCHES
+    figure, axes = theme.new_figure(rows, columns, width=width, height=0.75 + 0.22 * len(values))
+    names = list(values)
+    for position, (ax, measure) in enumerate(zip(axes.flat, measures, strict=False)):
+        for index, name in enumerate(names):
+            value = values[name].get(measure.label)
+            if value is not None:
+                _dot(ax, value, index, theme.run_colour(index), horizontal=True)
+        labels = [theme.shorten(name, 20) for name in names] if position % columns == 0 else []
+        ax.set_yticks(range(len(names)), labels or [""] * len(names))
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        theme.label(ax, "", "", measure.label)
+    for ax in axes.flat[len(measures) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def axis_figure(
+    values: Mapping[str, Mapping[float, Mapping[str, Interval | None]]],
+    measures: Sequence[Measure],
+    label: str,
+    *,
+    logarithmic: bool,
+) -> Figure:
+    """A panel for every measure along the experiment's axis, a line for every series.
+
+    Args:
+        values: by series, by place on the axis, by label of the measure.
+        measures: to show.
+        label: of the axis.
+        logarithmic: how it is drawn.
+    """
+    columns = 2
+    figure, axes = theme.new_figure(
+        -(-len(measures) // columns), columns, width=1.5 * theme.COLUMN_INCHES, height=2.4
+    )
+    places = sorted({place for series in values.values() for place in series})
+    for ax, measure in zip(axes.flat, measures, strict=False):
+        for index, (name, series) in enumerate(values.items()):
+            known = [(x, v) for x in places if (v := series.get(x, {}).get(measure.label))]
+            if not known:
+                continue
+            colour = theme.run_colour(index)
+            x = [place for place, _ in known]
+            ax.plot(
+                x,
+                [v.mean for _, v in known],
+                color=colour,
+                linewidth=1.5,
+                label=theme.shorten(name),
+            )
+            for place, value in known:
+                _dot(ax, value, place, colour, horizontal=False)
+        if logarithmic:
+            ax.set_xscale("log")
+        ax.xaxis.set_major_locator(FixedLocator(places))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticklabels([f"{place:g}" for place in places])
+        theme.label(ax, label, "", measure.label)
+    for ax in axes.flat[len(measures) :]:
+        ax.set_visible(False)
+    theme.legend(figure, axes.flat[0])
+    return figure
+
+
+def _dot(ax: object, value: Interval, place: float, colour: str, *, horizontal: bool) -> None:
+    """A mean with its interval, if it has one."""
+    half = 0.0 if math.isnan(value.low) else value.high - value.mean
+    at = (value.mean, place) if horizontal else (place, value.mean)
+    error = {"xerr" if horizontal else "yerr": [half]}
+    ax.errorbar(  # type: ignore[attr-defined]
+        [at[0]], [at[1]], **error, fmt="o", color=colour, markersize=4.5, linewidth=1.2, capsize=2
+    )

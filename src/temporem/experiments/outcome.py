@@ -1,0 +1,263 @@
+"""What an experiment leaves behind: results.csv, results.md, figures and index.html."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from temporem import __version__
+from temporem.analysis.compare import compare
+from temporem.analysis.masks import WHOLE_BOX
+from temporem.analysis.storage import load_evaluation
+from temporem.data.files import atomic_write
+from temporem.data.truth import read_truth
+from temporem.experiments import figures
+from temporem.experiments.config import Experiment
+from temporem.experiments.measures import (
+    MEASURES,
+    MOVING,
+    Interval,
+    Measure,
+    Record,
+    over_seeds,
+    records,
+)
+from temporem.experiments.plan import Plan, ResultPart
+from temporem.experiments.tables import markdown, method_table, result_tables, write_csv
+from temporem.report.content import parameter_label
+from temporem.report.embed import figure_svg, write_svg
+from temporem.report.page import DEFINITIONS
+from temporem.report.plots import gain_figure, latent_figure
+from temporem.training.run_files import load_run
+
+PAGE_NAME, TABLE_NAME, NUMBERS_NAME = "index.html", "results.md", "results.csv"
+_FIGURES = "figures"
+
+_OVERVIEW = "Overview"
+_SHOWN = {
+    "Motion correlation, whole box",
+    "FSC area, whole box",
+    "Resolution, whole box (Å)",
+    "State accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure, its place on the page and in the folder of figures.
+
+    Attributes:
+        name: of its files, without an ending.
+        figure: drawn.
+        caption: sentence for the page.
+        wide: whether it takes the page's whole width.
+    """
+
+    name: str
+    figure: Figure
+    caption: str
+    wide: bool = False
+
+
+def write_outcome(experiment: Experiment, plan: Plan, folder: Path, notes: Sequence[str]) -> Path:
+    """Write tables, figures and the page of all parts that are finished.
+
+    Args:
+        experiment: as it was run.
+        plan: its parts; unfinished ones are left out.
+        folder: of the experiment.
+        notes: sentences that a reader must know, such as that this was a quick look.
+
+    Returns:
+        The page.
+
+    Raises:
+        TemporemError: a part's files are damaged.
+    """
+    rows = records(plan, experiment.baseline)
+    panels = {_OVERVIEW: _overview(experiment, rows)} if experiment.axis else {}
+    panels |= {name: _panels(experiment, plan, name, rows) for name in experiment.datasets}
+    panels = {name: items for name, items in panels.items() if items}
+    write_csv(folder / NUMBERS_NAME, rows)
+    _write_text(folder / TABLE_NAME, markdown(experiment, rows, notes))
+    (folder / _FIGURES).mkdir(exist_ok=True)
+    for items in panels.values():
+        for panel in items:
+            _save(panel, folder / _FIGURES)
+    _write_text(folder / PAGE_NAME, _page(experiment, rows, panels, notes))
+    return folder / PAGE_NAME
+
+
+def _overview(experiment: Experiment, rows: Sequence[Record]) -> list[Panel]:
+    """Measures along the axis of the experiment."""
+    axis = experiment.axis
+    assert axis is not None
+    values: dict[str, dict[float, Mapping[str, Interval | None]]] = {}
+    for dataset, data in experiment.datasets.items():
+        for method, how in experiment.methods.items():
+            here = [row for row in rows if (row.dataset, row.method) == (dataset, method)]
+            # Along methods the values of one dataset are a line, and methods without a value none.
+            place = data.value if axis.of == "datasets" else how.value
+            if place is None or not here:
+                continue
+            series = method if axis.of == "datasets" else dataset
+            values.setdefault(series, {})[place] = _intervals(here)
+    shown = _shown(rows)
+    if not values or not shown:
+        return []
+    figure = figures.axis_figure(values, shown, axis.label, logarithmic=axis.logarithmic)
+    caption = "Mean over seeds, with 95 % intervals (Student) where there are several."
+    return [Panel("overview", figure, caption, wide=True)]
+
+
+def _panels(
+    experiment: Experiment, plan: Plan, dataset: str, rows: Sequence[Record]
+) -> list[Panel]:
+    parts = {
+        method: [part for part in plan.of(dataset, method) if part.finished]
+        for method in experiment.methods
+    }
+    parts = {method: items for method, items in parts.items() if items}
+    if not parts:
+        return []
+    slug = dataset.replace(" ", "-")
+    here = [row for row in rows if row.dataset == dataset]
+    by_method = {m: _intervals([row for row in here if row.method == m]) for m in parts}
+    panels = [
+        Panel(
+            f"{slug}-measures",
+            figures.measures_figure(by_method, _shown(here)),
+            "Mean over seeds, with 95 % intervals (Student) where there are several.",
+            wide=True,
+        )
+    ]
+    evaluations = {m: [load_evaluation(p.folder) for p in items] for m, items in parts.items()}
+    any_of_them = next(iter(evaluations.values()))[0]
+    for region in (WHOLE_BOX, MOVING):
+        curves = {
+            m: np.stack([e.fsc[region].mean(0, dtype=np.float64) for e in items])
+            for m, items in evaluations.items()
+            if all(region in e.fsc for e in items)
+        }
+        if curves:
+            title = "Whole box" if region == WHOLE_BOX else "Moving region"
+            figure = figures.fsc_over_seeds(
+                curves, any_of_them.box, any_of_them.pixel_size_angstrom, title
+            )
+            caption = "Mean FSC over frames and seeds, with the range of the seeds."
+            panels.append(Panel(f"{slug}-fsc-{region}", figure, caption))
+    panels += _gain_panels(experiment.baseline, parts, slug)
+    latents = _latent_panel(parts, slug)
+    return panels if latents is None else [*panels, latents]
+
+
+def _gain_panels(
+    baseline: str, parts: Mapping[str, Sequence[ResultPart]], slug: str
+) -> list[Panel]:
+    """Eq. 16 of all frames of all seeds, for every method but the baseline."""
+    references = {p.dataset.seed: p for p in parts.get(baseline, [])}
+    panels = []
+    for method, items in parts.items():
+        paired = [(references[p.dataset.seed], p) for p in items if p.dataset.seed in references]
+        if method == baseline or not paired:
+            continue
+        gains = np.concatenate(
+            [
+                compare(load_evaluation(a.folder), load_evaluation(b.folder))
+                .regions[WHOLE_BOX]
+                .gain
+                for a, b in paired
+            ]
+        )
+        name = f"{slug}-gain-{method.replace(' ', '-')}"
+        caption = f"Eq. 16 of every frame, whole box, {len(paired)} seed(s)."
+        panels.append(Panel(name, gain_figure(gains, method, baseline), caption))
+    return panels
+
+
+def _latent_panel(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> Panel | None:
+    """Latents of the first seed against the first true parameter."""
+    latents, first = {}, None
+    for method, items in parts.items():
+        if items[0].entry.kind != "run":
+            continue
+        run = load_run(items[0].folder)
+        if run.latents is not None and (first is None or items[0].dataset == first.dataset):
+            latents[method], first = run.latents, items[0]
+    if first is None:
+        return None
+    truth = read_truth(first.dataset.folder)
+    if not truth.parameter_names:
+        return None
+    label = parameter_label(truth.parameter_names[0])
+    figure = latent_figure(latents, truth.parameters[:, 0].numpy(), truth.states, label)
+    caption = f"Latent of every frame of seed {first.dataset.seed}; scale and sign are free."
+    return Panel(f"{slug}-latents", figure, caption, wide=True)
+
+
+def _intervals(rows: Sequence[Record]) -> dict[str, Interval | None]:
+    labels = dict.fromkeys(row.measure for row in rows)
+    return {
+        label: over_seeds([row.value for row in rows if row.measure == label]) for label in labels
+    }
+
+
+def _shown(rows: Sequence[Record]) -> list[Measure]:
+    known = {row.measure for row in rows if row.value is not None}
+    return [measure for measure in MEASURES if measure.label in _SHOWN & known]
+
+
+def _page(
+    experiment: Experiment,
+    rows: Sequence[Record],
+    panels: Mapping[str, Sequence[Panel]],
+    notes: Sequence[str],
+) -> str:
+    loaders = [jinja2.PackageLoader(f"temporem.{name}", ".") for name in ("experiments", "report")]
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PrefixLoader({"experiment": loaders[0]}), loaders[1]]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    tables = result_tables(experiment, rows)
+    return environment.get_template("experiment/page.html.jinja").render(
+        title=experiment.title,
+        question=experiment.question.strip(),
+        notes=notes,
+        panels={
+            name: [
+                {"svg": _inline(panel), "caption": panel.caption, "wide": panel.wide}
+                for panel in items
+            ]
+            for name, items in panels.items()
+        },
+        tables={name: tables.get(name, {}) for name in panels},
+        methods=method_table(experiment),
+        definitions=DEFINITIONS,
+        footer=f"temporem {__version__}, {date.today().isoformat()}",
+    )
+
+
+def _inline(panel: Panel) -> Markup:
+    return figure_svg(panel.figure, panel.name)
+
+
+def _save(panel: Panel, folder: Path) -> None:
+    """As PNG for a look and SVG with its text as text for a paper."""
+    with atomic_write(folder / f"{panel.name}.png") as partial:
+        panel.figure.savefig(partial, dpi=200, facecolor="white")
+    with atomic_write(folder / f"{panel.name}.svg") as partial:
+        write_svg(panel.figure, partial, panel.name)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")

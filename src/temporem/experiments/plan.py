@@ -1,0 +1,136 @@
+"""The parts of an experiment, and the folders where finished ones are found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temporem import __version__
+from temporem.analysis.storage import FORMAT, SUMMARY_NAME
+from temporem.data.presets import load_simulation_config
+from temporem.data.settings import apply_overrides
+from temporem.data.simulation_config import SimulationConfig
+from temporem.errors import TemporemError
+from temporem.experiments.config import Experiment, MethodEntry, as_overrides
+from temporem.training.config import RunConfig, build_config
+
+
+@dataclass(frozen=True)
+class DatasetPart:
+    """A dataset of one seed.
+
+    Attributes:
+        name: in the experiment.
+        seed: of the simulation.
+        config: complete.
+        folder: where it is, or is to be; named by what is simulated.
+    """
+
+    name: str
+    seed: int
+    config: SimulationConfig
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ResultPart:
+    """A method on a dataset.
+
+    Attributes:
+        dataset: what it is given.
+        method: in the experiment.
+        entry: the kind, and the command of a program.
+        config: of a reconstruction, with its seed and without its dataset; None for other kinds.
+        every: evaluate every so manieth frame.
+        folder: where it is, or is to be; named by all that decides its content.
+    """
+
+    dataset: DatasetPart
+    method: str
+    entry: MethodEntry
+    config: RunConfig | None
+    every: int
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was evaluated."""
+        return (self.folder / SUMMARY_NAME).is_file()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All parts, seed after seed, so that the first seed gives a whole table early."""
+
+    datasets: Sequence[DatasetPart]
+    results: Sequence[ResultPart]
+
+    def of(self, dataset: str, method: str) -> list[ResultPart]:
+        """Results of all seeds."""
+        return [p for p in self.results if (p.dataset.name, p.method) == (dataset, method)]
+
+
+def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None) -> Plan:
+    """Check all settings and name all folders; nothing is run or written.
+
+    Args:
+        experiment: what to do.
+        folder: of the experiment.
+        peer: virtual environment of programs; without it they are left out.
+
+    Raises:
+        TemporemError: a setting of a dataset or method is unknown or bad.
+    """
+    datasets, results = [], []
+    for seed in experiment.seeds:
+        for name, entry in experiment.datasets.items():
+            overrides = [*as_overrides(entry.settings), f"seed={seed}"]
+            simulation = load_simulation_config(entry.preset, overrides)
+            key = _key(simulation.model_dump(mode="json"))
+            dataset = DatasetPart(
+                name, seed, simulation, folder / "datasets" / f"{_slug(name)}-seed{seed}-{key}"
+            )
+            datasets.append(dataset)
+            for method, how in experiment.methods.items():
+                if how.kind == "program" and peer is None:
+                    continue
+                results.append(_result(folder, dataset, method, how, experiment.every))
+    return Plan(datasets, results)
+
+
+def _result(
+    folder: Path, dataset: DatasetPart, method: str, entry: MethodEntry, every: int
+) -> ResultPart:
+    config = None
+    if entry.kind == "run":
+        settings = apply_overrides({}, as_overrides(entry.settings))
+        if reserved := {"dataset", "seed"} & settings.keys():
+            raise TemporemError(
+                f"method {method}: {reserved.pop()} is the experiment's to set",
+                hint="leave it out of the method's settings",
+            )
+        config = build_config(settings | {"seed": dataset.seed}, source=f"method {method}")
+    content = {
+        "dataset": dataset.folder.name,
+        "entry": entry.model_dump(mode="json", exclude={"value", "settings"}),
+        "config": None if config is None else config.model_dump(mode="json"),
+        "every": every,
+        "evaluation": FORMAT,
+    }
+    name = f"{_slug(method)}-seed{dataset.seed}-{_key(content)}"
+    path = folder / "results" / _slug(dataset.name) / name
+    return ResultPart(dataset, method, entry, config, every, path)
+
+
+def _key(content: dict[str, Any]) -> str:
+    """Ten digits that change with the content or the version."""
+    text = json.dumps({"temporem": __version__, **content}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")

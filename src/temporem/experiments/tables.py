@@ -1,0 +1,122 @@
+"""The results of an experiment as CSV, Markdown and tables of its page."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from temporem.data.files import atomic_write
+from temporem.experiments.config import Experiment
+from temporem.experiments.measures import (
+    GAINS,
+    MEASURES,
+    TIME,
+    Interval,
+    Measure,
+    Record,
+    over_seeds,
+)
+from temporem.report.tables import Cell, Row, Table
+
+_MISSING = Cell("\N{EN DASH}")
+
+
+def write_csv(path: Path, rows: Sequence[Record]) -> None:
+    """Write every number of every seed, one a line."""
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Record)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, dict[str, Table]]:
+    """By dataset, then by caption: measures by method, and the gains over the baseline."""
+    tables: dict[str, dict[str, Table]] = {}
+    for dataset in experiment.datasets:
+        here = [row for row in rows if row.dataset == dataset]
+        methods = [m for m in experiment.methods if any(row.method == m for row in here)]
+        if not methods:
+            continue
+        heads = [f"{m} ({len({r.seed for r in here if r.method == m})})" for m in methods]
+        lines = [_line(measure, here, methods) for measure in (*MEASURES, TIME)]
+        found = Table(heads, [line for line in lines if line is not None])
+        tables[dataset] = {"Mean ± 95 % interval over seeds; in brackets how many.": found}
+        others = [m for m in methods if m != experiment.baseline]
+        gains = [
+            Row(
+                gain.label,
+                [_cell(_interval(here, m, gain.label), gain.digits) for m in others],
+            )
+            for gain in GAINS
+        ]
+        if any(row.measure == GAINS[0].label for row in here):
+            caption = f"Gain over {experiment.baseline}, paired by frame; positive is better."
+            tables[dataset][caption] = Table(others, gains)
+    return tables
+
+
+def markdown(experiment: Experiment, rows: Sequence[Record], notes: Sequence[str]) -> str:
+    """All tables as one Markdown document."""
+    lines = [f"# {experiment.title}", "", experiment.question.strip(), ""]
+    for note in notes:
+        lines += [note, ""]
+    for dataset, tables in result_tables(experiment, rows).items():
+        lines += [f"## {dataset}", ""]
+        for caption, table in tables.items():
+            lines += [caption, "", _markdown_line(["", *table.heads])]
+            lines.append(_markdown_line(["---"] + ["---:"] * len(table.heads)))
+            for row in table.rows:
+                cells = [
+                    f"**{_text(cell)}**" if index in row.marked else _text(cell)
+                    for index, cell in enumerate(row.cells)
+                ]
+                lines.append(_markdown_line([row.label, *cells]))
+            lines.append("")
+    return "\n".join(lines)
+
+
+def method_table(experiment: Experiment) -> Table:
+    """Settings of every method that are not the defaults."""
+    rows = []
+    for name, entry in experiment.methods.items():
+        text = " ".join(entry.program) or ", ".join(f"{k}={v}" for k, v in entry.settings.items())
+        rows.append(Row(name, [Cell(entry.kind), Cell(text)]))
+    return Table(["Kind", "Settings"], rows)
+
+
+def _line(measure: Measure, rows: Sequence[Record], methods: Sequence[str]) -> Row | None:
+    values = [_interval(rows, method, measure.label) for method in methods]
+    if all(value is None for value in values):
+        return None
+    known = [round(v.mean, measure.digits) * measure.sense for v in values if v is not None]
+    best = max(known) if len(set(known)) > 1 else None
+    marked = frozenset(
+        index
+        for index, value in enumerate(values)
+        if value is not None and round(value.mean, measure.digits) * measure.sense == best
+    )
+    return Row(measure.label, [_cell(value, measure.digits) for value in values], marked)
+
+
+def _interval(rows: Sequence[Record], method: str, label: str) -> Interval | None:
+    return over_seeds([r.value for r in rows if (r.method, r.measure) == (method, label)])
+
+
+def _cell(value: Interval | None, digits: int) -> Cell:
+    if value is None:
+        return _MISSING
+    text = f"{value.mean:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if math.isnan(value.low):
+        return Cell(text)
+    return Cell(text, f"± {value.high - value.mean:.{digits}f}")
+
+
+def _text(cell: Cell) -> str:
+    return f"{cell.text} {cell.interval}".strip()
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

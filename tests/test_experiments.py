@@ -1,0 +1,260 @@
+"""Experiments: nothing is run twice, the numbers are the evaluations', bad files say why."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from scipy.stats import t as student
+
+from command_line import command, succeed
+from temporem.analysis.compare import compare
+from temporem.analysis.storage import load_evaluation
+from temporem.data.dataset import read_dataset
+from temporem.data.presets import load_simulation_config
+from temporem.data.simulation import simulate
+from temporem.data.truth import read_truth
+from temporem.errors import TemporemError
+from temporem.experiments.config import experiment_names, load_experiment
+from temporem.experiments.measures import over_seeds
+from temporem.experiments.plan import make_plan
+from temporem.experiments.true_states import TrueStateVolumes
+from temporem.training.config import DataConfig
+
+SMALL = {"movies": 6, "frames_per_movie": 4, "box": 16, "pixel_size_angstrom": 8.0, "snr": 1.0}
+NETWORK = {"training.epochs": 1, "training.frames_per_step": 8, "model.generator_width": 16}
+NETWORK |= {"model.encoder_width": 16, "model.rnn_width": 8}
+EXPERIMENT = {
+    "title": "Two methods on little data",
+    "question": "Does it run?",
+    "datasets": {
+        "SNR 1": {"preset": "toy", "settings": SMALL, "value": 1},
+        "SNR 5": {"preset": "toy", "settings": {**SMALL, "snr": 5.0}, "value": 5},
+    },
+    "methods": {
+        "static": {"settings": {"method": "static", **NETWORK}},
+        "mean": {"settings": {"method": "homogeneous"}},
+        "true states": {"kind": "true-states"},
+    },
+    "baseline": "static",
+    "seeds": [0, 1],
+    "axis": {"of": "datasets", "label": "Signal-to-noise ratio", "logarithmic": True},
+    "quick": {"only_datasets": ["SNR 5"]},
+}
+
+
+def refused(*arguments):
+    """What is said about bad input: one line and exit code 2."""
+    result = command(*arguments)
+    assert result.code == 2
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    return result.err
+
+
+def write(path, **changes):
+    path.write_text(yaml.safe_dump(EXPERIMENT | changes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder of an experiment with two seeds, and its file."""
+    folder = tmp_path_factory.mktemp("experiment")
+    file = write(folder / "small.yaml")
+    said = succeed("experiment", str(file), "-o", str(folder / "out"))
+    assert "index.html" in said
+    return folder / "out", file
+
+
+def numbers(folder):
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class TestOutcome:
+    def test_the_table_holds_the_numbers_of_the_evaluations(self, finished):
+        folder, file = finished
+        plan = make_plan(load_experiment(file), folder)
+        rows = numbers(folder)
+        for part in plan.results:
+            summary = json.loads((part.folder / "evaluation.json").read_text())
+            expected = summary["fsc"]["unmasked"]["auc"]["mean"]
+            (row,) = (
+                row
+                for row in rows
+                if (row["dataset"], row["method"], int(row["seed"]), row["measure"])
+                == (part.dataset.name, part.method, part.dataset.seed, "FSC area, whole box")
+            )
+            assert float(row["value"]) == pytest.approx(expected)
+
+    def test_gains_are_paired_with_the_baseline_of_the_same_seed(self, finished):
+        folder, file = finished
+        plan = make_plan(load_experiment(file), folder)
+        first, second = (plan.of("SNR 1", name)[1].folder for name in ("static", "true states"))
+        expected = compare(load_evaluation(first), load_evaluation(second)).motion["unmasked"].gain
+        (row,) = (
+            row
+            for row in numbers(folder)
+            if (row["dataset"], row["method"], row["seed"], row["measure"])
+            == ("SNR 1", "true states", "1", "Motion correlation gain")
+        )
+        values = [float(row[key]) for key in ("value", "low", "high")]
+        assert values == pytest.approx(list(expected))
+
+    def test_every_panel_is_a_picture_and_on_the_page(self, finished):
+        folder, _ = finished
+        page = (folder / "index.html").read_text()
+        pictures = sorted(path.stem for path in (folder / "figures").glob("*.png"))
+        assert "overview" in pictures
+        assert pictures == sorted(path.stem for path in (folder / "figures").glob("*.svg"))
+        assert page.count("<svg") == len(pictures)
+        assert "http" not in page.replace("http://www.w3.org", "")  # it needs nothing else
+        assert "true states is told the true states" in page
+        text = (folder / "results.md").read_text()
+        assert "## SNR 1" in text
+        assert "±" in text
+
+    def test_what_is_finished_is_not_run_again(self, finished):
+        folder, file = finished
+        parts = make_plan(load_experiment(file), folder).results
+        before = {
+            part.folder: (part.folder / "evaluation.npz").stat().st_mtime_ns for part in parts
+        }
+        gone = parts[0].folder / "evaluation.json"
+        gone.unlink()
+        succeed("experiment", str(file), "-o", str(folder))
+        after = {part.folder: (part.folder / "evaluation.npz").stat().st_mtime_ns for part in parts}
+        changed = [path for path in before if before[path] != after[path]]
+        assert changed == [parts[0].folder]
+
+    def test_another_setting_is_another_folder(self, finished):
+        folder, file = finished
+        experiment = load_experiment(file)
+        entry = experiment.methods["static"]
+        longer = entry.model_copy(update={"settings": entry.settings | {"training.epochs": 2}})
+        methods = {**experiment.methods, "static": longer}
+        changed = make_plan(experiment.model_copy(update={"methods": methods}), folder)
+        for part in changed.results:
+            assert part.finished == (part.method != "static")
+
+    def test_other_folders_are_left_alone(self, tmp_path):
+        (tmp_path / "thesis.tex").touch()
+        said = refused("experiment", "toy", "--quick", "-o", str(tmp_path))
+        assert "is not an experiment" in said
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+class TestPrograms:
+    def test_output_of_a_program_takes_part(self, finished, tmp_path):
+        """A program that copies an evaluation stands in the table with its numbers."""
+        folder, file = finished
+        source = make_plan(load_experiment(file), folder).of("SNR 5", "mean")[0].folder
+        copy = (
+            "import shutil, sys\n"
+            "for name in ('evaluation.npz', 'evaluation.json'):\n"
+            "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
+        )
+        program = ["{python}", "-c", copy, str(source), "{output}"]
+        methods = EXPERIMENT["methods"] | {"peer": {"kind": "program", "program": program}}
+        changed = write(tmp_path / "peer.yaml", methods=methods)
+        common = ("experiment", str(changed), "-o", str(folder), "--quick")
+        succeed(*common)
+        assert "Left out, as --peer was not given: peer" in (folder / "results.md").read_text()
+        succeed(*common, "--peer", sys.prefix)
+        rows = {(r["method"], r["measure"]): r["value"] for r in numbers(folder)}
+        assert rows["peer", "PSNR (dB)"] == rows["mean", "PSNR (dB)"]
+        assert float(rows["peer", "Wall time (s)"]) > 0
+
+    def test_a_failing_program_is_named_with_its_last_words(self, finished, tmp_path):
+        folder, _ = finished
+        program = ["{python}", "-c", "raise SystemExit('no GPU here')"]
+        methods = EXPERIMENT["methods"] | {"broken": {"kind": "program", "program": program}}
+        changed = write(tmp_path / "peer.yaml", methods=methods)
+        common = ("experiment", str(changed), "-o", str(folder), "--quick")
+        said = refused(*common, "--peer", sys.prefix)
+        assert "method broken" in said
+        assert "no GPU here" in said
+        assert not list((folder / "results").glob("*/broken-*"))
+
+
+class TestConfig:
+    @pytest.mark.parametrize("name", experiment_names())
+    def test_the_catalogue_is_valid_in_full_and_quickly(self, name, tmp_path):
+        experiment = load_experiment(name)
+        for chosen in (experiment, experiment.quickly()):
+            plan = make_plan(chosen, tmp_path, peer=tmp_path)
+            n = len(chosen.seeds) * len(chosen.datasets)
+            assert len(plan.datasets) == n
+            assert len(plan.results) == n * len(chosen.methods)
+            assert len({part.folder for part in plan.results}) == len(plan.results)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"baseline": "stattic"}, "no method 'stattic'"),
+            ({"methods": {}}, "at least one entry"),
+            ({"methods": {"../up": {}}, "baseline": "../up"}, "pattern"),
+            ({"methods": {"a": {"kind": "program"}}, "baseline": "a"}, "program"),
+            ({"methods": {"a": {"settings": {"metod": "static"}}}, "baseline": "a"}, "method"),
+            ({"methods": {"a": {"settings": {"seed": 1}}}, "baseline": "a"}, "experiment's to set"),
+            ({"datasets": {"a": {"preset": "tooy"}}, "quick": {}, "axis": None}, "tooy"),
+            ({"seeds": [0, 0]}, "twice"),
+            ({"seeds": []}, "seeds"),
+            ({"quick": {"only_datasets": ["SNR 7"]}}, "SNR 7"),
+        ],
+    )
+    def test_a_bad_file_is_refused_before_anything_is_written(self, changes, words, tmp_path):
+        file = write(tmp_path / "bad.yaml", **changes)
+        said = refused("experiment", str(file), "-o", str(tmp_path / "out"))
+        assert words in said
+        assert not (tmp_path / "out").exists()
+
+    def test_unknown_experiments_and_peers_are_refused(self, tmp_path):
+        assert "7bcq" in refused("experiment", "7bqc")
+        assert "no such folder" in refused("experiment", "toy", "--peer", str(tmp_path / "x"))
+        assert "distinct" in refused("experiment", "toy", "--seeds", "1", "1")
+
+
+class TestTrueStates:
+    def test_with_little_noise_and_many_views_it_is_the_truth(self, tmp_path):
+        settings = [f"{key}={value}" for key, value in SMALL.items() if key != "movies"]
+        config = load_simulation_config("toy", [*settings, "movies=60", "snr=100"])
+        simulate(config, tmp_path / "movies")
+        dataset, truth = read_dataset(tmp_path / "movies"), read_truth(tmp_path / "movies")
+        volumes = TrueStateVolumes(dataset, truth.states, DataConfig())
+        rows = np.arange(8)
+        found, true = volumes.volumes(rows), truth.volumes(rows)
+        low = truth.support.shells <= 5
+        overlap = (found.conj() * true)[:, low].real.sum(1)
+        norms = (found[:, low].abs().square().sum(1) * true[:, low].abs().square().sum(1)).sqrt()
+        assert (overlap / norms).min() > 0.9
+        same = truth.states[rows] == truth.states[rows[0]]
+        assert [bool((v == found[0]).all()) for v in found] == same.tolist()
+
+    def test_a_state_of_one_movie_is_refused(self, tmp_path):
+        settings = [f"{key}={value}" for key, value in SMALL.items() if key != "movies"]
+        simulate(load_simulation_config("toy", [*settings, "movies=2"]), tmp_path / "movies")
+        dataset, truth = read_dataset(tmp_path / "movies"), read_truth(tmp_path / "movies")
+        states = np.zeros_like(truth.states)
+        states[0] = 99
+        with pytest.raises(TemporemError, match="state 99 is in 1 movie"):
+            TrueStateVolumes(dataset, states, DataConfig())
+
+
+def test_intervals_over_seeds_are_students():
+    values = [0.2, 0.5, 0.3]
+    interval = over_seeds([*values, None])
+    half = student.ppf(0.975, 2) * np.std(values, ddof=1) / math.sqrt(3)
+    assert interval == pytest.approx(
+        (np.mean(values), np.mean(values) - half, np.mean(values) + half, 3)
+    )
+    single = over_seeds([0.4])
+    assert single.mean == 0.4
+    assert math.isnan(single.low)
+    assert over_seeds([None]) is None
