@@ -25,7 +25,17 @@ from temporem.data.truth import read_truth
 from temporem.report.collect import read_metrics
 from temporem.training.run_files import load_run
 
-COMMANDS = ("demo", "simulate", "reconstruct", "evaluate", "compare", "export", "report", "info")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "reconstruct",
+    "evaluate",
+    "compare",
+    "export",
+    "report",
+    "experiment",
+    "info",
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
