@@ -20,11 +20,11 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 def generator() -> FourierGenerator:
     torch.manual_seed(0)
     made = FourierGenerator(
-        BOX, 2, width=32, depth=2, n_features=12, feature_radius=0.1, mean_volume=True
+        BOX, 2, width=32, depth=2, n_features=12, feature_radius=0.1, base_components=2
     )
     made.set_envelope(torch.linspace(2.0, 0.1, BOX // 2 + 1))
-    assert made.mean is not None
-    made.mean.set_volume(normal(BOX, BOX, BOX))
+    assert made.base is not None
+    made.base.set_maps(normal(3, BOX, BOX, BOX))
     return made
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_spanned_that_costs_less_to_decode(
     support = FourierSupport(BOX, 3)
     assert generator.span(support, path[:10]) is None
     assert generator.span(FourierSupport(BOX, 3, radius=4), path) is None
-    many = FourierGenerator(BOX, 40, 64, 1, 12, feature_radius=0.1, mean_volume=False)
+    many = FourierGenerator(BOX, 40, 64, 1, 12, feature_radius=0.1, base_components=None)
     assert many.span(support, 3 * normal(40, 40)) is None  # every frame goes its own way
     monkeypatch.setattr(generator_module, "_FEW", 2)
     assert generator.span(support, path[:1].expand(8, 2)) is not None  # all the same

@@ -9,20 +9,26 @@ from temporem.physics.support import FourierSupport
 BOX, Z_DIM = 12, 2
 
 
-def make_generator(*, mean_volume: bool) -> FourierGenerator:
+def make_generator(base_components: int | None) -> FourierGenerator:
     torch.manual_seed(0)
     generator = FourierGenerator(
-        BOX, Z_DIM, width=16, depth=2, n_features=10, feature_radius=0.1, mean_volume=mean_volume
+        BOX,
+        Z_DIM,
+        width=16,
+        depth=2,
+        n_features=10,
+        feature_radius=0.1,
+        base_components=base_components,
     )
     generator.set_envelope(torch.linspace(2.0, 0.5, BOX // 2 + 1))
-    if generator.mean is not None:
-        generator.mean.set_volume(torch.randn(BOX, BOX, BOX))
+    if generator.base is not None:
+        generator.base.set_maps(torch.randn_like(generator.base.maps))
     return generator
 
 
-@pytest.fixture(params=[False, True], ids=["network", "network-and-mean"])
+@pytest.fixture(params=[None, 0, Z_DIM], ids=["network", "and-mean", "and-linear-model"])
 def generator(request: pytest.FixtureRequest) -> FourierGenerator:
-    return make_generator(mean_volume=request.param)
+    return make_generator(request.param)
 
 
 @pytest.fixture
@@ -43,20 +49,20 @@ def test_friedel_symmetry_is_exact_everywhere(generator: FourierGenerator, z: to
     values, mirrored = generator(k, z), generator(-k, z)
     assert values.shape == (3, 90)
     assert values.abs().min() > 0
-    tolerance = 0 if generator.mean is None else 1e-5  # of the interpolated mean
+    tolerance = 0 if generator.base is None else 1e-5  # of the interpolated mean
     torch.testing.assert_close(mirrored, values.conj().resolve_conj(), rtol=0, atol=tolerance)
 
 
 def test_negative_zero_is_zero(z: torch.Tensor) -> None:
     # A rotation leaves −0.0 behind, which must not choose another half space.
-    generator = make_generator(mean_volume=False)
+    generator = make_generator(None)
     k = random_frequencies()[30:]
     signed = torch.where(k == 0, -0.0, k)
     torch.testing.assert_close(generator(signed, z), generator(k, z), rtol=0, atol=0)
 
 
 def test_volumes_are_what_frames_slice(z: torch.Tensor) -> None:
-    generator, support = make_generator(mean_volume=False), FourierSupport(BOX, 3)
+    generator, support = make_generator(None), FourierSupport(BOX, 3)
     volumes = generator.volumes(support, z)
     assert volumes.dtype == torch.complex64
     assert volumes.shape == (3, len(support))
@@ -64,12 +70,13 @@ def test_volumes_are_what_frames_slice(z: torch.Tensor) -> None:
     torch.testing.assert_close(slices, volumes * BOX**0.5)
 
 
-def test_volumes_add_the_mean_without_interpolating_it(z: torch.Tensor) -> None:
-    with_mean, support = make_generator(mean_volume=True), FourierSupport(BOX, 3)
-    assert with_mean.mean is not None
-    network = with_mean.volumes(support, z) - support.analyse(with_mean.mean.volume)
-    with_mean.mean.set_volume(torch.zeros(BOX, BOX, BOX))
-    torch.testing.assert_close(with_mean.volumes(support, z), network)
+@pytest.mark.parametrize("components", [0, Z_DIM])
+def test_volumes_add_the_base_without_interpolating_it(z: torch.Tensor, components: int) -> None:
+    generator, support = make_generator(components), FourierSupport(BOX, 3)
+    assert generator.base is not None
+    network = generator.volumes(support, z) - generator.base.volumes(support, z)
+    generator.base.set_mean(torch.zeros(BOX, BOX, BOX))
+    torch.testing.assert_close(generator.volumes(support, z), network)
 
 
 def test_volume_of_every_frame_is_computed_as_if_alone(
@@ -93,7 +100,7 @@ def test_frequencies_may_differ_from_frame_to_frame(
 
 def test_is_smooth_in_frequency_away_from_the_origin(z: torch.Tensor) -> None:
     # No jump inside a half space, at the envelope's knots (integer radii) least of all.
-    generator = make_generator(mean_volume=False)
+    generator = make_generator(None)
     direction = torch.tensor([0.6, 0.64, -0.48])
     radii = torch.linspace(0.5, 5.9, 2000)
     values = generator(radii[:, None] * direction, z)
@@ -102,7 +109,7 @@ def test_is_smooth_in_frequency_away_from_the_origin(z: torch.Tensor) -> None:
 
 
 def test_envelope_scales_shells(z: torch.Tensor) -> None:
-    generator = make_generator(mean_volume=False)
+    generator = make_generator(None)
     k = torch.tensor([[2.0, 0, 0], [0, 2.5, 0], [5.9, 0, 0]])
     generator.set_envelope(torch.ones(BOX // 2 + 1))
     flat = generator(k, z)
@@ -112,21 +119,19 @@ def test_envelope_scales_shells(z: torch.Tensor) -> None:
     torch.testing.assert_close(generator(k, z), flat * expected, rtol=1e-5, atol=1e-6)
 
 
-def test_solvent_mask_multiplies_mean_and_volumes(
-    generator: FourierGenerator, z: torch.Tensor
-) -> None:
+def test_masks_multiply_mean_and_changes(generator: FourierGenerator, z: torch.Tensor) -> None:
     support = FourierSupport(BOX, 3)
+    if generator.base is not None:  # white maps have power beyond the transform
+        within = support.synthesise(generator.base.coefficients(support))
+        generator.base.set_maps(within)
     before = support.synthesise(generator.volumes(support, z))
     axis = torch.arange(BOX) - BOX // 2
-    mask = torch.exp(-(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) / 8.0)
-    generator.set_solvent_mask(mask)
+    square = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2
+    solvent, moving = torch.exp(-square / 18.0), torch.exp(-square / 8.0)
+    generator.set_masks(solvent, moving)
     masked = generator.volumes(support, z)
-    # Of the mask's product, volumes keep what the transform holds; μ was white, beyond it too.
     differing = support.synthesise(masked[1:]) - support.synthesise(masked[:1])
-    expected = support.synthesise(support.analyse(mask * (before[1:] - before[:1])))
+    expected = support.synthesise(support.analyse(moving * (before[1:] - before[:1])))
     torch.testing.assert_close(differing, expected, rtol=0, atol=1e-5)
-    if generator.mean is not None:
-        mean = torch.randn(BOX, BOX, BOX)
-        generator.mean.set_volume(mean)
-        generator.set_solvent_mask(mask)
-        torch.testing.assert_close(generator.mean.volume, mask * mean)
+    if generator.base is not None:
+        torch.testing.assert_close(generator.base.mean, solvent * within[0])

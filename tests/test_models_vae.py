@@ -30,9 +30,9 @@ TINY = ModelConfig(
 def make_model(kind: VAEKind, *, seed: int = 0, **changes: object) -> MovieVAE:
     config = TINY.model_copy(update=changes)
     model = MovieVAE.from_config(kind, config, FORWARD, N_EVIDENCE, seed=seed)
-    if model.generator.mean is not None:
+    if model.generator.base is not None:
         volume = torch.randn(12, 12, 12, generator=torch.Generator().manual_seed(9))
-        model.generator.mean.set_volume(volume)
+        model.generator.base.set_mean(volume)
     return model
 
 
@@ -142,8 +142,8 @@ def test_static_and_tempor_share_extractor_and_generator() -> None:
 
 def test_weights_loaded_into_a_new_model_give_the_same_images(batch: FrameBatch) -> None:
     saved, loaded = make_model("tempor", seed=0), make_model("tempor", seed=1)
-    assert loaded.generator.mean is not None
-    loaded.generator.mean.set_volume(torch.zeros(12, 12, 12))
+    assert loaded.generator.base is not None
+    loaded.generator.base.set_mean(torch.zeros(12, 12, 12))
     loaded.load_state_dict(saved.state_dict())
     assert loaded.bound(batch).log_likelihood.equal(saved.bound(batch).log_likelihood)
 

@@ -19,7 +19,7 @@ from temporem.errors import TemporemError
 from temporem.models import generator as generator_module
 from temporem.models.decoding import SPAN_TOLERANCE
 from temporem.models.generator import FourierGenerator
-from temporem.models.voxels import VoxelGenerator
+from temporem.models.linear_generator import LinearGenerator
 from temporem.physics.support import FourierSupport
 from temporem.training import decoder as decoder_module
 from temporem.training import export as export_module
@@ -71,12 +71,12 @@ def folder(path: Path) -> dict[str, bytes]:
 
 
 def test_downsampled_volumes_are_masked(run) -> None:
-    run.generator.mean.set_volume(torch.zeros(BOX, BOX, BOX))  # it is masked when it is set
-    solvent, full = run.generator.solvent.clone(), FourierSupport(BOX, 3, radius=4)
+    run.generator.base.set_mean(torch.zeros(BOX, BOX, BOX))  # it is masked when it is set
+    moving, full = run.generator.moving.clone(), FourierSupport(BOX, 3, radius=4)
     masked = Decoder(run, ROWS, box=8).volumes(ROWS[:3])
-    run.generator.solvent.fill_(1)
+    run.generator.moving.fill_(1)
     unmasked = Decoder(run, ROWS, box=8).volumes(ROWS[:3])
-    expected = full.analyse(solvent * full.synthesise(unmasked))
+    expected = full.analyse(moving * full.synthesise(unmasked))
     tolerance = 1e-4 * masked.abs().max().item()
     torch.testing.assert_close(masked, expected, rtol=0, atol=tolerance)
     assert (masked - unmasked).abs().max() > 100 * tolerance
@@ -103,8 +103,8 @@ def test_spans_of_blocks_of_frames_hold_their_volumes(run, spans, monkeypatch) -
 def test_downsampling_keeps_the_low_frequencies(any_run) -> None:
     if isinstance(any_run.generator, FourierGenerator):
         # The mask is multiplied after high frequencies were left out, not before.
-        assert not (any_run.generator.solvent == 1).all()
-        any_run.generator.solvent.fill_(1)
+        assert not (any_run.generator.moving == 1).all()
+        any_run.generator.moving.fill_(1)
     full, half = any_run.voxels(ROWS[:3]), Decoder(any_run, ROWS, box=8)
     assert half.pixel_size_angstrom == 2 * any_run.grid.pixel_size_angstrom
     spectrum = np.fft.fftshift(np.fft.fftn(full, axes=(1, 2, 3)), axes=(1, 2, 3))
@@ -125,8 +125,8 @@ def test_downsampling_keeps_values_and_places(run) -> None:
     axis = torch.arange(BOX) - BOX // 2
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     volume = 3 * torch.exp(-((x - 1).square() + y.square() + (z + 1).square()) / (2 * 2.3**2))
-    generator = VoxelGenerator(BOX)
-    generator.set_volume(volume)
+    generator = LinearGenerator(BOX, 0)
+    generator.set_mean(volume)
     blob = replace(run, generator=generator, grid=VolumeGrid(BOX, 2.0, 1.0))
     coarse = Decoder(blob, ROWS[:1], box=8).voxels(ROWS[:1])[0]
     np.testing.assert_allclose(coarse, volume[::2, ::2, ::2].numpy(), atol=0.02 * 3)

@@ -16,6 +16,7 @@ from temporem.models.config import ModelConfig
 from temporem.training.config import DataConfig, RunConfig, TrainingConfig
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.interrupt import InterruptFlag
+from temporem.training.linear import LinearRun
 from temporem.training.loop import Trainer, build_model, infer_all
 from temporem.training.precision import choose_device, network_dtype
 from temporem.training.stages import plan_stages
@@ -475,20 +476,78 @@ def test_linear_start_teaches_the_encoder_its_latents(start) -> None:
 
 
 @pytest.mark.parametrize("solvent_mask", [True, False])
-def test_linear_start_masks_the_solvent(start, solvent_mask: bool) -> None:
+def test_linear_start_masks_the_solvent_and_what_moves(start, solvent_mask: bool) -> None:
     clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
     model = TINY.model_copy(update={"solvent_mask": solvent_mask})
     trainer = start(configure("static", model=model, epochs=8), frames=clear)
     generator = trainer.fit().generator
-    mean, mask = clear.mean_volume.volume, generator.solvent
-    torch.testing.assert_close(generator.mean.volume, mask * mean)
+    mean, moving = clear.mean_volume.volume, generator.moving
+    assert moving.min() >= 0
+    assert moving.max() == 1
     if solvent_mask:
-        assert mask[0, 0, 0] == 0
-        assert mask[6, 6, 6] > 0.5
-        assert mask.min() >= 0
-        assert mask.max() <= 1
+        assert generator.base.mean[0, 0, 0] == moving[0, 0, 0] == 0
+        torch.testing.assert_close(generator.base.mean[6, 6, 6], mean[6, 6, 6])
+        assert (generator.base.mean * mean >= 0).all()
     else:
-        assert (mask == 1).all()
+        assert (moving == 1).all()
+        assert generator.base.mean.equal(mean)
+
+
+WITH_LINEAR_VOLUMES = TINY.model_copy(update={"linear_volumes": True})
+
+
+@pytest.mark.parametrize("method", ["static", "tempor"])
+def test_generator_begins_with_the_volumes_of_a_linear_model(method, start) -> None:
+    clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
+    init = "linear" if method == "tempor" else "static"
+    config = configure(
+        method,
+        model=WITH_LINEAR_VOLUMES,
+        init=init,
+        pretrain_epochs=None,
+        warmup_epochs=None,
+        epochs=8,
+    )
+    linear = config.linear.model_copy(
+        update={"choose_components": False, "temporal": method == "tempor"}
+    )
+    trainer = start(config, frames=clear)
+    alone = LinearRun(
+        config.model_copy(update={"method": "linear", "linear": linear}),
+        *(clear, clear.movies, [], (None, None), trainer.run_dir),
+    ).fit()
+    (trainer.run_dir / "metrics.jsonl").unlink()
+    base = trainer.fit().generator.base
+    spread = alone.posterior.mean.std(0).float()
+    volumes = alone.parameters.volumes
+    torch.testing.assert_close(base.maps[0], volumes[0])
+    torch.testing.assert_close(base.maps[1:], volumes[1:] * spread[:, None, None, None])
+    assert base.maps[1].abs().max() > 0
+    assert not (trainer.run_dir / "start").exists()
+
+
+def test_run_killed_while_it_solves_its_start_ends_as_one_that_was_not(start) -> None:
+    options = {"init": "linear", "pretrain_epochs": None, "warmup_epochs": None}
+    config = configure(model=WITH_LINEAR_VOLUMES, **options)
+    whole = start(config)
+    whole.fit()
+
+    def die(stage: str, done: int, total: int, terms: dict) -> None:
+        if stage == "joint":
+            raise RuntimeError("killed")
+
+    stopped = start(config, progress=die)
+    with pytest.raises(RuntimeError, match="killed"):
+        stopped.fit()
+    begun = (stopped.run_dir / "start" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["stage"] for line in begun] == ["start", "halves"]
+    stages: list[str] = []
+    again = start(
+        config, run_dir=stopped.run_dir, progress=lambda stage, *rest: stages.append(stage)
+    )
+    again.fit()
+    assert "halves" not in stages
+    assert_same_weights(again.model, whole.model)
 
 
 @pytest.mark.parametrize("stop_at", STOPS[::2])

@@ -48,10 +48,15 @@ class ModelConfig(BaseModel):
     mean_volume: bool = Field(
         True, description="Generator as a change to the back-projected mean volume."
     )
+    linear_volumes: bool = Field(
+        False,
+        description="With mean_volume: generator as a change to the volumes of a linear model with "
+        "z_dim components, solved at full resolution; without the linear start to the mean only.",
+    )
     solvent_mask: bool = Field(
         True,
-        description="Mask the mean volume and decoded volumes by where the linear start finds a "
-        "molecule or motion; without that start there is no mask.",
+        description="Mask the mean volume by where the molecule is, and what changes by where the "
+        "linear start finds motion; without that start there is no mask.",
     )
     generator_width: int = Field(256, ge=8, le=8192, description="Width of the volume generator.")
     generator_depth: int = Field(3, ge=0, le=16, description="Residual layers of the generator.")
@@ -59,3 +64,10 @@ class ModelConfig(BaseModel):
     feature_radius: float = Field(
         0.08, gt=0, le=1, description="Spread of the features' positions, in box lengths."
     )
+
+    @property
+    def base_components(self) -> int | None:
+        """Components of the linear model that the generator changes; None for no base at all."""
+        if not self.mean_volume:
+            return None
+        return self.z_dim if self.linear_volumes else 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from temporem.models.config import EncoderInput
-from temporem.models.voxels import VoxelGenerator
+from temporem.models.linear_generator import LinearGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.slicing import insert_slices_apart
 from temporem.physics.support import FourierSupport
@@ -31,7 +31,7 @@ class Evidence:
 
     forward_model: ForwardModel
     kind: EncoderInput
-    mean: VoxelGenerator
+    mean: LinearGenerator
     weight: Tensor
     scale: float = 1.0
 
@@ -40,8 +40,8 @@ class Evidence:
         cls, forward_model: ForwardModel, kind: EncoderInput, volume: Tensor, weight: Tensor
     ) -> Evidence:
         """With the mean volume given as ``(D, D, D)``."""
-        mean = VoxelGenerator(forward_model.box)
-        mean.set_volume(volume)
+        mean = LinearGenerator(forward_model.box, 0)
+        mean.set_mean(volume)
         return cls(forward_model, kind, mean, weight)
 
     @property
@@ -63,7 +63,8 @@ class Evidence:
         images, contrast, weight = images[:, :n], contrast[:, :n], self.weight[:n]
         if self.kind == "image":
             return image_evidence(images, contrast, weight) / self.scale
-        explained = model.observe(self.mean(model.slice_frequencies(rotations, slice(n))), contrast)
+        slices = self.mean(model.slice_frequencies(rotations, slice(n)), rotations.new_zeros(0))
+        explained = model.observe(slices, contrast)
         residuals = images - explained
         evidence = back_projection_evidence(model, residuals, contrast, rotations, weight)
         return evidence / self.scale

@@ -1,4 +1,4 @@
-"""Volume generator: a mean volume and an implicit neural representation in the Fourier domain."""
+"""Volume generator: a linear model and an implicit neural representation in the Fourier domain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from temporem.models.decoding import SPAN_TOLERANCE, Span, decode, spanning_rows
 from temporem.models.layers import ResidualMLP
-from temporem.models.voxels import VoxelGenerator
+from temporem.models.linear_generator import LinearGenerator
 from temporem.physics.support import FourierSupport
 
 _INITIAL_SCALE = 0.1
@@ -17,15 +17,16 @@ _SPAN_COEFFICIENTS = 2**29  # of the basis of a span at most: 4 GB, 122 volumes 
 
 
 class FourierGenerator(nn.Module):
-    """``V̂(k; z) = μ(k) + a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (paper Eq. 8, 12).
+    """``V̂(k; z) = L(k; z) + a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (paper Eq. 8, 12).
 
     Each Fourier feature is the transform of a point at ``x_j``; the points are drawn once from a
     Gaussian ball, so that their spread is the extent of the objects that are easy to learn. The
     envelope ``a`` is the amplitude that the data have at that resolution, which lets the network
     put out numbers of order one. The MLP sees the half space ``kx > 0`` only and the rest follows
-    from ``V̂(−k) = conj V̂(k)``, exactly. The mean volume μ, where there is one, is the
-    back-projection of all frames: what the network then has to learn is what differs from it. A
-    solvent mask, where one is set, multiplies μ, and the volumes that are decoded.
+    from ``V̂(−k) = conj V̂(k)``, exactly. The base L, where there is one, is the mean volume μ, the
+    back-projection of all frames, or the volumes ``μ + Σ_j z_j U_j`` of a linear model: what the
+    network then has to learn is what differs from it. Where masks are set, that of the solvent
+    multiplies μ, that of what moves all changes, those of the network when volumes are decoded.
 
     Args:
         box: edge length D in pixels.
@@ -33,12 +34,13 @@ class FourierGenerator(nn.Module):
         width, depth: of the residual MLP.
         n_features: number of points ``x_j``.
         feature_radius: standard deviation of the points, in box lengths.
-        mean_volume: whether there is a mean volume, to be set as ``mean.set_volume``.
+        base_components: components of the base, to be set as ``base.set_maps``: 0 for a mean volume
+            alone, or ``z_dim``; None for no base.
     """
 
     positions: Tensor
     envelope: Tensor
-    solvent: Tensor
+    moving: Tensor
 
     def __init__(
         self,
@@ -48,30 +50,32 @@ class FourierGenerator(nn.Module):
         depth: int,
         n_features: int,
         feature_radius: float,
-        mean_volume: bool,
+        base_components: int | None,
     ) -> None:
         super().__init__()
         self.box = box
         positions = torch.randn(n_features, 3) * feature_radius
         self.register_buffer("positions", positions)  # box lengths
         self.register_buffer("envelope", torch.ones(box // 2 + 1))
-        self.register_buffer("solvent", torch.ones(box, box, box))
+        self.register_buffer("moving", torch.ones(box, box, box))
         self.mlp = ResidualMLP(2 * n_features, width, depth, 2)
-        with torch.no_grad():  # training starts close to the mean volume
+        with torch.no_grad():  # training starts close to the base
             self.mlp.last.weight.mul_(_INITIAL_SCALE)
             self.mlp.last.bias.zero_()
         self.condition = nn.Linear(z_dim, width, bias=False)
-        self.mean = VoxelGenerator(box) if mean_volume else None
+        self.base = None if base_components is None else LinearGenerator(box, base_components)
 
     def set_envelope(self, amplitudes: Tensor) -> None:
         """Set ``a`` at integer radii 0 … D/2, shape ``(D/2 + 1,)``."""
         self.envelope.copy_(amplitudes)
 
-    def set_solvent_mask(self, mask: Tensor) -> None:
-        """Set where the molecule may be, ``(D, D, D)``; the mean volume is masked at once."""
-        self.solvent.copy_(mask)
-        if self.mean is not None:
-            self.mean.set_volume(self.mean.volume * self.solvent)
+    def set_masks(self, solvent: Tensor, moving: Tensor) -> None:
+        """Set where the molecule is and where it changes, ``(D, D, D)``; the base is masked now."""
+        self.moving.copy_(moving)
+        if self.base is not None:
+            components = [self.moving] * (len(self.base.maps) - 1)
+            masks = torch.stack([solvent.to(self.moving), *components])
+            self.base.set_maps(self.base.maps * masks)
 
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
         """Coefficients of volumes at frequencies, what the network adds not masked.
@@ -84,7 +88,7 @@ class FourierGenerator(nn.Module):
             Complex64 ``(..., P)``, in units of a slice: ``√D V̂``.
         """
         values = self._network(frequencies, z)
-        return values if self.mean is None else values + self.mean(frequencies)
+        return values if self.base is None else values + self.base(frequencies, z)
 
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
         """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``.
@@ -92,8 +96,8 @@ class FourierGenerator(nn.Module):
         Without gradients.
         """
         values = self._changes(support, z)
-        if self.mean is not None:
-            values += self.mean.coefficients(support)
+        if self.base is not None:
+            values += self.base.volumes(support, z) * self.box**0.5
         return values / self.box**0.5
 
     def span(self, support: FourierSupport, z: Tensor) -> Span | None:
@@ -120,14 +124,14 @@ class FourierGenerator(nn.Module):
             return None
         few, weights = found
         basis = self._changes(support, z[few.to(z.device)])
-        if self.mean is not None:
-            basis = torch.cat([basis, self.mean.coefficients(support)[None]])
-            weights = torch.cat([weights, torch.ones(len(weights), 1)], dim=1)
+        if self.base is not None:
+            basis = torch.cat([basis, self.base.coefficients(support) * self.box**0.5])
+            weights = torch.cat([weights, self.base.weights(z).cpu()], dim=1)
         basis /= self.box**0.5
         return Span(basis, weights)
 
     def _changes(self, support: FourierSupport, z: Tensor) -> Tensor:
-        """What the network adds to the mean volume, in units of a slice: complex ``(B, P)``.
+        """What the network adds to the base, in units of a slice: complex ``(B, P)``.
 
         Masked: outside the molecule a network, which sees slices only, has but noise to add.
         """
@@ -135,9 +139,9 @@ class FourierGenerator(nn.Module):
         values = self._outputs(frequencies, z, self.mlp.dtype)
         values *= self._envelope_at(frequencies)[:, None]
         changes = torch.view_as_complex(values)
-        if (self.solvent < 1).any():
+        if (self.moving < 1).any():
             for change in changes:
-                change.copy_(support.analyse(self.solvent * support.synthesise(change)))
+                change.copy_(support.analyse(self.moving * support.synthesise(change)))
         return changes
 
     def _outputs(self, frequencies: Tensor, z: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from temporem.models.padded_grid import PaddedGrid
-from temporem.models.voxels import full_grid
+from temporem.models.padded_grid import PaddedGrid, full_grid
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import window_ball
 from temporem.physics.support import FourierSupport

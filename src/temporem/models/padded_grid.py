@@ -180,6 +180,11 @@ class PaddedGrid:
         return volumes / gridding_correction(self.box).to(volumes)
 
 
+def full_grid(box: int, device: torch.device) -> PaddedGrid:
+    """The grid that holds all frequencies below Nyquist."""
+    return PaddedGrid(box, box / 2 - 0.5 / PADDING, device)
+
+
 def _wrapped(
     size: int, edge: int, n_axes: int
 ) -> Iterator[tuple[tuple[EllipsisType | slice, ...], tuple[EllipsisType | slice, ...]]]:

@@ -106,7 +106,7 @@ class MovieVAE(nn.Module):
             config.generator_depth,
             config.generator_features,
             config.feature_radius,
-            config.mean_volume,
+            config.base_components,
         )
 
     @classmethod

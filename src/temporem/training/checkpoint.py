@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from temporem.data.files import fresh_directory
 from temporem.errors import TemporemError
+from temporem.world import World
 
 _WEIGHTS, _OPTIMIZER, _EXTRA, _STATE = (
     "model.safetensors",
@@ -51,6 +52,23 @@ def save_checkpoint(
             save_file(_plain(moments), temporary / _OPTIMIZER)
         save_file(_plain(extra or {}), temporary / _EXTRA)
         (temporary / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+
+class Resumable(Protocol):
+    """Work that writes a checkpoint as it goes."""
+
+    def restore(self) -> None:
+        """Continue from the checkpoint."""
+        ...
+
+
+def take_up(run: Resumable, directory: Path, world: World) -> None:
+    """Have work go on where ``directory/checkpoint`` has it, if there is one."""
+    if world.any(world.is_main and (directory / "checkpoint").is_dir()):
+        run.restore()
+        world.wait()  # before it is replaced
+    elif world.is_main:
+        (directory / "metrics.jsonl").unlink(missing_ok=True)  # of steps that no checkpoint keeps
 
 
 def load_state(directory: Path) -> dict[str, Any]:

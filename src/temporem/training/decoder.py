@@ -71,7 +71,7 @@ class Decoder:
         coefficients = self._scale * self._decoded.analyse(generator.maps)
         maps = self.support.synthesise(coefficients)
         coarse = LinearGenerator(self.box, len(maps) - 1).to(maps.device)
-        coarse.maps.copy_(maps)
+        coarse.set_maps(maps)
         return coarse
 
     def _volumes(self, rows: np.ndarray) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,13 @@ from temporem.training.interrupt import InterruptFlag
 from temporem.training.precision import network_dtype
 from temporem.training.progress import Progress
 from temporem.training.stages import Stage, plan_stages
-from temporem.training.start import linear_start
+from temporem.training.start import LinearStart, coarse_start, full_start
 from temporem.world import ALONE, World
 
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
 _INFERENCE_MOVIES = 64
+_START_NAME = "start"  # folder of a linear run, until this one is finished
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
 
 
@@ -109,6 +111,8 @@ class Trainer:
                 while self.state.epoch < stage.first_epoch + stage.epochs:
                     self._epoch(stage, total, interrupted)
         self._save(finished=True)
+        if self.world.is_main:
+            shutil.rmtree(self.run_dir / _START_NAME, ignore_errors=True)
         return self.model
 
     def _epoch(self, stage: Stage, total: int, interrupted: InterruptFlag) -> None:
@@ -257,19 +261,30 @@ class Trainer:
         """Posteriors N(m, s²) that the current stage's encoder is to learn, if any."""
         name = self.stages[self.state.stage].name
         if name == "start":
-            start = linear_start(
-                self.frames,
-                self.movies,
-                self.config.model.z_dim,
-                temporal=self.model.kind == "tempor",
-                window_radius=self.config.data.window_radius,
-                seed=self.config.seed,
-                world=self.world,
-            )
+            start = self._linear_start()
+            generator = self.model.generator
             if self.config.model.solvent_mask:
-                self.model.generator.set_solvent_mask(start.solvent)
+                generator.set_masks(*start.masks)
+            if start.volumes is not None and generator.base is not None:
+                generator.base.set_maps(start.volumes)  # masked when they were solved for
             return {"mean": start.mean, "variance": start.variance}
         return _static_posteriors(before, self.frames, self.world) if name == "warm-up" else {}
+
+    def _linear_start(self) -> LinearStart:
+        config, temporal = self.config, self.model.kind == "tempor"
+        if not config.model.base_components:
+            return coarse_start(
+                config, self.frames, self.movies, temporal=temporal, world=self.world
+            )
+        return full_start(
+            config,
+            self.frames,
+            self.movies,
+            self.run_dir / _START_NAME,
+            temporal=temporal,
+            progress=self.progress,
+            world=self.world,
+        )
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         warmup = self.stages[self.state.stage].name == "warm-up"
@@ -412,8 +427,9 @@ def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> Mov
         kind, config.model, frames.forward_model, frames.n_evidence, seed=config.seed
     )
     model.generator.set_envelope(frames.change_amplitude)
-    if model.generator.mean is not None:
-        model.generator.mean.set_volume(frames.mean_volume.volume)
+    base = model.generator.base
+    if base is not None:  # without components until a linear model gives them
+        base.set_mean(frames.mean_volume.volume)
     model.set_network_dtype(network_dtype(config.training.precision, frames.device))
     return model.to(frames.device)
 

@@ -9,7 +9,7 @@ import torch
 
 from temporem.data.dataset import MovieDataset
 from temporem.errors import TemporemError
-from temporem.models.voxels import full_grid
+from temporem.models.padded_grid import full_grid
 from temporem.physics.forward import ForwardModel
 from temporem.training.config import RunConfig
 from temporem.training.frames import prepared_bytes
@@ -97,7 +97,8 @@ def _fit(
     pixels = min(training.pixels_per_frame, len(model.support))
     number = 4 if network_dtype(training.precision, device) is None else 2
     activations = 2 * number * settings.generator_width * settings.generator_depth
-    volumes = settings.mean_volume + (not in_memory)
+    maps = 1 + settings.z_dim * settings.linear_volumes
+    volumes = settings.mean_volume * maps + (not in_memory)
     size = frames * pixels * activations + _SLICED_VOLUME * volumes * _grid_size(model)
     key, value = "training.frames_per_step", training.frames_per_step
     if frames > training.frames_per_step or frames == 1:

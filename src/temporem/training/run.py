@@ -19,9 +19,8 @@ from temporem.data.outputs import require_replaceable
 from temporem.data.volume import read_mask, write_volume
 from temporem.errors import TemporemError
 from temporem.models.linear_generator import LinearGenerator
-from temporem.models.voxels import VoxelGenerator
 from temporem.physics.masks import soft_ball
-from temporem.training.checkpoint import save_checkpoint
+from temporem.training.checkpoint import save_checkpoint, take_up
 from temporem.training.config import RunConfig, save_config
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.linear import LinearRun, largest_components
@@ -183,7 +182,7 @@ def _prepare(config: RunConfig, world: World) -> _Job:
 
 def _train(job: _Job, output: Path, progress: Progress | None) -> None:
     trainer = Trainer(job.config, job.frames, job.training_movies, output, progress, job.world)
-    _continue(trainer, output, job.world)
+    take_up(trainer, output, job.world)
     model = trainer.fit()
     latents = infer_all(model, job.frames, job.world)
     if not job.world.is_main:
@@ -204,7 +203,7 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
         progress,
         job.world,
     )
-    _continue(run, output, job.world)
+    take_up(run, output, job.world)
     result = run.fit()
     if not job.world.is_main:
         return
@@ -222,7 +221,7 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
             output / f"{name}.mrc", (scale * volume).cpu().numpy(), grid.pixel_size_angstrom
         )
     generator = LinearGenerator(grid.box, q)
-    generator.maps.copy_(result.parameters.volumes)
+    generator.set_maps(result.parameters.volumes)
     state = {**run.state, "finished": True}
     # With all that it was made from, so that a run which is stopped here can be resumed.
     save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=run.tensors)
@@ -233,15 +232,6 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
     dynamics = result.parameters.dynamics
     kept = {"rotation": dynamics.rotation, "decay": dynamics.decay}
     save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
-
-
-def _continue(run: Trainer | LinearRun, output: Path, world: World) -> None:
-    """Take up the run where its checkpoint has it, if there is one."""
-    if world.any(world.is_main and (output / CHECKPOINT_NAME).is_dir()):
-        run.restore()
-        world.wait()  # before it is replaced
-    elif world.is_main:
-        (output / METRICS_NAME).unlink(missing_ok=True)  # of epochs that no checkpoint keeps
 
 
 def _require_enough(config: RunConfig, dataset: MovieDataset, training: list[np.ndarray]) -> None:
@@ -292,9 +282,9 @@ def _back_project(job: _Job, output: Path) -> None:
     for name, volume in maps.items():
         volume_in_image_units = (grid.noise_scale * volume).numpy()
         write_volume(output / f"{name}.mrc", volume_in_image_units, grid.pixel_size_angstrom)
-    voxels = VoxelGenerator(grid.box)
-    voxels.set_volume(mean.volume)
-    save_checkpoint(output / CHECKPOINT_NAME, voxels, {"finished": True, "kind": "homogeneous"})
+    generator = LinearGenerator(grid.box, 0)
+    generator.set_mean(mean.volume)
+    save_checkpoint(output / CHECKPOINT_NAME, generator, {"finished": True, "kind": "homogeneous"})
     record = {"stage": "homogeneous", "half_fsc": mean.half_fsc.tolist()}
     with atomic_write(output / METRICS_NAME) as partial:
         partial.write_text(json.dumps(record) + "\n", encoding="utf-8")

@@ -31,7 +31,6 @@ from temporem.errors import TemporemError
 from temporem.models.generator import FourierGenerator
 from temporem.models.linear_generator import LinearGenerator
 from temporem.models.vae import MovieVAE
-from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.rotations import origin_to_shift, rotation_to_euler
 from temporem.physics.support import FourierSupport
@@ -41,9 +40,9 @@ from temporem.training.precision import choose_device, network_dtype
 
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
 GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
-FORMAT = "temporem run 1"
+FORMAT = "temporem run 2"
 
-Generator = FourierGenerator | LinearGenerator | VoxelGenerator
+Generator = FourierGenerator | LinearGenerator
 
 _BLOCK = "frames"
 _WEIGHTS_NAME, _FIRST_LAYER = "model.safetensors", "extractor.first.weight"
@@ -109,9 +108,6 @@ class Run:
         In units of the images, on :attr:`support` or on a smaller one of the same box.
         """
         support, scale = support or self.support, self.grid.noise_scale
-        if isinstance(self.generator, VoxelGenerator):
-            volume = support.analyse(self.generator.volume)
-            return (scale * volume).cpu().expand(len(rows), -1)
         with torch.no_grad():
             return scale * self.generator.volumes(support, self.latents_of(rows)).cpu()
 
@@ -123,9 +119,12 @@ class Run:
         return f"{dtype} on {next(self.generator.buffers()).device.type}"
 
     def latents_of(self, rows: np.ndarray) -> Tensor:
-        """Posterior means of frames ``(B,)`` where the generator takes them: ``(B, q)``."""
-        assert self.latents is not None
-        return torch.from_numpy(self.latents[rows]).to(next(self.generator.buffers()).device)
+        """Posterior means of frames ``(B,)`` where the generator takes them: ``(B, q)``.
+
+        q is 0 for ``homogeneous``.
+        """
+        latents = np.empty((self.n_frames, 0)) if self.latents is None else self.latents
+        return torch.from_numpy(latents[rows]).to(next(self.generator.buffers()).device)
 
     def voxels(self, rows: np.ndarray) -> np.ndarray:
         """The volumes of frames ``(B,)`` on voxels, ``(B, D, D, D)`` (z, y, x)."""
@@ -332,12 +331,9 @@ def _read_covariance(table: Table, config: RunConfig) -> np.ndarray:
 def _load_generator(directory: Path, config: RunConfig, grid: VolumeGrid) -> Generator:
     """The generator of a checkpoint, on the fastest device here."""
     device = choose_device("auto")
-    if config.method == "homogeneous":
-        voxels = VoxelGenerator(grid.box)
-        checkpoint.load_weights(directory, voxels)
-        return voxels
-    if config.method == "linear":
-        linear = LinearGenerator(grid.box, config.model.z_dim)
+    if config.method == "homogeneous" or config.method == "linear":
+        q = config.model.z_dim if config.method == "linear" else 0
+        linear = LinearGenerator(grid.box, q)
         checkpoint.load_weights(directory, linear)
         return linear.to(device)
     forward_model = ForwardModel(grid.box, grid.pixel_size_angstrom)

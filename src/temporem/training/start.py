@@ -1,17 +1,23 @@
-"""The closed-form start of training: a linear model of the frames at low resolution."""
+"""The closed-form start of training: a linear model of the frames."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.models.linear import Posterior
 from temporem.models.linear_masks import moving_mask, solvent_mask
 from temporem.models.linear_start import fit_coarse
 from temporem.physics.masks import window_ball
+from temporem.training.checkpoint import take_up
+from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
+from temporem.training.linear import LinearRun
+from temporem.training.progress import Progress
 from temporem.world import ALONE, World
 
 
@@ -22,37 +28,37 @@ class LinearStart:
     Attributes:
         mean: posterior of every training frame, scaled to unit spread, ``(N, q)``; 0 in others.
         variance: ``(N, q)``; 1 in others.
-        solvent: soft mask of the molecule, ``(D, D, D)``: where the mean volume is dense or
-            something moves.
+        masks: soft masks ``(2, D, D, D)``: where the mean volume is dense or something moves, and
+            where something moves.
+        volumes: μ and components, in the scale of the posteriors, ``(q + 1, D, D, D)``; None where
+            the model was solved at low resolution only.
     """
 
     mean: Tensor
     variance: Tensor
-    solvent: Tensor
+    masks: Tensor
+    volumes: Tensor | None
 
 
-def linear_start(
+def coarse_start(
+    config: RunConfig,
     frames: PreparedFrames,
     movies: list[np.ndarray],
-    z_dim: int,
     *,
     temporal: bool,
-    window_radius: float,
-    seed: int,
     world: World = ALONE,
 ) -> LinearStart:
-    """Fit a linear model to training frames.
+    """Fit a linear model to training frames at low resolution, in seconds.
 
     Args:
+        config: of the run; its latent dimension, seed and window.
         frames: what is fitted.
         movies: the training movies; other frames get N(0, 1) and are not looked at.
-        z_dim: components q.
         temporal: with dynamics within movies, for TEMPOR; without, for the static model.
-        window_radius: of the images, in half boxes.
-        seed: of the first coordinates.
         world: the processes that share the work.
     """
     data = frames.movie_frames.shared(frames.movies, world)
+    z_dim, window_radius = config.model.z_dim, config.data.window_radius
     fit = fit_coarse(
         data,
         movies,
@@ -60,17 +66,54 @@ def linear_start(
         frames.spectral_prior,
         temporal=temporal,
         window_radius=window_radius,
-        seed=seed,
+        seed=config.seed,
     )
     box = frames.forward_model.box
-    components = fit.parameters.volumes[1:]
-    moving = moving_mask(components, torch.eye(z_dim), box).cpu()
-    solvent = solvent_mask(frames.mean_volume.volume, moving) * window_ball(box, window_radius)
-    rows = torch.from_numpy(np.concatenate(movies)).to(data.device)
-    found, spread = fit.sums.posterior, fit.sums.posterior.covariance.diagonal(dim1=-2, dim2=-1)
-    scale = found.mean[rows].std(0)
-    mean = torch.zeros(len(data), z_dim, device=data.device)
+    moving = moving_mask(fit.parameters.volumes[1:], torch.eye(z_dim), box).cpu()
+    solvent = solvent_mask(frames.mean_volume.volume, moving)
+    masks = torch.stack([solvent, moving]) * window_ball(box, window_radius)
+    mean, variance, _ = _unit_spread(fit.sums.posterior, movies)
+    return LinearStart(mean, variance, masks, None)
+
+
+def full_start(
+    config: RunConfig,
+    frames: PreparedFrames,
+    movies: list[np.ndarray],
+    directory: Path,
+    *,
+    temporal: bool,
+    progress: Progress | None = None,
+    world: World = ALONE,
+) -> LinearStart:
+    """Fit a linear model to training frames at full resolution: ``--method linear`` within a run.
+
+    Args:
+        config, frames, movies, temporal, world: as in :func:`coarse_start`.
+        directory: of its checkpoints, from which it goes on if there are any.
+        progress: told of every pass over the frames.
+    """
+    settings = config.linear.model_copy(update={"choose_components": False, "temporal": temporal})
+    linear = config.model_copy(update={"method": "linear", "linear": settings})
+    if world.is_main:
+        directory.mkdir(exist_ok=True)
+    world.wait()
+    run = LinearRun(linear, frames, movies, [], (None, None), directory, progress, world)
+    take_up(run, directory, world)
+    result = run.fit()
+    mean, variance, scale = _unit_spread(result.posterior, movies)
+    volumes = result.parameters.volumes.clone()
+    volumes[1:] *= scale[:, None, None, None].to(volumes)
+    return LinearStart(mean, variance, result.masks, volumes)
+
+
+def _unit_spread(posterior: Posterior, movies: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+    """Means and variances of coordinates of unit spread, ``(N, q)``, and that spread, ``(q,)``."""
+    rows = torch.from_numpy(np.concatenate(movies)).to(posterior.mean.device)
+    found, spread = posterior.mean, posterior.covariance.diagonal(dim1=-2, dim2=-1)
+    scale = found[rows].std(0)
+    mean = torch.zeros_like(found, dtype=torch.float32)
     variance = torch.ones_like(mean)
-    mean[rows] = (found.mean[rows] / scale).float()
+    mean[rows] = (found[rows] / scale).float()
     variance[rows] = (spread[rows] / scale.square()).float()
-    return LinearStart(mean, variance, solvent)
+    return mean, variance, scale

@@ -1,12 +1,12 @@
-"""A volume on voxels, sliced through Fourier space, against rotated analytic Gaussians."""
+"""Volumes on voxels, sliced through Fourier space, against rotated analytic Gaussians."""
 
 import math
 
 import pytest
 import torch
 
+from temporem.models.linear_generator import LinearGenerator
 from temporem.models.padded_grid import gridding_correction
-from temporem.models.voxels import VoxelGenerator
 from temporem.physics.forward import ForwardModel
 from temporem.physics.projection import FormFactor, structure_factors
 from temporem.physics.rotations import random_rotations
@@ -16,6 +16,9 @@ BOX, PIXEL = 16, 3.0
 MODEL = ForwardModel(BOX, PIXEL)
 SIGMA = 1.3 * PIXEL
 GAUSSIAN = FormFactor(torch.tensor([5.0]), torch.tensor([8 * math.pi**2 * SIGMA**2]))
+
+
+NO_Z = torch.zeros(0)
 
 
 @pytest.fixture
@@ -36,10 +39,10 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def test_slices_are_projections_of_the_rotated_molecule(blobs: torch.Tensor) -> None:
     support = FourierSupport(BOX, 3)
-    generator = VoxelGenerator(BOX)
-    generator.set_volume(support.synthesise(coefficients(blobs, support)))
+    generator = LinearGenerator(BOX, 0)
+    generator.set_mean(support.synthesise(coefficients(blobs, support)))
     rotations = random_rotations(8, torch.Generator().manual_seed(1))
-    slices = generator(MODEL.slice_frequencies(rotations.float()))
+    slices = generator(MODEL.slice_frequencies(rotations.float()), NO_Z)
     expected = coefficients(blobs @ rotations.mT, MODEL.support)
     # What is left is the error of trilinear interpolation on the padded grid.
     assert relative_error(slices, expected) < 0.03
@@ -50,18 +53,16 @@ def test_slices_are_projections_of_the_rotated_molecule(blobs: torch.Tensor) -> 
 def test_coefficients_on_the_own_grid_are_exact(blobs: torch.Tensor) -> None:
     support = FourierSupport(BOX, 3)
     expected = coefficients(blobs, support)
-    generator = VoxelGenerator(BOX)
-    generator.set_volume(support.synthesise(expected))
-    torch.testing.assert_close(
-        generator.coefficients(support), expected * BOX**0.5, rtol=0, atol=1e-5
-    )
+    generator = LinearGenerator(BOX, 0)
+    generator.set_mean(support.synthesise(expected))
+    torch.testing.assert_close(generator.coefficients(support)[0], expected, rtol=0, atol=1e-5)
 
 
 def test_slices_of_a_real_volume_have_friedel_symmetry() -> None:
-    generator = VoxelGenerator(BOX)
-    generator.set_volume(torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(2)))
+    generator = LinearGenerator(BOX, 0)
+    generator.set_mean(torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(2)))
     k = 7 * torch.rand(200, 3, generator=torch.Generator().manual_seed(3)) - 3.5
-    torch.testing.assert_close(generator(-k), generator(k).conj().resolve_conj())
+    torch.testing.assert_close(generator(-k, NO_Z), generator(k, NO_Z).conj().resolve_conj())
 
 
 def test_gridding_correction_is_the_transform_of_the_interpolation_kernel() -> None:
@@ -78,10 +79,36 @@ def test_gridding_correction_is_the_transform_of_the_interpolation_kernel() -> N
 
 def test_saved_volume_is_sliced_again_after_loading(blobs: torch.Tensor) -> None:
     support = FourierSupport(BOX, 3)
-    saved = torch.nn.ModuleDict({"mean": VoxelGenerator(BOX)})
-    saved["mean"].set_volume(support.synthesise(coefficients(blobs, support)))
-    loaded = torch.nn.ModuleDict({"mean": VoxelGenerator(BOX)})
+    saved = torch.nn.ModuleDict({"mean": LinearGenerator(BOX, 0)})
+    saved["mean"].set_mean(support.synthesise(coefficients(blobs, support)))
+    loaded = torch.nn.ModuleDict({"mean": LinearGenerator(BOX, 0)})
     loaded.load_state_dict(saved.state_dict())  # as a part of a model, as checkpoints are
     k = MODEL.slice_frequencies(torch.eye(3))
-    assert loaded["mean"](k).equal(saved["mean"](k))
-    assert loaded["mean"](k).abs().max() > 0
+    assert loaded["mean"](k, NO_Z).equal(saved["mean"](k, NO_Z))
+    assert loaded["mean"](k, NO_Z).abs().max() > 0
+
+
+def test_slices_and_volumes_are_the_maps_combined() -> None:
+    support = FourierSupport(BOX, 3)
+    maps = torch.randn(3, BOX, BOX, BOX, generator=torch.Generator().manual_seed(4))
+    generator = LinearGenerator(BOX, 2)
+    generator.set_maps(maps)
+    z = torch.tensor([[0.0, 0.0], [1.5, -0.5], [-2.0, 3.0]])
+    frequencies = MODEL.slice_frequencies(random_rotations(3, torch.Generator().manual_seed(5)))
+    slices = generator(frequencies.float(), z)
+    for i, (one, two) in enumerate(z.tolist()):
+        volume = maps[0] + one * maps[1] + two * maps[2]
+        alone = LinearGenerator(BOX, 0)
+        alone.set_mean(volume)
+        found = support.synthesise(generator.volumes(support, z[i : i + 1]))[0]
+        torch.testing.assert_close(found, support.synthesise(support.analyse(volume)))
+        torch.testing.assert_close(slices[i], alone(frequencies[i].float(), NO_Z))
+
+
+def test_a_new_mean_takes_the_components_away() -> None:
+    generator = LinearGenerator(BOX, 2)
+    generator.set_maps(torch.ones(3, BOX, BOX, BOX))
+    k = MODEL.slice_frequencies(torch.eye(3))
+    before = generator(k, torch.ones(2))
+    generator.set_mean(torch.ones(BOX, BOX, BOX))
+    torch.testing.assert_close(3 * generator(k, torch.ones(2)), before)
