@@ -159,6 +159,7 @@ class TestPrograms:
             "import shutil, sys\n"
             "for name in ('evaluation.npz', 'evaluation.json'):\n"
             "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
+            "open(sys.argv[2] + '/time.json', 'w').write('{\"seconds\": 17.0}')\n"
         )
         program = ["{python}", "-c", copy, str(source), "{output}"]
         methods = EXPERIMENT["methods"] | {"peer": {"kind": "program", "program": program}}
@@ -169,7 +170,9 @@ class TestPrograms:
         succeed(*common, "--peer", sys.prefix)
         rows = {(r["method"], r["measure"]): r["value"] for r in numbers(folder)}
         assert rows["peer", "PSNR (dB)"] == rows["mean", "PSNR (dB)"]
-        assert float(rows["peer", "Wall time (s)"]) > 0
+        assert float(rows["peer", "Wall time (s)"]) == 17  # its own word, and no more than that
+        assert rows["peer", "Processor time (s)"] == ""
+        assert float(rows["mean", "Processor time (s)"]) > 0
 
     def test_a_failing_program_is_named_with_its_last_words(self, finished, tmp_path):
         folder, _ = finished

@@ -19,6 +19,7 @@ from temporem.data.dataset import read_dataset
 from temporem.data.files import fresh_directory
 from temporem.data.truth import read_truth
 from temporem.errors import TemporemError
+from temporem.experiments.execute import TIME_NAME
 
 TIMES_NAME = "times.json"
 
@@ -107,14 +108,17 @@ def train_and_score(
 ) -> None:
     """Train, score the last epoch and put its evaluation into OUT itself, as in a RUN.
 
-    The training is in ``OUT/training``. The folder may exist, if it is empty.
+    The training is in ``OUT/training``, what it took in ``OUT/time.json`` as an experiment reads
+    it. The folder may exist, if it is empty.
 
     Raises:
         TemporemError: as of training and scoring.
     """
     output.mkdir(exist_ok=True)
     training = output / "training"
-    train(environment, dataset, training, options)
+    record = json.loads(train(environment, dataset, training, options).read_text(encoding="utf-8"))
+    times = {"seconds": record["seconds"], "processor_seconds": record["cpu_seconds"]}
+    (output / TIME_NAME).write_text(json.dumps(times), encoding="utf-8")
     result = score(environment, training, dataset, epoch=options.epochs, every=every)
     for name in (ARRAYS_NAME, SUMMARY_NAME):  # the summary, by which it is known, last
         (result.directory / name).rename(output / name)

@@ -62,13 +62,14 @@ def _run(part: ResultPart, update: Update) -> None:
     if not is_run(part.folder) or not is_finished(part.folder):
         dataset = str(part.dataset.folder.resolve())
         config = part.config.model_copy(update={"dataset": dataset})
-        resume, start = is_run(part.folder), time.monotonic()
+        resume, clock = is_run(part.folder), _Clock()
 
         def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
             update(done, total)
 
         reconstruct(config, part.folder, resume=resume, progress=progress)
-        _write_time(part.folder, None if resume else time.monotonic() - start)
+        if not resume:  # what it took before it was stopped is not known
+            clock.write(part.folder)
     evaluation = evaluate_run(
         load_run(part.folder), part.dataset.folder, every=part.every, progress=update
     )
@@ -95,7 +96,6 @@ def _program(part: ResultPart, peer: Path | None) -> None:
             "python": sys.executable,
         }
         command = [_filled(word, words) for word in part.entry.program]
-        start = time.monotonic()
         with (folder / "program.log").open("w") as log:
             try:
                 code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
@@ -110,7 +110,6 @@ def _program(part: ResultPart, peer: Path | None) -> None:
                 f"method {part.method}: {os.path.basename(command[0])} ended with exit code {code}"
                 f"{'' if code else f' and left no {SUMMARY_NAME}'}; its last line: {said.strip()}"
             )
-        _write_time(folder, time.monotonic() - start)
 
 
 def _filled(word: str, words: dict[str, str]) -> str:
@@ -119,8 +118,18 @@ def _filled(word: str, words: dict[str, str]) -> str:
     return word
 
 
-def _write_time(folder: Path, seconds: float | None) -> None:
-    """Wall-clock time of the whole reconstruction; unknown after an interruption."""
-    with atomic_write(folder / TIME_NAME) as partial:
-        document = {"seconds": seconds, "threads": torch.get_num_threads()}
-        partial.write_text(json.dumps(document), encoding="utf-8")
+class _Clock:
+    """Wall-clock and processor time of this process from now on."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.monotonic(), time.process_time()
+
+    def write(self, folder: Path) -> None:
+        """Write what has passed, as a program may write its own."""
+        document = {
+            "seconds": time.monotonic() - self._wall,
+            "processor_seconds": time.process_time() - self._processor,
+            "threads": torch.get_num_threads(),
+        }
+        with atomic_write(folder / TIME_NAME) as partial:
+            partial.write_text(json.dumps(document), encoding="utf-8")

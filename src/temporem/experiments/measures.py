@@ -133,7 +133,10 @@ MEASURES = (
     Measure("State silhouette", _at("latents", "states", "silhouette")),
 )
 
-TIME = Measure("Wall time (s)", _at("seconds"), -1, 0)
+TIMES = (
+    Measure("Wall time (s)", _at("time", "seconds"), -1, 0),
+    Measure("Processor time (s)", _at("time", "processor_seconds"), -1, 0),
+)
 
 
 def _estimate(region: str, key: str, factor: float) -> Callable[[Comparison], Any]:
@@ -169,7 +172,7 @@ def records(plan: Plan, baseline: str) -> list[Record]:
     for part in finished:
         place = part.dataset.name, part.method, part.dataset.seed
         summary = read_summary(part)
-        for measure in (*MEASURES, TIME):
+        for measure in (*MEASURES, *TIMES):
             rows.append(Record(*place, measure.label, measure.read(summary)))
     references = {
         part.dataset.folder: load_evaluation(part.folder)
@@ -189,19 +192,17 @@ def records(plan: Plan, baseline: str) -> list[Record]:
 
 
 def read_summary(part: ResultPart) -> dict[str, Any]:
-    """``evaluation.json`` of a part, with the wall-clock time where it is known."""
+    """``evaluation.json`` of a part, with the times of its reconstruction where they are known."""
     path = part.folder / SUMMARY_NAME
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         time = part.folder / TIME_NAME
-        seconds = (
-            json.loads(time.read_text(encoding="utf-8"))["seconds"] if time.is_file() else None
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        times = json.loads(time.read_text(encoding="utf-8")) if time.is_file() else {}
+    except (OSError, ValueError) as error:
         raise TemporemError(
             f"{path}: not readable ({error})", hint="remove its folder and run again"
         ) from None
-    return {**summary, "seconds": seconds}
+    return {**summary, "time": times}
 
 
 def over_seeds(values: Sequence[float | None]) -> Interval | None:

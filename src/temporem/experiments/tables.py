@@ -13,7 +13,7 @@ from temporem.experiments.config import Experiment
 from temporem.experiments.measures import (
     GAINS,
     MEASURES,
-    TIME,
+    TIMES,
     Interval,
     Measure,
     Record,
@@ -41,7 +41,7 @@ def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, d
         if not methods:
             continue
         heads = [f"{m} ({len({r.seed for r in here if r.method == m})})" for m in methods]
-        lines = [_line(measure, here, methods) for measure in (*MEASURES, TIME)]
+        lines = [_line(measure, here, methods) for measure in (*MEASURES, *TIMES)]
         found = Table(heads, [line for line in lines if line is not None])
         tables[dataset] = {"Mean ± 95 % interval over seeds; in brackets how many.": found}
         others = [m for m in methods if m != experiment.baseline]

@@ -49,7 +49,7 @@ class ModelConfig(BaseModel):
         True, description="Generator as a change to the back-projected mean volume."
     )
     linear_volumes: bool = Field(
-        False,
+        True,
         description="With mean_volume: generator as a change to the volumes of a linear model with "
         "z_dim components, solved at full resolution; without the linear start to the mean only.",
     )

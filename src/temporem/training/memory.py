@@ -80,16 +80,18 @@ def _frames_in_memory(config: RunConfig, model: ForwardModel, n_frames: int) -> 
 def _fit(
     config: RunConfig, model: ForwardModel, longest: int, device: torch.device, *, in_memory: bool
 ) -> tuple[int, str]:
-    """Of the linear model's sums, or of a step of training and the volumes that it slices."""
+    """Of the linear model's sums, or of a step of training and the volumes that it slices.
+
+    A network starts from a linear model, where it has one.
+    """
     if config.method == "homogeneous":
         return 0, ""
     if config.method == "linear":
         chosen = config.linear.choose_components
         q = config.linear.most_components if chosen else config.model.z_dim
-        channels = 2 * (q + 1) + (q + 1) * (q + 2) // 2
-        size = _LINEAR_CHANNEL * channels * _grid_size(model)
         key = "linear.most_components" if chosen else "--components"
-        return size, f"lower {key}, which is {q}, or bin the images to a box below {model.box}"
+        hint = f"lower {key}, which is {q}, or bin the images to a box below {model.box}"
+        return _linear_sums(model, q), hint
     settings, training = config.model, config.training
     frames = training.frames_per_step
     if config.method == "tempor":
@@ -97,13 +99,22 @@ def _fit(
     pixels = min(training.pixels_per_frame, len(model.support))
     number = 4 if network_dtype(training.precision, device) is None else 2
     activations = 2 * number * settings.generator_width * settings.generator_depth
-    maps = 1 + settings.z_dim * settings.linear_volumes
-    volumes = settings.mean_volume * maps + (not in_memory)
+    components = settings.base_components
+    volumes = (0 if components is None else 1 + components) + (not in_memory)
     size = frames * pixels * activations + _SLICED_VOLUME * volumes * _grid_size(model)
     key, value = "training.frames_per_step", training.frames_per_step
     if frames > training.frames_per_step or frames == 1:
         key, value = "training.pixels_per_frame", training.pixels_per_frame
+    start = _linear_sums(model, components) if components else 0
+    if start > size:
+        size, key, value = start, "model.z_dim", settings.z_dim
     return size, f"lower {key}, which is {value}, or bin the images to a box below {model.box}"
+
+
+def _linear_sums(model: ForwardModel, q: int) -> int:
+    """Of the M-step of a linear model with q components."""
+    channels = 2 * (q + 1) + (q + 1) * (q + 2) // 2
+    return _LINEAR_CHANNEL * channels * _grid_size(model)
 
 
 def _grid_size(model: ForwardModel) -> int:
