@@ -98,7 +98,8 @@ def full_start(
     if world.is_main:
         directory.mkdir(exist_ok=True)
     world.wait()
-    run = LinearRun(linear, frames, movies, [], (None, None), directory, progress, world)
+    given = None if config.model.solvent_mask else torch.ones((frames.forward_model.box,) * 3)
+    run = LinearRun(linear, frames, movies, [], (given, given), directory, progress, world)
     take_up(run, directory, world)
     result = run.fit()
     mean, variance, scale = _unit_spread(result.posterior, movies)
