@@ -125,12 +125,21 @@ MEASURES = (
         -1,
         2,
     ),
+    Measure("State FSC area, whole box", _at("states", "fsc", WHOLE_BOX, "auc", "mean")),
+    Measure("State FSC area, moving region", _at("states", "fsc", MOVING, "auc", "mean")),
+    Measure(
+        "State resolution, whole box (Å)",
+        _at("states", "fsc", WHOLE_BOX, "resolution_angstrom", "mean"),
+        -1,
+        2,
+    ),
     Measure("PSNR (dB)", _at("image_quality", "psnr_db", "mean"), 1, 2),
     Measure("SSIM", _at("image_quality", "ssim", "mean")),
     Measure("Latent R²", _parameter("r2")),
     Measure("Latent |Spearman ρ|", _parameter("abs_spearman")),
     Measure("State accuracy", _at("latents", "states", "knn_accuracy")),
     Measure("State silhouette", _at("latents", "states", "silhouette")),
+    Measure("Neighbourhood overlap", _at("latents", "states", "neighbourhood_overlap")),
 )
 
 TIME = Measure("Wall time (s)", _at("seconds"), -1, 0)

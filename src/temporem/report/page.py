@@ -40,9 +40,13 @@ DEFINITIONS = {
     "same difference of the truth, over all frames. A method that gives every frame the same "
     "volume scores 0, however sharp that volume is.",
     "PSNR and SSIM": "After a common low-pass and a least-squares fit of brightness and contrast.",
+    "State FSC": "FSC of the mean volume of all frames of a true state with the mean of their true "
+    "volumes, averaged over states.",
     "Latent": "R² and trajectory error are of a smooth regression from latent to parameter, "
     "predicted for movies that it has not seen. |Spearman ρ| is that of the principal axis with "
-    "the greatest. State accuracy is the majority vote of the five nearest frames of other movies.",
+    "the greatest. State accuracy is the majority vote of the five nearest frames of other movies. "
+    "Neighbourhood overlap is the share of a frame's k nearest frames of other movies that are in "
+    "its state, k the number of such frames.",
     "Confidence intervals": "Percentile bootstrap over movies, because frames of one movie are "
     "not independent.",
 }
