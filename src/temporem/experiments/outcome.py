@@ -33,6 +33,7 @@ from temporem.experiments.plan import Plan, ResultPart
 from temporem.experiments.tables import markdown, method_table, result_tables, write_csv
 from temporem.report.content import parameter_label
 from temporem.report.embed import figure_svg, write_svg
+from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.page import DEFINITIONS
 from temporem.report.plots import gain_figure, latent_figure
 from temporem.training.run_files import load_run
@@ -154,8 +155,7 @@ def _panels(
             caption = "Mean FSC over frames and seeds, with the range of the seeds."
             panels.append(Panel(f"{slug}-fsc-{region}", figure, caption))
     panels += _gain_panels(experiment.baseline, parts, slug)
-    latents = _latent_panel(parts, slug)
-    return panels if latents is None else [*panels, latents]
+    return panels + _latent_panels(parts, slug)
 
 
 def _gain_panels(
@@ -182,8 +182,8 @@ def _gain_panels(
     return panels
 
 
-def _latent_panel(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> Panel | None:
-    """Latents of the first seed against the first true parameter."""
+def _latent_panels(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> list[Panel]:
+    """Latents of the first seed against the first true parameter, and their manifold."""
     latents, first = {}, None
     for method, items in parts.items():
         if items[0].entry.kind != "run":
@@ -192,14 +192,18 @@ def _latent_panel(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> Panel
         if run.latents is not None and (first is None or items[0].dataset == first.dataset):
             latents[method], first = run.latents, items[0]
     if first is None:
-        return None
+        return []
     truth = read_truth(first.dataset.folder)
     if not truth.parameter_names:
-        return None
+        return []
     label = parameter_label(truth.parameter_names[0])
     figure = latent_figure(latents, truth.parameters[:, 0].numpy(), truth.states, label)
     caption = f"Latent of every frame of seed {first.dataset.seed}; scale and sign are free."
-    return Panel(f"{slug}-latents", figure, caption, wide=True)
+    manifold = manifold_figure(latents, truth.states)
+    return [
+        Panel(f"{slug}-latents", figure, caption, wide=True),
+        Panel(f"{slug}-manifold", manifold, f"{MANIFOLD} Seed {first.dataset.seed}.", wide=True),
+    ]
 
 
 def _intervals(rows: Sequence[Record]) -> dict[str, Interval | None]:

@@ -19,6 +19,7 @@ from temporem.report.camera import revealing_view
 from temporem.report.content import ReportDataset, ReportRun, parameter_words
 from temporem.report.embed import figure_svg, strip_png
 from temporem.report.findings import REGIONS, Findings, find
+from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.render import matched_levels, moving_region, render_isosurface, trim
 
 PICTURE_SIZE = 220
@@ -133,6 +134,7 @@ def build_report(
         parameter=parameter_words(dataset.truth.parameter_name) if dataset.truth else None,
         several_dimensions=any(values.shape[1] > 1 for values in latents),
         definitions=DEFINITIONS,
+        manifold=MANIFOLD,
         level=_confidence_level(evaluations.values()),
         figures=_figures(dataset, runs, findings),
         tables={
@@ -192,6 +194,7 @@ def _figures(
             for name, item in findings.comparisons.items()
         ],
         "latents": _latent_figure(dataset, runs),
+        "manifold": _manifold_figure(dataset, runs),
         "training": _training_figure(runs),
         "images": figure_svg(
             plots.image_figure(dataset.images, dataset.image_labels), "Particle images"
@@ -231,6 +234,15 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
         return figure_svg(figure, "Latent path of every movie")
     figure = plots.latent_figure(latents, truth.parameter, truth.states, truth.label)
     return figure_svg(figure, f"Latent against {truth.label}")
+
+
+def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup | None:
+    """Of runs with several dimensions; one is in the figure of latents."""
+    latents = {r.name: r.latents for r in runs if r.latents is not None and r.latents.shape[1] > 1}
+    if not latents or dataset.truth is None:
+        return None
+    figure = manifold_figure(latents, dataset.truth.states)
+    return figure_svg(figure, "Latents in the plane of their first two principal components")
 
 
 def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:

@@ -26,7 +26,7 @@ MODEL_VERSION = 1
 taken for this one's."""
 
 _MASS_DALTON = 36.0
-_STEP_PICOSECONDS = 0.01
+_STEP_PICOSECONDS = 0.008
 _FRICTION_PER_PICOSECOND = 1.0
 _PULL = 0.9  # K, kJ/mol/Å² an atom
 _SETTLING_STEPS = 500
@@ -197,9 +197,9 @@ def _contacts(mm: Any, contacts: model.Contacts) -> Any:
 
 def _repulsion(mm: Any, terms: model.TwoBasins, n_atoms: int) -> Any:
     sigma = model.REPULSION_ANGSTROM * _NM
-    force = mm.CustomNonbondedForce(f"{model.REPULSION}*({sigma}/r)^12")
+    force = mm.CustomNonbondedForce(f"{model.REPULSION}*(1 - (r/{sigma})^2)^2")
     force.setNonbondedMethod(force.CutoffNonPeriodic)
-    force.setCutoffDistance(1.6 * sigma)
+    force.setCutoffDistance(sigma)
     for _ in range(n_atoms):
         force.addParticle([])
     for pair in terms.excluded.tolist():

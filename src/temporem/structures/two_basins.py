@@ -10,7 +10,8 @@ What holds the molecule together is read from the conformations alone. λ goes f
 - contacts, atoms within 4.5 Å and more than three bonds apart: ``ε w(λ) x² / (1 + x²)``,
   ``x = (r − l) / 1 Å``, a spring that gives way. Those of both conformations stay; those of the
   first alone fade, ``w = 1 − λ``, those of the last alone come, ``w = λ``;
-- atoms more than three bonds apart repel: ``ε (σ / r)¹²``.
+- atoms more than three bonds apart repel below σ: ``ε (1 − r² / σ²)²``, soft enough that a long
+  time step does not throw atoms that meet.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from temporem.structures.relaxation import distances
 BOND, ANGLE, TORSION = 1000.0, 300.0, 30.0  # kJ/mol/Å²
 IMPROPER = 200.0  # kJ/mol
 CONTACT, CONTACT_WIDTH_ANGSTROM = 2.0, 1.0  # kJ/mol
-REPULSION, REPULSION_ANGSTROM = 4.0, 2.6  # kJ/mol, σ
+REPULSION, REPULSION_ANGSTROM = 100.0, 3.0  # kJ/mol, σ
 _CONTACT_ANGSTROM = 4.5
 _SAME_TORSION_ANGSTROM = 0.3
 _SAME_CONTACT_ANGSTROM = 1.5
