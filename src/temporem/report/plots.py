@@ -120,6 +120,8 @@ def latent_figure(
     parameter: np.ndarray,
     state: np.ndarray,
     parameter_label: str,
+    *,
+    columns: int = 2,
 ) -> Figure:
     """Latent against the true conformational parameter, coloured by state, one panel per run.
 
@@ -131,8 +133,9 @@ def latent_figure(
         parameter: true parameter of every frame ``(frames,)``.
         state: true state of every frame ``(frames,)``, an integer.
         parameter_label: what the parameter is, with its unit.
+        columns: panels in a row, at most.
     """
-    figure, axes = _panels(len(latents), height=2.6)
+    figure, axes = _panels(len(latents), height=2.6, columns=columns)
     for index, (name, values) in enumerate(latents.items()):
         coordinate, rank = _following_axis(values, parameter)
         ax = axes.flat[index]
@@ -279,10 +282,10 @@ def image_figure(images: np.ndarray, labels: Sequence[str], *, columns: int = 5)
     return figure
 
 
-def _panels(count: int, *, height: float) -> tuple[Figure, np.ndarray]:
-    """At most two panels a row, a lone one not much wider than high."""
-    columns = min(count, 2)
-    width = theme.COLUMN_INCHES if columns > 1 else 0.75 * theme.COLUMN_INCHES
+def _panels(count: int, *, height: float, columns: int = 2) -> tuple[Figure, np.ndarray]:
+    """At most ``columns`` panels a row, a lone one not much wider than high."""
+    columns = min(count, columns)
+    width = theme.COLUMN_INCHES * (columns / 2 if columns > 1 else 0.75)
     figure, axes = theme.new_figure(-(-count // columns), columns, width=width, height=height)
     for ax in axes.flat[count:]:
         ax.set_visible(False)

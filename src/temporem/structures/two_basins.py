@@ -3,8 +3,8 @@
 What holds the molecule together is read from the conformations alone. λ goes from 0 at the first to
 1 at the last:
 
-- bonds, angles (1–3 distances) and the torsions that are alike in both (1–4 distances):
-  ``½ k (r − l(λ))²`` with lengths l that go evenly from first to last; other torsions are free;
+- bonds, angles (1–3 distances), peptide bonds (Cα to next Cα) and the other torsions that are alike
+  in both (1–4 distances): ``½ k (r − l(λ))²`` with lengths l that go evenly from first to last;
 - atoms with three or more bonds keep their hand, or their plane: ``k (1 − cos(θ − θ₀))``, θ the
   improper dihedral;
 - contacts, atoms within 4.5 Å and more than three bonds apart: ``ε w(λ) x² / (1 + x²)``,
@@ -78,11 +78,13 @@ def two_basins(molecule: Molecule, ends: np.ndarray) -> TwoBasins:
     bonds = bonded_pairs(molecule, *ends)
     angles, torsions = (pairs_apart(bonds, n, k) for k in (2, 3))
     excluded = np.concatenate([bonds, angles, torsions])
-    change = np.ptp(_lengths(ends, torsions), axis=1)
+    held = np.ptp(_lengths(ends, torsions), axis=1) < _SAME_TORSION_ANGSTROM
+    peptide = (molecule.atom_names[torsions] == "CA").all(1)  # its plane, even where it differs
     groups = (
         (bonds, BOND),
         (angles, ANGLE),
-        (torsions[change < _SAME_TORSION_ANGSTROM], TORSION),
+        (torsions[peptide], ANGLE),
+        (torsions[held & ~peptide], TORSION),
     )
     springs = np.concatenate([pairs for pairs, _ in groups])
     impropers = branched_atoms(bonds, n)
