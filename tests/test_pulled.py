@@ -1,5 +1,6 @@
 """Simulations of pulled molecules: ordered states, snapshots of their own, and what is kept."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 import temporem.data.pulled as pulled_data
+from command_line import command, settings
 from temporem.data.presets import load_simulation_config
 from temporem.data.simulation import load_motion, simulate
 from temporem.data.truth import read_truth
@@ -119,6 +121,18 @@ def test_a_damaged_or_forbidden_cache_does_no_harm(config, pulls, tmp_path, monk
     assert len(pulls) == 3
     a, c = (read_truth(tmp_path / name) for name in "ac")
     assert a.volumes([1]).equal(c.volumes([1]))
+
+
+def test_without_openmm_the_extra_is_named_in_one_line(config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openmm", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files = (f"structure={config.structure}", f"motion.end={config.motion.end}")
+    result = command("simulate", "cas9-md", "-o", tmp_path / "d", *settings(files))
+    assert result.code == 2
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert "pip install 'temporem[md]'" in result.err
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize("frames", [2, 8])

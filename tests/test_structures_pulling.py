@@ -1,6 +1,8 @@
 """Pulled molecules: they arrive whole, at the temperature asked for, and by the seed."""
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +12,18 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.structures import two_basins as model
 from temporem.structures.bonds import bonded_pairs
+from temporem.structures.matching import match
 from temporem.structures.molecule import Molecule
 from temporem.structures.motions import conformations, hinge_about_atoms
 from temporem.structures.pulling import pull
+from temporem.structures.reading import read_molecule
 from temporem.structures.relaxation import distances, signed_volumes
 from temporem.structures.toy import toy_molecule
 from temporem.structures.wholeness import wholeness
 
 SETTINGS = {"steps": 1500, "temperature_kelvin": 300.0}
 BOLTZMANN = 0.0083144626  # kJ/mol/K
+SHARED = Path(os.environ.get("TEMPOREM_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +170,20 @@ def test_wholeness_sees_a_bond_that_breaks_and_atoms_that_meet(peptide: Molecule
     met = still.clone()
     met[1, peptide.find("B/24/CA")] = met[1, peptide.find("B/1/CA")][0] + 0.5
     assert wholeness(peptide, met).close_pairs > sound.close_pairs
+
+
+@pytest.mark.slow
+def test_cas9_is_pulled_from_free_to_bound_whole() -> None:
+    """The path of preset cas9-md."""
+    start, last = (
+        read_molecule(SHARED / f"structures/cas9_{name}_model.pdb", hydrogens=False)
+        for name in ("apo_4cmq_B", "bound_4zt0_C")
+    )
+    molecule, end = match(start, last)
+    path = pull(molecule, end, 190, seed=0, steps=15_000, temperature_kelvin=300.0)
+    away, found = distance(path, end), wholeness(molecule, path)
+    print(away[[0, -1]], found)
+    assert away[0] > 29
+    assert away[-1] < 1.5
+    assert found.worst_bond_deviation_angstrom < 0.35
+    assert found.close_pairs <= 16  # those of the two ends
