@@ -25,6 +25,8 @@ from temporem.report.render import matched_levels, moving_region, render_isosurf
 PICTURE_SIZE = 220
 """Edge of the picture of one volume before its empty border goes, pixels."""
 
+_PIXELS_PER_INCH = 112  # at which a figure's text is as large as in those of one column
+
 TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
 _TRUTH = "truth"  # the row of true volumes, beside those of the runs
 _OTHER_OBJECTIVE = "warm-up"  # this stage's terms are not those of the bound
@@ -242,7 +244,10 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
     if not latents or dataset.truth is None:
         return None
     figure = manifold_figure(latents, dataset.truth.states)
-    return figure_svg(figure, "Latents in the plane of their first two principal components")
+    svg = figure_svg(figure, "Latents in the plane of their first two principal components")
+    # One panel would take the page's width, and its text would be huge.
+    width = round(_PIXELS_PER_INCH * figure.get_figwidth())
+    return Markup(f'<div style="max-width: {width}px">{svg}</div>')
 
 
 def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:
