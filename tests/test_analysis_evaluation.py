@@ -12,7 +12,7 @@ import torch
 from temporem.analysis.compare import compare, improvement
 from temporem.analysis.evaluation import Evaluation, EvaluationSettings, evaluate
 from temporem.analysis.frames import Frames
-from temporem.analysis.fsc import fourier_shell_correlation, resolution
+from temporem.analysis.fsc import area_under_curve, fourier_shell_correlation, resolution
 from temporem.analysis.motion import MotionSums
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.storage import load_evaluation, save_evaluation
@@ -182,6 +182,57 @@ def test_frames_of_a_dataset_follow_its_movies():
         Frames.of_dataset(dataset, movies=[2])
 
 
+# --- states
+
+STATES = np.tile([7, 7, 2, 2, 5], MOVIES)
+
+
+def test_state_curves_are_those_of_mean_volumes_in_every_region():
+    source, truth = Swing(noise=0.1, seed=3), Swing()
+    result = run(source, states=STATES, batch_size=4)
+    assert result.states.labels.tolist() == [2, 5, 7]
+    assert result.states.n_frames.tolist() == [12, 6, 12]
+    for label, curve in zip([2, 5, 7], result.states.fsc["unmasked"], strict=True):
+        rows = np.flatnonzero(label == STATES)
+        means = source.volumes(rows).mean(0), truth.volumes(rows).mean(0)
+        expected = fourier_shell_correlation(*means, SUPPORT).numpy()
+        np.testing.assert_allclose(curve, expected, atol=1e-5)
+    perfect = run(Swing(), states=STATES).states
+    assert list(perfect.fsc) == list(result.fsc)
+    for curves in perfect.fsc.values():
+        np.testing.assert_allclose(curves, 1, atol=1e-4)
+
+
+def test_noise_averages_out_of_states_and_not_of_frames():
+    result = run(Swing(noise=0.3, seed=1), states=STATES)
+    frames = result.auc("moving").mean()
+    assert area_under_curve(result.states.fsc["moving"]).mean() > frames + 0.1
+
+
+def test_states_of_a_mean_volume_are_worst_where_it_is_far_from_them():
+    """A method that gives every frame one volume blurs the arm, most at the ends of the swing."""
+
+    class Mean(Swing):
+        def volumes(self, rows):
+            return super().volumes(np.arange(LENGTH)).mean(0).expand(len(rows), -1)
+
+    states = np.tile(np.arange(LENGTH), MOVIES)
+    mean, truth = run(Mean(), states=states), run(Swing(), states=states)
+    area = area_under_curve(mean.states.fsc["moving"])
+    assert area.argmax() == LENGTH // 2
+    gain = compare(mean, truth).states["moving"]
+    assert gain.fraction_improved == 1
+    assert gain.auc_gain == pytest.approx((1 - area).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("states", [None, np.zeros(N, int), np.arange(N)])
+def test_labels_that_part_nothing_are_not_states(states, good):
+    result = run(Swing(noise=0.05, seed=1), states=states, frames=all_frames(held_out=[1, 4]))
+    assert result.states is None
+    assert summarise(result)["states"] is None
+    assert compare(result, good).states == {}
+
+
 # --- summary and storage
 
 
@@ -203,6 +254,11 @@ def test_summary_states_the_measures_and_how_they_were_made(good):
     assert summary["definitions"]["fsc"]["threshold"] == 0.5
     assert summary["definitions"]["image_quality"]["low_pass_angstrom"] == pytest.approx(60 / 8)
     assert summary["n_frames"] == N
+    states = summary["states"]
+    assert states["n_states"] == LENGTH
+    area = area_under_curve(good.states.fsc["moving"])
+    assert states["fsc"]["moving"]["auc"]["mean"] == pytest.approx(area.mean())
+    assert states["fsc"]["moving"]["auc"]["worst"] == pytest.approx(area.min())
 
 
 def test_held_out_section_covers_held_out_movies_alone(good):
@@ -222,13 +278,15 @@ def test_saved_evaluation_reads_back_the_same(good, tmp_path):
     assert loaded.frames.same_as(good.frames)
     assert loaded.settings == good.settings
     assert loaded.latents == good.latents
+    np.testing.assert_array_equal(loaded.states.labels, good.states.labels)
+    np.testing.assert_array_equal(loaded.states.n_frames, good.states.n_frames)
     assert summarise(loaded) == summarise(good)
     for weights in ([1] * MOVIES, [0, 2, 1, 0, 1, 3]):
         assert loaded.motion["moving"].correlation(weights) == good.motion["moving"].correlation(
             weights
         )
     document = json.loads(path.read_text())
-    assert document["format"] == "temporem evaluation 1"
+    assert document["format"] == "temporem evaluation 2"
     with np.load(tmp_path / "evaluation.npz") as arrays:
         np.testing.assert_array_equal(
             arrays["resolution_angstrom_particle"], good.resolution("particle").angstrom
@@ -254,7 +312,7 @@ def test_missing_and_damaged_evaluations_are_refused(good, tmp_path):
     (tmp_path / "evaluation.npz").write_bytes(b"another file")
     with pytest.raises(TemporemError, match="not the file that"):
         load_evaluation(tmp_path)
-    path.write_text(text.replace("evaluation 1", "evaluation 0"))
+    path.write_text(text.replace("evaluation 2", "evaluation 0"))
     with pytest.raises(TemporemError, match="'temporem evaluation 0'"):
         load_evaluation(tmp_path)
     path.write_text(text[:100])

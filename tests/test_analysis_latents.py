@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temporem.analysis.latents import latent_agreement, state_agreement
+from temporem.analysis.latents import latent_agreement, neighbourhood_overlap, state_agreement
 
 MOVIES, LENGTH = 24, 10
 MOVIE = np.repeat(np.arange(MOVIES), LENGTH)
@@ -139,3 +139,34 @@ def test_neighbours_of_the_same_movie_have_no_vote(rng):
     result = state_agreement(latents, MOVIE, states)
     assert result.silhouette > 0.95
     assert result.knn_accuracy == 0
+
+
+def test_neighbourhoods_of_clear_states_overlap_fully_and_of_noise_by_chance(rng):
+    states = np.tile(np.arange(LENGTH), MOVIES)
+    clear = states[:, None] + 0.01 * rng.normal(size=(len(states), 1))
+    assert neighbourhood_overlap(clear, MOVIE, states)[0] == 1
+    overlap, chance = neighbourhood_overlap(rng.normal(size=(len(states), 2)), MOVIE, states)
+    assert chance == pytest.approx(1 / LENGTH)
+    assert overlap == pytest.approx(chance, abs=0.02)
+
+
+def test_neighbourhood_counts_the_frames_of_the_state_in_other_movies():
+    """By hand: two movies of three frames on a line; k is 2, 1, 1 for frames of the first."""
+    movie = np.array([0, 0, 0, 1, 1, 1])
+    states = np.array([0, 1, 2, 0, 0, 1])
+    latents = np.array([0.0, 5.2, 9.0, 1.0, 6.0, 4.0])[:, None]
+    # 0 is nearest to 1 (same) and 4 (not): 1/2. 5.2 is nearest to 6, which is not the
+    # same. 9 shares its state with none. 1, 6 and 4 are nearest to 0 (same), 5.2 (not), 5.2 (same).
+    overlap, chance = neighbourhood_overlap(latents, movie, states)
+    assert overlap == pytest.approx(np.mean([1 / 2, 0, 1, 0, 1]))
+    assert chance == pytest.approx(np.mean([2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3]))
+    nan = neighbourhood_overlap(latents[:3], movie[:3], states[:3])
+    assert np.isnan(nan).all()
+
+
+def test_neighbourhood_sees_half_of_a_latent_that_folds_states_in_pairs(rng):
+    states = np.tile(np.arange(LENGTH), MOVIES)
+    folded = np.minimum(states, LENGTH - 1 - states)[:, None] + 1e-3 * rng.normal(
+        size=(len(states), 1)
+    )
+    assert neighbourhood_overlap(folded, MOVIE, states)[0] == pytest.approx(0.5, abs=0.03)

@@ -21,7 +21,7 @@ from temporem.data.simulation import simulate
 from temporem.data.truth import read_truth
 from temporem.errors import TemporemError
 from temporem.experiments.config import experiment_names, load_experiment
-from temporem.experiments.measures import over_seeds
+from temporem.experiments.measures import Record, over_movies, over_seeds
 from temporem.experiments.plan import make_plan
 from temporem.experiments.true_states import TrueStateVolumes
 from temporem.training.config import DataConfig
@@ -92,6 +92,27 @@ class TestOutcome:
                 == (part.dataset.name, part.method, part.dataset.seed, "FSC area, whole box")
             )
             assert float(row["value"]) == pytest.approx(expected)
+
+    def test_measures_of_states_are_in_the_table_and_drawn(self, finished):
+        folder, file = finished
+        part = make_plan(load_experiment(file), folder).of("SNR 5", "static")[0]
+        summary = json.loads((part.folder / "evaluation.json").read_text())
+        latents, states = summary["latents"]["states"], summary["states"]["fsc"]["unmasked"]
+        expected = {
+            "State FSC area, whole box": states["auc"]["mean"],
+            "State resolution, whole box (Å)": states["resolution_angstrom"]["mean"],
+            "Neighbourhood overlap": latents["neighbourhood_overlap"],
+            "State silhouette": latents["silhouette"],
+        }
+        found = {
+            row["measure"]: float(row["value"])
+            for row in numbers(folder)
+            if (row["dataset"], row["method"], row["seed"]) == ("SNR 5", "static", "0")
+            and row["measure"] in expected
+        }
+        assert found == pytest.approx(expected)
+        for name in ("states", "manifold", "latents"):
+            assert (folder / "figures" / f"SNR-5-{name}.svg").is_file()
 
     def test_gains_are_paired_with_the_baseline_of_the_same_seed(self, finished):
         folder, file = finished
@@ -173,6 +194,13 @@ class TestPrograms:
         assert float(rows["peer", "Wall time (s)"]) == 17  # its own word, and no more than that
         assert rows["peer", "Processor time (s)"] == ""
         assert float(rows["mean", "Processor time (s)"]) > 0
+
+    def test_one_seed_has_an_interval_over_movies(self, finished):
+        folder, file = finished
+        succeed("experiment", str(file), "-o", str(folder), "--quick")
+        row = next(r for r in numbers(folder) if r["measure"] == "Motion correlation gain")
+        low, high = (f"{float(row[key]):.3f}".replace("-", "−") for key in ("low", "high"))
+        assert f"[{low}, {high}]" in (folder / "results.md").read_text()
 
     def test_a_failing_program_is_named_with_its_last_words(self, finished, tmp_path):
         folder, _ = finished
@@ -261,3 +289,29 @@ def test_intervals_over_seeds_are_students():
     assert single.mean == 0.4
     assert math.isnan(single.low)
     assert over_seeds([None]) is None
+
+
+def test_intervals_over_movies_add_up_in_squares_between_seeds():
+    def row(value, low, high):
+        return Record("d", "m", 0, "gain", value, low, high)
+
+    rows = [row(1.0, 0.4, 1.5), row(2.0, 1.2, 3.2)]
+    assert over_movies(rows) == pytest.approx((1.5, 1.5 - 1.0 / 2, 1.5 + 1.3 / 2, 2))
+    assert over_movies(rows[:1]) == (1.0, 0.4, 1.5, 1)
+    assert math.isnan(over_movies([*rows, row(1.0, None, None)]).low)
+    assert over_movies([row(None, None, None)]) is None
+
+
+def test_intervals_over_movies_are_those_of_a_bootstrap_of_all_seeds():
+    """Frames of three seeds: means of movies drawn again within every seed."""
+    rng = np.random.default_rng(0)
+    seeds = [rng.normal(loc, 1, 50) for loc in (0, 1, 5)]
+    rows, draws = [], []
+    for values in seeds:
+        drawn = values[rng.integers(50, size=(4000, 50))].mean(1)
+        rows.append(Record("d", "m", 0, "gain", values.mean(), *np.quantile(drawn, [0.025, 0.975])))
+        draws.append(drawn)
+    low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
+    found = over_movies(rows)
+    assert found.high - found.low == pytest.approx(high - low, rel=0.05)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02)

@@ -422,3 +422,19 @@ def _evaluation(run: ReportRun) -> Evaluation:
 def test_no_placeholder_is_left_on_the_page(page: str) -> None:
     assert "{{" not in page
     assert "{%" not in page
+
+
+def test_the_manifold_is_of_runs_with_several_dimensions_and_not_blown_up(
+    dataset: ReportDataset, runs: list[ReportRun], page: str
+) -> None:
+    assert "first two principal components, with" not in page  # of one dimension each
+    wide = np.concatenate([runs[0].latents, runs[0].latents ** 2], axis=1)
+    several = replace(runs[0], latents=wide)
+    widths = []
+    for shown in ([several], [several, replace(several, name="again")]):
+        drawn = build_report(dataset, shown)
+        assert "first two principal components, with" in drawn
+        (found,) = re.findall(r'<div style="max-width: (\d+)px"><svg', drawn)
+        widths.append(int(found))
+    assert widths[0] < 520  # as other figures of one column
+    assert widths[0] < widths[1] < 1080

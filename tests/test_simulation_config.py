@@ -95,7 +95,7 @@ def test_bad_value_is_one_clear_line(override: str, message: str) -> None:
     [
         ("motion.stpe=1", r"adk: unknown key motion.stpe; did you mean motion.step\?"),
         ("motion.angle=1", "known keys: kind, coordinates, start, step, states"),
-        ("motion.kind=teleport", "adk: motion.kind: .*'hinge', 'morph' or 'trajectory'"),
+        ("motion.kind=teleport", "adk: motion.kind: .*'hinge', 'morph', 'pulled' or 'trajectory'"),
         ("motion=3", r"adk: motion: must be a section of settings \(got 3\)"),
         ("motion.start=[0, 2]", r"motion.start: must be within \[0, 1\]"),
         ("motion.states=0", "motion.states: "),

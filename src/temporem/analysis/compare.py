@@ -9,12 +9,13 @@ values favour b throughout, in Å gained as in correlation gained.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from temporem.analysis.evaluation import Evaluation
+from temporem.analysis.fsc import area_under_curve
 from temporem.analysis.resampling import MovieBootstrap
 from temporem.analysis.summary import finite
 from temporem.errors import TemporemError
@@ -60,6 +61,21 @@ class MotionComparison:
     gain: Estimate
 
 
+@dataclass(frozen=True)
+class StateComparison:
+    """FSC of states in one region: no interval, because the states are not a sample.
+
+    Attributes:
+        fraction_improved: states of whose FSC curve b has the greater area.
+        auc_gain: mean over states of the area of b less that of a.
+        resolution_gain: mean over states of ``(res_a − res_b) / res_a``.
+    """
+
+    fraction_improved: float
+    auc_gain: float
+    resolution_gain: float
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Run b against run a over n frames that both evaluate.
@@ -69,6 +85,7 @@ class Comparison:
         regions: FSC measures by region name.
         motion: motion correlations by region name; empty where the truth is still.
         psnr_gain_db, ssim_gain: mean of b less that of a.
+        states: FSC of true states by region name; empty where there are none.
     """
 
     n_frames: int
@@ -76,6 +93,7 @@ class Comparison:
     motion: dict[str, MotionComparison]
     psnr_gain_db: Estimate
     ssim_gain: Estimate
+    states: dict[str, StateComparison]
 
     def summary(self) -> dict[str, Any]:
         """All but the per-frame gains, as JSON allows it; estimates are {value, low, high}."""
@@ -89,6 +107,7 @@ class Comparison:
                 "motion": {name: _named(motion) for name, motion in self.motion.items()},
                 "psnr_gain_db": self.psnr_gain_db._asdict(),
                 "ssim_gain": self.ssim_gain._asdict(),
+                "states": {name: asdict(states) for name, states in self.states.items()},
             }
         )
 
@@ -122,6 +141,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
         motion=motion,
         psnr_gain_db=mean(b.psnr_db - a.psnr_db),
         ssim_gain=mean(b.ssim - a.ssim),
+        states=_compare_states(a, b),
     )
 
 
@@ -154,6 +174,21 @@ def _compare_region(
         mean_fsc_gain_angstrom=Estimate(float(overall), *bootstrap.interval(draws)),
         auc_gain=mean(b.auc(name) - a.auc(name)),
     )
+
+
+def _compare_states(a: Evaluation, b: Evaluation) -> dict[str, StateComparison]:
+    if a.states is None or b.states is None:
+        return {}
+    found = {}
+    for name, curves in a.states.fsc.items():
+        gain = area_under_curve(b.states.fsc[name]) - area_under_curve(curves)
+        angstrom = [a.resolution_of(run.fsc[name]).angstrom for run in (a.states, b.states)]
+        found[name] = StateComparison(
+            fraction_improved=float((gain > 0).mean()),
+            auc_gain=float(gain.mean()),
+            resolution_gain=float(improvement(*angstrom).mean()),
+        )
+    return found
 
 
 def _check_comparable(a: Evaluation, b: Evaluation) -> None:

@@ -27,6 +27,7 @@ from temporem.analysis.masks import MaskSettings, TruthMasks, apply_mask, truth_
 from temporem.analysis.motion import MotionAccumulator, MotionSums
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.source import VolumeSource
+from temporem.analysis.states import MAX_STATES, StateCurves, StateMeans, are_states
 from temporem.errors import TemporemError
 from temporem.physics.support import FourierSupport
 
@@ -68,6 +69,7 @@ class Evaluation:
         latents: agreement with true parameters and states; None for a method without latents.
         mask_fractions: mean of each mask over the box, by region.
         truth_power: mean power spectrum of the truth, ``(n_shells,)``: tells datasets apart.
+        states: FSC of the true states; None where there are none, or too many.
     """
 
     settings: EvaluationSettings
@@ -81,6 +83,7 @@ class Evaluation:
     latents: LatentAgreement | None
     mask_fractions: dict[str, float]
     truth_power: np.ndarray
+    states: StateCurves | None = None
 
     def resolution(self, region: str) -> Resolution:
         """Resolution of every frame, ``(n,)``."""
@@ -146,6 +149,7 @@ def evaluate(
         psnr_db, ssim = np.empty((2, n))
         motion = MotionAccumulator(int(groups.max()) + 1, support, regions)
         truth_power = torch.zeros(support.n_shells, dtype=torch.float64)
+        means = _state_means(states, support, regions)
         for part in _batches(np.arange(n), batch_size):
             volumes = _volumes(source, frames.rows[part], support, "reconstruction")
             true = _volumes(truth, frames.rows[part], support, "truth")
@@ -153,11 +157,14 @@ def evaluate(
             for name, pair in pairs.items():
                 fsc[name][part] = fourier_shell_correlation(*pair, support).numpy()
             motion.update(groups[part], pairs)
+            if means is not None:
+                means.update(part, volumes, true)
             psnr_db[part], ssim[part] = image_quality(volumes, true, grid)
             truth_power += power_spectrum(true, support).sum(0)
             if progress is not None:
                 progress(int(part[-1]) + 1, n)
         sums = {} if masks.moving is None else motion.finish()
+        curves = None if means is None else means.finish()
     return Evaluation(
         settings=settings,
         frames=frames,
@@ -172,6 +179,7 @@ def evaluate(
             name: float(mask.mean()) for name, mask in regions.items() if mask is not None
         },
         truth_power=(truth_power / n).numpy(),
+        states=curves,
     )
 
 
@@ -186,6 +194,14 @@ def _masks(
     few = np.random.default_rng(0).permutation(frames.rows)[: settings.max_frames]
     batches = (_volumes(truth, rows, support, "truth") for rows in _batches(few, batch_size))
     return truth_masks(batches, support, settings)
+
+
+def _state_means(
+    states: np.ndarray | None, support: FourierSupport, regions: dict[str, Tensor | None]
+) -> StateMeans | None:
+    if states is None or not are_states(states) or len(np.unique(states)) > MAX_STATES:
+        return None
+    return StateMeans(states, support, regions)
 
 
 def _masked_pairs(

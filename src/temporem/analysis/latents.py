@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.metrics import silhouette_score
@@ -17,6 +18,8 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
+
+from temporem.analysis.states import are_states
 
 FOLDS = 5
 """Cross-validation folds, whole movies each."""
@@ -30,6 +33,9 @@ NEIGHBOURS = 5
 SILHOUETTE_FRAMES = 5000
 """The silhouette, quadratic in frames, uses at most this many, drawn with a fixed seed."""
 
+OVERLAP_FRAMES = 5000
+"""The neighbourhood overlap is that of at most this many frames, drawn with a fixed seed."""
+
 DEFINITIONS = {
     "r2": (
         f"cross-validated over movies ({FOLDS} folds); ridge regression on cubic splines "
@@ -40,7 +46,13 @@ DEFINITIONS = {
     "abs_spearman": "of the principal axis of the latents with the greatest value (spearman_axis)",
     "silhouette": f"Euclidean, of at most {SILHOUETTE_FRAMES} frames drawn with a fixed seed",
     "knn_accuracy": f"majority of {NEIGHBOURS} nearest frames of other movies",
+    "neighbourhood_overlap": (
+        "share of a frame's k nearest frames of other movies that are in its state, k the number "
+        f"of such frames; at most {OVERLAP_FRAMES} frames drawn with a fixed seed"
+    ),
 }
+
+_FRAMES_AT_ONCE = 500  # whose distances to all others are in memory
 
 
 @dataclass(frozen=True)
@@ -71,12 +83,17 @@ class StateAgreement:
         silhouette: −1 … 1.
         knn_accuracy: fraction of frames whose neighbours in other movies name its state.
         chance: fraction of frames in the most frequent state.
+        neighbourhood_overlap: mean over frames of ``|L ∩ S| / k``, S the k frames of other movies
+            in the frame's true state, L the k nearest of other movies; NaN where all S are empty.
+        neighbourhood_chance: what neighbours drawn at random would give.
     """
 
     n_states: int
     silhouette: float
     knn_accuracy: float
     chance: float
+    neighbourhood_overlap: float
+    neighbourhood_chance: float
 
 
 @dataclass(frozen=True)
@@ -120,7 +137,7 @@ def latent_agreement(
             if np.ptp(column) > 0
         },
         state_agreement(latents, movie, states)
-        if states is not None and 1 < len(np.unique(states)) < len(states)
+        if states is not None and are_states(states)
         else None,
     )
 
@@ -166,12 +183,46 @@ def state_agreement(latents: np.ndarray, movie: np.ndarray, states: np.ndarray) 
     # The nearest of the states that tie: argmax takes the first.
     agreeing = (votes[:, :, None] == votes[:, None, :]).sum(-1)
     winner = np.take_along_axis(votes, agreeing.argmax(1)[:, None], 1)[:, 0]
+    overlap, by_chance = neighbourhood_overlap(latents, movie, states)
     return StateAgreement(
         n_states=len(labels),
         silhouette=float(silhouette_score(latents[few], states[few])),
         knn_accuracy=float((winner == states).mean()),
         chance=float(np.bincount(states).max() / len(states)),
+        neighbourhood_overlap=overlap,
+        neighbourhood_chance=by_chance,
     )
+
+
+def neighbourhood_overlap(
+    latents: np.ndarray, movie: np.ndarray, states: np.ndarray
+) -> tuple[float, float]:
+    """Mean share of nearest frames in the frame's own state, and that of frames drawn at random.
+
+    A frame of state s has as many neighbours as there are frames in s in other movies, so that it
+    is 1 where every state is a cluster of its own. Frames that no other movie shares a state with
+    have none and are left out.
+
+    Args:
+        latents: ``(n, q)``.
+        movie: movie of every frame, ``(n,)``.
+        states: integer labels ``(n,)``.
+    """
+    chosen = np.random.default_rng(0).permutation(len(states))[:OVERLAP_FRAMES]
+    shares, chances = [], []
+    for rows in np.array_split(chosen, -(-len(chosen) // _FRAMES_AT_ONCE)):
+        other = movie[rows, None] != movie
+        same = other & (states[rows, None] == states)
+        distance = np.where(other, cdist(latents[rows], latents), np.inf)
+        nearest = np.take_along_axis(same, distance.argsort(axis=1, kind="stable"), 1)
+        k = same.sum(1)
+        found = np.cumsum(nearest, axis=1)[np.arange(len(rows)), np.maximum(k, 1) - 1]
+        shares.append(found[k > 0] / k[k > 0])
+        chances.append(k[k > 0] / other.sum(1)[k > 0])
+    share = np.concatenate(shares)
+    if not len(share):
+        return float("nan"), float("nan")
+    return float(share.mean()), float(np.concatenate(chances).mean())
 
 
 def _predict_unseen(

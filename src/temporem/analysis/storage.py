@@ -17,12 +17,13 @@ from temporem.analysis.latents import LatentAgreement, ParameterAgreement, State
 from temporem.analysis.masks import MaskSettings
 from temporem.analysis.motion import MotionSums
 from temporem.analysis.resampling import BootstrapSettings
+from temporem.analysis.states import StateCurves
 from temporem.analysis.summary import summarise
 from temporem.data.files import atomic_write
 from temporem.errors import TemporemError
 
 SUMMARY_NAME, ARRAYS_NAME = "evaluation.json", "evaluation.npz"
-FORMAT = "temporem evaluation 1"
+FORMAT = "temporem evaluation 2"
 
 
 def save_evaluation(
@@ -107,6 +108,11 @@ def _arrays(evaluation: Evaluation) -> dict[str, Any]:
     for region, sums in evaluation.motion.items():
         for field in fields(sums):
             arrays[f"motion_{region}_{field.name}"] = getattr(sums, field.name)
+    if evaluation.states is not None:
+        arrays["state_labels"] = evaluation.states.labels
+        arrays["state_n_frames"] = evaluation.states.n_frames
+        for region, curves in evaluation.states.fsc.items():
+            arrays[f"state_fsc_{region}"] = curves
     return arrays
 
 
@@ -128,6 +134,15 @@ def _evaluation(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Eval
         latents=_latents(document["latents"]),
         mask_fractions=document["definitions"]["masks"]["voxel_fraction"],
         truth_power=arrays["truth_power"],
+        states=None if document["states"] is None else _states(document["states"], arrays),
+    )
+
+
+def _states(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> StateCurves:
+    return StateCurves(
+        arrays["state_labels"],
+        arrays["state_n_frames"],
+        {region: arrays[f"state_fsc_{region}"] for region in document["fsc"]},
     )
 
 
@@ -145,8 +160,14 @@ def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:
     parameters = {n: ParameterAgreement(**p) for n, p in document["parameters"].items()}
     states = document["states"]
     return LatentAgreement(
-        document["dimensions"], parameters, None if states is None else StateAgreement(**states)
+        document["dimensions"], parameters, None if states is None else _state_agreement(states)
     )
+
+
+def _state_agreement(document: dict[str, Any]) -> StateAgreement:
+    """JSON has null for NaN."""
+    numbers: dict[str, Any] = {k: float("nan") if v is None else v for k, v in document.items()}
+    return StateAgreement(**numbers)
 
 
 def _sha256(path: Path) -> str:

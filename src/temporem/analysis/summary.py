@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from temporem.analysis.evaluation import Evaluation
+from temporem.analysis.fsc import area_under_curve
 from temporem.analysis.image_quality import SSIM_WINDOW, low_pass_grid
 from temporem.analysis.latents import DEFINITIONS as LATENT_DEFINITIONS
 from temporem.analysis.masks import WHOLE_BOX
@@ -19,7 +20,8 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
     """Everything a reader wants to know, as JSON allows it: NaN and infinity become None.
 
     Sections ``fsc``, ``image_quality`` and ``motion`` are over all frames evaluated;
-    ``held_out`` repeats them over held-out movies, None where there are none.
+    ``held_out`` repeats them over held-out movies, None where there are none. ``states`` has FSC of
+    the true states.
     """
     held_out = evaluation.frames.held_out
     latents = evaluation.latents
@@ -31,6 +33,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
             "pixel_size_angstrom": evaluation.pixel_size_angstrom,
             "nyquist_angstrom": 2 * evaluation.pixel_size_angstrom,
             **_measures(evaluation, np.ones_like(held_out)),
+            "states": _states(evaluation),
             "latents": None if latents is None else asdict(latents),
             "held_out": {
                 "n_frames": int(held_out.sum()),
@@ -93,6 +96,27 @@ def _measures(evaluation: Evaluation, chosen: np.ndarray) -> dict[str, Any]:
     return {"fsc": fsc, "image_quality": quality, "motion": motion}
 
 
+def _states(evaluation: Evaluation) -> dict[str, Any] | None:
+    """FSC of states: means over states, not over frames."""
+    states = evaluation.states
+    if states is None:
+        return None
+    fsc = {}
+    for region, curves in states.fsc.items():
+        angstrom, never_crossed = evaluation.resolution_of(curves)
+        auc = area_under_curve(curves)
+        fsc[region] = {
+            "resolution_angstrom": {
+                "mean": float(angstrom.mean()),
+                "sd": float(angstrom.std()),
+                "worst": float(angstrom.max()),
+            },
+            "n_never_crossed": int(never_crossed.sum()),
+            "auc": {"mean": float(auc.mean()), "sd": float(auc.std()), "worst": float(auc.min())},
+        }
+    return {"n_states": len(states.labels), "fsc": fsc}
+
+
 def _definitions(evaluation: Evaluation) -> dict[str, Any]:
     """How every number was made."""
     settings, pixel = evaluation.settings, evaluation.pixel_size_angstrom
@@ -127,5 +151,7 @@ def _definitions(evaluation: Evaluation) -> dict[str, Any]:
             "seed": settings.bootstrap.seed,
             "groups": len(np.unique(evaluation.frames.groups)),
         },
+        "states": "FSC of the mean volume of all frames of a true state with the mean of their "
+        "true volumes; means over states",
         "latents": LATENT_DEFINITIONS,
     }

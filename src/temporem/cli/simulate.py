@@ -13,7 +13,10 @@ from temporem.cli.options import Json, Overwrite, Settings, output
 
 def simulate(
     config: Annotated[
-        str, Parameter(help="Preset (toy, 7bcq, cas9, cas9-crystal, adk, trajectory) or YAML file.")
+        str,
+        Parameter(
+            help="Preset (toy, 7bcq, cas9, cas9-crystal, cas9-md, adk, trajectory) or YAML file."
+        ),
     ],
     /,
     *,

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from temporem.data.dataset import write_dataset
 from temporem.data.files import fresh_directory
+from temporem.data.pulled import pulled_snapshots
 from temporem.data.simulation_config import (
     CTFConfig,
     HingeConfig,
     MorphConfig,
     PathConfig,
+    PulledConfig,
     SimulationConfig,
 )
 from temporem.data.truth import Truth, write_truth
@@ -31,6 +33,7 @@ from temporem.structures.molecule import Molecule
 from temporem.structures.morph import morph
 from temporem.structures.motions import (
     Motion,
+    Trajectory,
     conformations,
     hinge_about_atoms,
     trajectory_through,
@@ -40,8 +43,11 @@ from temporem.structures.scattering import element_index, form_factors
 from temporem.structures.sources import find_structure
 from temporem.structures.toy import toy_molecule
 from temporem.structures.trajectory import read_trajectory
+from temporem.structures.wholeness import wholeness
 
 _ATOMS_PER_CHUNK = 2**17  # a few frames of a large molecule; bounds memory
+
+_SNAPSHOTS_JUDGED = 200  # at most
 
 _STREAMS = ("motion", "poses", "shifts", "ctf", "noise")
 """What is drawn at random, each from its own stream; a new one goes to the end."""
@@ -67,8 +73,8 @@ def simulate(
         output: folder to write.
         structures_dir: where to look for the structure first.
         overwrite: replace the folder if it exists.
-        progress: called with the number of frames done and of all frames; while a morph is made,
-            with those of its conformations.
+        progress: called with the number of frames done and of all frames; while a path between
+            structures is made, with those of its conformations.
 
     Returns:
         A summary of what was simulated, of plain numbers.
@@ -119,6 +125,7 @@ def simulate(
         "residues_missing": sum(last - first + 1 for _, first, last in motion.molecule.gaps()),
         "largest_displacement_angstrom": extent.largest_displacement_angstrom,
         "rms_displacement_angstrom": extent.rms_displacement_angstrom,
+        **_whole(motion),
         "snr": config.snr,
         "signal_variance": signal_variance,
         "noise_variance": noise_variance,
@@ -137,7 +144,7 @@ def load_motion(
     """
     if isinstance(config.motion, HingeConfig):
         return build_motion(config.motion, load_molecule(config, structures_dir))
-    if isinstance(config.motion, MorphConfig):
+    if isinstance(config.motion, MorphConfig | PulledConfig):
         molecule, end = match(
             load_molecule(config, structures_dir),
             read_molecule(
@@ -146,8 +153,14 @@ def load_motion(
                 hydrogens=config.hydrogens,
             ),
         )
-        n_states = max(2, config.motion.states or config.frames_per_movie)
-        snapshots = morph(molecule, end, n_states, progress=progress)
+        if isinstance(config.motion, PulledConfig):
+            n_states = config.motion.states or config.frames_per_movie
+            snapshots = pulled_snapshots(
+                config.motion, n_states, molecule, end, progress=progress
+            ).double()
+        else:
+            n_states = max(2, config.motion.states or config.frames_per_movie)
+            snapshots = morph(molecule, end, n_states, progress=progress)
         return trajectory_through(molecule, snapshots - snapshots[0].mean(0), evenly=True)
     molecule, snapshots = read_trajectory(
         find_structure(config.structure, structures_dir),
@@ -222,6 +235,12 @@ def _schedule(config: SimulationConfig, generator: torch.Generator) -> tuple[Ten
         # A frame at the border of two states, but for rounding, is in the second.
         states = (progress * bins + 1e-9).floor().clamp(max=bins - 1)
         return progress.reshape(-1, 1), states.long().flatten()
+    if isinstance(motion, PulledConfig):
+        n_states, n = motion.states or length, motion.snapshots
+        states = (torch.arange(length) * n_states // length).expand(movies, length)
+        drawn = torch.randint(n, (movies, length), generator=generator)
+        progress = (states * n + drawn).double() / (n_states * n - 1)
+        return progress.reshape(-1, 1), states.flatten()
     angles = _constant_speed(motion.start_degrees, motion.step_degrees, movies, length, generator)
     steps = (angles - motion.start_degrees[0]) / (motion.step_degrees or 1.0)
     return angles.reshape(-1, 1), steps.floor().long().flatten()
@@ -276,6 +295,14 @@ def _extent(motion: Motion, parameters: Tensor) -> _Extent:
     return _Extent(
         float(radii.max()), float(end_to_end.max()), float(end_to_end.square().mean().sqrt())
     )
+
+
+def _whole(motion: Motion) -> dict[str, Any]:
+    """How well bonds are kept along a path."""
+    if not isinstance(motion, Trajectory):
+        return {}
+    few = motion.snapshots_angstrom[:: -(-len(motion.snapshots_angstrom) // _SNAPSHOTS_JUDGED)]
+    return wholeness(motion.molecule.select(motion.moving), few.double())._asdict()
 
 
 def _check_fits(config: SimulationConfig, extent: _Extent) -> None:

@@ -108,18 +108,47 @@ class MorphConfig(_Settings):
     states: PathStates = None
 
 
+class PulledConfig(_Settings):
+    """The molecule is pulled from one structure to another by molecular dynamics.
+
+    Residues and atoms are matched as in a morph. The snapshots, ordered by how near they are to
+    ``end``, are parted into states of as many each. A movie takes the states in order, with equal
+    numbers of frames, and in every frame one of the state's snapshots, drawn uniformly. Progress
+    counts the snapshots, from 0 at the first to 1 at the last.
+    """
+
+    kind: Literal["pulled"] = "pulled"
+    end: str = Field(description="File or PDB code of the structure at the end.")
+    end_chains: list[str] | None = Field(
+        default=None,
+        description="Chains of it, in the order of those of the start; all by default.",
+    )
+    states: PathStates = None
+    snapshots: int = Field(default=10, ge=1, description="Number of snapshots of every state.")
+    steps: int = Field(default=15_000, ge=1, description="Steps of the dynamics.")
+    temperature_kelvin: PositiveFloat = Field(
+        default=300.0, description="Of the dynamics, whose energies are a model's."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31 - 1, description="Of the dynamics alone.")
+
+
 PathConfig = TrajectoryConfig | MorphConfig
-MotionConfig = HingeConfig | MorphConfig | TrajectoryConfig
-_FILES = {"morph": "structure", "trajectory": "topology"}
+MotionConfig = HingeConfig | MorphConfig | PulledConfig | TrajectoryConfig
+_FILES = {
+    "morph": "a morph needs a structure",
+    "pulled": "a pulled molecule needs a structure",
+    "trajectory": "a trajectory needs a topology",
+}
 _MODELS: dict[str, type[MotionConfig]] = {
     "hinge": HingeConfig,
     "morph": MorphConfig,
+    "pulled": PulledConfig,
     "trajectory": TrajectoryConfig,
 }
 
 
 class _Kind(BaseModel):
-    kind: Literal["hinge", "morph", "trajectory"] = "hinge"
+    kind: Literal["hinge", "morph", "pulled", "trajectory"] = "hinge"
 
 
 def _of_its_kind(settings: object) -> object:
@@ -180,15 +209,22 @@ class SimulationConfig(_Settings):
 
     @model_validator(mode="after")
     def _path_is_not_left(self) -> SimulationConfig:
-        if isinstance(self.motion, PathConfig):
-            if self.structure == "toy":
-                kind, file = self.motion.kind, _FILES[self.motion.kind]
-                raise ValueError(f"structure: a {kind} needs a {file} file, not 'toy'")
-            last = self.motion.start[1] + self.progress_step * (self.frames_per_movie - 1)
+        motion = self.motion
+        if motion.kind in _FILES and self.structure == "toy":
+            raise ValueError(f"structure: {_FILES[motion.kind]} file, not 'toy'")
+        if isinstance(motion, PulledConfig):
+            states = motion.states or self.frames_per_movie
+            if motion.steps < states * motion.snapshots or states * motion.snapshots < 2:
+                raise ValueError(
+                    f"motion: {motion.steps} steps for {states} states of {motion.snapshots} "
+                    "snapshots; at least one step a snapshot, and two snapshots"
+                )
+        if isinstance(motion, PathConfig):
+            last = motion.start[1] + self.progress_step * (self.frames_per_movie - 1)
             if last > 1 + 1e-9:
                 raise ValueError(
                     f"motion: the last frame of a movie would be at progress {last:.3g}, and the "
-                    f"{self.motion.kind} ends at 1; lower motion.step, motion.start or "
+                    f"{motion.kind} ends at 1; lower motion.step, motion.start or "
                     "frames_per_movie"
                 )
         return self

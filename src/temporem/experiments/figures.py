@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from temporem.experiments.measures import Interval, Measure
 from temporem.report import theme
@@ -45,6 +45,34 @@ def fsc_over_seeds(
     lowest = min(float(values.mean(0).min()) for values in curves.values())
     fsc_axes(ax, box, pixel_size_angstrom, 0.5, lowest)
     theme.label(ax, "Resolution (Å)", "FSC with the truth", title)
+    theme.legend(figure, ax)
+    return figure
+
+
+def states_over_seeds(areas: Mapping[str, np.ndarray], labels: np.ndarray, region: str) -> Figure:
+    """Area under the FSC curve of every true state by method, with the range of the seeds.
+
+    Args:
+        areas: by method, ``(seeds, states)``.
+        labels: the states, ``(states,)``.
+        region: of the FSC, in words.
+    """
+    figure, axes = theme.new_figure(height=3.4)
+    ax = axes[0, 0]
+    for index, (name, values) in enumerate(areas.items()):
+        colour = theme.run_colour(index)
+        ax.fill_between(labels, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        ax.plot(
+            labels,
+            values.mean(0),
+            color=colour,
+            linewidth=1.4,
+            marker="o",
+            markersize=3,
+            label=theme.shorten(name),
+        )
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    theme.label(ax, "True state", "FSC area", f"States, {region}")
     theme.legend(figure, ax)
     return figure
 

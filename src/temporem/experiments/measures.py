@@ -125,12 +125,21 @@ MEASURES = (
         -1,
         2,
     ),
+    Measure("State FSC area, whole box", _at("states", "fsc", WHOLE_BOX, "auc", "mean")),
+    Measure("State FSC area, moving region", _at("states", "fsc", MOVING, "auc", "mean")),
+    Measure(
+        "State resolution, whole box (Å)",
+        _at("states", "fsc", WHOLE_BOX, "resolution_angstrom", "mean"),
+        -1,
+        2,
+    ),
     Measure("PSNR (dB)", _at("image_quality", "psnr_db", "mean"), 1, 2),
     Measure("SSIM", _at("image_quality", "ssim", "mean")),
     Measure("Latent R²", _parameter("r2")),
     Measure("Latent |Spearman ρ|", _parameter("abs_spearman")),
     Measure("State accuracy", _at("latents", "states", "knn_accuracy")),
     Measure("State silhouette", _at("latents", "states", "silhouette")),
+    Measure("Neighbourhood overlap", _at("latents", "states", "neighbourhood_overlap")),
 )
 
 TIMES = (
@@ -216,3 +225,26 @@ def over_seeds(values: Sequence[float | None]) -> Interval | None:
         return Interval(mean, math.nan, math.nan, 1)
     half = float(student.ppf((1 + LEVEL) / 2, n - 1) * known.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
+
+
+def over_movies(rows: Sequence[Record]) -> Interval | None:
+    """Mean over seeds with the bootstrap interval over movies, of all seeds together.
+
+    Movies of one seed are independent of those of another, so that the two sides of the seeds'
+    intervals add up in squares: ``√(Σ_s (value_s − low_s)²) / n`` below the mean, and likewise
+    above. With one seed it is that seed's own interval.
+
+    Args:
+        rows: of one gain, a seed each.
+    """
+    known = [row for row in rows if row.value is not None]
+    if not known:
+        return None
+    mean, n = float(np.mean([row.value for row in known])), len(known)
+    below, above = 0.0, 0.0
+    for row in known:
+        if row.value is None or row.low is None or row.high is None:
+            return Interval(mean, math.nan, math.nan, n)
+        below += (row.value - row.low) ** 2
+        above += (row.high - row.value) ** 2
+    return Interval(mean, mean - math.sqrt(below) / n, mean + math.sqrt(above) / n, n)

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 from temporem import __version__
 from temporem.analysis.compare import compare
+from temporem.analysis.evaluation import Evaluation
+from temporem.analysis.fsc import area_under_curve
 from temporem.analysis.masks import WHOLE_BOX
 from temporem.analysis.storage import load_evaluation
 from temporem.data.files import atomic_write
@@ -33,6 +35,8 @@ from temporem.experiments.plan import Plan, ResultPart
 from temporem.experiments.tables import markdown, method_table, result_tables, write_csv
 from temporem.report.content import parameter_label
 from temporem.report.embed import figure_svg, write_svg
+from temporem.report.findings import REGIONS
+from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.page import DEFINITIONS
 from temporem.report.plots import gain_figure, latent_figure
 from temporem.training.run_files import load_run
@@ -153,9 +157,29 @@ def _panels(
             )
             caption = "Mean FSC over frames and seeds, with the range of the seeds."
             panels.append(Panel(f"{slug}-fsc-{region}", figure, caption))
+    panels += _state_panels(evaluations, slug)
     panels += _gain_panels(experiment.baseline, parts, slug)
-    latents = _latent_panel(parts, slug)
-    return panels if latents is None else [*panels, latents]
+    return panels + _latent_panels(parts, slug)
+
+
+def _state_panels(evaluations: Mapping[str, Sequence[Evaluation]], slug: str) -> list[Panel]:
+    """FSC of states, in the moving region where there is one."""
+    curves = {
+        method: [e.states for e in items if e.states is not None]
+        for method, items in evaluations.items()
+    }
+    first = next((states[0] for states in curves.values() if states), None)
+    if first is None:
+        return []
+    region = MOVING if MOVING in first.fsc else WHOLE_BOX
+    areas = {
+        method: np.stack([area_under_curve(s.fsc[region]) for s in states])
+        for method, states in curves.items()
+        if states and all(np.array_equal(s.labels, first.labels) for s in states)
+    }
+    figure = figures.states_over_seeds(areas, first.labels, REGIONS[region])
+    caption = "FSC area of the mean volume of every true state, with the range of the seeds."
+    return [Panel(f"{slug}-states", figure, caption)]
 
 
 def _gain_panels(
@@ -177,13 +201,14 @@ def _gain_panels(
             ]
         )
         name = f"{slug}-gain-{method.replace(' ', '-')}"
-        caption = f"Eq. 16 of every frame, whole box, {len(paired)} seed(s)."
+        seeds = "one seed" if len(paired) == 1 else f"{len(paired)} seeds"
+        caption = f"Resolution gain (Eq. 16) of every frame, whole box, {seeds}."
         panels.append(Panel(name, gain_figure(gains, method, baseline), caption))
     return panels
 
 
-def _latent_panel(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> Panel | None:
-    """Latents of the first seed against the first true parameter."""
+def _latent_panels(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> list[Panel]:
+    """Latents of the first seed against the first true parameter, and their manifold."""
     latents, first = {}, None
     for method, items in parts.items():
         if items[0].entry.kind != "run":
@@ -192,14 +217,20 @@ def _latent_panel(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> Panel
         if run.latents is not None and (first is None or items[0].dataset == first.dataset):
             latents[method], first = run.latents, items[0]
     if first is None:
-        return None
+        return []
     truth = read_truth(first.dataset.folder)
     if not truth.parameter_names:
-        return None
+        return []
     label = parameter_label(truth.parameter_names[0])
-    figure = latent_figure(latents, truth.parameters[:, 0].numpy(), truth.states, label)
+    label = label[:1].upper() + label[1:]
+    parameter = truth.parameters[:, 0].numpy()
+    figure = latent_figure(latents, parameter, truth.states, label, columns=3)
     caption = f"Latent of every frame of seed {first.dataset.seed}; scale and sign are free."
-    return Panel(f"{slug}-latents", figure, caption, wide=True)
+    manifold = manifold_figure(latents, truth.states)
+    return [
+        Panel(f"{slug}-latents", figure, caption, wide=True),
+        Panel(f"{slug}-manifold", manifold, f"{MANIFOLD} Seed {first.dataset.seed}.", wide=True),
+    ]
 
 
 def _intervals(rows: Sequence[Record]) -> dict[str, Interval | None]:

@@ -17,6 +17,7 @@ from temporem.experiments.measures import (
     Interval,
     Measure,
     Record,
+    over_movies,
     over_seeds,
 )
 from temporem.report.tables import Cell, Row, Table
@@ -48,12 +49,16 @@ def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, d
         gains = [
             Row(
                 gain.label,
-                [_cell(_interval(here, m, gain.label), gain.digits) for m in others],
+                [_gain_cell(here, m, gain.label, gain.digits) for m in others],
             )
             for gain in GAINS
         ]
         if any(row.measure == GAINS[0].label for row in here):
-            caption = f"Gain over {experiment.baseline}, paired by frame; positive is better."
+            caption = (
+                f"Gain over {experiment.baseline}, paired by frame; positive is better. In "
+                "brackets the 95 % bootstrap interval over movies of all seeds, after ± that over "
+                "seeds."
+            )
             tables[dataset][caption] = Table(others, gains)
     return tables
 
@@ -108,10 +113,24 @@ def _interval(rows: Sequence[Record], method: str, label: str) -> Interval | Non
 def _cell(value: Interval | None, digits: int) -> Cell:
     if value is None:
         return _MISSING
-    text = f"{value.mean:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    text = _number(value.mean, digits)
     if math.isnan(value.low):
         return Cell(text)
     return Cell(text, f"± {value.high - value.mean:.{digits}f}")
+
+
+def _gain_cell(rows: Sequence[Record], method: str, label: str, digits: int) -> Cell:
+    """The interval over seeds, where there are several, and that over movies."""
+    here = [row for row in rows if (row.method, row.measure) == (method, label)]
+    cell, movies = _cell(_interval(rows, method, label), digits), over_movies(here)
+    if movies is None or math.isnan(movies.low):
+        return cell
+    ends = [_number(end, digits) for end in (movies.low, movies.high)]
+    return Cell(cell.text, f"{cell.interval} [{ends[0]}, {ends[1]}]".strip())
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _text(cell: Cell) -> str:

@@ -19,10 +19,13 @@ from temporem.report.camera import revealing_view
 from temporem.report.content import ReportDataset, ReportRun, parameter_words
 from temporem.report.embed import figure_svg, strip_png
 from temporem.report.findings import REGIONS, Findings, find
+from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.render import matched_levels, moving_region, render_isosurface, trim
 
 PICTURE_SIZE = 220
 """Edge of the picture of one volume before its empty border goes, pixels."""
+
+_PIXELS_PER_INCH = 112  # at which a figure's text is as large as in those of one column
 
 TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
 _TRUTH = "truth"  # the row of true volumes, beside those of the runs
@@ -40,9 +43,13 @@ DEFINITIONS = {
     "same difference of the truth, over all frames. A method that gives every frame the same "
     "volume scores 0, however sharp that volume is.",
     "PSNR and SSIM": "After a common low-pass and a least-squares fit of brightness and contrast.",
+    "State FSC": "FSC of the mean volume of all frames of a true state with the mean of their true "
+    "volumes, averaged over states.",
     "Latent": "R² and trajectory error are of a smooth regression from latent to parameter, "
     "predicted for movies that it has not seen. |Spearman ρ| is that of the principal axis with "
-    "the greatest. State accuracy is the majority vote of the five nearest frames of other movies.",
+    "the greatest. State accuracy is the majority vote of the five nearest frames of other movies. "
+    "Neighbourhood overlap is the share of a frame's k nearest frames of other movies that are in "
+    "its state, k the number of such frames.",
     "Confidence intervals": "Percentile bootstrap over movies, because frames of one movie are "
     "not independent.",
 }
@@ -129,6 +136,7 @@ def build_report(
         parameter=parameter_words(dataset.truth.parameter_name) if dataset.truth else None,
         several_dimensions=any(values.shape[1] > 1 for values in latents),
         definitions=DEFINITIONS,
+        manifold=MANIFOLD,
         level=_confidence_level(evaluations.values()),
         figures=_figures(dataset, runs, findings),
         tables={
@@ -188,6 +196,7 @@ def _figures(
             for name, item in findings.comparisons.items()
         ],
         "latents": _latent_figure(dataset, runs),
+        "manifold": _manifold_figure(dataset, runs),
         "training": _training_figure(runs),
         "images": figure_svg(
             plots.image_figure(dataset.images, dataset.image_labels), "Particle images"
@@ -227,6 +236,18 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
         return figure_svg(figure, "Latent path of every movie")
     figure = plots.latent_figure(latents, truth.parameter, truth.states, truth.label)
     return figure_svg(figure, f"Latent against {truth.label}")
+
+
+def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup | None:
+    """Of runs with several dimensions; one is in the figure of latents."""
+    latents = {r.name: r.latents for r in runs if r.latents is not None and r.latents.shape[1] > 1}
+    if not latents or dataset.truth is None:
+        return None
+    figure = manifold_figure(latents, dataset.truth.states)
+    svg = figure_svg(figure, "Latents in the plane of their first two principal components")
+    # One panel would take the page's width, and its text would be huge.
+    width = round(_PIXELS_PER_INCH * figure.get_figwidth())
+    return Markup(f'<div style="max-width: {width}px">{svg}</div>')
 
 
 def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:

@@ -18,7 +18,7 @@ from temporem.analysis.latents import principal_axes
 from temporem.report import theme
 
 _TICKS_ANGSTROM = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1)
-_MAX_DOTS = 4000  # beyond this a scatter plot is drawn as an image: a dot is 100 bytes of SVG
+MAX_DOTS = 4000  # beyond this a scatter plot is drawn as an image: a dot is 100 bytes of SVG
 
 
 def fsc_figure(
@@ -120,6 +120,8 @@ def latent_figure(
     parameter: np.ndarray,
     state: np.ndarray,
     parameter_label: str,
+    *,
+    columns: int = 2,
 ) -> Figure:
     """Latent against the true conformational parameter, coloured by state, one panel per run.
 
@@ -131,8 +133,9 @@ def latent_figure(
         parameter: true parameter of every frame ``(frames,)``.
         state: true state of every frame ``(frames,)``, an integer.
         parameter_label: what the parameter is, with its unit.
+        columns: panels in a row, at most.
     """
-    figure, axes = _panels(len(latents), height=2.6)
+    figure, axes = _panels(len(latents), height=2.6, columns=columns)
     for index, (name, values) in enumerate(latents.items()):
         coordinate, rank = _following_axis(values, parameter)
         ax = axes.flat[index]
@@ -144,11 +147,11 @@ def latent_figure(
             s=5,
             linewidths=0,
             alpha=0.75,
-            rasterized=len(parameter) > _MAX_DOTS,
+            rasterized=len(parameter) > MAX_DOTS,
         )
         y = "Latent" if index % axes.shape[1] == 0 else ""
         theme.label(ax, parameter_label, y, f"{theme.shorten(name)}\n|ρ| = {rank:.2f}")
-    _state_bar(figure, axes, dots)
+    state_bar(figure, dots, ax=axes, shrink=0.8 / len(axes), aspect=25, pad=0.02)
     return figure
 
 
@@ -279,10 +282,10 @@ def image_figure(images: np.ndarray, labels: Sequence[str], *, columns: int = 5)
     return figure
 
 
-def _panels(count: int, *, height: float) -> tuple[Figure, np.ndarray]:
-    """At most two panels a row, a lone one not much wider than high."""
-    columns = min(count, 2)
-    width = theme.COLUMN_INCHES if columns > 1 else 0.75 * theme.COLUMN_INCHES
+def _panels(count: int, *, height: float, columns: int = 2) -> tuple[Figure, np.ndarray]:
+    """At most ``columns`` panels a row, a lone one not much wider than high."""
+    columns = min(count, columns)
+    width = theme.COLUMN_INCHES * (columns / 2 if columns > 1 else 0.75)
     figure, axes = theme.new_figure(-(-count // columns), columns, width=width, height=height)
     for ax in axes.flat[count:]:
         ax.set_visible(False)
@@ -321,8 +324,9 @@ def _resolution_ticks(ax: Axes, length_angstrom: float) -> None:
     ax.set_xticks([1 / angstrom for angstrom in chosen], [f"{angstrom:g}" for angstrom in chosen])
 
 
-def _state_bar(figure: Figure, axes: np.ndarray, dots: ScalarMappable) -> None:
-    bar = figure.colorbar(dots, ax=axes, shrink=0.8 / len(axes), aspect=25, pad=0.02)
+def state_bar(figure: Figure, dots: ScalarMappable, **place: Any) -> None:
+    """What the colours of states mean; ``place`` as for matplotlib's ``colorbar``."""
+    bar = figure.colorbar(dots, **place)
     bar.locator = MaxNLocator(5, integer=True)
     bar.update_ticks()
     bar.set_alpha(1)

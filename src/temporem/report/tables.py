@@ -94,8 +94,19 @@ def comparison_table(comparison: Comparison) -> Table:
             row("Gain of the mean FSC (Å)", [item.mean_fsc_gain_angstrom for item in items], 1, 3),
             row("FSC area", [item.auc_gain for item in items], 1, 4),
             row("Motion correlation", motion, 1, 3),
+            *_state_rows(comparison),
         ],
     )
+
+
+def _state_rows(comparison: Comparison) -> list[Row]:
+    """FSC of states by region, without intervals."""
+    if not comparison.states:
+        return []
+    items = [comparison.states[name] for name in comparison.regions]
+    percent = [_Value(100 * item.fraction_improved, digits=1).cell() for item in items]
+    area = [_Value(item.auc_gain, digits=4).cell() for item in items]
+    return [Row("States improved (%)", percent), Row("State FSC area", area)]
 
 
 def runs_table(runs: Sequence[ReportRun]) -> Table:
@@ -161,6 +172,8 @@ def duration(seconds: float) -> str:
 
 def _values(summary: Mapping[str, Any]) -> dict[str, _Value]:
     values = _fit_values(summary, "")
+    if summary["states"]:
+        values |= _state_values(summary["states"])
     if summary["latents"]:
         values |= _latent_values(summary["latents"])
     if summary["held_out"]:
@@ -187,6 +200,16 @@ def _fit_values(summary: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
     return values
 
 
+def _state_values(states: Mapping[str, Any]) -> dict[str, _Value]:
+    values = {}
+    for region, item in states["fsc"].items():
+        place = REGIONS[region]
+        angstrom, auc = item["resolution_angstrom"], item["auc"]
+        values[f"State resolution, {place} (Å)"] = _Value(angstrom["mean"], sense=-1)
+        values[f"State FSC area, {place}"] = _Value(auc["mean"], digits=3)
+    return values
+
+
 def _latent_values(latents: Mapping[str, Any]) -> dict[str, _Value]:
     values = {}
     for name, item in latents["parameters"].items():
@@ -200,6 +223,9 @@ def _latent_values(latents: Mapping[str, Any]) -> dict[str, _Value]:
         values["State silhouette"] = _Value(latents["states"]["silhouette"], digits=3)
         values["State accuracy, nearest neighbours"] = _Value(
             latents["states"]["knn_accuracy"], digits=3
+        )
+        values["State neighbourhood overlap"] = _Value(
+            latents["states"]["neighbourhood_overlap"], digits=3
         )
     return values
 

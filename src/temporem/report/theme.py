@@ -34,7 +34,7 @@ def new_figure(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.flat:
-        _quieten(ax)
+        quieten(ax)
     return figure, axes
 
 
@@ -71,7 +71,8 @@ def shorten(name: str, limit: int = 24) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
-def _quieten(ax: Axes) -> None:
+def quieten(ax: Axes) -> None:
+    """Two spines, small ticks and a faint grid."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(FAINT)
     ax.tick_params(labelsize=SMALL_POINTS, labelcolor=INK, color=FAINT, length=3)

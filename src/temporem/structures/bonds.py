@@ -55,3 +55,13 @@ def pairs_apart(pairs: np.ndarray, n_atoms: int, n_bonds: int) -> np.ndarray:
     within.data[:] = 1
     first, second = (reached - reached.multiply(within)).nonzero()
     return np.unique(np.stack([first, second], axis=1)[first < second], axis=0)
+
+
+def branched_atoms(bonds: np.ndarray, n_atoms: int) -> np.ndarray:
+    """Every atom with three or more bonds and the first three of the others: ``(n, 4)``."""
+    either = np.concatenate([bonds, bonds[:, ::-1]])
+    either = either[np.lexsort(either.T[::-1])]
+    start = np.searchsorted(either[:, 0], np.arange(n_atoms))
+    centres = np.flatnonzero(np.bincount(either[:, 0], minlength=n_atoms) >= 3)
+    others = either[start[centres, None] + np.arange(3), 1]
+    return np.concatenate([centres[:, None], others], axis=1)

@@ -39,7 +39,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.structures.bonds import bonded_pairs, pairs_apart, residue_index
+from temporem.structures.bonds import bonded_pairs, branched_atoms, pairs_apart, residue_index
 from temporem.structures.molecule import Molecule
 from temporem.structures.relaxation import (
     Repulsion,
@@ -240,7 +240,7 @@ class _Atoms:
             rotations=stars[turned],
             pairs=pairs,
             stiffness=stiffness,
-            branches=_branches(bonds, n),
+            branches=branched_atoms(bonds, n),
             bonds_apart=bonds_apart,
             radii=np.where(hydrogen, _HYDROGEN_RADIUS_ANGSTROM, _HEAVY_RADIUS_ANGSTROM),
         )
@@ -354,16 +354,6 @@ def _outward(
             break
         parent[step[:, 1]], depth[step[:, 1]], reached[step[:, 1]] = step[:, 0], k, True
     return parent, depth
-
-
-def _branches(bonds: np.ndarray, n_atoms: int) -> np.ndarray:
-    """Every atom with three or more bonds and the first three of the others: ``(n, 4)``."""
-    either = np.concatenate([bonds, bonds[:, ::-1]])
-    either = either[np.lexsort(either.T[::-1])]
-    start = np.searchsorted(either[:, 0], np.arange(n_atoms))
-    centres = np.flatnonzero(np.bincount(either[:, 0], minlength=n_atoms) >= 3)
-    others = either[start[centres, None] + np.arange(3), 1]
-    return np.concatenate([centres[:, None], others], axis=1)
 
 
 def _springs(

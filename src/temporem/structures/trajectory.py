@@ -69,7 +69,7 @@ def read_trajectory(
         raise TemporemError(
             f"{coordinates} has atoms without coordinates", hint="write the trajectory again"
         )
-    snapshots = _superposed(snapshots, molecule_of["atomic_numbers"] > 1)
+    snapshots = superposed(snapshots, molecule_of["atomic_numbers"] > 1)
     name = topology.name.split(".")[0]
     return Molecule(name, positions_angstrom=snapshots[0], **molecule_of), snapshots
 
@@ -263,7 +263,7 @@ def _atomic_numbers(atoms: Any, topology: Path) -> np.ndarray:
     return nearest.astype(np.int64) + 1
 
 
-def _superposed(snapshots: Tensor, fitted: Tensor) -> Tensor:
+def superposed(snapshots: Tensor, fitted: Tensor) -> Tensor:
     """Snapshots ``(S, N, 3)`` moved rigidly onto the first, by least squares over some atoms."""
     onto = snapshots[:1, fitted].expand(len(snapshots), -1, -1)
     rotation, shift = roma.rigid_points_registration(snapshots[:, fitted], onto)

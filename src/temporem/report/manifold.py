@@ -1,0 +1,159 @@
+"""The manifold of latents: how they lie in the plane of their first two principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import gaussian_kde, spearmanr
+
+from temporem.analysis.latents import principal_axes
+from temporem.report import theme
+from temporem.report.plots import MAX_DOTS, state_bar
+
+MANIFOLD = (
+    "Latent of every frame in the plane of the first two principal components, with their shares "
+    "of the variance; beside each axis the density of every true state along it, each drawn to the "
+    "same height."
+)
+"""What the figure shows, for its caption."""
+
+# Inches: edge of the plane and height of the densities; room left of, below and above them.
+_PLANE, _DENSITY = 1.9, 0.45
+_LEFT, _BELOW, _ABOVE, _BAR = 0.7, 0.5, 0.3, 0.75
+_MAX_DENSITIES = 40  # with more states than this only that of all frames is drawn
+_POINTS, _SEEN = 400, 0.01  # of a density's curve, and from what part of its height it is drawn
+
+
+def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Figure:
+    """Latents in the plane of their first two principal components, one panel per run.
+
+    Beside each axis is the density of every state along it (Gaussian kernel, Scott's width), each
+    drawn to the same height. Signs, which mean nothing, are chosen alike in all panels:
+    the first component rises with the state, the second is highest in the middle of the states.
+    With one component the states are the other axis.
+
+    Args:
+        latents: posterior means per run ``(frames, q)``.
+        state: true state of every frame ``(frames,)``, an integer.
+    """
+    columns = min(len(latents), 3)
+    rows = -(-len(latents) // columns)
+    width, height = _LEFT + _PLANE + _DENSITY, _BELOW + _PLANE + _DENSITY + _ABOVE
+    size = np.array([columns * width + _BAR, rows * height])
+    figure = Figure(figsize=tuple(size))
+    FigureCanvasAgg(figure)
+
+    def add(x: float, y: float, wide: float, high: float) -> Axes:
+        return figure.add_axes((x / size[0], y / size[1], wide / size[0], high / size[1]))
+
+    norm = Normalize(int(state.min()), int(state.max()))
+    for index, (name, values) in enumerate(latents.items()):
+        x = index % columns * width + _LEFT
+        y = (rows - 1 - index // columns) * height + _BELOW
+        plane = add(x, y, _PLANE, _PLANE)
+        above = add(x, y + _PLANE, _PLANE, _DENSITY)
+        beside = add(x + _PLANE, y, _DENSITY, _PLANE)
+        theme.label(above, title=theme.shorten(name))
+        _draw(plane, above, beside, values, state, norm)
+    bar = add(columns * width + 0.1, size[1] / 2 - _PLANE / 2, 0.09, _PLANE)
+    state_bar(figure, ScalarMappable(norm, theme.STATE_COLOURS), cax=bar)
+    return figure
+
+
+def oriented_components(latents: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First two principal components and all components' shares of the variance.
+
+    Args:
+        latents: ``(n, q)``.
+        state: true state, an integer, ``(n,)``.
+
+    Returns:
+        ``(n, ≤ 2)``, signs as in :func:`manifold_figure`, and ``(≤ q,)``.
+    """
+    axes = principal_axes(latents)
+    shares = axes.var(0) / max(float(axes.var(0).sum()), 1e-30)
+    shown = axes[:, :2].copy()
+    middle = (state.min() + state.max()) / 2
+    for component, follows in zip(shown.T, (state, -np.abs(state - middle)), strict=False):
+        if np.ptp(follows) > 0 and spearmanr(component, follows).statistic < 0:
+            component *= -1
+    return shown, shares
+
+
+def _draw(
+    plane: Axes, above: Axes, beside: Axes, values: np.ndarray, state: np.ndarray, norm: Normalize
+) -> None:
+    components, shares = oriented_components(values, state)
+    theme.quieten(plane)
+    above.sharex(plane)
+    beside.sharey(plane)
+    for margin in (above, beside):
+        margin.set_axis_off()
+    labels = [f"PC {i + 1} ({100 * share:.0f}%)" for i, share in enumerate(shares[:2])]
+    if not labels:
+        plane.text(0.5, 0.5, "latents do not vary", transform=plane.transAxes, ha="center")
+        plane.set_xticks([])
+        plane.set_yticks([])
+        return
+    flat = components.shape[1] == 1
+    if flat:
+        labels = ["Latent", "True state"]
+        components = np.concatenate([components, state[:, None]], axis=1)
+    x, y = components.T
+    plane.scatter(
+        x,
+        y,
+        c=state,
+        cmap=theme.STATE_COLOURS,
+        norm=norm,
+        s=5,
+        linewidths=0,
+        alpha=0.75,
+        rasterized=len(x) > MAX_DOTS,
+    )
+    theme.label(plane, *labels)
+    plane.xaxis.set_major_locator(MaxNLocator(4))
+    plane.yaxis.set_major_locator(MaxNLocator(4, integer=flat))
+    _densities(above, x, state, norm)
+    above.set_ylim(bottom=0)
+    if not flat:
+        _densities(beside, y, state, norm, sideways=True)
+        beside.set_xlim(left=0)
+
+
+def _densities(
+    ax: Axes,
+    values: np.ndarray,
+    state: np.ndarray,
+    norm: Normalize,
+    *,
+    sideways: bool = False,
+) -> None:
+    """Density of every state along an axis, or of all frames where states are many."""
+    labels = np.unique(state)
+    groups = {label: values[state == label] for label in labels}
+    if len(labels) > _MAX_DENSITIES:
+        groups = {None: values}
+    reach = 0.05 * np.ptp(values)
+    at = np.linspace(values.min() - reach, values.max() + reach, _POINTS)
+    for label, group in groups.items():
+        if len(group) < 3 or np.ptp(group) <= 1e-9 * np.ptp(values):
+            continue  # no width can be told
+        density = gaussian_kde(group)(at)
+        density /= density.max()
+        seen = density > _SEEN
+        tint = theme.FAINT if label is None else theme.STATE_COLOURS(norm(label))
+        x, height = at[seen], density[seen]
+        if sideways:
+            ax.fill_betweenx(x, 0, height, color=tint, alpha=0.2, linewidth=0)
+            ax.plot(height, x, color=tint, linewidth=0.9)
+        else:
+            ax.fill_between(x, 0, height, color=tint, alpha=0.2, linewidth=0)
+            ax.plot(x, height, color=tint, linewidth=0.9)
