@@ -25,6 +25,7 @@ from temporem.analysis.image_quality import image_quality, low_pass_grid
 from temporem.analysis.latents import LatentAgreement, latent_agreement
 from temporem.analysis.masks import MaskSettings, TruthMasks, apply_mask, truth_masks
 from temporem.analysis.motion import MotionAccumulator, MotionSums
+from temporem.analysis.poses import PoseAgreement
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.source import VolumeSource
 from temporem.errors import TemporemError
@@ -68,6 +69,7 @@ class Evaluation:
         latents: agreement with true parameters and states; None for a method without latents.
         mask_fractions: mean of each mask over the box, by region.
         truth_power: mean power spectrum of the truth, ``(n_shells,)``: tells datasets apart.
+        poses: errors of the poses of the frames, n of them; None where they are the true ones.
     """
 
     settings: EvaluationSettings
@@ -81,6 +83,7 @@ class Evaluation:
     latents: LatentAgreement | None
     mask_fractions: dict[str, float]
     truth_power: np.ndarray
+    poses: PoseAgreement | None = None
 
     def resolution(self, region: str) -> Resolution:
         """Resolution of every frame, ``(n,)``."""
@@ -106,6 +109,8 @@ def evaluate(
     parameters: np.ndarray | None = None,
     parameter_names: Sequence[str] = (),
     states: np.ndarray | None = None,
+    poses: PoseAgreement | None = None,
+    unmoved_truth: VolumeSource | None = None,
     settings: EvaluationSettings | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
@@ -125,6 +130,9 @@ def evaluate(
         parameters: true parameters of the frames, ``(n, p)``, named by ``parameter_names``.
         parameter_names: p names.
         states: true state of the frames, integers ``(n,)``.
+        poses: errors of the poses of the frames; None where they are the true ones.
+        unmoved_truth: the truth as it is in the dataset, where ``truth`` was moved into the frame
+            of the reconstruction; its spectrum is what tells datasets apart.
         settings: thresholds, masks, filters; the defaults when None.
         batch_size: volumes held at once.
         progress: told after every batch.
@@ -154,6 +162,8 @@ def evaluate(
                 fsc[name][part] = fourier_shell_correlation(*pair, support).numpy()
             motion.update(groups[part], pairs)
             psnr_db[part], ssim[part] = image_quality(volumes, true, grid)
+            if unmoved_truth is not None:
+                true = _volumes(unmoved_truth, frames.rows[part], support, "truth")
             truth_power += power_spectrum(true, support).sum(0)
             if progress is not None:
                 progress(int(part[-1]) + 1, n)
@@ -172,6 +182,7 @@ def evaluate(
             name: float(mask.mean()) for name, mask in regions.items() if mask is not None
         },
         truth_power=(truth_power / n).numpy(),
+        poses=poses,
     )
 
 

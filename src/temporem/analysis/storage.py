@@ -16,6 +16,7 @@ from temporem.analysis.frames import Frames
 from temporem.analysis.latents import LatentAgreement, ParameterAgreement, StateAgreement
 from temporem.analysis.masks import MaskSettings
 from temporem.analysis.motion import MotionSums
+from temporem.analysis.poses import PoseAgreement
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.summary import summarise
 from temporem.data.files import atomic_write
@@ -107,6 +108,9 @@ def _arrays(evaluation: Evaluation) -> dict[str, Any]:
     for region, sums in evaluation.motion.items():
         for field in fields(sums):
             arrays[f"motion_{region}_{field.name}"] = getattr(sums, field.name)
+    if evaluation.poses is not None:
+        arrays["pose_error_degrees"] = evaluation.poses.angle_degrees
+        arrays["pose_shift_error_angstrom"] = evaluation.poses.shift_angstrom
     return arrays
 
 
@@ -128,6 +132,7 @@ def _evaluation(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Eval
         latents=_latents(document["latents"]),
         mask_fractions=document["definitions"]["masks"]["voxel_fraction"],
         truth_power=arrays["truth_power"],
+        poses=_poses(document.get("alignment"), arrays),
     )
 
 
@@ -137,6 +142,14 @@ def _settings(document: dict[str, Any]) -> EvaluationSettings:
         "bootstrap": BootstrapSettings(**document["bootstrap"]),
     }
     return EvaluationSettings(**(document | nested))
+
+
+def _poses(document: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> PoseAgreement | None:
+    if document is None:
+        return None
+    return PoseAgreement(
+        arrays["pose_error_degrees"], arrays["pose_shift_error_angstrom"], **document
+    )
 
 
 def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:

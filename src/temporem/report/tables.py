@@ -184,7 +184,21 @@ def _fit_values(summary: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
     psnr, ssim = summary["image_quality"]["psnr_db"], summary["image_quality"]["ssim"]
     values[f"PSNR{suffix} (dB)"] = _Value(psnr["mean"], psnr["ci"])
     values[f"SSIM{suffix}"] = _Value(ssim["mean"], ssim["ci"], digits=3)
+    if summary["poses"]:
+        values |= _pose_values(summary["poses"], suffix)
     return values
+
+
+def _pose_values(poses: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
+    def value(key: str, factor: float = 1.0, sense: int = -1) -> _Value:
+        ends = [end if end is None else factor * end for end in poses[f"{key}_ci"]]
+        return _Value(factor * poses[key], ends, sense=sense)
+
+    return {
+        f"Pose error, median{suffix} (°)": value("median_degrees"),
+        f"Poses within 10°{suffix} (%)": value("within_10_degrees", 100, 1),
+        f"Shift error, median{suffix} (Å)": value("median_shift_angstrom"),
+    }
 
 
 def _latent_values(latents: Mapping[str, Any]) -> dict[str, _Value]:
