@@ -50,6 +50,11 @@ def rotation_about_axis(axis: Tensor, angle_radians: Tensor) -> Tensor:
     return roma.rotvec_to_rotmat(unit * angle_radians[..., None])
 
 
+def rotation_of_vector(vectors: Tensor) -> Tensor:
+    """Rotation vectors ω, radians ``(..., 3)`` → rotations ``exp [ω]×``, ``(..., 3, 3)``."""
+    return roma.rotvec_to_rotmat(vectors)
+
+
 def origin_to_shift(origin_angstrom: Tensor) -> Tensor:
     """``rlnOriginX/YAngst`` (the shift that centres the particle) ↔ the particle's displacement."""
     return -origin_angstrom

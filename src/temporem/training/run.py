@@ -157,6 +157,7 @@ def _prepare(config: RunConfig, world: World) -> _Job:
     if world.size > 1 and device.type == "cuda":
         torch.cuda.set_device(device)
     dataset = read_dataset(config.dataset)
+    dataset.require_poses()
     if config.method == "tempor":
         dataset.require_movies(min_frames=2)
     masks = _read_masks(config, dataset) if config.method == "linear" else (None, None)
