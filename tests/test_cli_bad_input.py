@@ -169,7 +169,7 @@ def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--poses", "estimate"], "not available"),
+        (["--poses", "guess"], "--poses"),
         (["--method", "magic"], "--method"),
         (["--metod", "static"], "Did you mean --method"),
         (["--seed", "-1"], "seed"),

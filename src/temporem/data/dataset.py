@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,12 @@ class MovieDataset:
                 expected=f"the columns {', '.join('_' + c for c in (*_ANGLES, *_ORIGINS))}",
                 hint="refine the images in RELION or cryoSPARC, or pass --poses estimate",
             )
+
+    def without_poses(self) -> MovieDataset:
+        """The same, as it is where the file has no poses."""
+        eye = torch.eye(3, dtype=torch.float64).repeat(self.n_frames, 1, 1)
+        shifts = torch.zeros(self.n_frames, 2, dtype=torch.float64)
+        return replace(self, rotations=eye, shifts_angstrom=shifts, has_poses=False)
 
     def require_movies(self, *, min_frames: int = 2) -> None:
         """Raise a TemporemError that names the first movie of fewer than ``min_frames`` frames."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -48,3 +50,23 @@ class VoxelGenerator(nn.Module):
 def full_grid(box: int, device: torch.device) -> PaddedGrid:
     """The grid that holds all frequencies below Nyquist."""
     return PaddedGrid(box, box / 2 - 0.5 / PADDING, device)
+
+
+def grid_below(box: int, radius: float) -> PaddedGrid:
+    """A grid for frequencies below a radius, in cycles per box, no larger than needed."""
+    coarse = 2 * math.ceil(radius + 2)
+    cpu = torch.device("cpu")
+    return full_grid(box, cpu) if coarse >= box else PaddedGrid(coarse, radius, cpu)
+
+
+def resized(volumes: Tensor, box: int) -> Tensor:
+    """Volumes ``(..., D, D, D)`` on ``box³`` voxels over the same field of view.
+
+    Both have the same slices at the frequencies that both have: ``√D V̂`` is kept.
+    """
+    before = volumes.shape[-1]
+    if before == box:
+        return volumes
+    radius = min(box, before) / 2
+    there, here = FourierSupport(before, 3, radius), FourierSupport(box, 3, radius)
+    return here.synthesise((before / box) ** 0.5 * there.analyse(volumes))

@@ -37,6 +37,7 @@ from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotat
 from temporem.physics.support import FourierSupport
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig, build_config
+from temporem.training.poses import FoundPoses
 from temporem.training.precision import choose_device, network_dtype
 
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
@@ -261,6 +262,7 @@ def write_frames(
     held_out: np.ndarray,
     mean: Tensor | None = None,
     covariance: Tensor | None = None,
+    poses: FoundPoses | None = None,
 ) -> None:
     """Write ``RUN/frames.star``: latent, pose and membership of every row of a dataset.
 
@@ -270,6 +272,7 @@ def write_frames(
         held_out: bool ``(N,)``.
         mean: of the latents, ``(N, q)``; None for a method without.
         covariance: ``(N, q, q)``, or the diagonal ``(N, q)`` of a method that knows no more.
+        poses: those of the dataset, where the run found them: their spread is written as well.
     """
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": dataset.particle_names,
@@ -281,6 +284,9 @@ def write_frames(
     origins = origin_to_shift(dataset.shifts_angstrom).numpy()  # its own inverse
     columns |= dict(zip(_ANGLES, angles.T, strict=True))
     columns |= dict(zip(_ORIGINS, origins.T, strict=True))
+    if poses is not None:
+        columns["temporemAngleSd"] = poses.angle_sd_degrees.numpy()
+        columns["temporemOriginSdAngst"] = poses.shift_sd_angstrom.numpy()
     columns["temporemHeldOut"] = held_out.astype(np.int64)
     write_star(path / FRAMES_NAME, {_BLOCK: Table(columns, where=FRAMES_NAME)})
 
