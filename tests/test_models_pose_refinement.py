@@ -4,6 +4,7 @@ import torch
 
 from pose_examples import MODEL, example
 from temporem.models.pose_refinement import References, _Problem, refine_poses
+from temporem.models.pose_search import slice_volume
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 
 SHIFT_SD = 8.0
@@ -24,22 +25,22 @@ def test_gradient_channels_are_the_gradient_of_the_slices() -> None:
     points[..., 0] = points[..., 0].abs() * torch.tensor([1.0, -1.0]).repeat(100)
     one = torch.ones(1, 1)
     value, gradient = references.sample(points, one)
+    assert value.shape == (1, 200, 1)
     step = 0.5  # a voxel of the padded grid
     for axis in range(3):
         move = step * torch.eye(3)[axis]
-        ahead, behind = (references.sample(points + s * move, one)[0] for s in (1, -1))
+        ahead, behind = (references.sample(points + s * move, one)[0][..., 0] for s in (1, -1))
         numeric = (ahead - behind) / (2 * step)
         error = (numeric - gradient[..., axis]).abs().square().mean().sqrt()
         assert error < 0.1 * gradient[..., axis].abs().square().mean().sqrt()
-    assert value.shape == (1, 200)
 
 
 def test_slope_is_that_of_the_log_posterior() -> None:
     data = example(6, noise=0.5)
     references = References.of_volumes(data.volume[None], data.grid)
-    problem = _Problem(MODEL, references, torch.ones(6, 1), data.images, data.contrast, SHIFT_SD)
+    problem = _Problem(MODEL, references, data.images, data.contrast, SHIFT_SD)
     rotations, shifts = perturbed(data.rotations, 4.0), data.shifts + 1.0
-    _, curvature, slope = problem.expand(rotations, shifts)
+    _, curvature, slope = problem.expand(rotations, shifts, shifts[:, :0])
     numeric = torch.zeros_like(slope)
     for i in range(5):
         h = 0.02 if i < 3 else 0.2
@@ -48,7 +49,7 @@ def test_slope_is_that_of_the_log_posterior() -> None:
             turn, move = torch.zeros(3).double(), torch.zeros(2).double()
             (turn if i < 3 else move)[i % 3] = sign * h
             turned = rotation_of_vector(turn) @ rotations
-            values.append(problem.expand(turned, shifts + move)[0])
+            values.append(problem.expand(turned, shifts + move, shifts[:, :0])[0])
         numeric[:, i] = (values[0] - values[1]) / (2 * h)
     scale = slope.abs().amax(0)
     assert ((numeric - slope).abs() / scale).max() < 0.15
@@ -61,7 +62,6 @@ def test_poses_without_noise_are_recovered() -> None:
     fit = refine_poses(
         MODEL,
         references,
-        torch.ones(30, 1),
         1e3 * data.images,  # little noise
         1e3 * data.contrast,
         perturbed(data.rotations, 4.0),
@@ -82,7 +82,6 @@ def test_spread_is_what_errors_are() -> None:
     fit = refine_poses(
         MODEL,
         references,
-        torch.ones(300, 1),
         data.images,
         data.contrast,
         data.rotations,
@@ -97,15 +96,34 @@ def test_spread_is_what_errors_are() -> None:
     assert 0.6 < (move / variance[:, 3:].sum(-1)).median() / 0.69 < 1.6  # of χ²₂ / 2
 
 
-def test_a_mixture_is_the_volume_of_a_frame() -> None:
-    data = example(4)
-    other = data.volume.flip(0)
+def test_conformation_is_found_with_the_pose() -> None:
+    """Frames of ``μ + z U`` without noise, started from z = 0 in a wrong pose."""
+    data = example(30, shift_sd=2.0)
+    other = example(30, shift_sd=2.0)
+    change = 0.3 * data.volume.roll(3, 0)
+    generator = torch.Generator().manual_seed(4)
+    z = torch.randn(30, 1, generator=generator, dtype=torch.float64)
     grid = data.grid
-    both = References.of_volumes(torch.stack([data.volume, other]), grid)
-    sums = References.of_volumes((0.3 * data.volume - 0.7 * other)[None], grid)
-    points = MODEL.slice_frequencies(data.rotations.float())
-    mixture = torch.tensor([0.3, -0.7]).repeat(4, 1)
-    for mixed, whole in zip(
-        both.sample(points, mixture), sums.sample(points, torch.ones(4, 1)), strict=True
-    ):
-        torch.testing.assert_close(mixed, whole, rtol=1e-4, atol=1e-4 * float(whole.abs().max()))
+    slices = slice_volume(
+        MODEL, grid, grid.from_volumes(change[None]), data.rotations, len(MODEL.support)
+    )
+    images = other.images + z.float() * MODEL.observe(
+        slices, data.contrast, MODEL.shift_phase(data.shifts)
+    )
+    references = References.of_volumes(torch.stack([data.volume, change]), grid)
+    assert references.q == 1
+    fit = refine_poses(
+        MODEL,
+        references,
+        1e3 * images,
+        1e3 * data.contrast,
+        perturbed(data.rotations, 4.0),
+        torch.zeros(30, 2),
+        shift_sd_angstrom=SHIFT_SD,
+        iterations=15,
+    )
+    angle = geodesic_degrees(fit.rotations, data.rotations)
+    right = angle < 1
+    assert right.float().mean() > 0.8
+    assert (fit.coordinates - z)[right].abs().median() < 0.02
+    assert fit.covariance.shape == (30, 5, 5)

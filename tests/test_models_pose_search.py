@@ -1,13 +1,17 @@
 """Poses by search: likelihoods as the forward model has them, known poses found exactly."""
 
+import math
+
 import torch
 
 from pose_examples import BOX, MODEL, PIXEL, example
 from temporem.models.pose_search import (
+    MovingSlices,
     Slices,
     best_poses,
     grid_scores,
     local_scores,
+    moving_scores,
     shift_grid,
     shifted_images,
     slice_volume,
@@ -91,3 +95,29 @@ def test_shifts_have_a_gaussian_prior() -> None:
     assert torch.isclose(prior.exp().sum(), torch.tensor(1.0))
     expected = -0.5 * (spacing / 5) ** 2
     torch.testing.assert_close(float(prior[1] - prior[0]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scores_with_motion_integrate_over_the_coordinate() -> None:
+    """Against numerical quadrature over z of the likelihood of ``μ + z U``."""
+    data = example(3, noise=1.0)
+    n = 60
+    rotations, shifts = even_rotations(70).float(), disc_lattice(6, 6)
+    change = 0.1 * data.volume.flip(0)
+    mean = slice_volume(MODEL, data.grid, data.rows, rotations, n)
+    moving = slice_volume(MODEL, data.grid, data.grid.from_volumes(change[None]), rotations, n)
+    images, contrast = data.images[:, :n], data.contrast[:, :n]
+    weights = MODEL.support.weights[:n]
+    shifted = shifted_images(images, contrast, MODEL.shift_phase(shifts)[:, :n])
+    squares = contrast.square()
+    scores = moving_scores(shifted, squares, MovingSlices.of(mean, moving, weights))
+    z = torch.linspace(-12, 12, 481)
+    along = torch.stack(
+        [
+            grid_scores(shifted, squares, Slices.of(mean + value * moving, weights))
+            - 0.5 * value**2
+            for value in z
+        ]
+    ).double()
+    step = float(z[1] - z[0])
+    expected = along.logsumexp(0) + math.log(step / math.sqrt(2 * math.pi))
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-3, atol=0.02)

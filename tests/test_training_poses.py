@@ -17,7 +17,7 @@ from temporem.training import poses as stage
 from temporem.training.checkpoint import save_checkpoint
 from temporem.training.run_files import load_run
 
-FEW = ("poses.iterations=2", "poses.starts=1")
+FEW = ("poses.iterations=2", "poses.motion_iterations=1", "poses.starts=1")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,8 @@ def test_every_method_goes_on_with_the_poses_found(off, tmp_path, method: str) -
     reconstruct(off, tmp_path / "run", method, "refine", *training)
     run = load_run(tmp_path / "run")
     assert run.config.poses.source == "refine"
-    assert (tmp_path / "run" / "poses" / "state.json").is_file()
+    records = json.loads((tmp_path / "run" / "poses" / "state.json").read_text())["records"]
+    assert [r["stage"] for r in records] == ["poses", "poses", "motion"]
     known = read_star(off / "particles.star")["particles"].floats("rlnAngleTilt")
     found = read_star(tmp_path / "run" / "frames.star")["frames"].floats("rlnAngleTilt")
     assert 0.1 < np.abs(known - found).mean() < 20

@@ -19,10 +19,12 @@ from temporem.models.frame_source import FrameSource
 from temporem.models.homogeneous import BackProjection
 from temporem.models.pose_refinement import PoseFit, References, refine_poses
 from temporem.models.pose_search import (
+    MovingSlices,
     Slices,
     best_poses,
     grid_scores,
     local_scores,
+    moving_scores,
     shift_grid,
     shifted_images,
     slice_volume,
@@ -84,16 +86,39 @@ class FoldVolumes:
 
 
 @dataclass(frozen=True)
-class Motion:
-    """How volumes differ from their mean: ``V_n = μ + Σ_j z_nj U_j``.
+class Recentred:
+    """Frames of another source, moved back by shifts that were found since: a ``FrameSource``.
 
     Attributes:
-        components: U, ``(q, D', D', D')``.
-        coordinates: z of every frame, ``(N, q)``.
+        source: the frames.
+        model: image formation.
+        shifts_angstrom: where the particles are in them, ``(N, 2)``.
     """
 
-    components: Tensor
-    coordinates: Tensor
+    source: FrameSource
+    model: ForwardModel
+    shifts_angstrom: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    @property
+    def n_pixels(self) -> int:
+        return self.source.n_pixels
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`temporem.models.frame_source.FrameSource`."""
+        images, contrast = self.source.take(rows, n_pixels)
+        phase = self.model.shift_phase(self.shifts_angstrom[rows])[:, :n_pixels]
+        return images * phase.conj(), contrast
 
 
 @dataclass(frozen=True)
@@ -117,16 +142,20 @@ class PoseProblem:
     def n_pixels(self, radius: float) -> int:
         return int((self.model.support.radii < radius).sum())
 
+    def centred(self, poses: Poses) -> Recentred:
+        """The frames, moved back by the shifts of these poses."""
+        return Recentred(self.source, self.model, poses.shifts_angstrom)
+
     def back_project(self, poses: Poses, radius: float) -> FoldVolumes:
         """Volumes from the frames in their poses, Wiener-filtered by the FSC of half the folds."""
         grid, n = grid_below(self.model.box, radius), self.n_pixels(radius)
         sums = [BackProjection(grid) for _ in range(FOLDS)]
+        centred = self.centred(poses)
         for fold in range(FOLDS):
             for rows in self._blocks(np.flatnonzero(self.fold == fold)):
-                images, contrast = self.source.take(rows, n)
-                phase = self.model.shift_phase(poses.shifts_angstrom[rows])[:, :n]
+                images, contrast = centred.take(rows, n)
                 points = self.model.slice_frequencies(poses.rotations[rows].float(), slice(0, n))
-                sums[fold].add(images * phase.conj(), contrast, points)
+                sums[fold].add(images, contrast, points)
         ball = window_ball(grid.box, self.window_radius)
         support = FourierSupport(grid.box, 3)
         flat = torch.full((grid.box // 2,), 10.0)
@@ -145,7 +174,7 @@ class PoseProblem:
         *,
         look: Look,
         around_degrees: float = 0.0,
-        motion: Motion | None = None,
+        components: Tensor | None = None,
         progress: Callable[[int], None] = lambda n: None,
     ) -> Poses:
         """Poses of all frames, each against the volume of the other folds.
@@ -160,7 +189,9 @@ class PoseProblem:
             radius: cycles per box.
             look: for candidates.
             around_degrees: half the width of the lattice.
-            motion: how the volume of a frame differs from the mean; the search leaves it out.
+            components: U of ``V = μ + Σ_j z_j U_j``, ``(q, D', D', D')``, the greatest first, where
+            volumes change: z is found with the pose. A search over all of SO(3) integrates over
+            the first coordinate; one around a pose takes the mean.
             progress: told how many frames were done.
         """
         found: list[tuple[np.ndarray, PoseFit]] = []
@@ -169,9 +200,12 @@ class PoseProblem:
             if len(mine) == 0:
                 continue
             volume = volumes[min(fold, len(volumes) - 1)]
-            search = self._search(volume, look, around_degrees)
-            fine = _Fit(self, volume, motion, radius)
-            coarse = _Fit(self, volume, motion, min(radius, SEARCH_RADIUS))
+            parts = volume[None]
+            if components is not None:
+                parts = torch.cat([parts, resized(components, len(volume))])
+            search = self._search(parts, look, around_degrees)
+            fine = _Fit(self, parts, radius)
+            coarse = _Fit(self, parts, min(radius, SEARCH_RADIUS))
             for rows in self._blocks(mine):
                 rotations, shifts = poses.rotations[rows, None], poses.shifts_angstrom[rows, None]
                 if search is not None:
@@ -188,12 +222,12 @@ class PoseProblem:
 
         return Poses(*(joined(n) for n in ("rotations", "shifts_angstrom", "covariance", "score")))
 
-    def _search(self, volume: Tensor, look: Look, around_degrees: float) -> _Search | None:
+    def _search(self, volumes: Tensor, look: Look, around_degrees: float) -> _Search | None:
         if look == "here":
             return None
         if look == "everywhere":
-            return _Search(self, volume, even_rotations(_SEARCH_SPACING), everywhere=True)
-        return _Search(self, volume, small_turns(around_degrees, 1), everywhere=False)
+            return _Search(self, volumes, even_rotations(_SEARCH_SPACING), everywhere=True)
+        return _Search(self, volumes[:1], small_turns(around_degrees, 1), everywhere=False)
 
     def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         return (rows[i : i + _FRAMES] for i in range(0, len(rows), _FRAMES))
@@ -203,19 +237,30 @@ class _Search:
     """Candidates of a grid, for frames of one fold."""
 
     def __init__(
-        self, problem: PoseProblem, volume: Tensor, turns: Tensor, *, everywhere: bool
+        self, problem: PoseProblem, volumes: Tensor, turns: Tensor, *, everywhere: bool
     ) -> None:
         self.problem, self.turns, self.everywhere = problem, turns, everywhere
         self.n = problem.n_pixels(SEARCH_RADIUS)
         self.grid = grid_below(problem.model.box, SEARCH_RADIUS)
-        self.rows = self.grid.from_volumes(resized(volume[None], self.grid.box))
+        volumes = resized(volumes[:2], self.grid.box)
+        self.rows = self.grid.from_volumes(volumes[:1])
         self.shifts, self.prior = shift_grid(
             problem.model, problem.shift_sd_angstrom, SEARCH_RADIUS
         )
         self.phases = problem.model.shift_phase(self.shifts)[:, : self.n]
         if everywhere:
-            slices = slice_volume(problem.model, self.grid, self.rows, turns, self.n)
-            self.slices = Slices.of(slices, problem.model.support.weights[: self.n])
+            weights = problem.model.support.weights[: self.n]
+            slices = [
+                slice_volume(
+                    problem.model, self.grid, self.grid.from_volumes(v[None]), turns, self.n
+                )
+                for v in volumes
+            ]
+            self.slices = (
+                Slices.of(slices[0], weights)
+                if len(slices) == 1
+                else MovingSlices.of(slices[0], slices[1], weights)
+            )
 
     def candidates(
         self, rows: np.ndarray, rotations: Tensor, shifts: Tensor
@@ -225,8 +270,11 @@ class _Search:
         squares = contrast.square()
         if self.everywhere:
             shifted = shifted_images(images, contrast, self.phases)
-            scores = grid_scores(shifted, squares, self.slices) + self.prior[:, None]
-            best = best_poses(scores, _CANDIDATES)
+            if isinstance(self.slices, MovingSlices):
+                scores = moving_scores(shifted, squares, self.slices)
+            else:
+                scores = grid_scores(shifted, squares, self.slices)
+            best = best_poses(scores + self.prior[:, None], _CANDIDATES)
             return self.turns[best.rotation], self.shifts[best.shift]
         near = self.turns @ rotations[:, None]
         phase = self.problem.model.shift_phase(shifts)[:, : self.n]
@@ -242,17 +290,10 @@ class _Search:
 class _Fit:
     """Gauss–Newton at the frequencies below a radius, for frames of one fold."""
 
-    def __init__(
-        self, problem: PoseProblem, volume: Tensor, motion: Motion | None, radius: float
-    ) -> None:
+    def __init__(self, problem: PoseProblem, volumes: Tensor, radius: float) -> None:
         grid = grid_below(problem.model.box, radius)
         self.problem, self.n = problem, problem.n_pixels(radius)
-        volumes = resized(volume[None], grid.box)
-        self.mixture = torch.ones(len(problem.source), 1)
-        if motion is not None:
-            volumes = torch.cat([volumes, resized(motion.components, grid.box)])
-            self.mixture = torch.cat([self.mixture, motion.coordinates.float()], dim=1)
-        self.references = References.of_volumes(volumes, grid)
+        self.references = References.of_volumes(resized(volumes, grid.box), grid)
 
     def best(
         self, rows: np.ndarray, rotations: Tensor, shifts: Tensor, *, keep: int
@@ -263,7 +304,6 @@ class _Fit:
         fit = refine_poses(
             self.problem.model,
             self.references,
-            self.mixture[rows].repeat_interleave(k, 0),
             images.repeat_interleave(k, 0),
             contrast.repeat_interleave(k, 0),
             rotations.flatten(0, 1),

@@ -1,4 +1,4 @@
-"""Poses by Gauss–Newton: five numbers a frame, with their posterior spread.
+"""Poses by Gauss–Newton: five numbers a frame, and its conformation, with their posterior spread.
 
 The image in the pose ``exp([ω]×) R``, ``d + δ`` is linearised in ω and δ. With the slice A of the
 volume V at the points ``f = Rᵀk`` and ``g = R ∇V̂(f)``, k = (kx, ky, 0),
@@ -7,6 +7,9 @@ volume V at the points ``f = Rᵀk`` and ``g = R ∇V̂(f)``, k = (kx, ky, 0),
 
 ``∇V̂`` is the transform of ``−2πi x V(x)``: a channel of its own for each axis, exact but for the
 interpolation that the slices have too.
+
+Where volumes change, ``V = μ + Σ_j z_j U_j`` with ``z ~ N(0, 1)``, z is found with the pose, so
+that neither has to make up for the other: ``∂A/∂z_j`` is the slice of U_j.
 """
 
 from __future__ import annotations
@@ -28,28 +31,30 @@ _LARGEST_TURN = 0.35  # radians in one step
 
 @dataclass(frozen=True)
 class PoseFit:
-    """Poses of B frames, where the likelihood times the prior of shifts is largest.
+    """Poses of B frames, where the likelihood times the prior of shifts and z is largest.
 
     Attributes:
         rotations: ``(B, 3, 3)`` float64.
         shifts_angstrom: ``(B, 2)`` float64.
-        covariance: of (ω, d) about them, radians and Å, ``(B, 5, 5)`` float64.
+        coordinates: z, ``(B, q)`` float64.
+        covariance: of (ω, d) about them, whatever z, radians and Å, ``(B, 5, 5)`` float64.
         score: log-likelihood as in :mod:`temporem.models.pose_search`, and log-prior, ``(B,)``.
     """
 
     rotations: Tensor
     shifts_angstrom: Tensor
+    coordinates: Tensor
     covariance: Tensor
     score: Tensor
 
 
 @dataclass(frozen=True)
 class References:
-    """Volumes to fit frames to, and their gradients in Fourier space.
+    """μ and U as slices are taken of them, and their gradients in Fourier space.
 
     Attributes:
         grid: where they are sampled.
-        rows: C volumes and, for each, three channels of its gradient: complex ``(V, 4 C)``.
+        rows: C = 1 + q volumes and, for each, three channels of its gradient: complex ``(V, 4 C)``.
     """
 
     grid: PaddedGrid
@@ -65,26 +70,32 @@ class References:
         factor = torch.tensor([1, -2j * math.pi, -2j * math.pi, -2j * math.pi])
         return cls(grid, rows * factor.to(rows).repeat(len(volumes)))
 
-    def sample(self, frequencies: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Slice and gradient of frames at ``(B, P, 3)``: complex ``(B, P)``, ``(B, P, 3)``.
+    @property
+    def q(self) -> int:
+        return self.rows.shape[1] // 4 - 1
 
-        ``mixture (B, C)`` says of which volumes, in which parts, the volume of a frame is made.
+    def sample(self, frequencies: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Slices of all C volumes, and the gradient of each frame's own, at ``(B, P, 3)``.
+
+        Args:
+            frequencies: cycles per box.
+            mixture: how much of every volume is in a frame's, ``(B, C)``: (1, z).
+
+        Returns:
+            Complex ``(B, P, C)`` and ``(B, P, 3)``.
         """
         corners = self.grid.corners(frequencies)
         values = self.grid.extract(self.rows, corners)
-        # the gradient of a real volume is odd: a mirrored sample has the other sign
-        sign = torch.where(corners.mirrored, -1.0, 1.0)[:, None]
-        values = values.view(len(values), -1, 4)
-        values = torch.cat([values[..., :1], values[..., 1:] * sign[..., None]], dim=-1)
         values = values.view(*frequencies.shape[:2], -1, 4)
-        mixed = torch.einsum("bpcj,bc->bpj", values, mixture.to(values))
-        return mixed[..., 0], mixed[..., 1:]
+        gradient = torch.einsum("bpcj,bc->bpj", values[..., 1:], mixture.to(values))
+        # the gradient of a real volume is odd: a mirrored sample has the other sign
+        sign = torch.where(corners.mirrored, -1.0, 1.0).view(*frequencies.shape[:2], 1)
+        return values[..., 0], gradient * sign
 
 
 def refine_poses(
     model: ForwardModel,
     references: References,
-    mixture: Tensor,
     images: Tensor,
     contrast: Tensor,
     rotations: Tensor,
@@ -92,23 +103,27 @@ def refine_poses(
     *,
     shift_sd_angstrom: float,
     iterations: int,
+    coordinates: Tensor | None = None,
 ) -> PoseFit:
     """Damped Gauss–Newton (Levenberg–Marquardt) from given poses, every frame by itself.
 
     Args:
         model: image formation.
         references: what frames are images of.
-        mixture: of the references for every frame, ``(B, C)``.
         images: ``(B, P)``, the lowest frequencies, noise at 1.
         contrast: CTF, ``(B, P)``.
         rotations: to start from, ``(B, 3, 3)``.
         shifts_angstrom: to start from, ``(B, 2)``.
         shift_sd_angstrom: of the Gaussian prior of shifts about 0.
         iterations: steps tried.
+        coordinates: z to start from, ``(B, q)``; 0 when None.
     """
-    problem = _Problem(model, references, mixture, images, contrast, shift_sd_angstrom)
+    problem = _Problem(model, references, images, contrast, shift_sd_angstrom)
     rotation, shift = rotations.double(), shifts_angstrom.double()
-    score, curvature, slope = problem.expand(rotation, shift)
+    z = shift.new_zeros(len(shift), references.q)
+    if coordinates is not None:
+        z = coordinates.double()
+    score, curvature, slope = problem.expand(rotation, shift, z)
     damping = torch.full_like(score, _DAMPING)
     for _ in range(iterations):
         diagonal = curvature.diagonal(dim1=-2, dim2=-1)
@@ -119,36 +134,38 @@ def refine_poses(
             max=1
         )
         new_rotation = nearest_rotation(rotation_of_vector(turn) @ rotation)
-        new_shift = shift + step[:, 3:]
-        new_score, new_curvature, new_slope = problem.expand(new_rotation, new_shift)
+        new_shift, new_z = shift + step[:, 3:5], z + step[:, 5:]
+        new_score, new_curvature, new_slope = problem.expand(new_rotation, new_shift, new_z)
         better = new_score > score
         rotation = torch.where(better[:, None, None], new_rotation, rotation)
         shift = torch.where(better[:, None], new_shift, shift)
+        z = torch.where(better[:, None], new_z, z)
         curvature = torch.where(better[:, None, None], new_curvature, curvature)
         slope = torch.where(better[:, None], new_slope, slope)
         score = torch.where(better, new_score, score)
         damping = torch.where(better, damping / 5, damping * 8)
         damping = damping.clamp(_LEAST_DAMPING, _MOST_DAMPING)
-    ridge = 1e-9 * torch.eye(5, dtype=curvature.dtype)
-    covariance = torch.linalg.inv(curvature + ridge)
-    return PoseFit(rotation, shift, covariance, score)
+    ridge = 1e-9 * torch.eye(curvature.shape[-1], dtype=curvature.dtype)
+    covariance = torch.linalg.inv(curvature + ridge)[:, :5, :5]
+    return PoseFit(rotation, shift, z, covariance, score)
 
 
 @dataclass(frozen=True)
 class _Problem:
     model: ForwardModel
     references: References
-    mixture: Tensor
     images: Tensor
     contrast: Tensor
     shift_sd_angstrom: float
 
-    def expand(self, rotations: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-posterior ``(B,)``, its curvature ``(B, 5, 5)`` and slope ``(B, 5)``, float64."""
+    def expand(self, rotations: Tensor, shifts: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-posterior ``(B,)``, its curvature ``(B, 5+q, 5+q)``, slope ``(B, 5+q)``, float64."""
         model, n = self.model, self.images.shape[1]
         turns = rotations.to(self.contrast)
         points = model.slice_frequencies(turns, slice(0, n))
-        slices, gradient = self.references.sample(points, self.mixture)
+        mixture = torch.cat([z.new_ones(len(z), 1), z], dim=1)
+        channels, gradient = self.references.sample(points, mixture)
+        slices = torch.einsum("bpc,bc->bp", channels, mixture.to(channels))
         camera = torch.einsum("bij,bpj->bpi", turns.to(gradient), gradient)
         k = model.support.frequencies[:n].to(turns)
         about = torch.stack(
@@ -162,19 +179,19 @@ class _Problem:
         phase = model.shift_phase(shifts)[:, :n]
         observed = model.observe(slices, self.contrast, phase)
         along = (-2j * math.pi) * model.frequencies_per_angstrom()[:n].to(turns)
+        optics = (self.contrast * phase)[..., None]
         jacobian = torch.cat(
-            [about * (self.contrast * phase)[..., None], observed[..., None] * along], dim=-1
+            [about * optics, observed[..., None] * along, channels[..., 1:] * optics], dim=-1
         )
         weights = model.support.weights[:n].to(turns)
         root = weights.sqrt()[:, None]
         real = torch.view_as_real(jacobian * root).movedim(-1, 1).flatten(1, 2)  # (B, 2P, 5)
         residual = torch.view_as_real((self.images - observed) * root[:, 0]).movedim(-1, 1)
-        precision = self.shift_sd_angstrom**-2
-        curvature = (real.mT @ real).double()
-        curvature[:, 3, 3] += precision
-        curvature[:, 4, 4] += precision
-        slope = (real.mT @ residual.flatten(1)[..., None])[..., 0].double()
-        slope[:, 3:] -= precision * shifts
+        precision = torch.ones_like(real[0, 0]).double()
+        precision[:3], precision[3:5] = 0, self.shift_sd_angstrom**-2
+        prior = torch.cat([torch.zeros_like(shifts[:, :1]).expand(-1, 3), shifts, z], dim=1)
+        curvature = (real.mT @ real).double() + torch.diag(precision)
+        slope = (real.mT @ residual.flatten(1)[..., None])[..., 0].double() - precision * prior
         product = (self.images.conj() * observed).real - 0.5 * observed.abs().square()
         score = (product * weights).sum(-1, dtype=torch.float64)
-        return score - 0.5 * precision * shifts.square().sum(-1), curvature, slope
+        return score - 0.5 * (precision * prior.square()).sum(-1), curvature, slope

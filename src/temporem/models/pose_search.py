@@ -42,6 +42,41 @@ class Slices:
         return cls(cross, (-0.5 * weights * slices.abs().square()).T.contiguous())
 
 
+@dataclass(frozen=True)
+class MovingSlices:
+    """Slices of ``μ + z U`` with ``z ~ N(0, 1)``.
+
+    Attributes:
+        mean: of μ.
+        change: of U.
+        both: ``−w Re A_μ* A_U``, ``(P, M)``.
+    """
+
+    mean: Slices
+    change: Slices
+    both: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, change: Tensor, weights: Tensor) -> MovingSlices:
+        """Of complex slices ``(M, P)`` and weights ``(P,)`` of the half plane."""
+        both = -weights * (mean.conj() * change).real
+        return cls(Slices.of(mean, weights), Slices.of(change, weights), both.T.contiguous())
+
+
+def moving_scores(shifted: Tensor, squares: Tensor, slices: MovingSlices) -> Tensor:
+    """Log-evidence of B frames in all shifts and orientations, whatever z, ``(B, T, M)``.
+
+    The likelihood is ``exp(a + h z − ½ J z²)``; integrated over N(0, 1) it is
+    ``exp(a + ½ h² / (1 + J)) / √(1 + J)``.
+    """
+    score = grid_scores(shifted, squares, slices.mean)
+    h = (shifted.flatten(0, 1) @ slices.change.cross).view_as(score)
+    h += (squares @ slices.both)[:, None]
+    information = 1 - 2 * squares @ slices.change.norm
+    score += 0.5 * h.square_() / information[:, None]
+    return score - 0.5 * information.log()[:, None]
+
+
 def grid_scores(shifted: Tensor, squares: Tensor, slices: Slices) -> Tensor:
     """Log-likelihoods of B frames in all shifts and orientations, ``(B, T, M)``.
 

@@ -144,6 +144,16 @@ class PosesConfig(BaseModel):
     iterations: int = Field(
         6, ge=1, le=1000, description="How often poses and volume are improved in turn."
     )
+    motion_iterations: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="How often, thereafter, poses are found together with what changes from frame "
+        "to frame; not for the method homogeneous.",
+    )
+    components: int = Field(
+        1, ge=1, le=16, description="Components of the linear model of these changes."
+    )
     around_degrees: float = Field(
         15,
         gt=0,

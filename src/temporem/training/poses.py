@@ -6,7 +6,11 @@ with poses that are known. Steps, each followed by a checkpoint in ``RUN/poses``
 - ``ab initio``, with ``poses.source=estimate``: low-resolution volumes from several random
   starts, of which the likeliest is kept (:mod:`temporem.models.ab_initio`);
 - ``poses``: every frame against the volume of the other movies, then new volumes
-  (:mod:`temporem.models.pose_estimation`). Resolution rises as half sets agree.
+  (:mod:`temporem.models.pose_estimation`). Resolution rises as half sets agree;
+- ``motion``, unless the method is ``homogeneous``: a linear model of the frames at low resolution
+  (:mod:`temporem.models.linear_start`) in the poses so far, then every frame against all volumes
+  of the model, its coordinate being found with its pose. Frames whose conformation is too far from
+  the mean for their pose to be found before come in one after the other.
 
 Every step is a function of the one before, so that a run that was stopped ends as one that was not.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +31,17 @@ from torch import Tensor
 from temporem.data.dataset import MovieDataset
 from temporem.errors import TemporemError
 from temporem.models.ab_initio import AbInitio, Round
-from temporem.models.frame_source import FramesInMemory, FrameSource
+from temporem.models.linear_halves import principal_axes
+from temporem.models.linear_masks import moving_mask
+from temporem.models.linear_start import SpectralPrior, fit_coarse
+from temporem.models.movie_blocks import MovieFrames
 from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Look, PoseProblem, Poses
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import FrameStack, blocks_of, open_frames
-from temporem.training.frames import prepared_bytes
+from temporem.training.frames import CHANGE_FRACTION, prepared_bytes
+from temporem.training.intervals import frame_intervals
+from temporem.training.linear import largest_components
 from temporem.training.progress import Progress
 from temporem.world import ALONE, World
 
@@ -111,7 +121,8 @@ class PoseRun:
 
     @property
     def _n_steps(self) -> int:
-        return self._n_starts + self.settings.iterations
+        moves = self.config.method != "homogeneous" and largest_components(self.movies) > 0
+        return self._n_starts + self.settings.iterations + moves * self.settings.motion_iterations
 
     def fit(self) -> FoundPoses:
         """Do what is left to do; returns the poses."""
@@ -137,14 +148,19 @@ class PoseRun:
         while self.state["done"] < self._n_steps:
             started = time.monotonic()
             done = self.state["done"]
-            step: Callable[[int], dict[str, Any]] = self._improve
-            if done < self._n_starts:
-                step = self._start
-            record = step(done if done < self._n_starts else done - self._n_starts)
+            record = self._step(done)
             self.state["seconds"] += time.monotonic() - started
             self.state["records"].append(record | {"seconds": round(self.state["seconds"], 3)})
             self.state["done"] += 1
             checkpoint.save_checkpoint(self.directory, None, self.state, extra=self.tensors)
+
+    def _step(self, done: int) -> dict[str, Any]:
+        if done < self._n_starts:
+            return self._start(done)
+        done -= self._n_starts
+        if done < self.settings.iterations:
+            return self._improve(done)
+        return self._move(done - self.settings.iterations)
 
     def _problem(self, stack: FrameStack) -> PoseProblem:
         size = prepared_bytes(stack.forward_model, len(stack), None)
@@ -161,10 +177,32 @@ class PoseRun:
         )
 
     @property
+    def _temporal(self) -> bool:
+        """Whether frames may learn from their neighbours: not for methods that do not."""
+        method = self.config.method
+        if all(len(movie) == 1 for movie in self.movies):
+            return False
+        return method == "tempor" or (method == "linear" and self.config.linear.temporal)
+
+    @property
     def _shift_sd(self) -> float:
         return self.settings.shift_sd * self.dataset.box * self.dataset.pixel_size_angstrom
 
     # --- steps ---
+
+    @cached_property
+    def _power(self) -> Tensor:
+        """Power of slices at integer radii, from what exceeds the noise in the images."""
+        problem, rows = self.problem, np.concatenate(self.movies)
+        support = problem.model.support
+        sums = torch.zeros(2, len(support), dtype=torch.float64)
+        for part in blocks_of(rows, problem.model):
+            images, contrast = problem.source.take(part)
+            sums[0] += images.abs().square().sum(0, dtype=torch.float64)
+            sums[1] += contrast.square().sum(0, dtype=torch.float64)
+        power, squares = support.shell_means((sums / len(rows)).float())
+        power = (power - 1).clamp(min=0.01) / squares.clamp(min=1e-3)
+        return torch.cat([power, power[-1:]])
 
     def _start(self, number: int) -> dict[str, Any]:
         """One random start; after the last one, more of the best."""
@@ -203,7 +241,7 @@ class PoseRun:
             model=problem.model,
             images=images,
             contrast=contrast,
-            power=_slice_power(problem, FramesInMemory(images, contrast)),
+            power=self._power,
             shift_sd_angstrom=self._shift_sd,
             window_radius=self.config.data.window_radius,
         )
@@ -216,7 +254,7 @@ class PoseRun:
         look: Look = "here"
         if searched:
             look = "everywhere" if estimate else "around"
-        n, seen = self.dataset.n_frames, 0
+        n = self.dataset.n_frames
         radius = self.state.get("radius", SEARCH_RADIUS)
         self._tell("poses", {"iteration": iteration + 1})
         if "rotations" not in self.tensors and estimate:
@@ -229,30 +267,75 @@ class PoseRun:
             record["half_fsc"] = folds.half_fsc.tolist()
             radius = max(radius, self._next_radius(folds.half_fsc))
 
-        def progress(more: int) -> None:
-            nonlocal seen
-            seen += more
-            self._tell("poses", {"iteration": iteration + 1, "frames": seen})
-
         poses = self.problem.improve(
             volumes,
             poses,
-            min(radius, self.problem.model.box / 2),
+            radius,
             look=look,
             around_degrees=self.settings.around_degrees,
-            progress=progress,
+            progress=self._frame_counter(record),
         )
+        return record | self._keep(poses, radius)
+
+    def _move(self, iteration: int) -> dict[str, Any]:
+        """A linear model of what changes, then poses and coordinates of frames by it."""
+        record: dict[str, Any] = {"stage": "motion", "iteration": iteration + 1}
+        self._tell("motion", {"iteration": iteration + 1})
+        poses, problem = self._poses(), self.problem
+        intervals, interval_index = frame_intervals(self.dataset)
+        frames = MovieFrames(
+            problem.model,
+            problem.centred(poses),
+            poses.rotations.float(),
+            intervals,
+            interval_index,
+            on_pass=lambda: self._tell("motion", {"iteration": iteration + 1}),
+        )
+        fit = fit_coarse(
+            frames,
+            self.movies,
+            [min(self.settings.components, largest_components(self.movies))],
+            SpectralPrior(self._power, CHANGE_FRACTION * self._power),
+            temporal=self._temporal,
+            window_radius=self.config.data.window_radius,
+            seed=self.config.seed,
+        )
+        volumes = fit.parameters.volumes
+        axes = principal_axes(fit.solver, volumes).to(volumes)
+        components = torch.einsum("ij,jzyx->izyx", axes, volumes[1:])
+        # Where a part moves, and no more: a turn of the whole molecule is a matter of poses.
+        mask = moving_mask(components, torch.eye(len(components)), components.shape[-1])
+        poses = problem.improve(
+            problem.back_project(poses, self.state["radius"]).volumes,
+            poses,
+            self.state["radius"],
+            look="everywhere" if self.settings.source == "estimate" else "around",
+            around_degrees=self.settings.around_degrees,
+            components=components * mask,
+            progress=self._frame_counter(record),
+        )
+        record["log_likelihood"] = fit.sums.log_likelihood
+        return record | self._keep(poses, self.state["radius"])
+
+    def _keep(self, poses: Poses, radius: float) -> dict[str, Any]:
         self.tensors |= vars(poses)
         self.state["radius"] = radius
-        return record | {
+        turns = poses.covariance.diagonal(dim1=-2, dim2=-1)[:, :3]
+        return {
             "radius": radius,
             "score": float(poses.score.mean()),
-            "angle_sd_degrees": float(
-                torch.rad2deg(
-                    poses.covariance.diagonal(dim1=-2, dim2=-1)[:, :3].mean(-1).sqrt()
-                ).median()
-            ),
+            "angle_sd_degrees": float(torch.rad2deg(turns.mean(-1).sqrt()).median()),
         }
+
+    def _frame_counter(self, record: dict[str, Any]) -> Callable[[int], None]:
+        seen = 0
+
+        def progress(more: int) -> None:
+            nonlocal seen
+            seen += more
+            self._tell(record["stage"], {"iteration": record["iteration"], "frames": seen})
+
+        return progress
 
     def _next_radius(self, half_fsc: Tensor) -> float:
         below = (half_fsc < _AGREEMENT).nonzero()
@@ -279,18 +362,3 @@ class PoseRun:
     def _tell(self, stage: str, terms: dict[str, float]) -> None:
         if self.progress is not None:
             self.progress(stage, self.state["done"], self._n_steps, terms)
-
-
-def _slice_power(problem: PoseProblem, frames: FrameSource) -> Tensor:
-    """Power of slices at integer radii, from what exceeds the noise in the images."""
-    images, contrast = frames.take(np.arange(len(frames)))
-    support = problem.model.support
-    n, shells = images.shape[1], support.n_shells
-    index, weight = support.shells[:n].clamp(max=shells - 1), support.weights[:n]
-
-    def means(values: Tensor) -> Tensor:
-        totals = torch.zeros(2, shells).index_add_(1, index, torch.stack([values * weight, weight]))
-        return totals[0] / totals[1].clamp(min=1)
-
-    signal = (means(images.abs().square().mean(0)) - 1).clamp(min=0.01)
-    return signal / means(contrast.square().mean(0)).clamp(min=1e-3)
