@@ -87,6 +87,15 @@ def one_frame_movie(columns: dict) -> None:
     columns["rlnParticleName"] = [*columns["rlnParticleName"][:-1], "lonely"]
 
 
+def without_poses(columns: dict) -> None:
+    for name in [name for name in columns if name.startswith(("rlnAngle", "rlnOrigin"))]:
+        del columns[name]
+
+
+def far_out(columns: dict) -> None:
+    columns["rlnOriginXAngst"] = ["70", *columns["rlnOriginXAngst"][1:]]
+
+
 def zero_pixel(columns: dict) -> None:
     columns["rlnImagePixelSize"] = ["0"] * len(columns["rlnImagePixelSize"])
 
@@ -99,6 +108,14 @@ SPOILT = {
     "missing column": (
         lambda d: rewrite(d, "particles", lambda c: c.pop("rlnAngleTilt")),
         "lacks _rlnAngleTilt",
+    ),
+    "no poses": (
+        lambda d: rewrite(d, "particles", without_poses),
+        "has no poses",
+    ),
+    "particle outside the image": (
+        lambda d: rewrite(d, "particles", far_out),
+        "a particle inside the image",
     ),
     "past the stack": (lambda d: rewrite(d, "particles", past_the_stack), "000999@particles.mrcs"),
     "not square": (lambda d: change_pixels(d, lambda i: i[:, :, :14]), "square"),
@@ -152,7 +169,7 @@ def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--poses", "estimate"], "not available"),
+        (["--poses", "guess"], "--poses"),
         (["--method", "magic"], "--method"),
         (["--metod", "static"], "Did you mean --method"),
         (["--seed", "-1"], "seed"),

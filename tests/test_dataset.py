@@ -44,7 +44,7 @@ def frames(n: int = N) -> dict:
         "images": np.random.default_rng(0).normal(size=(n, BOX, BOX)).astype(np.float32),
         "pixel_size_angstrom": PIXEL_SIZE,
         "rotations": random_rotations(n, generator),
-        "shifts_angstrom": torch.stack([uniform(-9, 9), uniform(-9, 9)], dim=1),
+        "shifts_angstrom": torch.stack([uniform(-5, 5), uniform(-5, 5)], dim=1),
         "ctf": ctf,
         "particle_names": (NAMES * n)[:n],
         "frame_numbers": (NUMBERS * n)[:n],
@@ -85,6 +85,19 @@ def assert_same_frames(a: MovieDataset, b: MovieDataset, rows: np.ndarray) -> No
     assert a.particle_names == [b.particle_names[row] for row in rows]
     np.testing.assert_array_equal(a.frame_numbers, b.frame_numbers[rows])
     np.testing.assert_array_equal(a.times_seconds, b.times_seconds[rows])
+
+
+def test_no_poses_at_all_is_no_fault_before_they_are_needed(tmp_path) -> None:
+    bare = frames() | {"rotations": None, "shifts_angstrom": None}
+    write_dataset(tmp_path, **bare)
+    assert not {"rlnAngleRot", "rlnOriginXAngst"} & set(
+        read_star(tmp_path / "particles.star")["particles"]
+    )
+    read = read_dataset(tmp_path)
+    assert not read.has_poses
+    assert not read.shifts_angstrom.any()
+    with pytest.raises(TemporemError, match=r"has no poses; expected .*--poses estimate"):
+        read.require_poses()
 
 
 def test_round_trip(folder):
@@ -335,6 +348,10 @@ BAD_TABLES = {
     "angle that is no number": (
         set_value("rlnAngleTilt", 3, "north"),
         ROW_3 + "_rlnAngleTilt is 'north'; expected a number",
+    ),
+    "particle outside the image": (
+        set_value("rlnOriginYAngst", 3, "-7.5"),
+        ROW_3 + "_rlnOriginYAngst is '-7.5'; expected a particle inside the image",
     ),
     "NaN defocus": (set_value("rlnDefocusU", 3, "nan"), ROW_3 + ".*expected a finite number"),
     "CTF-premultiplied images": (

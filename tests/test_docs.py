@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from temporem.models.config import ModelConfig
-from temporem.training.config import DataConfig, LinearConfig, TrainingConfig
+from temporem.training.config import DataConfig, LinearConfig, PosesConfig, TrainingConfig
 
 SETTINGS = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
 
@@ -20,6 +20,7 @@ SETTINGS = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(enc
         ("training", TrainingConfig),
         ("linear", LinearConfig),
         ("data", DataConfig),
+        ("poses", PosesConfig),
     ],
 )
 def test_every_setting_is_documented_with_its_meaning(section: str, model: type[BaseModel]) -> None:

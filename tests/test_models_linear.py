@@ -1,7 +1,7 @@
 """The linear dynamical model against dense matrices, and fitted to what it generates itself.
 
-The dense computations slice the whole padded grid in double (``models/voxels``) and know nothing
-of blocks, halves and information.
+The dense computations slice the whole padded grid in double (``models/linear_generator``) and know
+nothing of blocks, halves and information.
 """
 
 from collections.abc import Sequence

@@ -24,6 +24,7 @@ from temporem.data.simulation_config import SimulationConfig
 from temporem.data.truth import Truth, read_truth
 from temporem.errors import TemporemError
 from temporem.physics.forward import ForwardModel
+from temporem.physics.rotations import geodesic_degrees
 from temporem.structures.motions import conformations
 from temporem.structures.toy import toy_molecule
 
@@ -160,6 +161,35 @@ def test_poses_are_uniform_on_so3_and_new_in_every_frame() -> None:
     assert between.mean().abs() < 5 / math.sqrt(n / 2)
     assert between.var() == pytest.approx(1, abs=0.15)
     assert torch.linalg.det(rotations).sub(1).abs().max() < 1e-12
+
+
+def test_diffusion_turns_by_its_coefficient() -> None:
+    """After a time t the trace of the turn has mean ``3 exp(−2 D t)``, D in radians²."""
+    poses = {"kind": "diffusion", "diffusion_degrees2_per_second": 2000.0}
+    config = changed(movies=2000, frames_per_movie=4, frame_interval_seconds=0.1, poses=poses)
+    rotations = draw_frames(config).rotations.view(2000, 4, 3, 3)
+    assert rotations[:, 0].mean(0).abs().max() < 5 / math.sqrt(3 * 2000)
+    d = 2000 * math.radians(1) ** 2
+    for lag in (1, 2, 3):
+        trace = (rotations[:, lag:] * rotations[:, :-lag]).sum((-1, -2))
+        assert trace.mean() == pytest.approx(3 * math.exp(-2 * d * 0.1 * lag), abs=0.03)
+
+
+def test_written_poses_are_off_by_what_is_asked_and_the_truth_is_not(tmp_path: Path) -> None:
+    errors = {"error_degrees": 10.0, "shift_error_angstrom": 1.5}
+    config = changed(movies=50, box=8, pixel_size_angstrom=20.0, poses=errors)
+    simulate(config, tmp_path / "off")
+    data, truth = read_dataset(tmp_path / "off"), read_truth(tmp_path / "off")
+    angle = geodesic_degrees(data.rotations, truth.rotations)
+    assert angle.square().mean().sqrt() == pytest.approx(10, rel=0.1)
+    moved = data.shifts_angstrom - truth.shifts_angstrom
+    assert moved.std() == pytest.approx(1.5, rel=0.1)
+    plain = draw_frames(config)
+    assert truth.shifts_angstrom.equal(plain.shifts_angstrom)
+
+    simulate(changed(movies=2, poses={"written": False}), tmp_path / "none")
+    assert not read_dataset(tmp_path / "none").has_poses
+    assert read_truth(tmp_path / "none").shifts_angstrom.any()
 
 
 def test_hinge_turns_by_nine_degrees_a_frame_from_a_uniform_start() -> None:

@@ -157,3 +157,13 @@ def test_configuration_needs_no_torch() -> None:
         "load('toy'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_poses_are_a_kind_or_a_section() -> None:
+    plain = load_simulation_config("toy")
+    assert load_simulation_config("toy", ["poses=uniform"]) == plain
+    diffusing = ["poses.kind=diffusion", "poses.diffusion_degrees2_per_second=500"]
+    assert load_simulation_config("toy", diffusing).poses.diffusion_degrees2_per_second == 500
+    for bad in (diffusing[:1], diffusing[1:]):
+        with pytest.raises(TemporemError, match="goes with kind: diffusion"):
+            load_simulation_config("toy", bad)

@@ -102,6 +102,8 @@ def test_truth_follows_the_order_of_the_rows_of_the_dataset(dataset: Path) -> No
     after, data = read_truth(dataset), read_dataset(dataset)
     for field in dataclasses.fields(Truth):
         old, new = getattr(before, field.name), getattr(after, field.name)
+        if field.name in ("linear", "offset_angstrom"):  # of volumes, not of frames
+            continue
         if isinstance(old, np.ndarray | torch.Tensor):
             np.testing.assert_array_equal(np.asarray(new), np.asarray(old)[order])
     assert after.rotations.equal(data.rotations)

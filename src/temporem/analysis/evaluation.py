@@ -25,6 +25,7 @@ from temporem.analysis.image_quality import image_quality, low_pass_grid
 from temporem.analysis.latents import LatentAgreement, latent_agreement
 from temporem.analysis.masks import MaskSettings, TruthMasks, apply_mask, truth_masks
 from temporem.analysis.motion import MotionAccumulator, MotionSums
+from temporem.analysis.poses import PoseAgreement
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.source import VolumeSource
 from temporem.analysis.states import MAX_STATES, StateCurves, StateMeans, are_states
@@ -70,6 +71,7 @@ class Evaluation:
         mask_fractions: mean of each mask over the box, by region.
         truth_power: mean power spectrum of the truth, ``(n_shells,)``: tells datasets apart.
         states: FSC of the true states; None where there are none, or too many.
+        poses: errors of the poses of the frames, n of them; None where they are the true ones.
     """
 
     settings: EvaluationSettings
@@ -84,6 +86,7 @@ class Evaluation:
     mask_fractions: dict[str, float]
     truth_power: np.ndarray
     states: StateCurves | None = None
+    poses: PoseAgreement | None = None
 
     def resolution(self, region: str) -> Resolution:
         """Resolution of every frame, ``(n,)``."""
@@ -109,6 +112,8 @@ def evaluate(
     parameters: np.ndarray | None = None,
     parameter_names: Sequence[str] = (),
     states: np.ndarray | None = None,
+    poses: PoseAgreement | None = None,
+    unmoved_truth: VolumeSource | None = None,
     settings: EvaluationSettings | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
@@ -128,6 +133,9 @@ def evaluate(
         parameters: true parameters of the frames, ``(n, p)``, named by ``parameter_names``.
         parameter_names: p names.
         states: true state of the frames, integers ``(n,)``.
+        poses: errors of the poses of the frames; None where they are the true ones.
+        unmoved_truth: the truth as it is in the dataset, where ``truth`` was moved into the frame
+            of the reconstruction; its spectrum is what tells datasets apart.
         settings: thresholds, masks, filters; the defaults when None.
         batch_size: volumes held at once.
         progress: told after every batch.
@@ -160,6 +168,8 @@ def evaluate(
             if means is not None:
                 means.update(part, volumes, true)
             psnr_db[part], ssim[part] = image_quality(volumes, true, grid)
+            if unmoved_truth is not None:
+                true = _volumes(unmoved_truth, frames.rows[part], support, "truth")
             truth_power += power_spectrum(true, support).sum(0)
             if progress is not None:
                 progress(int(part[-1]) + 1, n)
@@ -180,6 +190,7 @@ def evaluate(
         },
         truth_power=(truth_power / n).numpy(),
         states=curves,
+        poses=poses,
     )
 
 

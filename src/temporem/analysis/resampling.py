@@ -49,6 +49,13 @@ class MovieBootstrap:
         counts = self.weights @ np.bincount(self._index).astype(np.float64)
         return np.tensordot(self.weights, sums, 1) / counts.reshape(-1, *[1] * (values.ndim - 1))
 
+    def medians(self, values: np.ndarray) -> np.ndarray:
+        """Medians over the frames of every sample: ``(n,)`` → ``(samples,)``."""
+        order = np.argsort(values)
+        counts = self.weights[:, self._index[order]].cumsum(axis=1)
+        middle = (counts >= counts[:, -1:] / 2).argmax(axis=1)
+        return np.asarray(values, dtype=np.float64)[order][middle]
+
     def interval(self, statistics: np.ndarray) -> tuple[float, float]:
         """Percentile interval of a statistic's ``(samples,)``; NaN with fewer than two groups."""
         if len(self.groups) < 2:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from temporem.analysis.evaluation import Evaluation, Progress, evaluate
 from temporem.analysis.frames import Frames
+from temporem.analysis.poses import align_poses, pose_agreement, same_poses
 from temporem.analysis.source import VolumeSource
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.truth import Truth, read_truth
+from temporem.physics.pose_frames import FrameChange
 from temporem.training.decoder import Decoder
 from temporem.training.run_files import Run
 
@@ -34,7 +37,27 @@ def evaluate_run(
     run.require_frames_of(movies)
     frames = frames_to_evaluate(movies, held_out=run.held_out, every=every)
     source = Decoder(run, frames.rows)
-    return evaluate_source(source, truth, frames, latents=run.latents, progress=progress)
+    return evaluate_source(
+        source,
+        truth,
+        frames,
+        latents=run.latents,
+        poses=None if _has_true_poses(run, truth) else (run.rotations, run.shifts_angstrom),
+        progress=progress,
+    )
+
+
+def alignment(run: Run, truth: Truth) -> FrameChange | None:
+    """From the frame of a run to that of the truth; None where the run has the true poses."""
+    if _has_true_poses(run, truth):
+        return None
+    return align_poses(run.rotations, run.shifts_angstrom, truth.rotations, truth.shifts_angstrom)[
+        0
+    ]
+
+
+def _has_true_poses(run: Run, truth: Truth) -> bool:
+    return same_poses(run.rotations, run.shifts_angstrom, truth.rotations, truth.shifts_angstrom)
 
 
 def evaluate_source(
@@ -43,9 +66,10 @@ def evaluate_source(
     frames: Frames,
     *,
     latents: np.ndarray | None = None,
+    poses: tuple[Tensor, Tensor] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure the volumes, and latents, of any method against the truth of a simulated dataset.
+    """Measure the volumes, latents and poses of any method against the truth of a dataset.
 
     Args:
         source: a volume for each of the frames.
@@ -53,14 +77,26 @@ def evaluate_source(
         frames: which rows of the dataset to evaluate.
         latents: latent means of **all** N frames of the dataset, ``(N, q)``; None for a method
             without latents.
+        poses: rotations ``(N, 3, 3)`` and displacements ``(N, 2)`` that the method found or used,
+            where they are not the true ones. The volumes are in the frame of these poses, so the
+            truth is moved into it.
         progress: told after every batch of frames.
 
     Raises:
         TemporemError: volumes or latents that are not finite or of another size than the truth.
     """
+    agreement, moved = None, truth
+    if poses is not None:
+        agreement, change = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)
+        agreement = replace(
+            agreement,
+            angle_degrees=agreement.angle_degrees[frames.rows],
+            shift_angstrom=agreement.shift_angstrom[frames.rows],
+        )
+        moved = truth.placed(change.linear, change.shift_angstrom)
     return evaluate(
         source,
-        truth,
+        moved,
         frames,
         box=truth.config.box,
         pixel_size_angstrom=truth.config.pixel_size_angstrom,
@@ -68,6 +104,8 @@ def evaluate_source(
         parameters=truth.parameters.numpy()[frames.rows],
         parameter_names=truth.parameter_names,
         states=truth.states[frames.rows],
+        poses=agreement,
+        unmoved_truth=None if moved is truth else truth,
         progress=progress,
     )
 

@@ -16,6 +16,7 @@ from temporem.analysis.frames import Frames
 from temporem.analysis.latents import LatentAgreement, ParameterAgreement, StateAgreement
 from temporem.analysis.masks import MaskSettings
 from temporem.analysis.motion import MotionSums
+from temporem.analysis.poses import PoseAgreement
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.states import StateCurves
 from temporem.analysis.summary import summarise
@@ -113,6 +114,9 @@ def _arrays(evaluation: Evaluation) -> dict[str, Any]:
         arrays["state_n_frames"] = evaluation.states.n_frames
         for region, curves in evaluation.states.fsc.items():
             arrays[f"state_fsc_{region}"] = curves
+    if evaluation.poses is not None:
+        arrays["pose_error_degrees"] = evaluation.poses.angle_degrees
+        arrays["pose_shift_error_angstrom"] = evaluation.poses.shift_angstrom
     return arrays
 
 
@@ -135,6 +139,7 @@ def _evaluation(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Eval
         mask_fractions=document["definitions"]["masks"]["voxel_fraction"],
         truth_power=arrays["truth_power"],
         states=None if document["states"] is None else _states(document["states"], arrays),
+        poses=_poses(document.get("alignment"), arrays),
     )
 
 
@@ -152,6 +157,14 @@ def _settings(document: dict[str, Any]) -> EvaluationSettings:
         "bootstrap": BootstrapSettings(**document["bootstrap"]),
     }
     return EvaluationSettings(**(document | nested))
+
+
+def _poses(document: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> PoseAgreement | None:
+    if document is None:
+        return None
+    return PoseAgreement(
+        arrays["pose_error_degrees"], arrays["pose_shift_error_angstrom"], **document
+    )
 
 
 def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:

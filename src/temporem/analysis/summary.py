@@ -12,6 +12,7 @@ from temporem.analysis.fsc import area_under_curve
 from temporem.analysis.image_quality import SSIM_WINDOW, low_pass_grid
 from temporem.analysis.latents import DEFINITIONS as LATENT_DEFINITIONS
 from temporem.analysis.masks import WHOLE_BOX
+from temporem.analysis.poses import summarise_poses
 from temporem.analysis.resampling import MovieBootstrap
 from temporem.physics.support import FourierSupport
 
@@ -19,7 +20,7 @@ from temporem.physics.support import FourierSupport
 def summarise(evaluation: Evaluation) -> dict[str, Any]:
     """Everything a reader wants to know, as JSON allows it: NaN and infinity become None.
 
-    Sections ``fsc``, ``image_quality`` and ``motion`` are over all frames evaluated;
+    Sections ``fsc``, ``image_quality``, ``motion`` and ``poses`` are over all frames evaluated;
     ``held_out`` repeats them over held-out movies, None where there are none. ``states`` has FSC of
     the true states.
     """
@@ -35,6 +36,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
             **_measures(evaluation, np.ones_like(held_out)),
             "states": _states(evaluation),
             "latents": None if latents is None else asdict(latents),
+            "alignment": None if evaluation.poses is None else evaluation.poses.alignment(),
             "held_out": {
                 "n_frames": int(held_out.sum()),
                 "n_movies": len(np.unique(evaluation.frames.movie[held_out])),
@@ -59,7 +61,7 @@ def finite(value: Any) -> Any:
 
 
 def _measures(evaluation: Evaluation, chosen: np.ndarray) -> dict[str, Any]:
-    """FSC, image quality and motion over the chosen frames, bool ``(n,)``: whole movies."""
+    """FSC, image quality, motion and poses over the chosen frames, bool ``(n,)``: whole movies."""
     bootstrap = MovieBootstrap(evaluation.frames.groups[chosen], evaluation.settings.bootstrap)
 
     def spread(values: np.ndarray) -> dict[str, Any]:
@@ -93,7 +95,10 @@ def _measures(evaluation: Evaluation, chosen: np.ndarray) -> dict[str, Any]:
             "ci": bootstrap.interval(sums.correlation(bootstrap.weights)),
         }
     quality = {"psnr_db": spread(evaluation.psnr_db), "ssim": spread(evaluation.ssim)}
-    return {"fsc": fsc, "image_quality": quality, "motion": motion}
+    poses = evaluation.poses and summarise_poses(
+        evaluation.poses, chosen, bootstrap, evaluation.pixel_size_angstrom
+    )
+    return {"fsc": fsc, "image_quality": quality, "motion": motion, "poses": poses}
 
 
 def _states(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -144,6 +149,7 @@ def _definitions(evaluation: Evaluation) -> dict[str, Any]:
         },
         "motion": "sum over frames of <V - mean V, T - mean T> over the product of norms; "
         f"'{WHOLE_BOX}' over all frequencies inside Nyquist, others of masked volumes",
+        "poses": "angles and displacements after one rotation, displacement and hand for all",
         "ci": {
             "level": settings.bootstrap.level,
             "method": "percentile bootstrap over movies",

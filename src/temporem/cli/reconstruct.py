@@ -31,8 +31,12 @@ def reconstruct(
         ),
     ] = None,
     poses: Annotated[
-        Literal["known", "estimate"], Parameter(help="Where poses come from.")
-    ] = "known",
+        Literal["known", "refine", "estimate"] | None,
+        Parameter(
+            help="known (the dataset's, the default), refine (the dataset's are some degrees off) "
+            "or estimate (from images alone)."
+        ),
+    ] = None,
     config: Annotated[
         Path | None, Parameter(help="YAML file of settings, such as another run's config.yaml.")
     ] = None,
@@ -76,10 +80,6 @@ def reconstruct(
     from temporem.world import join_world
 
     with join_world() as world:
-        if poses == "estimate":
-            raise TemporemError(
-                "--poses estimate is not available in this version", expected="--poses known"
-            )
         if resume and overwrite:
             raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
         base = load_run_config(out).model_dump(mode="json") if resume else {}
@@ -92,6 +92,7 @@ def reconstruct(
             },
             "model": {"z_dim": None if components == "auto" else components},
             "training": {"init": init},
+            "poses": {"source": poses},
         }
         settings = _settings(base, dataset, method, config, set_ or [], seed, options)
         _require_method(

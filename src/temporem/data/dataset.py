@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class MovieDataset:
         frame_numbers: ``(N,)`` int64, position in the movie, from 1, gaps allowed.
         times_seconds: ``(N,)`` float64, NaN where the file has no times.
         movies: row indices of each movie in the order of its frames; movies by name (2 before 10).
+        has_poses: whether the file has poses; without, rotations are 1 and shifts 0.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class MovieDataset:
     frame_numbers: np.ndarray
     times_seconds: np.ndarray
     movies: list[np.ndarray]
+    has_poses: bool = True
 
     @property
     def box(self) -> int:
@@ -69,6 +71,21 @@ class MovieDataset:
     def n_movies(self) -> int:
         """Number of movies."""
         return len(self.movies)
+
+    def require_poses(self) -> None:
+        """Raise a TemporemError where the file has no poses."""
+        if not self.has_poses:
+            raise TemporemError(
+                f"{self.path / STAR_NAME} has no poses",
+                expected=f"the columns {', '.join('_' + c for c in (*_ANGLES, *_ORIGINS))}",
+                hint="refine the images in RELION or cryoSPARC, or pass --poses estimate",
+            )
+
+    def without_poses(self) -> MovieDataset:
+        """The same, as it is where the file has no poses."""
+        eye = torch.eye(3, dtype=torch.float64).repeat(self.n_frames, 1, 1)
+        shifts = torch.zeros(self.n_frames, 2, dtype=torch.float64)
+        return replace(self, rotations=eye, shifts_angstrom=shifts, has_poses=False)
 
     def require_movies(self, *, min_frames: int = 2) -> None:
         """Raise a TemporemError that names the first movie of fewer than ``min_frames`` frames."""
@@ -95,17 +112,20 @@ def read_dataset(path: str | Path) -> MovieDataset:
     particles, optics = _read_tables(path)
     images, header_pixel_sizes = read_particle_images(path, particles)
     _check_box(optics, images.shape[-1])
+    pixel_size = _pixel_size(optics, header_pixel_sizes)
+    rotations, shifts, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
     return MovieDataset(
         path=path,
         images=images,
-        pixel_size_angstrom=_pixel_size(optics, header_pixel_sizes),
-        rotations=euler_to_rotation(_float_columns(particles, _ANGLES)),
-        shifts_angstrom=origin_to_shift(_float_columns(particles, _ORIGINS)),
+        pixel_size_angstrom=pixel_size,
+        rotations=rotations,
+        shifts_angstrom=shifts,
         ctf=_read_ctf(particles, optics),
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
         times_seconds=_read_times(particles),
         movies=_group_movies(particles),
+        has_poses=has_poses,
     )
 
 
@@ -114,8 +134,8 @@ def write_dataset(
     *,
     images: np.ndarray | Iterable[np.ndarray],
     pixel_size_angstrom: float,
-    rotations: Tensor,
-    shifts_angstrom: Tensor,
+    rotations: Tensor | None,
+    shifts_angstrom: Tensor | None,
     ctf: CTFParameters,
     particle_names: Sequence[str],
     frame_numbers: Sequence[int] | np.ndarray,
@@ -133,7 +153,7 @@ def write_dataset(
         directory: existing folder.
         images: ``(N, D, D)``, or blocks ``(n, D, D)`` of it in order, written as they come.
         pixel_size_angstrom: Å per pixel.
-        rotations: ``(N, 3, 3)``, molecule to camera.
+        rotations: ``(N, 3, 3)``, molecule to camera; None, as the shifts then, for no poses.
         shifts_angstrom: ``(N, 2)`` displacement (x, y) of the particle.
         ctf: fields ``(N,)``.
         particle_names: ``(N,)`` name of each frame's movie.
@@ -170,15 +190,18 @@ def write_dataset(
         },
         where="data_optics",
     )
-    angles = rotation_to_euler(rotations.to("cpu", torch.float64)).numpy()
-    origins = origin_to_shift(shifts_angstrom.to("cpu", torch.float64)).numpy()
+    poses: dict[str, np.ndarray] = {}
+    if rotations is not None and shifts_angstrom is not None:
+        angles = rotation_to_euler(rotations.to("cpu", torch.float64)).numpy()
+        origins = origin_to_shift(shifts_angstrom.to("cpu", torch.float64)).numpy()
+        poses |= zip(_ANGLES, angles.T, strict=True)
+        poses |= zip(_ORIGINS, origins.T, strict=True)
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnImageName": [f"{i:06d}@{STACK_NAME}" for i in range(1, n + 1)],
         **names,
         "rlnMovieFrameNumber": np.asarray(frame_numbers),
         "rlnOpticsGroup": group_numbers[group],
-        **dict(zip(_ANGLES, angles.T, strict=True)),
-        **dict(zip(_ORIGINS, origins.T, strict=True)),
+        **poses,
         "rlnDefocusU": ctf.defocus_u_angstrom.numpy(),
         "rlnDefocusV": ctf.defocus_v_angstrom.numpy(),
         "rlnDefocusAngle": torch.rad2deg(ctf.astigmatism_radians).numpy(),
@@ -217,7 +240,7 @@ def _read_tables(path: Path) -> tuple[Table, Table]:
         )
     particles, optics = blocks["particles"], blocks["optics"]
     particles.require("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup")
-    particles.require(*_ANGLES, *_ORIGINS, *_DEFOCUS)
+    particles.require(*_DEFOCUS)
     optics.require("rlnOpticsGroup", *_OPTICS)
     for table in (particles, optics):
         if table.n_rows == 0:
@@ -256,6 +279,24 @@ def _check_box(optics: Table, box: int) -> None:
 
 def _float_columns(table: Table, columns: Sequence[str]) -> Tensor:
     return torch.from_numpy(np.stack([table.floats(column) for column in columns], axis=-1))
+
+
+def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor, bool]:
+    """Rotations, displacements, and whether there are any. Half of a pose is refused."""
+    columns = (*_ANGLES, *_ORIGINS)
+    if not any(column in particles for column in columns):
+        n = particles.n_rows
+        eye = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1)
+        return eye, torch.zeros(n, 2, dtype=torch.float64), False
+    particles.require(*columns)
+    origins = _float_columns(particles, _ORIGINS)
+    for column, values in zip(_ORIGINS, origins.T, strict=True):
+        inside = (values.abs() <= width_angstrom / 2).numpy()
+        particles.check(
+            column, inside, f"a particle inside the image, at most ±{width_angstrom / 2:g} Å"
+        )
+    rotations = euler_to_rotation(_float_columns(particles, _ANGLES))
+    return rotations, origin_to_shift(origins), True
 
 
 def _read_ctf(particles: Table, optics: Table) -> CTFParameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from temporem.errors import TemporemError
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
 from temporem.physics.projection import structure_factors
-from temporem.physics.rotations import random_rotations
+from temporem.physics.rotations import random_rotations, rotation_of_vector
 from temporem.structures.matching import match
 from temporem.structures.molecule import Molecule
 from temporem.structures.morph import morph
@@ -49,7 +50,7 @@ _ATOMS_PER_CHUNK = 2**17  # a few frames of a large molecule; bounds memory
 
 _SNAPSHOTS_JUDGED = 200  # at most
 
-_STREAMS = ("motion", "poses", "shifts", "ctf", "noise")
+_STREAMS = ("motion", "poses", "shifts", "ctf", "noise", "pose errors")
 """What is drawn at random, each from its own stream; a new one goes to the end."""
 
 
@@ -93,12 +94,13 @@ def simulate(
         noise_variance = signal_variance / config.snr
         _add_white_noise(images, noise_variance, _generator(config.seed, "noise"))
 
+        rotations, shifts = written_poses(config, frames)
         write_dataset(
             directory,
             images=images,
             pixel_size_angstrom=config.pixel_size_angstrom,
-            rotations=frames.rotations,
-            shifts_angstrom=frames.shifts_angstrom,
+            rotations=rotations,
+            shifts_angstrom=shifts,
             ctf=frames.ctf,
             particle_names=frames.particle_names,
             frame_numbers=frames.frame_numbers,
@@ -213,10 +215,46 @@ def draw_frames(config: SimulationConfig) -> FrameTable:
         times_seconds=np.tile(np.arange(length) * config.frame_interval_seconds, movies),
         states=states.numpy(),
         parameters=parameters,
-        rotations=random_rotations(n, _generator(seed, "poses")),
+        rotations=_draw_rotations(config, _generator(seed, "poses")),
         shifts_angstrom=shifts * config.shift_sd_angstrom,
         ctf=_draw_ctf(config.ctf, movies, length, _generator(seed, "ctf")),
     )
+
+
+def _draw_rotations(config: SimulationConfig, generator: torch.Generator) -> Tensor:
+    """Orientations ``(N, 3, 3)``, movie after movie."""
+    movies, length = config.movies, config.frames_per_movie
+    rotations = random_rotations(movies * length, generator)
+    coefficient = config.poses.diffusion_degrees2_per_second
+    if coefficient is None:
+        return rotations
+    deviation = (2 * coefficient * config.frame_interval_seconds) ** 0.5
+    steps = rotation_of_vector(
+        math.radians(deviation)
+        * torch.randn(movies, length, 3, generator=generator, dtype=torch.float64)
+    )
+    path = [rotations.view(movies, length, 3, 3)[:, 0]]
+    for t in range(1, length):
+        path.append(steps[:, t] @ path[-1])
+    return torch.stack(path, dim=1).flatten(0, 1)
+
+
+def written_poses(
+    config: SimulationConfig, frames: FrameTable
+) -> tuple[Tensor | None, Tensor | None]:
+    """Rotations and displacements as ``particles.star`` shall have them; None for no poses.
+
+    Errors are Gaussian: three components of a rotation vector, two of a displacement.
+    """
+    if not config.poses.written:
+        return None, None
+    n, generator = len(frames.rotations), _generator(config.seed, "pose errors")
+    turns, moves = torch.randn(n, 5, generator=generator, dtype=torch.float64).split((3, 2), dim=1)
+    rotations, shifts = frames.rotations, frames.shifts_angstrom
+    if config.poses.error_degrees:
+        per_axis = math.radians(config.poses.error_degrees) / 3**0.5
+        rotations = rotation_of_vector(per_axis * turns) @ rotations
+    return rotations, shifts + config.poses.shift_error_angstrom * moves
 
 
 def _generator(seed: int, stream: str) -> torch.Generator:

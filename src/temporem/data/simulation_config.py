@@ -179,6 +179,44 @@ class CTFConfig(_Settings):
     )
 
 
+class PosesConfig(_Settings):
+    """How molecules are turned, and what ``particles.star`` says of it.
+
+    ``uniform``: a new pose, uniform on SO(3), in every frame. ``diffusion``: uniform in a movie's
+    first frame; from one frame to the next the molecule turns by a rotation vector whose three
+    components have variance ``2 D Δt``.
+    """
+
+    kind: Literal["uniform", "diffusion"] = "uniform"
+    diffusion_degrees2_per_second: PositiveFloat | None = Field(
+        default=None, description="Rotational diffusion coefficient D, degrees² per second."
+    )
+    written: bool = Field(
+        default=True, description="Whether particles.star has poses; the truth has them anyway."
+    )
+    error_degrees: NonNegativeFloat = Field(
+        default=0.0,
+        description="Root mean square angle by which written poses are off; the truth's are not.",
+    )
+    shift_error_angstrom: NonNegativeFloat = Field(
+        default=0.0,
+        description="Standard deviation, in x and y, by which written shifts are off.",
+    )
+
+    @model_validator(mode="after")
+    def _coefficient_where_it_is_used(self) -> PosesConfig:
+        if (self.kind == "diffusion") != (self.diffusion_degrees2_per_second is not None):
+            raise ValueError(
+                "diffusion_degrees2_per_second goes with kind: diffusion, and with no other"
+            )
+        return self
+
+
+def _pose_section(settings: object) -> object:
+    """A kind alone may stand for the section."""
+    return {"kind": settings} if isinstance(settings, str) else settings
+
+
 class SimulationConfig(_Settings):
     """A simulated dataset: which molecule, how it moves and how it is imaged."""
 
@@ -201,7 +239,9 @@ class SimulationConfig(_Settings):
         default=50.0, description="B-factor of every atom: blurs by exp(−B s²/4)."
     )
     ctf: CTFConfig = Field(default_factory=CTFConfig)
-    poses: Literal["uniform"] = Field(default="uniform", description="Of every frame, on SO(3).")
+    poses: Annotated[PosesConfig, BeforeValidator(_pose_section)] = Field(
+        default_factory=PosesConfig, description="Orientations; a kind, or a section."
+    )
     shift_sd_angstrom: NonNegativeFloat = Field(
         default=0.0, description="Standard deviation of the particle's x and y displacement."
     )

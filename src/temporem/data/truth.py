@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -43,6 +43,8 @@ class Truth:
         rotations: molecule to camera, ``(N, 3, 3)`` float64.
         shifts_angstrom: displacement (x, y) of the particle, ``(N, 2)`` float64.
         times_seconds: ``(N,)`` float64.
+        linear: a rotation, or one and inversion, by which volumes are turned, ``(3, 3)``.
+        offset_angstrom: by which volumes are displaced thereafter, ``(3,)``.
     """
 
     config: SimulationConfig
@@ -53,6 +55,8 @@ class Truth:
     rotations: Tensor
     shifts_angstrom: Tensor
     times_seconds: np.ndarray
+    linear: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))
+    offset_angstrom: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
 
     @property
     def n_frames(self) -> int:
@@ -67,6 +71,13 @@ class Truth:
     def support(self) -> FourierSupport:
         """The frequencies of :meth:`volumes`."""
         return FourierSupport(self.config.box, 3)
+
+    def placed(self, linear: Tensor, offset_angstrom: Tensor) -> Truth:
+        """The same with all volumes moved: an atom at r is at ``linear r + offset``.
+
+        Exact, as volumes are computed from atoms. Poses stay those of the molecule as simulated.
+        """
+        return replace(self, linear=linear, offset_angstrom=offset_angstrom)
 
     def volumes(self, rows: np.ndarray | Tensor | Sequence[int]) -> Tensor:
         """Fourier coefficients of the true volumes of frames ``(B,)``: complex64 ``(B, P)``."""
@@ -90,6 +101,9 @@ class Truth:
     def _structure_factors(self, positions: Tensor, which: Tensor) -> Tensor:
         index, factors = self._elements
         pixel_size = self.config.pixel_size_angstrom
+        linear, offset = self.linear.to(positions), self.offset_angstrom.to(positions)
+        if not linear.equal(torch.eye(3).to(linear)) or offset.any():
+            positions = positions @ linear.mT + offset
         return structure_factors(positions, index[which], factors, self.support, pixel_size)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from temporem.models.padded_grid import PaddedGrid, full_grid
+from temporem.models.padded_grid import PADDING, PaddedGrid, full_grid
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import window_ball
 from temporem.physics.support import FourierSupport
@@ -42,9 +42,13 @@ class BackProjection:
 
     def add(self, images: Tensor, contrast: Tensor, frequencies: Tensor) -> None:
         """Add frames: images and CTF ``(F, P)``, sampled at ``(F, P, 3)`` cycles per box."""
+        self.add_sums(images * contrast, contrast.square(), frequencies)
+
+    def add_sums(self, values: Tensor, weights: Tensor, frequencies: Tensor) -> None:
+        """Add sums over frames that are sampled alike: of CTF y and of CTF², ``(F, P)``."""
         corners = self.grid.corners(frequencies)
-        values = corners.restore((images * contrast).reshape(-1, 1))
-        weights = contrast.square().reshape(-1, 1)
+        values = corners.restore(values.reshape(-1, 1))
+        weights = weights.reshape(-1, 1)
         self.grid.insert(self.sums, corners, torch.cat([values.real, values.imag, weights], dim=1))
 
     def __add__(self, other: BackProjection) -> BackProjection:
@@ -58,14 +62,32 @@ class BackProjection:
         ``w̄`` is the shell's mean weight and ``signal_to_noise`` its spectral signal-to-noise ratio,
         given at integer radii 0 … D/2 − 1.
         """
-        grid, sums = self.grid, self.sums.clone()
-        grid.close(sums, torch.tensor([1.0, -1.0, 1.0]))
-        weight = sums[:, 2:]
-        shells = torch.arange(grid.n_shells)
-        ratio = signal_to_noise.to(sums)[shells.clamp(max=len(signal_to_noise) - 1)].clamp(min=1e-4)
-        damping = (grid.shell_means(weight)[:, 0] / ratio)[grid.shells, None]
+        mean_weight = self.grid.shell_means(self._closed[:, 2:])[:, 0]
+        return self._damped(mean_weight / self._by_shell(signal_to_noise).clamp(min=1e-4))
+
+    def solve_with_power(self, power: Tensor) -> Tensor:
+        """Volume ``V̂ = numerator / (weight + 1 / 8τ²)``, ``(D, D, D)``: a posterior mean.
+
+        The power τ² of slices is given at integer radii; the padded grid holds every independent
+        coefficient eight times over.
+        """
+        return self._damped(1 / (PADDING**3 * self._by_shell(power)))
+
+    @property
+    def _closed(self) -> Tensor:
+        sums = self.sums.clone()
+        self.grid.close(sums, torch.tensor([1.0, -1.0, 1.0]))
+        return sums
+
+    def _by_shell(self, values: Tensor) -> Tensor:
+        shells = torch.arange(self.grid.n_shells)
+        return values.to(self.sums)[shells.clamp(max=len(values) - 1)]
+
+    def _damped(self, damping: Tensor) -> Tensor:
+        grid, sums = self.grid, self._closed
+        weight = sums[:, 2:] + damping[grid.shells, None]
         numerator = torch.complex(sums[:, :1], sums[:, 1:2])
-        return grid.to_volumes(numerator / (weight + damping).clamp(min=1e-12))[0]
+        return grid.to_volumes(numerator / weight.clamp(min=1e-12))[0]
 
 
 def reconstruct_homogeneous(

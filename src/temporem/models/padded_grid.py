@@ -6,6 +6,7 @@ with ``kx ≥ 0`` suffice; a sample with ``kx < 0`` reads, and adds to, its mirr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -183,6 +184,13 @@ class PaddedGrid:
 def full_grid(box: int, device: torch.device) -> PaddedGrid:
     """The grid that holds all frequencies below Nyquist."""
     return PaddedGrid(box, box / 2 - 0.5 / PADDING, device)
+
+
+def grid_below(box: int, radius: float) -> PaddedGrid:
+    """A grid for frequencies below a radius, in cycles per box, no larger than needed."""
+    coarse = 2 * math.ceil(radius + 2)
+    cpu = torch.device("cpu")
+    return full_grid(box, cpu) if coarse >= box else PaddedGrid(coarse, radius, cpu)
 
 
 def _wrapped(

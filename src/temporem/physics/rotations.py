@@ -50,6 +50,25 @@ def rotation_about_axis(axis: Tensor, angle_radians: Tensor) -> Tensor:
     return roma.rotvec_to_rotmat(unit * angle_radians[..., None])
 
 
+def rotation_of_vector(vectors: Tensor) -> Tensor:
+    """Rotation vectors ω, radians ``(..., 3)`` → rotations ``exp [ω]×``, ``(..., 3, 3)``."""
+    return roma.rotvec_to_rotmat(vectors)
+
+
 def origin_to_shift(origin_angstrom: Tensor) -> Tensor:
     """``rlnOriginX/YAngst`` (the shift that centres the particle) ↔ the particle's displacement."""
     return -origin_angstrom
+
+
+def geodesic_degrees(a: Tensor, b: Tensor) -> Tensor:
+    """Angle of the rotation from one to the other, degrees: ``(..., 3, 3)`` → ``(...)``.
+
+    From the chord, ``|A − B|² = 8 sin²(θ/2)``, which keeps its digits where θ is small.
+    """
+    chord = (a - b).flatten(-2).norm(dim=-1) / 8**0.5
+    return torch.rad2deg(2 * chord.clamp(max=1).asin())
+
+
+def nearest_rotation(matrices: Tensor) -> Tensor:
+    """The rotation closest to any matrix ``(..., 3, 3)``; of a sum of rotations, their mean."""
+    return roma.special_procrustes(matrices)

@@ -152,3 +152,16 @@ class FourierSupport:
         sums = values.new_zeros(*values.shape[:-1], self.n_shells + 1)
         sums.index_add_(-1, shells, values * weights)
         return sums[..., : self.n_shells]
+
+
+def resized(volumes: Tensor, box: int) -> Tensor:
+    """Volumes ``(..., D, D, D)`` on ``box³`` voxels over the same field of view.
+
+    Both have the same slices at the frequencies that both have: ``√D V̂`` is kept.
+    """
+    before = volumes.shape[-1]
+    if before == box:
+        return volumes
+    radius = min(box, before) / 2
+    there, here = FourierSupport(before, 3, radius), FourierSupport(box, 3, radius)
+    return here.synthesise((before / box) ** 0.5 * there.analyse(volumes))

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from temporem.analysis.poses import into_frame
+from temporem.analysis.run_evaluation import alignment
 from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.truth import Truth, read_truth
@@ -40,7 +42,9 @@ def collect(
         run.require_frames_of(movies)
     truth = read_truth(movies.path) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
-    reported = [_run(run, name, shown) for run, name in zip(runs, run_names(paths), strict=True)]
+    reported = [
+        _run(run, name, shown, truth) for run, name in zip(runs, run_names(paths), strict=True)
+    ]
     return _dataset(movies, truth, shown), reported
 
 
@@ -97,14 +101,18 @@ def _dataset(dataset: MovieDataset, truth: Truth | None, shown: np.ndarray) -> R
     )
 
 
-def _run(run: Run, name: str, shown: np.ndarray) -> ReportRun:
+def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportRun:
     metrics = read_metrics(run.path)
+    volumes = run.voxels(shown)
+    change = None if truth is None else alignment(run, truth)
+    if change is not None:
+        volumes = into_frame(volumes, change, run.grid.pixel_size_angstrom)
     evaluated = (run.path / SUMMARY_NAME).is_file()
     return ReportRun(
         name=name,
         method=run.config.method,
         config=run.config.model_dump(mode="json"),
-        volumes=run.voxels(shown),
+        volumes=volumes,
         latents=run.latents,
         metrics=metrics,
         evaluation=load_evaluation(run.path) if evaluated else None,

@@ -197,6 +197,8 @@ def _fit_values(summary: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
     psnr, ssim = summary["image_quality"]["psnr_db"], summary["image_quality"]["ssim"]
     values[f"PSNR{suffix} (dB)"] = _Value(psnr["mean"], psnr["ci"])
     values[f"SSIM{suffix}"] = _Value(ssim["mean"], ssim["ci"], digits=3)
+    if summary["poses"]:
+        values |= _pose_values(summary["poses"], suffix)
     return values
 
 
@@ -208,6 +210,18 @@ def _state_values(states: Mapping[str, Any]) -> dict[str, _Value]:
         values[f"State resolution, {place} (Å)"] = _Value(angstrom["mean"], sense=-1)
         values[f"State FSC area, {place}"] = _Value(auc["mean"], digits=3)
     return values
+
+
+def _pose_values(poses: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
+    def value(key: str, factor: float = 1.0, sense: int = -1) -> _Value:
+        ends = [end if end is None else factor * end for end in poses[f"{key}_ci"]]
+        return _Value(factor * poses[key], ends, sense=sense)
+
+    return {
+        f"Pose error, median{suffix} (°)": value("median_degrees"),
+        f"Poses within 10°{suffix} (%)": value("within_10_degrees", 100, 1),
+        f"Shift error, median{suffix} (Å)": value("median_shift_angstrom"),
+    }
 
 
 def _latent_values(latents: Mapping[str, Any]) -> dict[str, _Value]:

@@ -128,6 +128,47 @@ class DataConfig(BaseModel):
     )
 
 
+class PosesConfig(BaseModel):
+    """Where poses come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Literal["known", "refine", "estimate"] = Field(
+        "known",
+        description="The dataset's poses as they are, the dataset's poses improved, or poses from "
+        "images alone.",
+    )
+    starts: int = Field(
+        3, ge=1, le=100, description="estimate: random starts, of which the likeliest is kept."
+    )
+    iterations: int = Field(
+        6, ge=1, le=1000, description="How often poses and volume are improved in turn."
+    )
+    motion_iterations: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="How often, thereafter, poses are found together with what changes from frame "
+        "to frame; not for the method homogeneous.",
+    )
+    components: int = Field(
+        1, ge=1, le=16, description="Components of the linear model of these changes."
+    )
+    around_degrees: float = Field(
+        15,
+        gt=0,
+        le=90,
+        description="refine: how far from the given poses, about each axis, others are tried.",
+    )
+    shift_sd: float = Field(
+        0.03,
+        gt=0,
+        le=0.25,
+        description="Standard deviation, in box lengths, of particles about the centre (estimate) "
+        "or about their given shifts (refine).",
+    )
+
+
 class RunConfig(BaseModel):
     """Everything that determines a run."""
 
@@ -140,6 +181,7 @@ class RunConfig(BaseModel):
     training: TrainingConfig = TrainingConfig()
     linear: LinearConfig = LinearConfig()
     data: DataConfig = DataConfig()
+    poses: PosesConfig = PosesConfig()
 
     @property
     def kl_weight(self) -> float:

@@ -24,7 +24,8 @@ from temporem.training.config import DataConfig
 from temporem.training.frame_stack import blocks_of, open_frames
 from temporem.training.intervals import frame_intervals
 
-_CHANGE_FRACTION = 0.05  # of the signal's power: what moves is a small part of a molecule
+CHANGE_FRACTION = 0.05
+"""Of the signal's power: what moves is a small part of a molecule."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class PreparedFrames:
         generator keeps to the mean.
         """
         fsc = self.mean_volume.half_fsc.clamp(0, 0.999)
-        ratio = _CHANGE_FRACTION * 2 * fsc / (1 - fsc)
+        ratio = CHANGE_FRACTION * 2 * fsc / (1 - fsc)
         wiener = ratio / (1 + ratio)
         amplitude = (self.signal_power / self.contrast_power).sqrt()
         return amplitude * torch.cat([wiener, wiener[-1:]]).clamp(min=1e-3)
@@ -99,7 +100,7 @@ class PreparedFrames:
     @property
     def change_power(self) -> Tensor:
         """Prior power of a change of conformation at integer radii, ``(D/2 + 1,)``."""
-        return _CHANGE_FRACTION * self.signal_power / self.contrast_power
+        return CHANGE_FRACTION * self.signal_power / self.contrast_power
 
     @property
     def spectral_prior(self) -> SpectralPrior:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from temporem.models.linear_generator import LinearGenerator
 from temporem.physics.masks import soft_ball
 from temporem.training.checkpoint import save_checkpoint, take_up
 from temporem.training.config import RunConfig, save_config
+from temporem.training.frame_stack import open_frames
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.linear import LinearRun, largest_components
 from temporem.training.loop import Trainer, infer_all
 from temporem.training.memory import require_memory
+from temporem.training.poses import FoundPoses, PoseRun
 from temporem.training.precision import choose_device
 from temporem.training.predictions import write_predictions
 from temporem.training.progress import Progress
@@ -45,16 +47,24 @@ _HELD_OUT_STREAM = 1  # of random numbers, besides those of the training
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    """What a reconstruction works on, checked and prepared."""
+class _Task:
+    """What a reconstruction is asked for, checked."""
 
     config: RunConfig
     dataset: MovieDataset
     training_movies: list[np.ndarray]
     held_out: np.ndarray  # bool (N,)
-    frames: PreparedFrames
     masks: tuple[Tensor | None, Tensor | None]  # of the linear model, None to make them
+    device: torch.device
     world: World
+
+
+@dataclass(frozen=True, eq=False)
+class _Job(_Task):
+    """What it works on, prepared; the dataset has the poses that were found, if any were."""
+
+    frames: PreparedFrames
+    poses: FoundPoses | None
 
 
 def reconstruct(
@@ -94,12 +104,19 @@ def reconstruct(
         _require_same_config(started, config, output)
         if is_finished(output):
             return output
-        job = _prepare(started, world)
+        task = _check(started, world)
+        job = _prepare(task) if task.config.poses.source == "known" else None
     else:
         with _new_run(output, world, overwrite=overwrite) as directory:
-            job = _prepare(config, world)
+            task = _check(config, world)
+            job = _prepare(task) if task.config.poses.source == "known" else None
             if directory is not None:
                 save_config(config, directory / CONFIG_NAME)
+    if job is None:
+        poses = PoseRun(
+            task.config, task.dataset, task.training_movies, output, progress, world
+        ).fit()
+        job = _prepare(replace(task, dataset=poses.of(task.dataset)), poses)
     if config.method == "homogeneous":
         _back_project(job, output)
     elif config.method == "linear":
@@ -151,11 +168,15 @@ def _new_run(output: Path, world: World, *, overwrite: bool) -> Iterator[Path | 
     world.wait()
 
 
-def _prepare(config: RunConfig, world: World) -> _Job:
+def _check(config: RunConfig, world: World) -> _Task:
     device = choose_device(config.training.device, world)
     if world.size > 1 and device.type == "cuda":
         torch.cuda.set_device(device)
     dataset = read_dataset(config.dataset)
+    if config.poses.source != "estimate":
+        dataset.require_poses()
+    elif dataset.has_poses:  # not looked at
+        dataset = dataset.without_poses()
     if config.method == "tempor":
         dataset.require_movies(min_frames=2)
     masks = _read_masks(config, dataset) if config.method == "linear" else (None, None)
@@ -176,8 +197,17 @@ def _prepare(config: RunConfig, world: World) -> _Job:
     if config.method == "linear":
         _require_enough(config, dataset, training)
     require_memory(config, dataset, device)
-    frames = prepare_frames(dataset, config.data, config.encoder_input, training, device)
-    return _Job(config, dataset, training, mask, frames, masks, world)
+    if config.poses.source != "known":
+        open_frames(dataset, config.data)  # refuses images of which the noise is unknown
+    return _Task(config, dataset, training, mask, masks, device, world)
+
+
+def _prepare(task: _Task, poses: FoundPoses | None = None) -> _Job:
+    config = task.config
+    frames = prepare_frames(
+        task.dataset, config.data, config.encoder_input, task.training_movies, task.device
+    )
+    return _Job(**vars(task), frames=frames, poses=poses)
 
 
 def _train(job: _Job, output: Path, progress: Progress | None) -> None:
@@ -188,7 +218,9 @@ def _train(job: _Job, output: Path, progress: Progress | None) -> None:
     if not job.world.is_main:
         return
     write_grid(output, _grid(job))
-    write_frames(output, job.dataset, job.held_out, latents.mean, latents.log_variance.exp())
+    write_frames(
+        output, job.dataset, job.held_out, latents.mean, latents.log_variance.exp(), job.poses
+    )
 
 
 def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
@@ -228,7 +260,7 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
     write_grid(output, grid)
     posterior = result.posterior
     write_predictions(output, job.dataset, job.frames.intervals, job.frames.interval_index, result)
-    write_frames(output, job.dataset, job.held_out, posterior.mean, posterior.covariance)
+    write_frames(output, job.dataset, job.held_out, posterior.mean, posterior.covariance, job.poses)
     dynamics = result.parameters.dynamics
     kept = {"rotation": dynamics.rotation, "decay": dynamics.decay}
     save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
@@ -289,7 +321,7 @@ def _back_project(job: _Job, output: Path) -> None:
     with atomic_write(output / METRICS_NAME) as partial:
         partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
     write_grid(output, grid)
-    write_frames(output, job.dataset, job.held_out, None)
+    write_frames(output, job.dataset, job.held_out, poses=job.poses)
 
 
 def _grid(job: _Job) -> VolumeGrid:

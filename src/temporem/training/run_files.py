@@ -32,10 +32,11 @@ from temporem.models.generator import FourierGenerator
 from temporem.models.linear_generator import LinearGenerator
 from temporem.models.vae import MovieVAE
 from temporem.physics.forward import ForwardModel
-from temporem.physics.rotations import origin_to_shift, rotation_to_euler
+from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
 from temporem.physics.support import FourierSupport
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig, build_config
+from temporem.training.poses import FoundPoses
 from temporem.training.precision import choose_device, network_dtype
 
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
@@ -45,6 +46,8 @@ FORMAT = "temporem run 2"
 Generator = FourierGenerator | LinearGenerator
 
 _BLOCK = "frames"
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 _WEIGHTS_NAME, _FIRST_LAYER = "model.safetensors", "extractor.first.weight"
 
 IDENTITY_NAMES = (GRID_NAME, FRAMES_NAME, f"{CHECKPOINT_NAME}/{_WEIGHTS_NAME}")
@@ -78,6 +81,8 @@ class Run:
         particle_names: the movie of every frame, N names, in the order of the dataset's rows.
         frame_numbers: position in the movie, int64 ``(N,)``.
         held_out: whether the frame's movie was kept from training, bool ``(N,)``.
+        rotations: molecule to camera, as used or estimated, float64 ``(N, 3, 3)``.
+        shifts_angstrom: displacement (x, y) of the particle, likewise, ``(N, 2)``.
         latents: posterior means, float32 ``(N, q)``; None for ``homogeneous``.
         latent_covariance: of ``linear``, float32 ``(N, q, q)``; None for other methods.
         generator: gives volumes of latents.
@@ -89,6 +94,8 @@ class Run:
     particle_names: list[str]
     frame_numbers: np.ndarray
     held_out: np.ndarray
+    rotations: Tensor
+    shifts_angstrom: Tensor
     latents: np.ndarray | None
     latent_covariance: np.ndarray | None
     generator: Generator
@@ -225,6 +232,7 @@ def load_run(path: str | Path) -> Run:
     grid = _read_grid(path / GRID_NAME)
     table = read_star(path / FRAMES_NAME).get(_BLOCK, Table({}, where=str(path / FRAMES_NAME)))
     table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut")
+    table.require(*_ANGLES, *_ORIGINS)
     return Run(
         path=path,
         config=config,
@@ -232,6 +240,8 @@ def load_run(path: str | Path) -> Run:
         particle_names=table.strings("rlnParticleName"),
         frame_numbers=table.ints("rlnMovieFrameNumber"),
         held_out=table.ints("temporemHeldOut") == 1,
+        rotations=euler_to_rotation(_columns(table, _ANGLES)),
+        shifts_angstrom=origin_to_shift(_columns(table, _ORIGINS)),
         latents=None if config.method == "homogeneous" else _read_latents(table, config),
         latent_covariance=_read_covariance(table, config) if config.method == "linear" else None,
         generator=_load_generator(path / CHECKPOINT_NAME, config, grid),
@@ -251,6 +261,7 @@ def write_frames(
     held_out: np.ndarray,
     mean: Tensor | None = None,
     covariance: Tensor | None = None,
+    poses: FoundPoses | None = None,
 ) -> None:
     """Write ``RUN/frames.star``: latent, pose and membership of every row of a dataset.
 
@@ -260,6 +271,7 @@ def write_frames(
         held_out: bool ``(N,)``.
         mean: of the latents, ``(N, q)``; None for a method without.
         covariance: ``(N, q, q)``, or the diagonal ``(N, q)`` of a method that knows no more.
+        poses: those of the dataset, where the run found them: their spread is written as well.
     """
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": dataset.particle_names,
@@ -269,8 +281,11 @@ def write_frames(
         columns |= latent_columns(mean, covariance)
     angles = rotation_to_euler(dataset.rotations).numpy()
     origins = origin_to_shift(dataset.shifts_angstrom).numpy()  # its own inverse
-    columns |= dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T, strict=True))
-    columns |= dict(zip(("rlnOriginXAngst", "rlnOriginYAngst"), origins.T, strict=True))
+    columns |= dict(zip(_ANGLES, angles.T, strict=True))
+    columns |= dict(zip(_ORIGINS, origins.T, strict=True))
+    if poses is not None:
+        columns["temporemAngleSd"] = poses.angle_sd_degrees.numpy()
+        columns["temporemOriginSdAngst"] = poses.shift_sd_angstrom.numpy()
     columns["temporemHeldOut"] = held_out.astype(np.int64)
     write_star(path / FRAMES_NAME, {_BLOCK: Table(columns, where=FRAMES_NAME)})
 
@@ -306,6 +321,10 @@ def _read_grid(path: Path) -> VolumeGrid:
             f"{path}: not readable ({error})", hint="make the run again with --overwrite"
         ) from None
     raise TemporemError(f"{path} has the format {found!r}", expected=repr(FORMAT))
+
+
+def _columns(table: Table, names: Sequence[str]) -> Tensor:
+    return torch.from_numpy(np.stack([table.floats(name) for name in names], axis=-1))
 
 
 def _read_latents(table: Table, config: RunConfig) -> np.ndarray:

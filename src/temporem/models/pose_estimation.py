@@ -1,0 +1,334 @@
+"""Poses of all frames and the volume that they are poses of, in turn.
+
+A frame is never compared with a volume that it is part of: its noise would be there too, and would
+hold it where it is. Movies are dealt into folds, and the poses of a fold come from the volume of
+all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.models.frame_source import FrameSource
+from temporem.models.homogeneous import BackProjection
+from temporem.models.padded_grid import grid_below
+from temporem.models.pose_refinement import PoseFit, References, refine_poses
+from temporem.models.pose_search import (
+    MovingSlices,
+    Slices,
+    best_poses,
+    grid_scores,
+    local_scores,
+    moving_scores,
+    shift_grid,
+    shifted_images,
+    slice_volume,
+)
+from temporem.physics.forward import ForwardModel
+from temporem.physics.masks import window_ball
+from temporem.physics.orientations import even_rotations, small_turns
+from temporem.physics.support import FourierSupport, resized
+
+Look = Literal["everywhere", "around", "here"]
+
+FOLDS = 4
+_FRAMES = 50  # of a block; bounds memory
+SEARCH_RADIUS = 8.0
+"""Frequencies that searches look at, cycles per box."""
+
+_SEARCH_SPACING = 12.0  # degrees: half of it is about a cycle at the edge of a molecule
+_CANDIDATES = 5  # modes of a global search that are refined
+_STEPS = 8  # of Gauss–Newton
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Of N frames.
+
+    Attributes:
+        rotations: ``(N, 3, 3)`` float64.
+        shifts_angstrom: from where the frames are centred, ``(N, 2)`` float64.
+        covariance: posterior of rotation vector and shift, radians and Å, ``(N, 5, 5)`` float64.
+        score: log-posterior less the log-likelihood of an empty image, ``(N,)`` float64.
+    """
+
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    covariance: Tensor
+    score: Tensor
+
+    @classmethod
+    def at(cls, rotations: Tensor) -> Poses:
+        """Given rotations, frames that are centred, nothing known of the spread."""
+        n = len(rotations)
+        zero = torch.zeros(n, dtype=torch.float64)
+        return cls(rotations.double(), zero.new_zeros(n, 2), zero.new_zeros(n, 5, 5), zero)
+
+
+@dataclass(frozen=True)
+class FoldVolumes:
+    """Volumes of all movies but one fold each, and of all.
+
+    Attributes:
+        volumes: ``(FOLDS + 1, D', D', D')``, the last of all movies.
+        half_fsc: of the even with the odd folds, ``(D'/2,)``. Their poses have had volumes in
+            common, so this is no proof of resolution.
+    """
+
+    volumes: Tensor
+    half_fsc: Tensor
+
+
+@dataclass(frozen=True)
+class Recentred:
+    """Frames of another source, moved back by shifts that were found since: a ``FrameSource``.
+
+    Attributes:
+        source: the frames.
+        model: image formation.
+        shifts_angstrom: where the particles are in them, ``(N, 2)``.
+    """
+
+    source: FrameSource
+    model: ForwardModel
+    shifts_angstrom: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    @property
+    def n_pixels(self) -> int:
+        return self.source.n_pixels
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`temporem.models.frame_source.FrameSource`."""
+        images, contrast = self.source.take(rows, n_pixels)
+        phase = self.model.shift_phase(self.shifts_angstrom[rows])[:, :n_pixels]
+        return images * phase.conj(), contrast
+
+
+@dataclass(frozen=True)
+class PoseProblem:
+    """Frames whose poses are sought.
+
+    Args:
+        model: image formation.
+        source: images and CTF.
+        fold: of every frame, ``(N,)``: 0 … FOLDS − 1, or FOLDS for frames that no volume may use.
+        shift_sd_angstrom: of the Gaussian prior of shifts.
+        window_radius: radius of the ball that holds the molecule, in half boxes.
+    """
+
+    model: ForwardModel
+    source: FrameSource
+    fold: np.ndarray
+    shift_sd_angstrom: float
+    window_radius: float
+
+    def n_pixels(self, radius: float) -> int:
+        return int((self.model.support.radii < radius).sum())
+
+    def centred(self, poses: Poses) -> Recentred:
+        """The frames, moved back by the shifts of these poses."""
+        return Recentred(self.source, self.model, poses.shifts_angstrom)
+
+    def back_project(self, poses: Poses, radius: float) -> FoldVolumes:
+        """Volumes from the frames in their poses, Wiener-filtered by the FSC of half the folds."""
+        grid, n = grid_below(self.model.box, radius), self.n_pixels(radius)
+        sums = [BackProjection(grid) for _ in range(FOLDS)]
+        centred = self.centred(poses)
+        for fold in range(FOLDS):
+            for rows in self._blocks(np.flatnonzero(self.fold == fold)):
+                images, contrast = centred.take(rows, n)
+                points = self.model.slice_frequencies(poses.rotations[rows].float(), slice(0, n))
+                sums[fold].add(images, contrast, points)
+        ball = window_ball(grid.box, self.window_radius)
+        support = FourierSupport(grid.box, 3)
+        flat = torch.full((grid.box // 2,), 10.0)
+        halves = [_total(sums[half::2]).solve(flat) * ball for half in (0, 1)]
+        fsc = _shell_correlation(support.analyse(torch.stack(halves)), support)
+        ratio = 2 * fsc.clamp(0, 0.999) / (1 - fsc.clamp(0, 0.999))
+        without = [_total(sums[:f] + sums[f + 1 :]) for f in range(FOLDS)]
+        volumes = [part.solve(ratio) * ball for part in (*without, _total(sums))]
+        return FoldVolumes(torch.stack(volumes), fsc)
+
+    def improve(
+        self,
+        volumes: Tensor,
+        poses: Poses,
+        radius: float,
+        *,
+        look: Look,
+        around_degrees: float = 0.0,
+        components: Tensor | None = None,
+        progress: Callable[[int], None] = lambda n: None,
+    ) -> Poses:
+        """Poses of all frames, each against the volume of the other folds.
+
+        Candidates are the pose that a frame has, and the best few of a grid: over all of SO(3), or
+        of a lattice around that pose. They are refined at low resolution, the best two of them at
+        all frequencies below the radius, and the better one is kept.
+
+        Args:
+            volumes: of the folds, or one for all frames, ``(FOLDS + 1 or 1, D', D', D')``.
+            poses: to start from.
+            radius: cycles per box.
+            look: for candidates.
+            around_degrees: half the width of the lattice.
+            components: U of ``V = μ + Σ_j z_j U_j``, ``(q, D', D', D')``, the greatest first, where
+            volumes change: z is found with the pose. A search over all of SO(3) integrates over
+            the first coordinate; one around a pose takes the mean.
+            progress: told how many frames were done.
+        """
+        found: list[tuple[np.ndarray, PoseFit]] = []
+        for fold in range(FOLDS + 1):
+            mine = np.flatnonzero(self.fold == fold)
+            if len(mine) == 0:
+                continue
+            volume = volumes[min(fold, len(volumes) - 1)]
+            parts = volume[None]
+            if components is not None:
+                parts = torch.cat([parts, resized(components, len(volume))])
+            search = self._search(parts, look, around_degrees)
+            fine = _Fit(self, parts, radius)
+            coarse = _Fit(self, parts, min(radius, SEARCH_RADIUS))
+            for rows in self._blocks(mine):
+                rotations, shifts = poses.rotations[rows, None], poses.shifts_angstrom[rows, None]
+                if search is not None:
+                    more = search.candidates(rows, rotations[:, 0], shifts[:, 0])
+                    rotations = torch.cat([rotations, more[0]], dim=1)
+                    shifts = torch.cat([shifts, more[1]], dim=1)
+                    rotations, shifts, _ = coarse.best(rows, rotations, shifts, keep=2)
+                found.append((rows, fine.best_one(rows, rotations, shifts)))
+                progress(len(rows))
+        order = torch.from_numpy(np.concatenate([rows for rows, _ in found]).argsort())
+
+        def joined(name: str) -> Tensor:
+            return torch.cat([getattr(fit, name) for _, fit in found])[order]
+
+        return Poses(*(joined(n) for n in ("rotations", "shifts_angstrom", "covariance", "score")))
+
+    def _search(self, volumes: Tensor, look: Look, around_degrees: float) -> _Search | None:
+        if look == "here":
+            return None
+        if look == "everywhere":
+            return _Search(self, volumes, even_rotations(_SEARCH_SPACING), everywhere=True)
+        return _Search(self, volumes[:1], small_turns(around_degrees, 1), everywhere=False)
+
+    def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        return (rows[i : i + _FRAMES] for i in range(0, len(rows), _FRAMES))
+
+
+class _Search:
+    """Candidates of a grid, for frames of one fold."""
+
+    def __init__(
+        self, problem: PoseProblem, volumes: Tensor, turns: Tensor, *, everywhere: bool
+    ) -> None:
+        self.problem, self.turns, self.everywhere = problem, turns, everywhere
+        self.n = problem.n_pixels(SEARCH_RADIUS)
+        self.grid = grid_below(problem.model.box, SEARCH_RADIUS)
+        volumes = resized(volumes[:2], self.grid.box)
+        self.rows = self.grid.from_volumes(volumes[:1])
+        self.shifts, self.prior = shift_grid(
+            problem.model, problem.shift_sd_angstrom, SEARCH_RADIUS
+        )
+        self.phases = problem.model.shift_phase(self.shifts)[:, : self.n]
+        if everywhere:
+            weights = problem.model.support.weights[: self.n]
+            slices = [
+                slice_volume(
+                    problem.model, self.grid, self.grid.from_volumes(v[None]), turns, self.n
+                )
+                for v in volumes
+            ]
+            self.slices = (
+                Slices.of(slices[0], weights)
+                if len(slices) == 1
+                else MovingSlices.of(slices[0], slices[1], weights)
+            )
+
+    def candidates(
+        self, rows: np.ndarray, rotations: Tensor, shifts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Rotations ``(B, K, 3, 3)`` and shifts ``(B, K, 2)``."""
+        images, contrast = self.problem.source.take(rows, self.n)
+        squares = contrast.square()
+        if self.everywhere:
+            shifted = shifted_images(images, contrast, self.phases)
+            if isinstance(self.slices, MovingSlices):
+                scores = moving_scores(shifted, squares, self.slices)
+            else:
+                scores = grid_scores(shifted, squares, self.slices)
+            best = best_poses(scores + self.prior[:, None], _CANDIDATES)
+            return self.turns[best.rotation], self.shifts[best.shift]
+        near = self.turns @ rotations[:, None]
+        phase = self.problem.model.shift_phase(shifts)[:, : self.n]
+        shifted = shifted_images(images * phase.conj(), contrast, self.phases)
+        scores = local_scores(
+            self.problem.model, self.grid, self.rows, shifted, squares, near.float()
+        )
+        best = best_poses(scores, _CANDIDATES)
+        index = torch.arange(len(rows))[:, None]
+        return near[index, best.rotation], shifts[:, None] + self.shifts[best.shift]
+
+
+class _Fit:
+    """Gauss–Newton at the frequencies below a radius, for frames of one fold."""
+
+    def __init__(self, problem: PoseProblem, volumes: Tensor, radius: float) -> None:
+        grid = grid_below(problem.model.box, radius)
+        self.problem, self.n = problem, problem.n_pixels(radius)
+        self.references = References.of_volumes(resized(volumes, grid.box), grid)
+
+    def best(
+        self, rows: np.ndarray, rotations: Tensor, shifts: Tensor, *, keep: int
+    ) -> tuple[Tensor, Tensor, PoseFit]:
+        """The ``keep`` best of K candidates ``(B, K, 3, 3)``, ``(B, K, 2)``, refined."""
+        b, k = shifts.shape[:2]
+        images, contrast = self.problem.source.take(rows, self.n)
+        fit = refine_poses(
+            self.problem.model,
+            self.references,
+            images.repeat_interleave(k, 0),
+            contrast.repeat_interleave(k, 0),
+            rotations.flatten(0, 1),
+            shifts.flatten(0, 1),
+            shift_sd_angstrom=self.problem.shift_sd_angstrom,
+            iterations=_STEPS,
+        )
+        best = fit.score.view(b, k).topk(keep, dim=1).indices
+        index = (best + k * torch.arange(b)[:, None]).flatten()
+        kept = PoseFit(*(getattr(fit, field.name)[index] for field in fields(fit)))
+        return kept.rotations.view(b, keep, 3, 3), kept.shifts_angstrom.view(b, keep, 2), kept
+
+    def best_one(self, rows: np.ndarray, rotations: Tensor, shifts: Tensor) -> PoseFit:
+        return self.best(rows, rotations, shifts, keep=1)[2]
+
+
+def _total(parts: list[BackProjection]) -> BackProjection:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _shell_correlation(pair: Tensor, support: FourierSupport) -> Tensor:
+    a, b = pair
+    cross = support.shell_sums((a.conj() * b).real)
+    powers = support.shell_sums(a.abs().square()) * support.shell_sums(b.abs().square())
+    return cross / powers.sqrt().clamp(min=1e-30)

@@ -1,0 +1,364 @@
+"""Poses found before anything else is: from images alone, or from poses a few degrees off.
+
+What comes of it replaces the poses of the dataset, and the method of the run goes on as it does
+with poses that are known. Steps, each followed by a checkpoint in ``RUN/poses``:
+
+- ``ab initio``, with ``poses.source=estimate``: low-resolution volumes from several random
+  starts, of which the likeliest is kept (:mod:`temporem.models.ab_initio`);
+- ``poses``: every frame against the volume of the other movies, then new volumes
+  (:mod:`temporem.models.pose_estimation`). Resolution rises as half sets agree;
+- ``motion``, unless the method is ``homogeneous``: a linear model of the frames at low resolution
+  (:mod:`temporem.models.linear_start`) in the poses so far, then every frame against all volumes
+  of the model, its coordinate being found with its pose. Frames whose conformation is too far from
+  the mean for their pose to be found before come in one after the other.
+
+Every step is a function of the one before, so that a run that was stopped ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.data.dataset import MovieDataset
+from temporem.errors import TemporemError
+from temporem.models.ab_initio import AbInitio, Round
+from temporem.models.linear_halves import principal_axes
+from temporem.models.linear_masks import moving_mask
+from temporem.models.linear_start import SpectralPrior, fit_coarse
+from temporem.models.movie_blocks import MovieFrames
+from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Look, PoseProblem, Poses
+from temporem.training import checkpoint
+from temporem.training.config import RunConfig
+from temporem.training.frame_stack import FrameStack, blocks_of, open_frames
+from temporem.training.frames import CHANGE_FRACTION, prepared_bytes
+from temporem.training.intervals import frame_intervals
+from temporem.training.linear import largest_components
+from temporem.training.progress import Progress
+from temporem.world import ALONE, World
+
+POSES_NAME = "poses"
+
+_FIRST_ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8)
+"""Of every start: the likelihood then tells good from bad."""
+
+_LAST_ROUNDS = (*[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
+"""Of the best start alone."""
+
+_SEARCHES = {0, 2}  # iterations that look everywhere, or around
+_AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
+_FURTHER = 2.0  # cycles per box
+
+
+@dataclass(frozen=True)
+class FoundPoses:
+    """Poses of N frames and how well they are known.
+
+    Attributes:
+        rotations: molecule to camera, float64 ``(N, 3, 3)``.
+        shifts_angstrom: displacement of the particle, float64 ``(N, 2)``.
+        angle_sd_degrees: root mean square over three axes of the posterior, ``(N,)``.
+        shift_sd_angstrom: over two, ``(N,)``.
+    """
+
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    angle_sd_degrees: Tensor
+    shift_sd_angstrom: Tensor
+
+    def of(self, dataset: MovieDataset) -> MovieDataset:
+        """The dataset with these poses in the place of its own."""
+        return replace(
+            dataset,
+            rotations=self.rotations,
+            shifts_angstrom=self.shifts_angstrom,
+            has_poses=True,
+        )
+
+
+class PoseRun:
+    """Finds the poses of a run, step by step.
+
+    Args:
+        config: of the run.
+        dataset: its frames.
+        movies: the movies that volumes may be made of; the poses of others are found too.
+        run_dir: receives ``poses/``.
+        progress: told of what is done.
+        world: the processes of the run; the first works, and tells the others.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: MovieDataset,
+        movies: list[np.ndarray],
+        run_dir: Path,
+        progress: Progress | None = None,
+        world: World = ALONE,
+    ) -> None:
+        self.config = config
+        self.settings = config.poses
+        self.dataset = dataset
+        self.movies = movies
+        self.directory = run_dir / POSES_NAME
+        self.progress = progress
+        self.world = world
+        self.tensors: dict[str, Tensor] = {}
+        self.state: dict[str, Any] = {"kind": "poses", "done": 0, "seconds": 0.0, "records": []}
+
+    @property
+    def _n_starts(self) -> int:
+        return self.settings.starts if self.settings.source == "estimate" else 0
+
+    @property
+    def _n_steps(self) -> int:
+        moves = self.config.method != "homogeneous" and largest_components(self.movies) > 0
+        return self._n_starts + self.settings.iterations + moves * self.settings.motion_iterations
+
+    def fit(self) -> FoundPoses:
+        """Do what is left to do; returns the poses."""
+        n = self.dataset.n_frames
+        if self.world.is_main:
+            self._continue()
+            if self.state["done"] < self._n_steps:
+                self._work()
+            poses = self._poses()
+            shifts = self.dataset.shifts_angstrom + poses.shifts_angstrom
+            variances = poses.covariance.diagonal(dim1=-2, dim2=-1)
+            angle_sd = torch.rad2deg(variances[:, :3].mean(-1).sqrt())
+            found = FoundPoses(poses.rotations, shifts, angle_sd, variances[:, 3:].mean(-1).sqrt())
+        else:
+            zero = torch.zeros(n, dtype=torch.float64)
+            found = FoundPoses(zero.new_zeros(n, 3, 3), zero.new_zeros(n, 2), zero, zero.clone())
+        self.world.same(*vars(found).values())
+        return found
+
+    def _work(self) -> None:
+        stack = open_frames(self.dataset, self.config.data)
+        self.problem = self._problem(stack)
+        while self.state["done"] < self._n_steps:
+            started = time.monotonic()
+            done = self.state["done"]
+            record = self._step(done)
+            self.state["seconds"] += time.monotonic() - started
+            self.state["records"].append(record | {"seconds": round(self.state["seconds"], 3)})
+            self.state["done"] += 1
+            checkpoint.save_checkpoint(self.directory, None, self.state, extra=self.tensors)
+
+    def _step(self, done: int) -> dict[str, Any]:
+        if done < self._n_starts:
+            return self._start(done)
+        done -= self._n_starts
+        if done < self.settings.iterations:
+            return self._improve(done)
+        return self._move(done - self.settings.iterations)
+
+    def _problem(self, stack: FrameStack) -> PoseProblem:
+        size = prepared_bytes(stack.forward_model, len(stack), None)
+        in_memory = size <= self.config.data.memory_gb * 2**30
+        fold = np.full(len(stack), FOLDS)
+        for i, movie in enumerate(self.movies):
+            fold[movie] = i % FOLDS
+        return PoseProblem(
+            model=stack.forward_model,
+            source=stack.load() if in_memory else stack,
+            fold=fold,
+            shift_sd_angstrom=self._shift_sd,
+            window_radius=self.config.data.window_radius,
+        )
+
+    @property
+    def _temporal(self) -> bool:
+        """Whether frames may learn from their neighbours: not for methods that do not."""
+        method = self.config.method
+        if all(len(movie) == 1 for movie in self.movies):
+            return False
+        return method == "tempor" or (method == "linear" and self.config.linear.temporal)
+
+    @property
+    def _shift_sd(self) -> float:
+        return self.settings.shift_sd * self.dataset.box * self.dataset.pixel_size_angstrom
+
+    # --- steps ---
+
+    @cached_property
+    def _power(self) -> Tensor:
+        """Power of slices at integer radii, from what exceeds the noise in the images."""
+        problem, rows = self.problem, np.concatenate(self.movies)
+        support = problem.model.support
+        sums = torch.zeros(2, len(support), dtype=torch.float64)
+        for part in blocks_of(rows, problem.model):
+            images, contrast = problem.source.take(part)
+            sums[0] += images.abs().square().sum(0, dtype=torch.float64)
+            sums[1] += contrast.square().sum(0, dtype=torch.float64)
+        power, squares = support.shell_means((sums / len(rows)).float())
+        power = (power - 1).clamp(min=0.01) / squares.clamp(min=1e-3)
+        return torch.cat([power, power[-1:]])
+
+    def _start(self, number: int) -> dict[str, Any]:
+        """One random start; after the last one, more of the best."""
+        search = self._ab_initio()
+        seed = int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0])
+        volume = search.first_volume(_FIRST_ROUNDS[0].radius, seed)
+        volume, evidence = self._rounds(search, volume, _FIRST_ROUNDS, seed, number)
+        if "volume" not in self.tensors or evidence > self.state["evidence"]:
+            self.tensors["volume"] = volume
+            self.state |= {"evidence": evidence, "chosen": number}
+        record = {"stage": "ab initio", "start": number + 1, "log_evidence": evidence}
+        if number == self._n_starts - 1:
+            volume = self.tensors["volume"]
+            volume, _ = self._rounds(search, volume, _LAST_ROUNDS, self.config.seed, number)
+            self.tensors["volume"] = volume
+            record["chosen"] = self.state["chosen"] + 1
+        return record
+
+    def _rounds(
+        self, search: AbInitio, volume: Tensor, rounds: tuple[Round, ...], seed: int, start: int
+    ) -> tuple[Tensor, float]:
+        evidence = 0.0
+        for i, step in enumerate(rounds):
+            self._tell(f"start {start + 1}", {"round": i + 1, "log_evidence": evidence})
+            volume, evidence = search.iterate(volume, step, seed + i)
+        return volume, evidence
+
+    def _ab_initio(self) -> AbInitio:
+        """Frames of the training movies at low resolution, in memory."""
+        problem = self.problem
+        n = problem.n_pixels(_LAST_ROUNDS[-1].radius)
+        rows = np.concatenate(self.movies)
+        parts = [problem.source.take(part, n) for part in blocks_of(rows, problem.model)]
+        images, contrast = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return AbInitio(
+            model=problem.model,
+            images=images,
+            contrast=contrast,
+            power=self._power,
+            shift_sd_angstrom=self._shift_sd,
+            window_radius=self.config.data.window_radius,
+        )
+
+    def _improve(self, iteration: int) -> dict[str, Any]:
+        """Volumes from the poses so far, then poses from these volumes."""
+        record: dict[str, Any] = {"stage": "poses", "iteration": iteration + 1}
+        searched = iteration in _SEARCHES
+        estimate = self.settings.source == "estimate"
+        look: Look = "here"
+        if searched:
+            look = "everywhere" if estimate else "around"
+        n = self.dataset.n_frames
+        radius = self.state.get("radius", SEARCH_RADIUS)
+        self._tell("poses", {"iteration": iteration + 1})
+        if "rotations" not in self.tensors and estimate:
+            poses = Poses.at(torch.eye(3).repeat(n, 1, 1))
+            volumes = self.tensors["volume"][None]
+        else:
+            poses = self._poses()
+            folds = self.problem.back_project(poses, radius)
+            volumes = folds.volumes
+            record["half_fsc"] = folds.half_fsc.tolist()
+            radius = max(radius, self._next_radius(folds.half_fsc))
+
+        poses = self.problem.improve(
+            volumes,
+            poses,
+            radius,
+            look=look,
+            around_degrees=self.settings.around_degrees,
+            progress=self._frame_counter(record),
+        )
+        return record | self._keep(poses, radius)
+
+    def _move(self, iteration: int) -> dict[str, Any]:
+        """A linear model of what changes, then poses and coordinates of frames by it."""
+        record: dict[str, Any] = {"stage": "motion", "iteration": iteration + 1}
+        self._tell("motion", {"iteration": iteration + 1})
+        poses, problem = self._poses(), self.problem
+        intervals, interval_index = frame_intervals(self.dataset)
+        frames = MovieFrames(
+            problem.model,
+            problem.centred(poses),
+            poses.rotations.float(),
+            intervals,
+            interval_index,
+            on_pass=lambda: self._tell("motion", {"iteration": iteration + 1}),
+        )
+        fit = fit_coarse(
+            frames,
+            self.movies,
+            [min(self.settings.components, largest_components(self.movies))],
+            SpectralPrior(self._power, CHANGE_FRACTION * self._power),
+            temporal=self._temporal,
+            window_radius=self.config.data.window_radius,
+            seed=self.config.seed,
+        )
+        volumes = fit.parameters.volumes
+        axes = principal_axes(fit.solver, volumes).to(volumes)
+        components = torch.einsum("ij,jzyx->izyx", axes, volumes[1:])
+        # Where a part moves, and no more: a turn of the whole molecule is a matter of poses.
+        mask = moving_mask(components, torch.eye(len(components)), components.shape[-1])
+        poses = problem.improve(
+            problem.back_project(poses, self.state["radius"]).volumes,
+            poses,
+            self.state["radius"],
+            look="everywhere" if self.settings.source == "estimate" else "around",
+            around_degrees=self.settings.around_degrees,
+            components=components * mask,
+            progress=self._frame_counter(record),
+        )
+        record["log_likelihood"] = fit.sums.log_likelihood
+        return record | self._keep(poses, self.state["radius"])
+
+    def _keep(self, poses: Poses, radius: float) -> dict[str, Any]:
+        self.tensors |= vars(poses)
+        self.state["radius"] = radius
+        turns = poses.covariance.diagonal(dim1=-2, dim2=-1)[:, :3]
+        return {
+            "radius": radius,
+            "score": float(poses.score.mean()),
+            "angle_sd_degrees": float(torch.rad2deg(turns.mean(-1).sqrt()).median()),
+        }
+
+    def _frame_counter(self, record: dict[str, Any]) -> Callable[[int], None]:
+        seen = 0
+
+        def progress(more: int) -> None:
+            nonlocal seen
+            seen += more
+            self._tell(record["stage"], {"iteration": record["iteration"], "frames": seen})
+
+        return progress
+
+    def _next_radius(self, half_fsc: Tensor) -> float:
+        below = (half_fsc < _AGREEMENT).nonzero()
+        last = int(below[0]) if len(below) else len(half_fsc)
+        return min(last + _FURTHER, self.problem.model.box / 2)
+
+    def _poses(self) -> Poses:
+        if "rotations" not in self.tensors:
+            return Poses.at(self.dataset.rotations)
+        names = ("rotations", "shifts_angstrom", "covariance", "score")
+        return Poses(*(self.tensors[name] for name in names))
+
+    # --- checkpoints ---
+
+    def _continue(self) -> None:
+        if not self.directory.is_dir():
+            return
+        state = checkpoint.load_state(self.directory)
+        if state.get("kind") != "poses" or not isinstance(state.get("done"), int):
+            raise TemporemError(f"{self.directory}: checkpoint of another kind")
+        self.state = state
+        self.tensors = checkpoint.load_extra(self.directory)
+
+    def _tell(self, stage: str, terms: dict[str, float]) -> None:
+        if self.progress is not None:
+            self.progress(stage, self.state["done"], self._n_steps, terms)
