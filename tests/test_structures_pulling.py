@@ -41,7 +41,6 @@ def end(peptide: Molecule) -> Tensor:
 
 @pytest.fixture(scope="module")
 def pulled(peptide: Molecule, end: Tensor) -> Tensor:
-    pytest.importorskip("openmm")
     return pull(peptide, end, 30, seed=1, **SETTINGS)
 
 
@@ -98,7 +97,6 @@ class TestPull:
         assert not other.isclose(pulled).all()
 
     def test_too_few_steps_and_equal_ends_are_refused(self, peptide, end) -> None:
-        pytest.importorskip("openmm")
         with pytest.raises(TemporemError, match=r"from its end.*more steps"):
             pull(peptide, end, 1, seed=0, steps=10, temperature_kelvin=300.0)
         with pytest.raises(TemporemError, match="both ends of the pull are the same"):
