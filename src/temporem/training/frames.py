@@ -215,9 +215,7 @@ def _statistics(
 ) -> tuple[HomogeneousVolume, Tensor, Tensor]:
     """Mean volume of the training movies and spectra of all frames, in one pass.
 
-    Every other training movie is in each half set of the mean. Spectra are signal power above the
-    unit noise, and CTF², at radii 0 … D/2. Shells where signal drowns keep a hundredth of the
-    noise, so that nothing is ruled out.
+    Every other training movie is in each half set of the mean. Spectra are as of :func:`spectra`.
     """
     rows = np.concatenate(training_movies)
     half = np.repeat(np.arange(len(training_movies)) % 2, [len(m) for m in training_movies])
@@ -235,13 +233,25 @@ def _statistics(
             yield images, contrast, rotations[torch.from_numpy(part)], index
 
     mean = reconstruct_homogeneous(model, blocks(), window_radius)
-    power, squares = model.support.shell_means((sums / len(source)).float())
+    return mean, *spectra(model, sums / len(source))
+
+
+def spectra(model: ForwardModel, means: Tensor) -> tuple[Tensor, Tensor]:
+    """Signal power above the unit noise, and CTF², at radii 0 … D/2: each ``(D/2 + 1,)``.
+
+    Shells where signal drowns keep a hundredth of the noise, so that nothing is ruled out.
+
+    Args:
+        model: image formation.
+        means: over frames, of the images' power and of CTF², ``(2, P)``.
+    """
+    power, squares = model.support.shell_means(means.float())
     power = power - 1
     # Neighbouring shells are averaged where there is little above the noise to measure.
     smooth = torch.nn.functional.avg_pool1d(power[None], 3, 1, 1, count_include_pad=False)[0]
     power = torch.where(power > 1, power, smooth).clamp(min=0.01)
     squares = squares.clamp(min=1e-3)
-    return mean, torch.cat([power, power[-1:]]), torch.cat([squares, squares[-1:]])
+    return torch.cat([power, power[-1:]]), torch.cat([squares, squares[-1:]])
 
 
 def _scaled(evidence: Evidence, source: FrameSource, rotations: Tensor) -> Tensor | Evidence:

@@ -39,7 +39,7 @@ from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Look, PoseProb
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import FrameStack, blocks_of, open_frames
-from temporem.training.frames import CHANGE_FRACTION, prepared_bytes
+from temporem.training.frames import CHANGE_FRACTION, prepared_bytes, spectra
 from temporem.training.intervals import frame_intervals
 from temporem.training.linear import largest_components
 from temporem.training.progress import Progress
@@ -194,15 +194,13 @@ class PoseRun:
     def _power(self) -> Tensor:
         """Power of slices at integer radii, from what exceeds the noise in the images."""
         problem, rows = self.problem, np.concatenate(self.movies)
-        support = problem.model.support
-        sums = torch.zeros(2, len(support), dtype=torch.float64)
+        sums = torch.zeros(2, len(problem.model.support), dtype=torch.float64)
         for part in blocks_of(rows, problem.model):
             images, contrast = problem.source.take(part)
             sums[0] += images.abs().square().sum(0, dtype=torch.float64)
             sums[1] += contrast.square().sum(0, dtype=torch.float64)
-        power, squares = support.shell_means((sums / len(rows)).float())
-        power = (power - 1).clamp(min=0.01) / squares.clamp(min=1e-3)
-        return torch.cat([power, power[-1:]])
+        power, squares = spectra(problem.model, sums / len(rows))
+        return power / squares
 
     def _start(self, number: int) -> dict[str, Any]:
         """One random start; after the last one, more of the best."""
