@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from temporem.models.coordinates import CurvedCoordinates
 from temporem.models.generator import FourierGenerator
 from temporem.physics.support import FourierSupport
 
@@ -23,10 +25,15 @@ def make_generator(base_components: int | None) -> FourierGenerator:
     generator.set_envelope(torch.linspace(2.0, 0.5, BOX // 2 + 1))
     if generator.base is not None:
         generator.base.set_maps(torch.randn_like(generator.base.maps))
+    if isinstance(generator.coordinates, CurvedCoordinates):
+        nn.init.normal_(generator.coordinates.bend.last.weight)
     return generator
 
 
-@pytest.fixture(params=[None, 0, Z_DIM], ids=["network", "and-mean", "and-linear-model"])
+@pytest.fixture(
+    params=[None, 0, Z_DIM, Z_DIM + 3],
+    ids=["network", "and-mean", "and-linear-model", "and-larger-linear-model"],
+)
 def generator(request: pytest.FixtureRequest) -> FourierGenerator:
     return make_generator(request.param)
 
@@ -70,11 +77,12 @@ def test_volumes_are_what_frames_slice(z: torch.Tensor) -> None:
     torch.testing.assert_close(slices, volumes * BOX**0.5)
 
 
-@pytest.mark.parametrize("components", [0, Z_DIM])
+@pytest.mark.parametrize("components", [0, Z_DIM, Z_DIM + 3])
 def test_volumes_add_the_base_without_interpolating_it(z: torch.Tensor, components: int) -> None:
     generator, support = make_generator(components), FourierSupport(BOX, 3)
     assert generator.base is not None
-    network = generator.volumes(support, z) - generator.base.volumes(support, z)
+    base = generator.base.volumes(support, generator.coordinates(z))
+    network = generator.volumes(support, z) - base
     generator.base.set_mean(torch.zeros(BOX, BOX, BOX))
     torch.testing.assert_close(generator.volumes(support, z), network)
 

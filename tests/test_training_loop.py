@@ -478,7 +478,7 @@ def test_linear_start_teaches_the_encoder_its_latents(start) -> None:
 @pytest.mark.parametrize("solvent_mask", [True, False])
 def test_linear_start_masks_the_solvent_and_what_moves(start, solvent_mask: bool) -> None:
     clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
-    model = TINY.model_copy(update={"solvent_mask": solvent_mask, "linear_volumes": False})
+    model = TINY.model_copy(update={"solvent_mask": solvent_mask, "linear_components": 0})
     trainer = start(configure("static", model=model, epochs=8), frames=clear)
     generator = trainer.fit().generator
     mean, moving = clear.mean_volume.volume, generator.moving
@@ -511,17 +511,20 @@ def test_generator_begins_with_the_volumes_of_a_linear_model(method, solvent_mas
     )
     masks = (None, None) if solvent_mask else (torch.ones(12, 12, 12),) * 2
     trainer = start(config, frames=clear)
+    three = config.model.model_copy(update={"z_dim": 3})  # ten of the 32 frames for each
     alone = LinearRun(
-        config.model_copy(update={"method": "linear", "linear": linear}),
+        config.model_copy(update={"method": "linear", "linear": linear, "model": three}),
         *(clear, clear.movies, [], masks, trainer.run_dir),
     ).fit()
     (trainer.run_dir / "metrics.jsonl").unlink()
-    base = trainer.fit().generator.base
-    spread = alone.posterior.mean.std(0).float()
+    maps = trainer.fit().generator.base.maps
+    mean = alone.posterior.mean
     volumes = alone.parameters.volumes
-    torch.testing.assert_close(base.maps[0], volumes[0])
-    torch.testing.assert_close(base.maps[1:], volumes[1:] * spread[:, None, None, None])
-    assert base.maps[1].abs().max() > 0
+    assert len(maps) == 1 + config.model.linear_components == 5
+    torch.testing.assert_close(maps[0], volumes[0])
+    torch.testing.assert_close(maps[1:4], volumes[1:] * mean.std(0).float()[:, None, None, None])
+    assert maps[1:4].abs().amax((1, 2, 3)).min() > 0
+    assert (maps[4] == 0).all()
     assert not (trainer.run_dir / "start").exists()
 
 

@@ -48,10 +48,13 @@ class ModelConfig(BaseModel):
     mean_volume: bool = Field(
         True, description="Generator as a change to the back-projected mean volume."
     )
-    linear_volumes: bool = Field(
-        True,
-        description="With mean_volume: generator as a change to the volumes of a linear model with "
-        "z_dim components, solved at full resolution; without the linear start to the mean only.",
+    linear_components: int = Field(
+        4,
+        ge=0,
+        le=64,
+        description="With mean_volume and the linear start: generator as a change to the volumes "
+        "of a linear model with so many components (z_dim at least), solved at full resolution, "
+        "along a curve or surface over z that is trained; 0 for the mean only.",
     )
     solvent_mask: bool = Field(
         True,
@@ -70,4 +73,4 @@ class ModelConfig(BaseModel):
         """Components of the linear model that the generator changes; None for no base at all."""
         if not self.mean_volume:
             return None
-        return self.z_dim if self.linear_volumes else 0
+        return max(self.z_dim, self.linear_components) if self.linear_components else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from temporem.models.coordinates import CurvedCoordinates
 from temporem.models.decoding import SPAN_TOLERANCE, Span, decode, spanning_rows
 from temporem.models.layers import ResidualMLP
 from temporem.models.linear_generator import LinearGenerator
@@ -17,16 +18,17 @@ _SPAN_COEFFICIENTS = 2**29  # of the basis of a span at most: 4 GB, 122 volumes 
 
 
 class FourierGenerator(nn.Module):
-    """``V̂(k; z) = L(k; z) + a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (paper Eq. 8, 12).
+    """``V̂(k; z) = L(k; c(z)) + a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (paper Eq. 8, 12).
 
     Each Fourier feature is the transform of a point at ``x_j``; the points are drawn once from a
     Gaussian ball, so that their spread is the extent of the objects that are easy to learn. The
     envelope ``a`` is the amplitude that the data have at that resolution, which lets the network
     put out numbers of order one. The MLP sees the half space ``kx > 0`` only and the rest follows
     from ``V̂(−k) = conj V̂(k)``, exactly. The base L, where there is one, is the mean volume μ, the
-    back-projection of all frames, or the volumes ``μ + Σ_j z_j U_j`` of a linear model: what the
-    network then has to learn is what differs from it. Where masks are set, that of the solvent
-    multiplies μ, that of what moves all changes, those of the network when volumes are decoded.
+    back-projection of all frames, or the volumes ``μ + Σ_j c_j(z) U_j`` of a linear model, along a
+    curve that is learned too: what the network then has to learn is what differs from it. Where
+    masks are set, that of the solvent multiplies μ, that of what moves all changes, those of the
+    network when volumes are decoded.
 
     Args:
         box: edge length D in pixels.
@@ -35,7 +37,7 @@ class FourierGenerator(nn.Module):
         n_features: number of points ``x_j``.
         feature_radius: standard deviation of the points, in box lengths.
         base_components: components of the base, to be set as ``base.set_maps``: 0 for a mean volume
-            alone, or ``z_dim``; None for no base.
+            alone, or ``z_dim`` at least; None for no base.
     """
 
     positions: Tensor
@@ -64,6 +66,10 @@ class FourierGenerator(nn.Module):
             self.mlp.last.bias.zero_()
         self.condition = nn.Linear(z_dim, width, bias=False)
         self.base = None if base_components is None else LinearGenerator(box, base_components)
+        # Coordinates in the base of latents.
+        self.coordinates = (
+            CurvedCoordinates(z_dim, base_components) if base_components else nn.Identity()
+        )
 
     def set_envelope(self, amplitudes: Tensor) -> None:
         """Set ``a`` at integer radii 0 … D/2, shape ``(D/2 + 1,)``."""
@@ -88,7 +94,7 @@ class FourierGenerator(nn.Module):
             Complex64 ``(..., P)``, in units of a slice: ``√D V̂``.
         """
         values = self._network(frequencies, z)
-        return values if self.base is None else values + self.base(frequencies, z)
+        return values if self.base is None else values + self.base(frequencies, self.coordinates(z))
 
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
         """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``.
@@ -97,7 +103,7 @@ class FourierGenerator(nn.Module):
         """
         values = self._changes(support, z)
         if self.base is not None:
-            values += self.base.volumes(support, z) * self.box**0.5
+            values += self.base.volumes(support, self.coordinates(z)) * self.box**0.5
         return values / self.box**0.5
 
     def span(self, support: FourierSupport, z: Tensor) -> Span | None:
@@ -126,7 +132,7 @@ class FourierGenerator(nn.Module):
         basis = self._changes(support, z[few.to(z.device)])
         if self.base is not None:
             basis = torch.cat([basis, self.base.coefficients(support) * self.box**0.5])
-            weights = torch.cat([weights, self.base.weights(z).cpu()], dim=1)
+            weights = torch.cat([weights, self.base.weights(self.coordinates(z)).cpu()], dim=1)
         basis /= self.box**0.5
         return Span(basis, weights)
 

@@ -107,7 +107,13 @@ def _fit(
         key, value = "training.pixels_per_frame", training.pixels_per_frame
     start = _linear_sums(model, components) if components else 0
     if start > size:
-        size, key, value = start, "model.z_dim", settings.z_dim
+        wide = settings.linear_components > settings.z_dim
+        key, value = (
+            ("model.linear_components", settings.linear_components)
+            if wide
+            else ("model.z_dim", settings.z_dim)
+        )
+        size = start
     return size, f"lower {key}, which is {value}, or bin the images to a box below {model.box}"
 
 

@@ -41,7 +41,7 @@ from temporem.training.precision import choose_device, network_dtype
 
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
 GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
-FORMAT = "temporem run 2"
+FORMAT = "temporem run 3"
 
 Generator = FourierGenerator | LinearGenerator
 

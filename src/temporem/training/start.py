@@ -16,7 +16,7 @@ from temporem.physics.masks import window_ball
 from temporem.training.checkpoint import take_up
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
-from temporem.training.linear import LinearRun
+from temporem.training.linear import LinearRun, largest_components
 from temporem.training.progress import Progress
 from temporem.world import ALONE, World
 
@@ -30,7 +30,8 @@ class LinearStart:
         variance: ``(N, q)``; 1 in others.
         masks: soft masks ``(2, D, D, D)``: where the mean volume is dense or something moves, and
             where something moves.
-        volumes: μ and components, in the scale of the posteriors, ``(q + 1, D, D, D)``; None where
+        volumes: μ and all components of the generator's base, the first q in the scale of the
+            posteriors, ``(n + 1, D, D, D)``, 0 where frames are too few for so many; None where
             the model was solved at low resolution only.
     """
 
@@ -94,7 +95,11 @@ def full_start(
         progress: told of every pass over the frames.
     """
     settings = config.linear.model_copy(update={"choose_components": False, "temporal": temporal})
-    linear = config.model_copy(update={"method": "linear", "linear": settings})
+    components = config.model.base_components or 0
+    q = config.model.z_dim
+    supported = max(q, min(components, largest_components(movies)))
+    model = config.model.model_copy(update={"z_dim": supported})
+    linear = config.model_copy(update={"method": "linear", "linear": settings, "model": model})
     if world.is_main:
         directory.mkdir(exist_ok=True)
     world.wait()
@@ -103,9 +108,11 @@ def full_start(
     take_up(run, directory, world)
     result = run.fit()
     mean, variance, scale = _unit_spread(result.posterior, movies)
-    volumes = result.parameters.volumes.clone()
-    volumes[1:] *= scale[:, None, None, None].to(volumes)
-    return LinearStart(mean, variance, result.masks, volumes)
+    found = result.parameters.volumes
+    volumes = found.new_zeros(1 + components, *found.shape[1:])
+    volumes[0] = found[0]
+    volumes[1 : 1 + supported] = found[1:] * scale[:, None, None, None].to(found)
+    return LinearStart(mean[:, :q], variance[:, :q], result.masks, volumes)
 
 
 def _unit_spread(posterior: Posterior, movies: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
