@@ -31,8 +31,12 @@ def make_model(kind: VAEKind, *, seed: int = 0, **changes: object) -> MovieVAE:
     config = TINY.model_copy(update=changes)
     model = MovieVAE.from_config(kind, config, FORWARD, N_EVIDENCE, seed=seed)
     if model.generator.base is not None:
-        volume = torch.randn(12, 12, 12, generator=torch.Generator().manual_seed(9))
-        model.generator.base.set_mean(volume)
+        random = torch.Generator().manual_seed(9)
+        maps = model.generator.base.maps
+        model.generator.base.set_maps(torch.randn(maps.shape, generator=random))
+        # As after a first step of training: nothing reaches what is before weights that are 0.
+        curve = model.generator.coordinates.bend.last.weight
+        curve.data.copy_(0.1 * torch.randn(curve.shape, generator=random))
     return model
 
 

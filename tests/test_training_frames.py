@@ -166,3 +166,29 @@ def test_masked_images_are_refused(blobs):
     images[:, torch.arange(16), :] *= 0
     with pytest.raises(TemporemError, match=r"constant in their corners.*extract particles"):
         prepare(replace(blobs.dataset, images=images))
+
+
+@pytest.mark.parametrize("memory_gb", [0.0, 1.0])
+def test_cropped_frames_are_the_same_images_at_lower_frequencies(blobs, memory_gb):
+    config = DataConfig(memory_gb=memory_gb)
+    frames = prepare(blobs.dataset, config)
+    small = frames.cropped(10, 1.0)
+    model, coarse = frames.forward_model, small.forward_model
+    assert coarse.box == 10
+    assert coarse.pixel_size_angstrom * 10 == model.pixel_size_angstrom * model.box
+    assert small.source.in_memory
+    assert not frames.cropped(10, 0.0).source.in_memory or memory_gb
+    rows = np.array([3, 0, 11])
+    n = len(coarse.support)
+    assert coarse.support.frequencies.equal(model.support.frequencies[:n])
+    for images, whole in zip(small.source.take(rows), frames.source.take(rows, n), strict=True):
+        assert images.equal(whole)
+    # CTF and centred images are what the coarse forward model says of the coarse mean volume.
+    contrast = coarse.contrast(blobs.dataset.ctf[torch.from_numpy(rows)])
+    torch.testing.assert_close(small.source.take(rows)[1], contrast, rtol=1e-4, atol=1e-4)
+    mean, volume = FourierSupport(10, 3), FourierSupport(16, 3, 5)
+    torch.testing.assert_close(
+        10**0.5 * mean.analyse(small.mean_volume.volume),
+        16**0.5 * volume.analyse(frames.mean_volume.volume),
+    )
+    assert frames.cropped(16, 1.0) is frames

@@ -13,7 +13,9 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.models.config import ModelConfig
-from temporem.training.config import DataConfig, RunConfig, TrainingConfig
+from temporem.models.linear_masks import enlarged
+from temporem.physics.support import FourierSupport
+from temporem.training.config import DataConfig, LinearConfig, RunConfig, TrainingConfig
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.interrupt import InterruptFlag
 from temporem.training.linear import LinearRun
@@ -526,6 +528,34 @@ def test_generator_begins_with_the_volumes_of_a_linear_model(method, solvent_mas
     assert maps[1:4].abs().amax((1, 2, 3)).min() > 0
     assert (maps[4] == 0).all()
     assert not (trainer.run_dir / "start").exists()
+
+
+def test_linear_model_of_a_smaller_box_leaves_detail_to_the_mean(start) -> None:
+    clear = prepare(simulate_blobs(LENGTHS, box=12, snr=10.0), configure())
+    model = TINY.model_copy(update={"linear_box": 8})
+    options = {"init": "linear", "pretrain_epochs": None, "warmup_epochs": None, "epochs": 8}
+    trainer = start(configure(model=model, **options), frames=clear)
+    alone = LinearRun(
+        configure("linear", model=model.model_copy(update={"z_dim": 3})).model_copy(
+            update={"linear": LinearConfig(choose_components=False)}
+        ),
+        *(clear.cropped(8, 1.0), clear.movies, [], (None, None), trainer.run_dir),
+    ).fit()
+    (trainer.run_dir / "metrics.jsonl").unlink()
+    generator = trainer.fit().generator
+    maps, solvent = generator.base.maps, enlarged(alone.masks[0], 12)
+    torch.testing.assert_close(generator.moving, enlarged(alone.masks[1], 12))
+    coarse, fine = FourierSupport(8, 3), FourierSupport(12, 3)
+    n = len(coarse)
+    low = fine.analyse(maps)[:, :n] * 12**0.5
+    expected = coarse.analyse(alone.parameters.volumes) * 8**0.5
+    spread = alone.posterior.mean.std(0).float()
+    torch.testing.assert_close(low[0], expected[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(low[1:4], expected[1:] * spread[:, None], rtol=1e-4, atol=1e-4)
+    detail = fine.analyse(torch.cat([maps[:1], (clear.mean_volume.volume * solvent)[None]]))[:, n:]
+    torch.testing.assert_close(detail[0], detail[1], rtol=1e-4, atol=1e-4)
+    assert detail[0].abs().max() > 1e-3
+    assert fine.analyse(maps[1:])[:, n:].abs().max() < 1e-5
 
 
 def test_run_killed_while_it_solves_its_start_ends_as_one_that_was_not(start) -> None:

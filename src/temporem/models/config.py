@@ -56,6 +56,14 @@ class ModelConfig(BaseModel):
         "of a linear model with so many components (z_dim at least), solved at full resolution, "
         "along a curve or surface over z that is trained; 0 for the mean only.",
     )
+    linear_box: int = Field(
+        64,
+        ge=8,
+        le=1024,
+        multiple_of=2,
+        description="Largest box of that linear model; larger images are cropped to it in Fourier "
+        "space, and finer changes are left to the network.",
+    )
     solvent_mask: bool = Field(
         True,
         description="Mask the mean volume by where the molecule is, and what changes by where the "

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels taken at a time; bounds memory
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -101,3 +103,36 @@ def one_ahead(
             waiting = following
         if waiting is not None:
             yield waiting.result()
+
+
+@dataclass(frozen=True)
+class LowestFrequencies:
+    """Frames of another source with only their P lowest image frequencies."""
+
+    source: FrameSource
+    n_pixels: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`FrameSource`."""
+        return self.source.take(rows, min(n_pixels or self.n_pixels, self.n_pixels))
+
+    def load(self) -> FramesInMemory:
+        """All of them, prepared once."""
+        n, step = len(self), max(1, _SAMPLES_PER_BLOCK // self.n_pixels)
+        images = torch.empty(n, self.n_pixels, dtype=torch.complex64, device=self.device)
+        contrast = torch.empty(n, self.n_pixels, device=self.device)
+        parts = np.split(np.arange(n), np.arange(step, n, step))
+        for rows, frames in zip(parts, one_ahead(self.take, parts), strict=True):
+            images[rows], contrast[rows] = frames
+        return FramesInMemory(images, contrast)

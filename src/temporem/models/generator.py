@@ -96,6 +96,7 @@ class FourierGenerator(nn.Module):
         values = self._network(frequencies, z)
         return values if self.base is None else values + self.base(frequencies, self.coordinates(z))
 
+    @torch.no_grad()
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
         """Volumes on their own grid, in orthonormal units: z ``(B, q)`` → complex ``(B, P)``.
 
@@ -106,6 +107,7 @@ class FourierGenerator(nn.Module):
             values += self.base.volumes(support, self.coordinates(z)) * self.box**0.5
         return values / self.box**0.5
 
+    @torch.no_grad()
     def span(self, support: FourierSupport, z: Tensor) -> Span | None:
         """Volumes of z ``(N, q)``, N large, as combinations of a few that are decoded.
 

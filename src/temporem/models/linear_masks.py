@@ -30,11 +30,20 @@ def moving_mask(components: Tensor, spread: Tensor, box: int) -> Tensor:
     """
     variance = torch.einsum("izyx,ij,jzyx->zyx", components, spread.to(components), components)
     deviation = variance.clamp(min=0).sqrt().cpu().numpy()
-    coarse = len(deviation)
-    axis = (np.arange(box) - box // 2) * coarse / box + coarse // 2
-    fine = ndimage.map_coordinates(deviation, np.meshgrid(axis, axis, axis, indexing="ij"), order=1)
-    fine = ndimage.gaussian_filter(fine, box / 64)
+    fine = ndimage.gaussian_filter(_interpolated(deviation, box), box / 64)
     return _soft(fine > _MOVING_LEVEL * fine.max()).to(components)
+
+
+def enlarged(mask: Tensor, box: int) -> Tensor:
+    """A mask ``(D', D', D')`` on more voxels of the same field of view: ``(box, box, box)``."""
+    return torch.from_numpy(_interpolated(mask.cpu().numpy(), box)).to(mask)
+
+
+def _interpolated(values: np.ndarray, box: int) -> np.ndarray:
+    coarse = len(values)
+    axis = (np.arange(box) - box // 2) * coarse / box + coarse // 2
+    points = np.meshgrid(axis, axis, axis, indexing="ij")
+    return ndimage.map_coordinates(values, points, order=1, mode="nearest")
 
 
 def _soft(region: np.ndarray) -> Tensor:

@@ -13,13 +13,14 @@ from torch import Tensor
 from temporem.data.dataset import MovieDataset
 from temporem.models.config import EncoderInput
 from temporem.models.evidence import Evidence, evidence_size
-from temporem.models.frame_source import FrameSource, one_ahead
+from temporem.models.frame_source import FrameSource, LowestFrequencies, one_ahead
 from temporem.models.homogeneous import HomogeneousVolume, reconstruct_homogeneous
 from temporem.models.linear_start import SpectralPrior
 from temporem.models.movie_blocks import MovieFrames
 from temporem.models.vae import FrameBatch
 from temporem.physics.forward import ForwardModel
 from temporem.physics.pixel_sample import PixelSample
+from temporem.physics.support import resized
 from temporem.training.config import DataConfig
 from temporem.training.frame_stack import blocks_of, open_frames
 from temporem.training.intervals import frame_intervals
@@ -116,6 +117,32 @@ class PreparedFrames:
             self.rotations,
             self.intervals,
             self.interval_index,
+        )
+
+    def cropped(self, box: int, memory_gb: float) -> PreparedFrames:
+        """The same in a box of fewer pixels over the same field of view, for linear models.
+
+        Images keep the frequencies below its Nyquist, with the noise that they have. Those that
+        fit into ``memory_gb`` GiB are kept there; boxes that are not larger are left alone.
+        """
+        before = self.forward_model
+        if box >= before.box:
+            return self
+        model = ForwardModel(box, before.pixel_size_angstrom * before.box / box)
+        mean = self.mean_volume
+        low = LowestFrequencies(self.source, len(model.support))
+        fits = prepared_bytes(model, len(self), None) <= memory_gb * 2**30
+        return replace(
+            self,
+            forward_model=model,
+            source=low.load() if fits and not low.in_memory else low,
+            signal_power=self.signal_power[: box // 2 + 1],
+            contrast_power=self.contrast_power[: box // 2 + 1],
+            mean_volume=HomogeneousVolume(
+                resized(mean.volume, box),
+                resized(mean.half_volumes, box),
+                mean.half_fsc[: box // 2],
+            ),
         )
 
     def batch(self, movies: list[np.ndarray], n_pixels: int | None = None) -> FrameBatch:

@@ -105,15 +105,12 @@ def _fit(
     key, value = "training.frames_per_step", training.frames_per_step
     if frames > training.frames_per_step or frames == 1:
         key, value = "training.pixels_per_frame", training.pixels_per_frame
-    start = _linear_sums(model, components) if components else 0
+    small = ForwardModel(min(model.box, settings.linear_box), model.pixel_size_angstrom)
+    start = _linear_sums(small, components) if components else 0
     if start > size:
-        wide = settings.linear_components > settings.z_dim
-        key, value = (
-            ("model.linear_components", settings.linear_components)
-            if wide
-            else ("model.z_dim", settings.z_dim)
-        )
-        size = start
+        size, key, value = start, "model.z_dim", settings.z_dim
+        if settings.linear_components > settings.z_dim:
+            key, value = "model.linear_components", settings.linear_components
     return size, f"lower {key}, which is {value}, or bin the images to a box below {model.box}"
 
 

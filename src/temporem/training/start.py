@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from temporem.models.linear import Posterior
-from temporem.models.linear_masks import moving_mask, solvent_mask
+from temporem.models.linear_masks import enlarged, moving_mask, solvent_mask
 from temporem.models.linear_start import fit_coarse
 from temporem.physics.masks import window_ball
+from temporem.physics.support import resized
 from temporem.training.checkpoint import take_up
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
@@ -87,7 +88,9 @@ def full_start(
     progress: Progress | None = None,
     world: World = ALONE,
 ) -> LinearStart:
-    """Fit a linear model to training frames at full resolution: ``--method linear`` within a run.
+    """Fit a linear model to training frames, ``--method linear`` within a run.
+
+    At full resolution up to ``model.linear_box``; of finer detail the volumes have the mean's.
 
     Args:
         config, frames, movies, temporal, world: as in :func:`coarse_start`.
@@ -103,8 +106,9 @@ def full_start(
     if world.is_main:
         directory.mkdir(exist_ok=True)
     world.wait()
-    given = None if config.model.solvent_mask else torch.ones((frames.forward_model.box,) * 3)
-    run = LinearRun(linear, frames, movies, [], (given, given), directory, progress, world)
+    cropped = frames.cropped(config.model.linear_box, config.data.memory_gb)
+    given = None if config.model.solvent_mask else torch.ones((cropped.forward_model.box,) * 3)
+    run = LinearRun(linear, cropped, movies, [], (given, given), directory, progress, world)
     take_up(run, directory, world)
     result = run.fit()
     mean, variance, scale = _unit_spread(result.posterior, movies)
@@ -112,7 +116,23 @@ def full_start(
     volumes = found.new_zeros(1 + components, *found.shape[1:])
     volumes[0] = found[0]
     volumes[1 : 1 + supported] = found[1:] * scale[:, None, None, None].to(found)
-    return LinearStart(mean[:, :q], variance[:, :q], result.masks, volumes)
+    masks = result.masks
+    if cropped is not frames:
+        masks, volumes = _refined(masks, volumes, frames.mean_volume.volume.to(volumes))
+    return LinearStart(mean[:, :q], variance[:, :q], masks, volumes)
+
+
+def _refined(masks: Tensor, volumes: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks and volumes of a small box ``(…, d, d, d)`` in the box of a mean volume ``(D, D, D)``.
+
+    What is finer than the small box resolves is that mean's, masked, in μ, and nothing in U.
+    """
+    small, box = volumes.shape[-1], len(mean)
+    masks = torch.stack([enlarged(mask, box) for mask in masks])
+    volumes = resized(volumes, box)
+    fine = mean * masks[0].to(mean)
+    volumes[0] += fine - resized(resized(fine, small), box)
+    return masks, volumes
 
 
 def _unit_spread(posterior: Posterior, movies: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
