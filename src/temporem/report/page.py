@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from temporem.analysis.evaluation import Evaluation
 from temporem.analysis.masks import WHOLE_BOX
@@ -25,6 +26,7 @@ from temporem.report.render import matched_levels, moving_region, render_isosurf
 PICTURE_SIZE = 220
 """Edge of the picture of one volume before its empty border goes, pixels."""
 
+_THREE = 3  # runs whose latents stand in one row, wider than a column
 _PIXELS_PER_INCH = 112  # at which a figure's text is as large as in those of one column
 
 TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
@@ -134,6 +136,7 @@ def build_report(
         panel=_panel(render_rows(dataset, runs)),
         shown_labels=dataset.shown_labels(),
         parameter=parameter_words(dataset.truth.parameter_name) if dataset.truth else None,
+        latents_in_a_row=sum(run.latents is not None for run in runs) == _THREE,
         several_dimensions=any(values.shape[1] > 1 for values in latents),
         definitions=DEFINITIONS,
         manifold=MANIFOLD,
@@ -234,8 +237,14 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
     if truth is None:
         figure = plots.latent_path_figure(latents, dataset.movies, dataset.frame_numbers)
         return figure_svg(figure, "Latent path of every movie")
-    figure = plots.latent_figure(latents, truth.parameter, truth.states, truth.label)
-    return figure_svg(figure, f"Latent against {truth.label}")
+    title = f"Latent against {truth.label}"
+    if len(latents) != _THREE:
+        figure = plots.latent_figure(latents, truth.parameter, truth.states, truth.label)
+        return figure_svg(figure, title)
+    figure = plots.latent_figure(  # none alone in its row
+        latents, truth.parameter, truth.states, truth.label, columns=_THREE
+    )
+    return _in_its_own_width(figure, title)
 
 
 def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup | None:
@@ -244,10 +253,14 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
     if not latents or dataset.truth is None:
         return None
     figure = manifold_figure(latents, dataset.truth.states)
-    svg = figure_svg(figure, "Latents in the plane of their first two principal components")
-    # One panel would take the page's width, and its text would be huge.
+    title = "Latents in the plane of their first two principal components"
+    return _in_its_own_width(figure, title)
+
+
+def _in_its_own_width(figure: Figure, title: str) -> Markup:
+    """One panel would take the page's width, and its text would be huge."""
     width = round(_PIXELS_PER_INCH * figure.get_figwidth())
-    return Markup(f'<div style="max-width: {width}px">{svg}</div>')
+    return Markup(f'<div style="max-width: {width}px">{figure_svg(figure, title)}</div>')
 
 
 def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:
