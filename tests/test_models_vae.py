@@ -51,6 +51,7 @@ def batch() -> FrameBatch:
         rotations=random_rotations(n, generator).float(),
         lengths=torch.tensor(LENGTHS),
         pixels=PixelSample.lowest(FORWARD.support, p),
+        rows=torch.arange(n),
     )
 
 
@@ -162,6 +163,7 @@ def test_static_model_has_no_memory_between_frames(batch: FrameBatch) -> None:
         batch.rotations[order],
         torch.tensor([7]),
         batch.pixels,
+        order,
     )
     found, expected = model.bound(shuffled), model.bound(batch)
     torch.testing.assert_close(found.log_likelihood, expected.log_likelihood[order])

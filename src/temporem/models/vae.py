@@ -17,6 +17,7 @@ from temporem.models.generator import FourierGenerator
 from temporem.models.inference import FrameInference, SequenceInference
 from temporem.models.latents import FrameNoise, Latents
 from temporem.models.layers import ResidualMLP
+from temporem.models.learned_poses import PoseTable
 from temporem.models.prior import GatedTransition, StandardPrior
 from temporem.physics.forward import ForwardModel
 from temporem.physics.pixel_sample import PixelSample
@@ -35,6 +36,9 @@ class FrameBatch:
         rotations: molecule to camera, ``(F, 3, 3)``.
         lengths: frames per movie, ``(M,)``, on the CPU. The static model does not read it.
         pixels: which pixels the images have.
+        rows: which frames of the dataset these are, ``(F,)``.
+        shifts: displacement of the particles in the images, Å ``(F, 2)``; None where they are
+            centred.
     """
 
     evidence: Tensor
@@ -43,6 +47,8 @@ class FrameBatch:
     rotations: Tensor
     lengths: Tensor
     pixels: PixelSample
+    rows: Tensor
+    shifts: Tensor | None = None
 
     def at(self, pixels: PixelSample) -> FrameBatch:
         """The batch with only some pixels of its images; the evidence stays."""
@@ -53,10 +59,17 @@ class FrameBatch:
 
 @dataclass(frozen=True)
 class Bound:
-    """The terms of the evidence lower bound, nats per frame, each ``(F,)``."""
+    """The terms of the evidence lower bound, nats per frame, each ``(F,)``.
+
+    Attributes:
+        log_likelihood: of the images.
+        kl: divergence of the latent path from its prior.
+        pose_kl: divergence of the pose from its prior; 0 where poses are not learned.
+    """
 
     log_likelihood: Tensor
     kl: Tensor
+    pose_kl: Tensor
 
 
 class MovieVAE(nn.Module):
@@ -67,7 +80,12 @@ class MovieVAE(nn.Module):
         config: sizes.
         forward_model: image formation.
         n_evidence: numbers E that the extractor sees of a frame.
+
+    Attributes:
+        poses: where poses come from that are learned; None: they are those of the batches.
     """
+
+    poses: PoseTable | None
 
     def __init__(
         self,
@@ -78,6 +96,7 @@ class MovieVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.kind = kind
+        self.poses = None
         self.forward_model = forward_model
         self.extractor = ResidualMLP(
             n_evidence, config.encoder_width, config.encoder_depth, config.encoder_width
@@ -136,17 +155,32 @@ class MovieVAE(nn.Module):
         """Latent paths of a batch; without noise deterministic, z being the posterior mean."""
         return self.inference(self.features(batch), batch.lengths, noise)
 
+    def placed(
+        self, batch: FrameBatch, noise: FrameNoise | None = None
+    ) -> tuple[FrameBatch, Tensor]:
+        """The batch in poses that are learned, drawn or without noise their means, and their KL.
+
+        A batch as it is, and zeros ``(F,)``, where poses are not learned.
+        """
+        if self.poses is None:
+            return batch, batch.contrast.new_zeros(len(batch.rows))
+        posterior = self.poses(batch.rows)
+        rotations, shifts = posterior.draw(noise)
+        return replace(batch, rotations=rotations, shifts=shifts), posterior.kl()
+
     def render(self, batch: FrameBatch, z: Tensor) -> Tensor:
         """Noise-free images of latents ``(F, q)`` in the poses of the batch: ``(F, P)``."""
-        frequencies = self.forward_model.slice_frequencies(batch.rotations, batch.pixels.index)
-        slices = self.generator(frequencies, z)
-        return self.forward_model.observe(slices, batch.contrast)
+        model, pixels = self.forward_model, batch.pixels.index
+        slices = self.generator(model.slice_frequencies(batch.rotations, pixels), z)
+        phase = None if batch.shifts is None else model.shift_phase(batch.shifts, pixels)
+        return model.observe(slices, batch.contrast, phase)
 
     def bound(self, batch: FrameBatch, noise: FrameNoise | None = None) -> Bound:
         """Terms of the evidence lower bound of every frame (paper Eq. 11)."""
         latents = self.infer(batch, noise)
-        observed = self.render(batch, latents.z)
-        return Bound(self.log_likelihood(batch, observed), latents.kl)
+        placed, pose_kl = self.placed(batch, noise)
+        observed = self.render(placed, latents.z)
+        return Bound(self.log_likelihood(batch, observed), latents.kl, pose_kl)
 
     def log_likelihood(self, batch: FrameBatch, observed: Tensor) -> Tensor:
         """Of noise-free images ``(F, P)``, from the pixels that the batch has: ``(F,)``."""

@@ -65,9 +65,12 @@ class ForwardModel:
         k = self.frequencies_per_angstrom()[:n_pixels].to(parameters.voltage_kv.device)
         return contrast_transfer(parameters, k).float()
 
-    def shift_phase(self, shifts_angstrom: Tensor) -> Tensor:
-        """``S(k) = exp(−2πi k·d)`` of displacements d ``(..., 2)``, Å: complex64 ``(..., P)``."""
-        k = self.frequencies_per_angstrom().to(shifts_angstrom.device)
+    def shift_phase(self, shifts_angstrom: Tensor, pixels: Tensor | slice = slice(None)) -> Tensor:
+        """``S(k) = exp(−2πi k·d)`` of displacements d ``(..., 2)``, Å: complex64 ``(..., P)``.
+
+        At some pixels, or all.
+        """
+        k = self.frequencies_per_angstrom()[pixels].to(shifts_angstrom.device)
         phase = (-2 * torch.pi) * (shifts_angstrom.double() @ k.T)
         return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
 

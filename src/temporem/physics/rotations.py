@@ -51,8 +51,27 @@ def rotation_about_axis(axis: Tensor, angle_radians: Tensor) -> Tensor:
 
 
 def rotation_of_vector(vectors: Tensor) -> Tensor:
-    """Rotation vectors ω, radians ``(..., 3)`` → rotations ``exp [ω]×``, ``(..., 3, 3)``."""
-    return roma.rotvec_to_rotmat(vectors)
+    """Rotation vectors ω, radians ``(..., 3)`` → rotations ``exp [ω]×``, ``(..., 3, 3)``.
+
+    Rodrigues' formula, ``1 + sin θ/θ [ω]× + (1 − cos θ)/θ² [ω]×²``: its derivatives are right at
+    ω = 0 too, where poses that are learned begin.
+    """
+    angle = vectors.norm(dim=-1)[..., None, None]
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    half = torch.sinc(angle / (2 * torch.pi))
+    eye = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+    return eye + torch.sinc(angle / torch.pi) * cross + 0.5 * half.square() * (cross @ cross)
+
+
+def rotation_of_frame(six: Tensor) -> Tensor:
+    """Rotations from six unconstrained numbers by Gram and Schmidt: ``(..., 6)`` → ``(..., 3, 3)``.
+
+    The first three numbers, made a unit vector, are the first column; the others, less what they
+    have of it, the second. Turning both turns the rotation: ``f(Q a, Q b) = Q f(a, b)``.
+    """
+    return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
 
 
 def origin_to_shift(origin_angstrom: Tensor) -> Tensor:

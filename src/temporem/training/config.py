@@ -167,6 +167,18 @@ class PosesConfig(BaseModel):
         description="Standard deviation, in box lengths, of particles about the centre (estimate) "
         "or about their given shifts (refine).",
     )
+    learned: Literal["none", "table"] = Field(
+        "none",
+        description="static and tempor: what learns poses together with the network, a table with "
+        "an entry for every frame, which starts at the poses of poses.source.",
+    )
+    step_degrees: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        description="learned: about how far a pose may move in an epoch; shifts as far as the "
+        "edge of a molecule does.",
+    )
 
 
 class RunConfig(BaseModel):
@@ -182,6 +194,20 @@ class RunConfig(BaseModel):
     linear: LinearConfig = LinearConfig()
     data: DataConfig = DataConfig()
     poses: PosesConfig = PosesConfig()
+
+    @model_validator(mode="after")
+    def _poses_can_be_learned(self) -> RunConfig:
+        if self.poses.learned != "none" and self.method not in ("static", "tempor"):
+            raise ValueError(
+                f"poses.learned={self.poses.learned} needs --method static or tempor, and the "
+                f"method is {self.method}"
+            )
+        return self
+
+    @property
+    def moving_poses(self) -> bool:
+        """Whether what the encoder sees changes with poses that are learned."""
+        return self.poses.learned == "table" and self.encoder_input == "back-projection"
 
     @property
     def kl_weight(self) -> float:

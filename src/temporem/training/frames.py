@@ -44,6 +44,8 @@ class PreparedFrames:
         mean_volume: back-projection of the training frames.
         evidence: what the feature extractor sees, float32 ``(N, E)``, or the function of frames
             that gives it; E is 0 for methods without.
+        moving_poses: poses are learned and evidence depends on them: batches come without it, and
+            :meth:`seen` gives it.
         intervals: all different times between neighbouring frames, median 1, float64 ``(G,)``.
         interval_index: which of them precedes a frame, ``(N,)``.
     """
@@ -57,6 +59,7 @@ class PreparedFrames:
     contrast_power: Tensor
     mean_volume: HomogeneousVolume
     evidence: Tensor | Evidence
+    moving_poses: bool
     intervals: Tensor
     interval_index: Tensor
 
@@ -158,7 +161,11 @@ class PreparedFrames:
         if isinstance(self.evidence, Evidence):
             most = None if n_pixels is None else max(n_pixels, self.evidence.n_pixels)
             images, contrast = self.source.take(rows, most)
-            evidence = self.evidence(images, contrast, rotations)
+            evidence = images.real[:, :0]
+            if self.moving_poses:
+                n_pixels = most
+            else:
+                evidence = self.evidence(images, contrast, rotations)
         else:
             images, contrast = self.source.take(rows, n_pixels)
             evidence = self.evidence[index]
@@ -170,7 +177,23 @@ class PreparedFrames:
             rotations=rotations,
             lengths=torch.tensor([len(movie) for movie in movies]),
             pixels=PixelSample.lowest(self.forward_model.support, images.shape[1]),
+            rows=index,
         )
+
+    def seen(self, batch: FrameBatch, rotations: Tensor, shifts_angstrom: Tensor) -> FrameBatch:
+        """A batch, as it came, with the evidence that there is in some poses of its frames.
+
+        Args:
+            batch: with the lowest frequencies, as many as evidence needs or more.
+            rotations: molecule to camera, ``(F, 3, 3)``.
+            shifts_angstrom: where the particles are in the images, ``(F, 2)``.
+        """
+        if not (self.moving_poses and isinstance(self.evidence, Evidence)):
+            return batch
+        low = slice(0, self.evidence.n_pixels)
+        centring = self.forward_model.shift_phase(-shifts_angstrom, low)
+        images = batch.images[:, low] * centring
+        return replace(batch, evidence=self.evidence(images, batch.contrast, rotations))
 
     def batches(
         self, groups: Iterable[list[np.ndarray]], n_pixels: int | None = None
@@ -189,11 +212,14 @@ def prepare_frames(
     encoder_input: EncoderInput | None,
     training_movies: list[np.ndarray],
     device: torch.device,
+    *,
+    moving_poses: bool = False,
 ) -> PreparedFrames:
     """Centre, window, transform and scale frames of a dataset; estimate their mean volume.
 
     Frames of up to ``config.memory_gb`` are prepared once and kept on the device. More are
     prepared from the dataset's pixels whenever they are asked for; nothing else depends on this.
+    With ``moving_poses`` evidence is not prepared, as poses will change.
 
     Raises:
         TemporemError: the images are constant outside the particle, so noise cannot be measured.
@@ -210,7 +236,7 @@ def prepare_frames(
     if encoder_input is not None:
         weight = (power / (power + 1))[model.support.shells]
         function = Evidence.of_mean(model, encoder_input, mean.volume, weight)
-        evidence = _scaled(function, source, rotations)
+        evidence = _scaled(function, source, rotations, keep=source.in_memory and not moving_poses)
     intervals, interval_index = frame_intervals(dataset)
     return PreparedFrames(
         forward_model=model,
@@ -222,6 +248,7 @@ def prepare_frames(
         contrast_power=contrast_power,
         mean_volume=mean,
         evidence=evidence.to(device),
+        moving_poses=moving_poses,
         intervals=intervals.to(device),
         interval_index=interval_index.to(device),
     )
@@ -281,13 +308,15 @@ def spectra(model: ForwardModel, means: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([power, power[-1:]]), torch.cat([squares, squares[-1:]])
 
 
-def _scaled(evidence: Evidence, source: FrameSource, rotations: Tensor) -> Tensor | Evidence:
-    """Evidence of unit variance over all entries and frames, in memory where the frames are.
+def _scaled(
+    evidence: Evidence, source: FrameSource, rotations: Tensor, *, keep: bool
+) -> Tensor | Evidence:
+    """Evidence of unit variance over all entries and frames: as numbers to ``keep``, or a function.
 
     Entries that no frame reaches stay zero.
     """
     parts = blocks_of(np.arange(len(source)), evidence.forward_model)
-    kept = torch.empty(len(source) * source.in_memory, evidence.size)
+    kept = torch.empty(len(source) * keep, evidence.size)
     total = 0.0
 
     def of_rows(rows: np.ndarray) -> Tensor:
@@ -297,7 +326,7 @@ def _scaled(evidence: Evidence, source: FrameSource, rotations: Tensor) -> Tenso
         parts, one_ahead(of_rows, parts, in_thread=not source.in_memory), strict=True
     ):
         total += values.double().square().sum().item()
-        if source.in_memory:
+        if keep:
             kept[rows] = values
     scale = max((total / (len(source) * evidence.size)) ** 0.5, 1e-12)
-    return kept.div_(scale) if source.in_memory else replace(evidence, scale=scale)
+    return kept.div_(scale) if keep else replace(evidence, scale=scale)

@@ -27,6 +27,8 @@ from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
 from temporem.training.interrupt import InterruptFlag
+from temporem.training.learned_poses import pose_rate, see, starting_table
+from temporem.training.poses import FoundPoses
 from temporem.training.precision import network_dtype
 from temporem.training.progress import Progress
 from temporem.training.stages import Stage, plan_stages
@@ -62,6 +64,7 @@ class Trainer:
         run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
         progress: told of every step.
         world: the processes that share every step; each has a trainer of its own.
+        found: the frames' poses, where the run found them, with what is known of their spread.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Trainer:
         run_dir: Path,
         progress: Progress | None = None,
         world: World = ALONE,
+        found: FoundPoses | None = None,
     ) -> None:
         self.config = config
         self.frames = frames
@@ -84,9 +88,11 @@ class Trainer:
         self.state = _State()
         self.noise = torch.Generator(self.device)  # seeded at every step
         self.model = build_model(config, self.stages[0].kind, frames)
+        if config.poses.learned == "table":
+            self.model.poses = starting_table(config, frames, found)
         self.optimizer = self._make_optimizer()
         self.targets: dict[str, Tensor] = {}
-        self.sums = torch.zeros(3, device=self.device, dtype=torch.float64)
+        self.sums = torch.zeros(4, device=self.device, dtype=torch.float64)
         self._probability = torch.zeros(0)
         self._saved_at = time.monotonic()
 
@@ -157,22 +163,20 @@ class Trainer:
             n_frames: how many those are.
 
         Returns:
-            Sums of this process: log-likelihood or fit, KL, and frames.
+            Sums of this process: log-likelihood or fit, KL of latents and of poses, and frames.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        terms = torch.zeros(3, device=self.device, dtype=torch.float64)
+        terms = torch.zeros(4, device=self.device, dtype=torch.float64)
         if batch is not None:
             seed = np.random.SeedSequence([self.config.seed, _NOISE_STREAM, self.state.step])
             self.noise.manual_seed(int(seed.generate_state(1)[0]))
-            fit, kl = self._terms(stage, movies, batch, FrameNoise(self.noise, n_frames, part))
-            (-(fit - self._kl_weight(stage) * kl).sum() / n_frames).backward()
-            terms += torch.stack(
-                [
-                    fit.detach().double().sum(),
-                    kl.detach().double().sum(),
-                    terms.new_tensor(len(fit)),
-                ]
-            )
+            noise = FrameNoise(self.noise, n_frames, part)
+            batch = see(self.model, self.frames, batch)
+            fit, kl, pose_kl = self._terms(stage, movies, batch, noise)
+            objective = fit - self._kl_weight(stage) * kl - pose_kl
+            (-objective.sum() / n_frames).backward()
+            parts = (fit, kl, pose_kl, torch.ones_like(fit))
+            terms += torch.stack([part.detach().double().sum() for part in parts])
         self.world.add_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.gradient_clip)
         self.optimizer.step()
@@ -180,28 +184,34 @@ class Trainer:
 
     def _terms(
         self, stage: Stage, movies: list[np.ndarray], batch: FrameBatch, noise: FrameNoise
-    ) -> tuple[Tensor, Tensor]:
-        """Log-likelihood or fit, and KL, of frames of some movies, each ``(F,)``."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-likelihood or fit, KL of latents and of poses, of frames of some movies: ``(F,)``."""
         if stage.name == "start":
-            fit = self._guided_fit(batch, movies, noise)
-        elif stage.name == "warm-up":
+            fit, pose_kl = self._guided_fit(batch, movies, noise)
+            return fit, torch.zeros_like(fit), pose_kl
+        if stage.name == "warm-up":
             fit = self._path_fit(movies, noise)
-        else:
-            bound = self.model.bound(batch.at(self._pixels()), noise)
-            return bound.log_likelihood, bound.kl
-        return fit, torch.zeros_like(fit)
+            return fit, torch.zeros_like(fit), torch.zeros_like(fit)
+        bound = self.model.bound(batch.at(self._pixels()), noise)
+        return bound.log_likelihood, bound.kl, bound.pose_kl
 
-    def _guided_fit(self, batch: FrameBatch, movies: list[np.ndarray], noise: FrameNoise) -> Tensor:
-        """Likelihood with latents drawn from the targets, and the encoder's fit to the targets."""
+    def _guided_fit(
+        self, batch: FrameBatch, movies: list[np.ndarray], noise: FrameNoise
+    ) -> tuple[Tensor, Tensor]:
+        """Likelihood with latents drawn from the targets and the encoder's fit to the targets.
+
+        And the KL of poses, each ``(F,)``.
+        """
         rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
         mean, variance = self.targets["mean"][rows], self.targets["variance"][rows]
         path = self.model.infer(batch, noise)
         seen = batch.at(self._pixels())
         drawn = sample_gaussian(mean, variance.log(), noise.normal(*mean.shape))
-        observed = self.model.render(seen, drawn)
+        placed, pose_kl = self.model.placed(seen, noise)
+        observed = self.model.render(placed, drawn)
         likelihood = self.model.log_likelihood(seen, observed)
         encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
-        return likelihood - encoder
+        return likelihood - encoder, pose_kl
 
     def _path_fit(self, movies: list[np.ndarray], noise: FrameNoise) -> Tensor:
         """``log N(m_t | μ_t, σ_t² + s_t²)``: static posteriors N(m, s²) as views of the path."""
@@ -216,9 +226,11 @@ class Trainer:
     def _finish_epoch(self, stage: Stage) -> None:
         state = self.state
         self.world.add(self.sums)
-        fit, kl, frames = self.sums.tolist()
+        fit, kl, pose_kl, frames = self.sums.tolist()
         self.sums.zero_()
         state.terms = {"log_likelihood": fit / frames, "kl": kl / frames}
+        if self.model.poses is not None:
+            state.terms["pose_kl"] = pose_kl / frames
         if not all(math.isfinite(value) for value in state.terms.values()):
             raise TemporemError(
                 f"training diverged in epoch {state.epoch + 1}: the loss is not finite",
@@ -253,6 +265,7 @@ class Trainer:
             self.model = build_model(self.config, stage.kind, self.frames)
             self.model.extractor.load_state_dict(before.extractor.state_dict())
             self.model.generator.load_state_dict(before.generator.state_dict())
+            self.model.poses = before.poses
         self.targets = self._make_targets(before)
         self.world.same(*self.model.state_dict().values())
         self.optimizer = self._make_optimizer()
@@ -289,7 +302,12 @@ class Trainer:
     def _make_optimizer(self) -> torch.optim.Optimizer:
         warmup = self.stages[self.state.stage].name == "warm-up"
         module = self.model.inference if warmup else self.model
-        return torch.optim.Adam(module.parameters(), self.config.training.learning_rate, fused=True)
+        poses = [] if self.model.poses is None or warmup else [*self.model.poses.parameters()]
+        apart = set(poses)
+        groups = [{"params": [p for p in module.parameters() if p not in apart]}]
+        if poses:  # with a rate of their own
+            groups.append({"params": poses})
+        return torch.optim.Adam(groups, self.config.training.learning_rate, fused=True)
 
     def _set_rate(self, stage: Stage) -> None:
         """Constant, then linearly to zero over the last part of the run; eased in at each stage."""
@@ -303,7 +321,11 @@ class Trainer:
         elif training.decay_fraction > 0:
             rate *= min(1.0, (1 - epoch / training.epochs) / training.decay_fraction)
         rate *= min(1.0, (in_stage + 1) / _RATE_WARMUP_STEPS)
-        self.optimizer.param_groups[0]["lr"] = rate
+        network, *poses = self.optimizer.param_groups
+        network["lr"] = rate
+        for group in poses:
+            relative = rate / training.learning_rate
+            group["lr"] = relative * pose_rate(self.config.poses, per_epoch)
 
     def _kl_weight(self, stage: Stage) -> float:
         """β, rising from 0 at the start of the run."""
@@ -404,7 +426,9 @@ class Trainer:
             kind = self.stages[self.state.stage].kind
         except (KeyError, IndexError, TypeError):
             raise TemporemError(f"{directory}: checkpoint of another kind of run") from None
+        poses = self.model.poses
         self.model = build_model(self.config, kind, self.frames)
+        self.model.poses = poses
         checkpoint.load_weights(directory, self.model)
         self.optimizer = self._make_optimizer()
         # An epoch that was stopped at its end still has to say in metrics.jsonl what its rate was.
@@ -444,7 +468,7 @@ def infer_all(model: MovieVAE, frames: PreparedFrames, world: World = ALONE) -> 
     with torch.no_grad():
         for part, batch in zip(groups, frames.batches(groups, n_pixels=0), strict=True):
             rows = torch.from_numpy(np.concatenate(part)).to(device)
-            for name, values in vars(model.infer(batch)).items():
+            for name, values in vars(model.infer(see(model, frames, batch))).items():
                 getattr(found, name)[rows] = values
     world.add(*vars(found).values())
     return found
@@ -459,6 +483,7 @@ def _static_posteriors(model: MovieVAE, frames: PreparedFrames, world: World) ->
     with torch.no_grad():
         groups = [[part] for part in np.array_split(own, len(own) // 512 + 1)]
         for (part,), batch in zip(groups, frames.batches(groups, n_pixels=0), strict=True):
+            batch = see(model, frames, batch)
             features[torch.from_numpy(part)] = model.features(batch).float()
     world.add(features)
     return {

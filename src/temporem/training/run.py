@@ -24,6 +24,7 @@ from temporem.training.checkpoint import save_checkpoint, take_up
 from temporem.training.config import RunConfig, save_config
 from temporem.training.frame_stack import open_frames
 from temporem.training.frames import PreparedFrames, prepare_frames
+from temporem.training.learned_poses import learned_poses
 from temporem.training.linear import LinearRun, largest_components
 from temporem.training.loop import Trainer, infer_all
 from temporem.training.memory import require_memory
@@ -205,22 +206,30 @@ def _check(config: RunConfig, world: World) -> _Task:
 def _prepare(task: _Task, poses: FoundPoses | None = None) -> _Job:
     config = task.config
     frames = prepare_frames(
-        task.dataset, config.data, config.encoder_input, task.training_movies, task.device
+        task.dataset,
+        config.data,
+        config.encoder_input,
+        task.training_movies,
+        task.device,
+        moving_poses=config.moving_poses,
     )
     return _Job(**vars(task), frames=frames, poses=poses)
 
 
 def _train(job: _Job, output: Path, progress: Progress | None) -> None:
-    trainer = Trainer(job.config, job.frames, job.training_movies, output, progress, job.world)
-    take_up(trainer, output, job.world)
+    frames, movies, world = job.frames, job.training_movies, job.world
+    trainer = Trainer(job.config, frames, movies, output, progress, world, job.poses)
+    take_up(trainer, output, world)
     model = trainer.fit()
-    latents = infer_all(model, job.frames, job.world)
-    if not job.world.is_main:
+    latents = infer_all(model, frames, world)
+    if not world.is_main:
         return
+    dataset, poses = job.dataset, job.poses
+    if model.poses is not None:
+        poses = learned_poses(model.poses, dataset)
+        dataset = poses.of(dataset)
     write_grid(output, _grid(job))
-    write_frames(
-        output, job.dataset, job.held_out, latents.mean, latents.log_variance.exp(), job.poses
-    )
+    write_frames(output, dataset, job.held_out, latents.mean, latents.log_variance.exp(), poses)
 
 
 def _solve(job: _Job, output: Path, progress: Progress | None) -> None:

@@ -36,6 +36,7 @@ from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotat
 from temporem.physics.support import FourierSupport
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig, build_config
+from temporem.training.learned_poses import empty_table
 from temporem.training.poses import FoundPoses
 from temporem.training.precision import choose_device, network_dtype
 
@@ -244,7 +245,7 @@ def load_run(path: str | Path) -> Run:
         shifts_angstrom=origin_to_shift(_columns(table, _ORIGINS)),
         latents=None if config.method == "homogeneous" else _read_latents(table, config),
         latent_covariance=_read_covariance(table, config) if config.method == "linear" else None,
-        generator=_load_generator(path / CHECKPOINT_NAME, config, grid),
+        generator=_load_generator(path / CHECKPOINT_NAME, config, grid, table.n_rows),
     )
 
 
@@ -347,7 +348,9 @@ def _read_covariance(table: Table, config: RunConfig) -> np.ndarray:
     return covariance
 
 
-def _load_generator(directory: Path, config: RunConfig, grid: VolumeGrid) -> Generator:
+def _load_generator(
+    directory: Path, config: RunConfig, grid: VolumeGrid, n_frames: int
+) -> Generator:
     """The generator of a checkpoint, on the fastest device here."""
     device = choose_device("auto")
     if config.method == "homogeneous" or config.method == "linear":
@@ -359,6 +362,8 @@ def _load_generator(directory: Path, config: RunConfig, grid: VolumeGrid) -> Gen
     first_layer = checkpoint.load_tensors(directory / _WEIGHTS_NAME).get(_FIRST_LAYER)
     n_evidence = 1 if first_layer is None else first_layer.shape[-1]  # load_weights tells the rest
     model = MovieVAE(config.method, config.model, forward_model, n_evidence)
+    if config.poses.learned == "table":
+        model.poses = empty_table(n_frames)
     checkpoint.load_weights(directory, model)
     model.set_network_dtype(network_dtype(config.training.precision, device))
     return model.generator.to(device)
