@@ -20,7 +20,7 @@ from temporem.physics.support import FourierSupport
 _BODY = torch.tensor(
     [[0, 0, 0], [8, 3, -2], [-7, 8, 3], [-3, -9, 6], [2, 5, 10], [4, -5, -10]], dtype=torch.float64
 )
-_ARC_RADIUS, _ARC_RANGE = 16.0, np.deg2rad(100)
+_ARC_RADIUS, _ARC_DEGREES = 16.0, 100.0
 _BLOB = FormFactor(torch.tensor([100.0]), torch.tensor([900.0]))  # σ = 3.4 Å
 _MOVING_BLOBS = 2  # of the moving blob's weight
 
@@ -72,6 +72,7 @@ def simulate_blobs(
     box: int = 16,
     snr: float = 1.0,
     shift_sd_angstrom: float = 0.0,
+    arc_degrees: float = _ARC_DEGREES,
     seed: int = 0,
 ) -> BlobMovies:
     """Movies of given lengths; in each the blob crosses the arc once, from a random start."""
@@ -80,7 +81,7 @@ def simulate_blobs(
     n, longest = sum(lengths), max(lengths)
     starts = torch.rand(len(lengths), generator=generator, dtype=torch.float64)
     time = torch.cat([torch.arange(m) + s for m, s in zip(lengths, starts, strict=True)])
-    angles = _ARC_RANGE * time / longest
+    angles = np.deg2rad(arc_degrees) * time / longest
     rotations = random_rotations(n, generator)
     shifts = shift_sd_angstrom * torch.randn(n, 2, generator=generator, dtype=torch.float64)
     defocus = 10000 + 5000 * torch.rand(len(lengths), generator=generator, dtype=torch.float64)

@@ -8,12 +8,13 @@ image is seen, shifts Gaussian about where the images are centred.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from temporem.models.latents import FrameNoise, gaussian_kl
+from temporem.physics.pose_frames import other_hand
 from temporem.physics.rotations import rotation_of_vector
 
 _LOG_SD_RANGE = (-9.0, -0.7)  # of turns, radians: beyond 30° a Gaussian of turns is no posterior
@@ -52,6 +53,15 @@ class PosePosterior:
         zero = torch.zeros_like(self.shifts_angstrom)
         shift = gaussian_kl(self.shifts_angstrom, 2 * self.shift_log_sd, zero, prior)
         return uniform_rotation_kl(self.turn_log_sd) + shift
+
+    def twin(self) -> PosePosterior:
+        """Of the frames turned in their plane by 180°, where this is of the frames as they are.
+
+        The mirror image of a molecule has the same images in these poses.
+        """
+        return replace(
+            self, rotations=other_hand(self.rotations), shifts_angstrom=-self.shifts_angstrom
+        )
 
     def spread(self) -> tuple[Tensor, Tensor]:
         """Deviations, root mean square over the axes: of turns, degrees, and shifts, Å: ``(F,)``"""

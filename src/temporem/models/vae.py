@@ -17,7 +17,8 @@ from temporem.models.generator import FourierGenerator
 from temporem.models.inference import FrameInference, SequenceInference
 from temporem.models.latents import FrameNoise, Latents
 from temporem.models.layers import ResidualMLP
-from temporem.models.learned_poses import PoseTable
+from temporem.models.learned_poses import PosePosterior, PoseTable
+from temporem.models.pose_head import PoseHead, twin_image
 from temporem.models.prior import GatedTransition, StandardPrior
 from temporem.physics.forward import ForwardModel
 from temporem.physics.pixel_sample import PixelSample
@@ -85,7 +86,7 @@ class MovieVAE(nn.Module):
         poses: where poses come from that are learned; None: they are those of the batches.
     """
 
-    poses: PoseTable | None
+    poses: PoseTable | PoseHead | None
 
     def __init__(
         self,
@@ -155,18 +156,48 @@ class MovieVAE(nn.Module):
         """Latent paths of a batch; without noise deterministic, z being the posterior mean."""
         return self.inference(self.features(batch), batch.lengths, noise)
 
-    def placed(
-        self, batch: FrameBatch, noise: FrameNoise | None = None
-    ) -> tuple[FrameBatch, Tensor]:
-        """The batch in poses that are learned, drawn or without noise their means, and their KL.
+    def pose_posteriors(self, batch: FrameBatch) -> list[PosePosterior]:
+        """Of learned poses, all that a frame may have: of a table one, of a head two.
 
-        A batch as it is, and zeros ``(F,)``, where poses are not learned.
+        A head sees the frame, and the frame turned in its plane by 180°: at low resolution both are
+        much alike, and of a molecule of the other hand they are one.
         """
         if self.poses is None:
-            return batch, batch.contrast.new_zeros(len(batch.rows))
-        posterior = self.poses(batch.rows)
-        rotations, shifts = posterior.draw(noise)
-        return replace(batch, rotations=rotations, shifts=shifts), posterior.kl()
+            return []
+        if isinstance(self.poses, PoseTable):
+            return [self.poses(batch.rows)]
+        turned = replace(batch, evidence=twin_image(batch.evidence))
+        return [self.poses(self.features(batch)), self.poses(self.features(turned)).twin()]
+
+    def scored(
+        self, batch: FrameBatch, z: Tensor, noise: FrameNoise | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How well latents explain frames, in learned poses if there are any.
+
+        Those are drawn, or without noise their means; of two the better one counts.
+
+        Args:
+            batch: F frames.
+            z: their latents ``(F, q)``.
+            noise: draws poses.
+
+        Returns:
+            Log-likelihood, KL of the pose, and which of :meth:`pose_posteriors` was better, each
+            ``(F,)``.
+        """
+        likelihoods, divergences = [], []
+        posteriors = self.pose_posteriors(batch)
+        for posterior in posteriors:
+            rotations, shifts = posterior.draw(noise)
+            placed = replace(batch, rotations=rotations, shifts=shifts)
+            likelihoods.append(self.log_likelihood(batch, self.render(placed, z)))
+            divergences.append(posterior.kl())
+        if not posteriors:
+            likelihood = self.log_likelihood(batch, self.render(batch, z))
+            return likelihood, torch.zeros_like(likelihood), torch.zeros_like(batch.rows)
+        likelihood, kl = torch.stack(likelihoods), torch.stack(divergences)
+        best = (likelihood - kl).argmax(0, keepdim=True)
+        return likelihood.gather(0, best)[0], kl.gather(0, best)[0], best[0]
 
     def render(self, batch: FrameBatch, z: Tensor) -> Tensor:
         """Noise-free images of latents ``(F, q)`` in the poses of the batch: ``(F, P)``."""
@@ -178,9 +209,8 @@ class MovieVAE(nn.Module):
     def bound(self, batch: FrameBatch, noise: FrameNoise | None = None) -> Bound:
         """Terms of the evidence lower bound of every frame (paper Eq. 11)."""
         latents = self.infer(batch, noise)
-        placed, pose_kl = self.placed(batch, noise)
-        observed = self.render(placed, latents.z)
-        return Bound(self.log_likelihood(batch, observed), latents.kl, pose_kl)
+        log_likelihood, pose_kl, _ = self.scored(batch, latents.z, noise)
+        return Bound(log_likelihood, latents.kl, pose_kl)
 
     def log_likelihood(self, batch: FrameBatch, observed: Tensor) -> Tensor:
         """Of noise-free images ``(F, P)``, from the pixels that the batch has: ``(F,)``."""

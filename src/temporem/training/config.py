@@ -49,8 +49,12 @@ class TrainingConfig(BaseModel):
     decay_fraction: float = Field(
         0.5, ge=0, le=1, description="Fraction of all epochs, at the end, in which it falls to 0."
     )
-    start_resolution: float = Field(
-        0.35, gt=0, le=1, description="Frequencies fitted at first, as a fraction of Nyquist."
+    start_resolution: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Frequencies fitted at first, as a fraction of Nyquist; by default 0.35, and "
+        "all with a table of poses.",
     )
     marching: tuple[float, float] = Field(
         (0.6, 0.8), description="Fractions of all epochs between which the rest is let in."
@@ -167,16 +171,17 @@ class PosesConfig(BaseModel):
         description="Standard deviation, in box lengths, of particles about the centre (estimate) "
         "or about their given shifts (refine).",
     )
-    learned: Literal["none", "table"] = Field(
+    learned: Literal["none", "table", "head"] = Field(
         "none",
         description="static and tempor: what learns poses together with the network, a table with "
-        "an entry for every frame, which starts at the poses of poses.source.",
+        "an entry for every frame, which starts at the poses of poses.source, or a head on the "
+        "encoder, which knows nothing at first and takes the place of the search of estimate.",
     )
     step_degrees: float = Field(
         0.5,
         gt=0,
         le=10,
-        description="learned: about how far a pose may move in an epoch; shifts as far as the "
+        description="table: about how far a pose may move in an epoch; shifts as far as the "
         "edge of a molecule does.",
     )
 
@@ -202,7 +207,32 @@ class RunConfig(BaseModel):
                 f"poses.learned={self.poses.learned} needs --method static or tempor, and the "
                 f"method is {self.method}"
             )
+        if self.poses.learned == "head":
+            wanted = {
+                "poses.source=estimate": self.poses.source == "estimate",
+                "model.encoder_input=image": self.model.encoder_input == "image",
+                "model.mean_volume=false": not self.model.mean_volume,
+                "training.init=static": self.method == "static" or self.training.init == "static",
+            }
+            lacking = [setting for setting, given in wanted.items() if not given]
+            if lacking:
+                raise ValueError(
+                    "poses.learned=head begins without poses, so nothing can be made of images by "
+                    f"their poses: it needs {', '.join(lacking)}"
+                )
         return self
+
+    @property
+    def searches_poses(self) -> bool:
+        """Whether poses are found before anything else is."""
+        return self.poses.source != "known" and self.poses.learned != "head"
+
+    @property
+    def start_resolution(self) -> float:
+        """Frequencies fitted at first; poses that are known roughly already tell all of them."""
+        if self.training.start_resolution is not None:
+            return self.training.start_resolution
+        return 1.0 if self.poses.learned == "table" else 0.35
 
     @property
     def moving_poses(self) -> bool:

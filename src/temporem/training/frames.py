@@ -213,12 +213,14 @@ def prepare_frames(
     training_movies: list[np.ndarray],
     device: torch.device,
     *,
+    posed: bool = True,
     moving_poses: bool = False,
 ) -> PreparedFrames:
     """Centre, window, transform and scale frames of a dataset; estimate their mean volume.
 
     Frames of up to ``config.memory_gb`` are prepared once and kept on the device. More are
     prepared from the dataset's pixels whenever they are asked for; nothing else depends on this.
+    Without poses (``posed``) the mean volume is empty, and changes are as large as the signal.
     With ``moving_poses`` evidence is not prepared, as poses will change.
 
     Raises:
@@ -232,6 +234,8 @@ def prepare_frames(
     mean, power, contrast_power = _statistics(
         model, source, rotations, training_movies, config.window_radius
     )
+    if not posed:
+        mean = _no_volume(model.box)
     evidence: Tensor | Evidence = torch.zeros(len(stack), 0)
     if encoder_input is not None:
         weight = (power / (power + 1))[model.support.shells]
@@ -288,6 +292,12 @@ def _statistics(
 
     mean = reconstruct_homogeneous(model, blocks(), window_radius)
     return mean, *spectra(model, sums / len(source))
+
+
+def _no_volume(box: int) -> HomogeneousVolume:
+    return HomogeneousVolume(
+        torch.zeros((box,) * 3), torch.zeros(2, box, box, box), torch.ones(box // 2)
+    )
 
 
 def spectra(model: ForwardModel, means: Tensor) -> tuple[Tensor, Tensor]:

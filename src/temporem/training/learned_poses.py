@@ -5,47 +5,60 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
 from temporem.models.learned_poses import PoseTable
+from temporem.models.pose_head import PoseHead
 from temporem.models.vae import FrameBatch, MovieVAE
 from temporem.physics.rotations import nearest_rotation
 from temporem.training.config import PosesConfig, RunConfig
 from temporem.training.frames import PreparedFrames
 from temporem.training.poses import FoundPoses
+from temporem.world import ALONE, World
 
 _LEVER = 0.25  # from a molecule's centre to its edge, in box lengths
 _UNKNOWN_SD = 2.0  # degrees, of given poses to start with; of shifts, as far as that moves the edge
 _LEAST_SD = 1e-3  # degrees and Å
+_MOVIES = 32  # looked at together
 _ADAM_MEMORY = 1000  # steps that the second moment goes back, at most
 
 
-def starting_table(
+def starting_poses(
     config: RunConfig, frames: PreparedFrames, found: FoundPoses | None
-) -> PoseTable:
-    """A table of the poses that the frames are in.
+) -> PoseTable | PoseHead | None:
+    """What learns poses, as it begins.
 
     Args:
         config: of the run.
-        frames: centred by their shifts.
+        frames: centred by their shifts; a table starts at their rotations.
         found: with the spread of poses that the run found.
     """
     model = frames.forward_model
     length = model.box * model.pixel_size_angstrom
+    prior_sd = config.poses.shift_sd * length
+    if config.poses.learned == "none":
+        return None
+    if config.poses.learned == "head":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return PoseHead(config.model.encoder_width, prior_sd).to(frames.device)
     if found is None:
         turn_sd = torch.full((len(frames),), _UNKNOWN_SD)
         shift_sd = torch.full_like(turn_sd, math.radians(_UNKNOWN_SD) * _LEVER * length)
     else:
         turn_sd = found.angle_sd_degrees.clamp(min=_LEAST_SD)
         shift_sd = found.shift_sd_angstrom.clamp(min=_LEAST_SD)
-    table = PoseTable(
-        frames.rotations.cpu(), turn_sd, shift_sd, config.poses.shift_sd * length, _LEVER * length
-    )
+    table = PoseTable(frames.rotations.cpu(), turn_sd, shift_sd, prior_sd, _LEVER * length)
     return table.to(frames.device)
 
 
-def empty_table(n_frames: int) -> PoseTable:
-    """A table to load the parameters and buffers of another one into."""
+def empty_poses(config: RunConfig, n_frames: int) -> PoseTable | PoseHead | None:
+    """What parameters and buffers of learned poses can be loaded into."""
+    if config.poses.learned == "none":
+        return None
+    if config.poses.learned == "head":
+        return PoseHead(config.model.encoder_width, 1.0)
     one = torch.ones(n_frames)
     return PoseTable(torch.eye(3).repeat(n_frames, 1, 1), one, one, 1.0, 1.0)
 
@@ -61,22 +74,46 @@ def pose_rate(config: PosesConfig, steps_per_epoch: int) -> float:
 
 def see(model: MovieVAE, frames: PreparedFrames, batch: FrameBatch) -> FrameBatch:
     """A batch as its encoder sees it, in the poses learned so far where it depends on them."""
-    if model.poses is None or not frames.moving_poses:
+    if not (frames.moving_poses and isinstance(model.poses, PoseTable)):
         return batch
     with torch.no_grad():
         posterior = model.poses(batch.rows)
         return frames.seen(batch, posterior.rotations, posterior.shifts_angstrom)
 
 
-def learned_poses(table: PoseTable, dataset: MovieDataset) -> FoundPoses:
-    """The poses of all frames of a dataset, of which the table holds changes."""
+def learned_poses(
+    model: MovieVAE, frames: PreparedFrames, dataset: MovieDataset, z: Tensor, world: World = ALONE
+) -> FoundPoses:
+    """The poses of all N frames at the end of a run; of two the one that explains a frame better.
+
+    Args:
+        model: with learned poses.
+        frames: centred by the shifts of the dataset.
+        dataset: where they come from.
+        z: their latents, ``(N, q)``.
+        world: the processes that share the work.
+    """
+    n, device = len(frames), frames.device
+    rotations, shifts = torch.zeros(n, 3, 3, device=device), torch.zeros(n, 2, device=device)
+    turn_sd, shift_sd = torch.zeros(2, n, device=device)
+    movies = world.share(frames.movies)
+    groups = [movies[i : i + _MOVIES] for i in range(0, len(movies), _MOVIES)]
     with torch.no_grad():
-        posterior = table(torch.arange(dataset.n_frames, device=table.turns.device))
-        turn_sd, shift_sd = posterior.spread()
-    shifts = posterior.shifts_angstrom.double().cpu()
+        for batch in frames.batches(groups):
+            posteriors = model.pose_posteriors(batch)
+            best = model.scored(batch, z[batch.rows])[2]
+            for which, posterior in enumerate(posteriors):
+                mine = best == which
+                rows = batch.rows[mine]
+                rotations[rows] = posterior.rotations[mine]
+                shifts[rows] = posterior.shifts_angstrom[mine]
+                turn_sd[rows], shift_sd[rows] = (part[mine] for part in posterior.spread())
+    found = (rotations, shifts, turn_sd, shift_sd)
+    world.add(*found)
+    rotations, shifts, turn_sd, shift_sd = (part.double().cpu() for part in found)
     return FoundPoses(
-        rotations=nearest_rotation(posterior.rotations.double().cpu()),
+        rotations=nearest_rotation(rotations),
         shifts_angstrom=dataset.shifts_angstrom + shifts,
-        angle_sd_degrees=turn_sd.double().cpu(),
-        shift_sd_angstrom=shift_sd.double().cpu(),
+        angle_sd_degrees=turn_sd,
+        shift_sd_angstrom=shift_sd,
     )

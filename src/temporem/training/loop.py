@@ -21,13 +21,14 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.models.latents import FrameNoise, Latents, gaussian_kl, sample_gaussian
+from temporem.models.learned_poses import PoseTable
 from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
 from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frames import PreparedFrames
 from temporem.training.interrupt import InterruptFlag
-from temporem.training.learned_poses import pose_rate, see, starting_table
+from temporem.training.learned_poses import pose_rate, see, starting_poses
 from temporem.training.poses import FoundPoses
 from temporem.training.precision import network_dtype
 from temporem.training.progress import Progress
@@ -38,6 +39,7 @@ from temporem.world import ALONE, World
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
 _INFERENCE_MOVIES = 64
+_WIDE_SD = 2.0  # of latents that are drawn while poses alone are learned; their prior has 1
 _START_NAME = "start"  # folder of a linear run, until this one is finished
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
 
@@ -88,8 +90,7 @@ class Trainer:
         self.state = _State()
         self.noise = torch.Generator(self.device)  # seeded at every step
         self.model = build_model(config, self.stages[0].kind, frames)
-        if config.poses.learned == "table":
-            self.model.poses = starting_table(config, frames, found)
+        self.model.poses = starting_poses(config, frames, found)
         self.optimizer = self._make_optimizer()
         self.targets: dict[str, Tensor] = {}
         self.sums = torch.zeros(4, device=self.device, dtype=torch.float64)
@@ -189,6 +190,10 @@ class Trainer:
         if stage.name == "start":
             fit, pose_kl = self._guided_fit(batch, movies, noise)
             return fit, torch.zeros_like(fit), pose_kl
+        if stage.name == "poses":
+            drawn = _WIDE_SD * noise.normal(len(batch.rows), self.config.model.z_dim)
+            fit, pose_kl, _ = self.model.scored(batch.at(self._pixels()), drawn, noise)
+            return fit, torch.zeros_like(fit), pose_kl
         if stage.name == "warm-up":
             fit = self._path_fit(movies, noise)
             return fit, torch.zeros_like(fit), torch.zeros_like(fit)
@@ -207,9 +212,7 @@ class Trainer:
         path = self.model.infer(batch, noise)
         seen = batch.at(self._pixels())
         drawn = sample_gaussian(mean, variance.log(), noise.normal(*mean.shape))
-        placed, pose_kl = self.model.placed(seen, noise)
-        observed = self.model.render(placed, drawn)
-        likelihood = self.model.log_likelihood(seen, observed)
+        likelihood, pose_kl, _ = self.model.scored(seen, drawn, noise)
         encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
         return likelihood - encoder, pose_kl
 
@@ -302,7 +305,8 @@ class Trainer:
     def _make_optimizer(self) -> torch.optim.Optimizer:
         warmup = self.stages[self.state.stage].name == "warm-up"
         module = self.model.inference if warmup else self.model
-        poses = [] if self.model.poses is None or warmup else [*self.model.poses.parameters()]
+        table = self.model.poses if isinstance(self.model.poses, PoseTable) else None
+        poses = [] if table is None or warmup else [*table.parameters()]
         apart = set(poses)
         groups = [{"params": [p for p in module.parameters() if p not in apart]}]
         if poses:  # with a rate of their own
@@ -338,10 +342,11 @@ class Trainer:
         Conformations differ at low resolution, where noise is weak and a step is cheap.
         """
         training, support = self.config.training, self.frames.forward_model.support
+        start_resolution = self.config.start_resolution
         begin, end = training.marching
         done = (self.state.epoch / training.epochs - begin) / max(end - begin, 1e-9)
         done = min(max(done, 0.0), 1.0)
-        fraction = training.start_resolution + (1 - training.start_resolution) * done
+        fraction = start_resolution + (1 - start_resolution) * done
         return int((support.radii <= fraction * support.box / 2).sum())
 
     def _pixels(self) -> PixelSample:

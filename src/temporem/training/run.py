@@ -106,11 +106,11 @@ def reconstruct(
         if is_finished(output):
             return output
         task = _check(started, world)
-        job = _prepare(task) if task.config.poses.source == "known" else None
+        job = None if task.config.searches_poses else _prepare(task)
     else:
         with _new_run(output, world, overwrite=overwrite) as directory:
             task = _check(config, world)
-            job = _prepare(task) if task.config.poses.source == "known" else None
+            job = None if task.config.searches_poses else _prepare(task)
             if directory is not None:
                 save_config(config, directory / CONFIG_NAME)
     if job is None:
@@ -211,6 +211,7 @@ def _prepare(task: _Task, poses: FoundPoses | None = None) -> _Job:
         config.encoder_input,
         task.training_movies,
         task.device,
+        posed=config.poses.learned != "head",
         moving_poses=config.moving_poses,
     )
     return _Job(**vars(task), frames=frames, poses=poses)
@@ -222,12 +223,12 @@ def _train(job: _Job, output: Path, progress: Progress | None) -> None:
     take_up(trainer, output, world)
     model = trainer.fit()
     latents = infer_all(model, frames, world)
-    if not world.is_main:
-        return
     dataset, poses = job.dataset, job.poses
     if model.poses is not None:
-        poses = learned_poses(model.poses, dataset)
+        poses = learned_poses(model, frames, dataset, latents.mean, world)
         dataset = poses.of(dataset)
+    if not world.is_main:
+        return
     write_grid(output, _grid(job))
     write_frames(output, dataset, job.held_out, latents.mean, latents.log_variance.exp(), poses)
 

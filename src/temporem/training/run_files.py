@@ -36,7 +36,7 @@ from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotat
 from temporem.physics.support import FourierSupport
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig, build_config
-from temporem.training.learned_poses import empty_table
+from temporem.training.learned_poses import empty_poses
 from temporem.training.poses import FoundPoses
 from temporem.training.precision import choose_device, network_dtype
 
@@ -362,8 +362,7 @@ def _load_generator(
     first_layer = checkpoint.load_tensors(directory / _WEIGHTS_NAME).get(_FIRST_LAYER)
     n_evidence = 1 if first_layer is None else first_layer.shape[-1]  # load_weights tells the rest
     model = MovieVAE(config.method, config.model, forward_model, n_evidence)
-    if config.poses.learned == "table":
-        model.poses = empty_table(n_frames)
+    model.poses = empty_poses(config, n_frames)
     checkpoint.load_weights(directory, model)
     model.set_network_dtype(network_dtype(config.training.precision, device))
     return model.generator.to(device)

@@ -8,7 +8,7 @@ from typing import Literal
 from temporem.models.vae import VAEKind
 from temporem.training.config import RunConfig
 
-StageName = Literal["start", "static", "warm-up", "tempor"]
+StageName = Literal["start", "poses", "static", "warm-up", "tempor"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Stage:
 
     Attributes:
         name: ``start`` fits a model to latents of a linear model, found in closed form;
+            ``poses`` learns poses and one volume, latents being drawn at random;
             ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits the
             temporal encoder to the latent paths of the static model, generator at rest.
         kind: the model.
@@ -43,7 +44,9 @@ def plan_stages(config: RunConfig) -> list[Stage]:
         pretrain = total // 2
     else:
         pretrain = config.training.pretrain_epochs
-    start = min(total // 8, pretrain) if config.training.linear_start else 0
+    head = config.poses.learned == "head"
+    start = min(total // 8, pretrain) if config.training.linear_start and not head else 0
+    poses = min(total // 4, pretrain) if head else 0
     warmup = config.training.warmup_epochs
     warmup = total // 8 if warmup is None else warmup
     if pretrain == 0:  # nothing to learn the paths from
@@ -51,7 +54,8 @@ def plan_stages(config: RunConfig) -> list[Stage]:
     warmup = min(warmup, total - pretrain)
     parts: list[tuple[StageName, VAEKind, int]] = [
         ("start", "static", start),
-        ("static", "static", pretrain - start),
+        ("poses", "static", poses),
+        ("static", "static", pretrain - start - poses),
         ("warm-up", "tempor", warmup),
         ("tempor", "tempor", total - pretrain - warmup),
     ]
