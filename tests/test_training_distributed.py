@@ -44,6 +44,13 @@ METHODS: dict[str, list[str]] = {
     "static": ["--method", "static", *settings(STATIC)],
     "tempor": ["--method", "tempor", *settings(TEMPOR)],
     "pretrained": ["--method", "tempor", "--init", "static", *settings(TEMPOR)],
+    "table": [
+        *("--method", "tempor", *settings((*TEMPOR, "poses.learned=table"))),
+    ],
+    "head": [
+        *("--method", "static", "--poses", "estimate", *settings((*STATIC, "poses.learned=head"))),
+        *settings(("model.encoder_input=image", "model.mean_volume=false")),
+    ],
     "linear": [
         *("--method", "linear", "--components", "1"),
         *settings(("linear.iterations=2", "data.held_out_fraction=0.4")),
@@ -167,6 +174,7 @@ def assert_same_run(found: Path, expected: Path) -> None:
     assert_same_tensors(found / weights, expected / weights)
     runs = [load_run(path) for path in (found, expected)]
     np.testing.assert_allclose(*(run.latents for run in runs), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(*(run.rotations for run in runs), rtol=0, atol=1e-4)
     assert runs[0].config == runs[1].config
     for line, wanted in zip(*(read_metrics(path) for path in (found, expected)), strict=True):
         assert line.keys() == wanted.keys()
