@@ -303,15 +303,16 @@ class Trainer:
         )
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        warmup = self.stages[self.state.stage].name == "warm-up"
-        module = self.model.inference if warmup else self.model
-        table = self.model.poses if isinstance(self.model.poses, PoseTable) else None
-        poses = [] if table is None or warmup else [*table.parameters()]
-        apart = set(poses)
-        groups = [{"params": [p for p in module.parameters() if p not in apart]}]
-        if poses:  # with a rate of their own
-            groups.append({"params": poses})
-        return torch.optim.Adam(groups, self.config.training.learning_rate, fused=True)
+        learned = self.model.poses
+        if self.stages[self.state.stage].name == "warm-up":
+            groups = [[*self.model.inference.parameters()]]
+        elif isinstance(learned, PoseTable):  # which has a rate of its own
+            table = [*learned.parameters()]
+            groups = [[p for p in self.model.parameters() if p not in set(table)], table]
+        else:
+            groups = [[*self.model.parameters()]]
+        rate = self.config.training.learning_rate
+        return torch.optim.Adam([{"params": group} for group in groups], rate, fused=True)
 
     def _set_rate(self, stage: Stage) -> None:
         """Constant, then linearly to zero over the last part of the run; eased in at each stage."""
