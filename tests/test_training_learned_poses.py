@@ -111,6 +111,12 @@ def test_gradient_reaches_every_parameter_and_evaluation_is_deterministic(
 ) -> None:
     _, frames = tiny
     model = Trainer(configure(method), frames, frames.movies, tmp_path).model
+    random, base = torch.Generator().manual_seed(9), model.generator.base
+    assert base is not None
+    base.set_maps(base.maps + 0.1 * torch.randn(base.maps.shape, generator=random))
+    # As after a first step of training: nothing reaches what is before weights that are 0.
+    curve = model.generator.coordinates.bend.last.weight
+    curve.data.copy_(0.1 * torch.randn(curve.shape, generator=random))
     batch = see(model, frames, frames.batch(frames.movies))
     bound = model.bound(batch, FrameNoise(torch.Generator().manual_seed(0)))
     (bound.kl + bound.pose_kl - bound.log_likelihood).mean().backward()
