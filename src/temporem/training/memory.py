@@ -100,8 +100,10 @@ def _fit(
     number = 4 if network_dtype(training.precision, device) is None else 2
     activations = 2 * number * settings.generator_width * settings.generator_depth
     components = settings.base_components
-    volumes = (0 if components is None else 1 + components) + (not in_memory)
-    size = frames * pixels * activations + _SLICED_VOLUME * volumes * _grid_size(model)
+    evidence = config.moving_poses or not in_memory  # slices the mean as well
+    volumes = (0 if components is None else 1 + components) + evidence
+    tried = 2 if config.poses.learned == "head" else 1  # poses of a frame
+    size = tried * frames * pixels * activations + _SLICED_VOLUME * volumes * _grid_size(model)
     key, value = "training.frames_per_step", training.frames_per_step
     if frames > training.frames_per_step or frames == 1:
         key, value = "training.pixels_per_frame", training.pixels_per_frame
