@@ -21,7 +21,7 @@ from temporem.models.vae import MovieVAE
 from temporem.physics.rotations import rotation_of_vector
 from temporem.training.config import PosesConfig, RunConfig, TrainingConfig
 from temporem.training.frames import PreparedFrames, prepare_frames
-from temporem.training.learned_poses import learned_poses, see
+from temporem.training.learned_poses import learned_poses, pose_rate, see
 from temporem.training.loop import Trainer, infer_all
 from temporem.training.poses import FoundPoses
 from temporem.training.run_files import load_run
@@ -153,6 +153,18 @@ def test_encoder_sees_frames_in_the_poses_learned_so_far(tiny, tmp_path: Path) -
     unmoved = frames.evidence(*frames.source.take(np.arange(n)), frames.rotations)
     error = (batch.evidence - expected).norm()
     assert error < 0.25 * (unmoved - expected).norm()
+
+
+@pytest.mark.parametrize("steps", [20, 200])
+def test_rate_of_a_table_is_a_step_an_epoch(steps: int) -> None:
+    """However many steps an epoch has, an entry with one gradient in it moves as far."""
+    rate = pose_rate(PosesConfig(step_degrees=0.5), steps)
+    entry = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([entry], rate)
+    for step in range(20 * steps):
+        entry.grad = torch.ones(1) * (step % steps == 0)
+        optimizer.step()
+    assert -float(torch.rad2deg(entry.detach())) == pytest.approx(20 * 0.5, rel=0.35)
 
 
 def run(
