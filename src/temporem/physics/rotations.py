@@ -55,6 +55,11 @@ def rotation_of_vector(vectors: Tensor) -> Tensor:
     return roma.rotvec_to_rotmat(vectors)
 
 
+def vector_of_rotation(rotations: Tensor) -> Tensor:
+    """Rotations ``(..., 3, 3)`` → their rotation vectors, no longer than π, ``(..., 3)``."""
+    return roma.rotmat_to_rotvec(rotations)
+
+
 def origin_to_shift(origin_angstrom: Tensor) -> Tensor:
     """``rlnOriginX/YAngst`` (the shift that centres the particle) ↔ the particle's displacement."""
     return -origin_angstrom
