@@ -73,6 +73,8 @@ def test_refined_poses_are_better_and_written_with_their_spread(off, tmp_path) -
     assert "temporemAngleSd" not in read_star(tmp_path / "known" / "frames.star")["frames"]
     records = json.loads((tmp_path / "run" / "poses" / "state.json").read_text())["records"]
     assert [r["stage"] for r in records] == ["poses"] * 4
+    assert stage.found_symmetry(tmp_path / "run").name == "C1"
+    assert stage.found_symmetry(tmp_path / "known") is None
     # Evaluated in the frame of the poses.
     for run in ("known", "run"):
         printed = succeed("evaluate", tmp_path / run)
@@ -134,3 +136,16 @@ def test_poses_that_are_refined_must_be_there(bare, tmp_path) -> None:
         assert result.code == 2
         assert "has no poses" in result.err
         assert not (tmp_path / "run").exists()
+
+
+def test_a_symmetric_molecule_is_warned_of(off, tmp_path, monkeypatch) -> None:
+    """As if the volume found were one: what is said, where, and what the run keeps."""
+    threefold = stage.Symmetry(3, True, (0.0, 0.0, 1.0), 0.95)
+    monkeypatch.setattr(stage, "find_symmetry", lambda volume, half_fsc: threefold)
+    options = ("-o", tmp_path / "run", "--method", "homogeneous", "--poses", "refine")
+    printed = succeed("reconstruct", off, *options, *settings(FEW))
+    assert "Warning" in printed
+    assert "turn by 120° about the axis (0.00, 0.00, 1.00)" in printed
+    assert "D3" in printed
+    assert stage.found_symmetry(tmp_path / "run") == threefold
+    assert "D3" in succeed("evaluate", tmp_path / "run")

@@ -12,14 +12,16 @@ with poses that are known. Steps, each followed by a checkpoint in ``RUN/poses``
   of the model, its coordinate being found with its pose. Frames whose conformation is too far from
   the mean for their pose to be found before come in one after the other.
 
-Every step is a function of the one before, so that a run that was stopped ends as one that was not.
+At the end the volume is looked at for rotational symmetry, up to which poses are determined only
+(:mod:`temporem.models.symmetry`). Every step is a function of the one before, so that a run that
+was stopped ends as one that was not.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from temporem.models.linear_masks import moving_mask
 from temporem.models.linear_start import SpectralPrior, fit_coarse
 from temporem.models.movie_blocks import MovieFrames
 from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Look, PoseProblem, Poses
+from temporem.models.symmetry import Symmetry, find_symmetry
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import FrameStack, blocks_of, open_frames
@@ -82,6 +85,15 @@ class FoundPoses:
             shifts_angstrom=self.shifts_angstrom,
             has_poses=True,
         )
+
+
+def found_symmetry(run_dir: Path) -> Symmetry | None:
+    """Symmetry of the volume that a run found its poses with; None where it has found none."""
+    directory = run_dir / POSES_NAME
+    if not directory.is_dir():
+        return None
+    document = checkpoint.load_state(directory).get("symmetry")
+    return None if document is None else Symmetry(**document | {"axis": tuple(document["axis"])})
 
 
 class PoseRun:
@@ -149,6 +161,8 @@ class PoseRun:
             started = time.monotonic()
             done = self.state["done"]
             record = self._step(done)
+            if done + 1 == self._n_steps:
+                self.state["symmetry"] = asdict(self._symmetry())
             self.state["seconds"] += time.monotonic() - started
             self.state["records"].append(record | {"seconds": round(self.state["seconds"], 3)})
             self.state["done"] += 1
@@ -314,6 +328,12 @@ class PoseRun:
         )
         record["log_likelihood"] = fit.sums.log_likelihood
         return record | self._keep(poses, self.state["radius"])
+
+    def _symmetry(self) -> Symmetry:
+        """Of the volume in the poses found: they are determined up to it only."""
+        radius = min(self.state["radius"], SEARCH_RADIUS)
+        folds = self.problem.back_project(self._poses(), radius)
+        return find_symmetry(folds.volumes[-1], folds.half_fsc)
 
     def _keep(self, poses: Poses, radius: float) -> dict[str, Any]:
         self.tensors |= vars(poses)
