@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -166,6 +166,13 @@ class PosesConfig(BaseModel):
         le=0.25,
         description="Standard deviation, in box lengths, of particles about the centre (estimate) "
         "or about their given shifts (refine).",
+    )
+    diffusion: Literal["none", "auto"] | Annotated[float, Field(gt=0)] = Field(
+        "none",
+        description="Rotational diffusion from frame to frame, which a frame's neighbours then "
+        "tell its pose by: none (poses independent, as in the paper), its coefficient in degrees² "
+        "per second (per frame where times are not known), or auto: fitted to the poses found, and "
+        "used where movies held out show that frames are connected.",
     )
 
 
