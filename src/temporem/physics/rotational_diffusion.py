@@ -35,25 +35,27 @@ def log_diffusion_density(angle: Tensor, tau: Tensor) -> Tensor:
         tau: ``D Δt``, radians², above 0; shapes broadcast.
     """
     angle, tau = torch.broadcast_tensors(angle.clamp(min=_LEAST_ANGLE), tau)
-    small, large = tau.clamp(max=_SERIES_FROM), tau.clamp(min=_SERIES_FROM)
-    # Of m ≠ 0 relative to m = 0, so that small τ does not underflow.
-    others = sum(
-        (-1) ** m
-        * (1 - 2 * math.pi * m / angle)
-        * (math.pi * m * (angle - math.pi * m) / small).exp()
-        for m in _TURNS
-    )
+    result, wide = _narrow(angle, tau.clamp(max=_SERIES_FROM)), tau >= _SERIES_FROM
+    if wide.any():
+        result[wide] = _wide(angle[wide], tau[wide])
+    return result
+
+
+def _narrow(angle: Tensor, tau: Tensor) -> Tensor:
+    """By the sum over turns m; those but 0 relative to it, so that small τ does not underflow."""
+    others = torch.zeros_like(angle)
+    for m in _TURNS:
+        exponent = math.pi * m * (angle - math.pi * m) / tau
+        others += (-1) ** m * (1 - 2 * math.pi * m / angle) * exponent.exp()
     half = angle / 2
-    near = (
-        0.5 * math.log(math.pi)
-        + small / 4
-        - 1.5 * small.log()
-        + (half / half.sin()).log()
-        - angle.square() / (4 * small)
-        + torch.log1p(torch.as_tensor(others).clamp(min=-1 + 1e-12))
-    )
+    constant = 0.5 * math.log(math.pi) + tau / 4 - 1.5 * tau.log()
+    shape = (half / half.sin()).log() - angle.square() / (4 * tau)
+    return constant + shape + torch.log1p(others.clamp(min=-1 + 1e-12))
+
+
+def _wide(angle: Tensor, tau: Tensor) -> Tensor:
+    """By the sum over l."""
     degree = torch.arange(_DEGREES, dtype=angle.dtype, device=angle.device)
-    terms = (2 * degree + 1) * (-degree * (degree + 1) * large[..., None]).exp()
-    waves = ((degree + 0.5) * angle[..., None]).sin() / half.sin()[..., None]
-    far = (terms * waves).sum(-1).clamp(min=1e-12).log()
-    return torch.where(tau < _SERIES_FROM, near, far)
+    terms = (2 * degree + 1) * (-degree * (degree + 1) * tau[..., None]).exp()
+    waves = ((degree + 0.5) * angle[..., None]).sin() / (angle / 2).sin()[..., None]
+    return (terms * waves).sum(-1).clamp(min=1e-12).log()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from temporem.data.files import atomic_write
 from temporem.data.settings import validate_settings
@@ -128,6 +128,14 @@ class DataConfig(BaseModel):
     )
 
 
+def _coefficient(value: object) -> object:
+    """One message for what is neither a word nor a positive number, instead of one for each."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value in ("none", "auto") or (number and 0 < float(value) < float("inf")):  # type: ignore[arg-type]
+        return value
+    raise ValueError("must be none, auto or a number above 0, in degrees² per second")
+
+
 class PosesConfig(BaseModel):
     """Where poses come from."""
 
@@ -167,7 +175,7 @@ class PosesConfig(BaseModel):
         description="Standard deviation, in box lengths, of particles about the centre (estimate) "
         "or about their given shifts (refine).",
     )
-    diffusion: Literal["none", "auto"] | Annotated[float, Field(gt=0)] = Field(
+    diffusion: Annotated[Literal["none", "auto"] | float, BeforeValidator(_coefficient)] = Field(
         "none",
         description="Rotational diffusion from frame to frame, which a frame's neighbours then "
         "tell its pose by: none (poses independent, as in the paper), its coefficient in degrees² "
