@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise, product
 
@@ -97,6 +98,16 @@ def test_prior_is_that_of_the_joint_gaussian_without_the_frame_itself() -> None:
             )
             mean = vector_of_rotation(prior.mean[row] @ base.mT)
             torch.testing.assert_close(mean, (joint @ pull)[here], rtol=0, atol=0.02 * scale)
+
+
+def test_errors_beyond_the_posterior_make_neighbours_count_for_more() -> None:
+    """κ with variances s² is what variances κ s² are, for the likelihood narrow by κ."""
+    rotations = rotation_of_vector(0.05 * torch.randn(N, 3, generator=GENERATOR).double())
+    covariance = 1e-3 * torch.eye(3, dtype=torch.float64).repeat(N, 1, 1)
+    wide = CHAIN.from_neighbours(rotations, 4 * covariance)
+    told = dataclasses.replace(CHAIN, inflation=4.0).from_neighbours(rotations, covariance)
+    torch.testing.assert_close(told.mean, wide.mean)
+    torch.testing.assert_close(told.precision, 4 * wide.precision)
 
 
 def test_a_jump_ends_what_neighbours_say() -> None:

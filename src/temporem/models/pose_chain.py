@@ -2,7 +2,7 @@
 
 Frames have candidate poses, each with an evidence and a spread. A movie's path takes one of each
 frame and has the log-probability ``Σ_t w_t + Σ_t log((1 − ε) K_τ(θ_t) + ε)``, θ_t the angle between
-neighbours, ``τ = D Δt + (s² + s'²) / 2`` with the candidates' spreads
+neighbours, ``τ = D Δt + κ (s² + s'²) / 2`` with the candidates' spreads
 (:mod:`temporem.physics.rotational_diffusion`), and ε the probability of a jump, because the right
 pose may not be among the candidates. The best path through every candidate takes one pass forwards
 and one back (Viterbi).
@@ -35,10 +35,13 @@ class PoseChain:
     Attributes:
         movies: rows of each, in order of time; together all N.
         tau: ``D Δt`` from the frame before, radians², ``(N,)``; that of first frames is not read.
+        inflation: κ, by which errors of poses exceed their posterior variances
+            (:mod:`temporem.models.pose_diffusion`).
     """
 
     movies: list[np.ndarray]
     tau: Tensor
+    inflation: float = 1.0
 
     @cached_property
     def _rows(self) -> Tensor:
@@ -78,7 +81,8 @@ class PoseChain:
     def from_neighbours(self, rotations: Tensor, covariance: Tensor) -> RotationPrior:
         """What all other frames of its movie say of every frame's pose.
 
-        A jump, where that is likelier than diffusion, ends what is passed on.
+        A jump, where that is likelier than diffusion, ends what is passed on. The prior is for the
+        likelihood of the frame as it is, which is too narrow by κ, and so is the posterior of both.
 
         Args:
             rotations: of frames, each by its own image alone, ``(N, 3, 3)``.
@@ -89,9 +93,10 @@ class PoseChain:
             _Step(before, after, self.tau[after], self._linked(rotations, variance, before, after))
             for before, after in self._pairs()
         ]
-        own = RotationPrior(rotations, torch.linalg.inv(covariance))
+        own = RotationPrior(rotations, torch.linalg.inv(self.inflation * covariance))
         back = [_Step(s.taker, s.giver, s.tau, s.linked) for s in reversed(steps)]
-        return _combined(_passed(own, steps), _passed(own, back))
+        told = _combined(_passed(own, steps), _passed(own, back))
+        return RotationPrior(told.mean, self.inflation * told.precision)
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Rows of frames t − 1 and t of all movies that are so long, t = 1, 2 …"""
@@ -103,7 +108,7 @@ class PoseChain:
     def _links(self, rotations: Tensor, variance: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Log-probability of a transition from every candidate to every other, ``(B, K, K)``."""
         a, b = rotations[before][:, :, None], rotations[after][:, None]
-        spread = 0.5 * (variance[before][:, :, None] + variance[after][:, None])
+        spread = 0.5 * self.inflation * (variance[before][:, :, None] + variance[after][:, None])
         angle = torch.deg2rad(geodesic_degrees(a, b))
         kernel = log_diffusion_density(angle, self.tau[after, None, None] + spread)
         constant = torch.tensor(JUMP, dtype=kernel.dtype)

@@ -8,7 +8,7 @@ all others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -264,6 +264,7 @@ class PoseProblem:
         if chain is not None:
             prior = chain.from_neighbours(own.rotations[:, 0], own.covariance[:, 0, :3, :3])
             fit = refined(given(own, prior), radius, 1)
+            fit = replace(fit, covariance=chain.inflation * fit.covariance)
         return Improved(_poses_of(fit), _poses_of(own))
 
     def _refined(

@@ -212,11 +212,11 @@ class PoseRun:
         if coefficient is None:
             return None
         tau = math.radians(1) ** 2 * coefficient * torch.from_numpy(frame_steps(self.dataset))
-        return PoseChain(self.dataset.movies, tau)
+        return PoseChain(self.dataset.movies, tau, self.state.get("inflation", 1.0))
 
     def _fit_diffusion(self, poses: Poses) -> dict[str, Any]:
         """Whether, and how, the next step shall have frames told of by their neighbours."""
-        if self.settings.diffusion != "auto":
+        if self.settings.diffusion == "none":
             return {}
         variance = poses.covariance.diagonal(dim1=-2, dim2=-1)[:, :3].mean(-1)
         fit = fit_diffusion(poses.rotations, variance, self.movies, frame_steps(self.dataset))
@@ -224,6 +224,7 @@ class PoseRun:
             return {}
         coefficient = math.degrees(1) ** 2 * fit.coefficient
         self.state["diffusion"] = coefficient if fit.useful else None
+        self.state["inflation"] = max(fit.inflation, 1.0)
         fitted = asdict(fit) | {"coefficient": coefficient, "useful": fit.useful}
         return {"diffusion": {k: v if math.isfinite(v) else None for k, v in fitted.items()}}
 
