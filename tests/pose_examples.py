@@ -31,17 +31,25 @@ class Example:
     rows: Tensor
 
 
-def example(n: int, *, noise: float = 0.0, shift_sd: float = 4.0, seed: int = 0) -> Example:
+def example(
+    n: int,
+    *,
+    noise: float = 0.0,
+    shift_sd: float = 4.0,
+    seed: int = 0,
+    rotations: Tensor | None = None,
+) -> Example:
     """Images scaled so that noise of standard deviation ``noise`` is a signal-to-noise of 1/noise².
 
-    With noise, they are divided by its standard deviation.
+    With noise, they are divided by its standard deviation. Rotations are random when None.
     """
     generator = torch.Generator().manual_seed(seed)
     atoms = torch.tensor([15.0, 10.0, 6.0]) * torch.randn(14, 3, generator=generator)
     atoms = (atoms - atoms.mean(0)).double()
     factor = [FormFactor(torch.tensor([300.0]), torch.tensor([500.0]))]
     element = torch.zeros(len(atoms), dtype=torch.long)
-    rotations = random_rotations(n, generator)
+    drawn = random_rotations(n, generator)
+    rotations = drawn if rotations is None else rotations
     shifts = shift_sd * torch.randn(n, 2, generator=generator, dtype=torch.float64)
     defocus = 8000 + 8000 * torch.rand(n, generator=generator, dtype=torch.float64)
     same = torch.ones(n, dtype=torch.float64)

@@ -157,6 +157,10 @@ def test_a_perfect_reconstruction_is_perfect_in_whatever_frame(tmp_path) -> None
     assert loaded.poses is not None
     np.testing.assert_array_equal(loaded.poses.angle_degrees, result.poses.angle_degrees)
     assert summarise(loaded)["poses"] == summary["poses"]
+    assert loaded.leakage == result.leakage
+    assert [s.n_frames for s in result.leakage.states] == [3] * 4
+    assert result.leakage.error_r2 is None  # no latents
+    assert summary["leakage"]["systematic_degrees"] < 0.01
     assert dataclasses.asdict(loaded.settings) == dataclasses.asdict(EvaluationSettings())
 
 

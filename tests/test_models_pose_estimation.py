@@ -62,6 +62,7 @@ def test_poses_become_better(data, problem, look: str) -> None:
     start = Poses.at(rotation_of_vector(off) @ data.rotations)
     done = []
     found = problem.improve(volumes, start, 12, look=look, around_degrees=15, progress=done.append)
+    found = found.poses
     before = geodesic_degrees(start.rotations, data.rotations)
     after = geodesic_degrees(found.rotations, data.rotations)
     assert after.median() < 0.5 * before.median()
@@ -71,13 +72,13 @@ def test_poses_become_better(data, problem, look: str) -> None:
     if look != "here":
         assert (after < 10).float().mean() > 0.9
     # The score is never below that of the pose before.
-    here = problem.improve(volumes, found, 12, look="here")
+    here = problem.improve(volumes, found, 12, look="here").poses
     assert (here.score >= found.score - 1e-3 * found.score.abs()).all()
 
 
 def test_search_needs_no_pose_to_start_from(data, problem) -> None:
     nothing = Poses.at(torch.eye(3).repeat(N, 1, 1))
-    found = problem.improve(data.volume[None], nothing, 12, look="everywhere")
+    found = problem.improve(data.volume[None], nothing, 12, look="everywhere").poses
     angle = geodesic_degrees(found.rotations, data.rotations)
     assert angle.median() < 4
     assert (angle < 10).float().mean() > 0.9

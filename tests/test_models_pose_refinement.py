@@ -3,7 +3,7 @@
 import torch
 
 from pose_examples import MODEL, example
-from temporem.models.pose_refinement import References, _Problem, refine_poses
+from temporem.models.pose_refinement import References, RotationPrior, _Problem, refine_poses
 from temporem.models.pose_search import slice_volume
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 
@@ -54,6 +54,53 @@ def test_slope_is_that_of_the_log_posterior() -> None:
     scale = slope.abs().amax(0)
     assert ((numeric - slope).abs() / scale).max() < 0.15
     assert torch.linalg.eigvalsh(curvature).min() > 0
+
+
+def test_slope_has_the_pull_of_a_prior() -> None:
+    """As above, of the difference that a prior makes: no image, no interpolation."""
+    data = example(4)
+    references = References.of_volumes(data.volume[None], data.grid)
+    root = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    prior = RotationPrior(perturbed(data.rotations, 2.0), root @ root.mT + torch.eye(3))
+    problems = [
+        _Problem(MODEL, references, data.images, data.contrast, SHIFT_SD, p) for p in (prior, None)
+    ]
+
+    def difference(turns: torch.Tensor) -> list[torch.Tensor]:
+        at = rotation_of_vector(turns) @ data.rotations, data.shifts, data.shifts[:, :0]
+        return [a - b for a, b in zip(*(p.expand(*at) for p in problems), strict=True)]
+
+    here = torch.zeros(4, 3, dtype=torch.float64)
+    _, curvature, slope = difference(here)
+    torch.testing.assert_close(curvature[:, :3, :3], prior.precision)
+    assert slope[:, 3:].abs().max() == 0
+    for i in range(3):
+        step = 1e-4 * torch.eye(3, dtype=torch.float64)[i]
+        numeric = (difference(here + step)[0] - difference(here - step)[0]) / 2e-4
+        torch.testing.assert_close(
+            slope[:, i], numeric, atol=0.03 * float(slope.abs().max()), rtol=0
+        )
+
+
+def test_a_strong_prior_decides() -> None:
+    data = example(10, noise=1.0)
+    references = References.of_volumes(data.volume[None], data.grid)
+    mean = perturbed(data.rotations, 6.0)
+    strong = 1e9 * torch.eye(3, dtype=torch.float64).repeat(10, 1, 1)
+    fit = refine_poses(
+        MODEL,
+        references,
+        data.images,
+        data.contrast,
+        data.rotations,
+        data.shifts,
+        shift_sd_angstrom=SHIFT_SD,
+        iterations=8,
+        prior=RotationPrior(mean, strong),
+    )
+    assert geodesic_degrees(fit.rotations, mean).max() < 0.05
+    spread = fit.covariance.diagonal(dim1=-2, dim2=-1)[:, :3]
+    torch.testing.assert_close(spread, torch.full_like(spread, 1e-9), rtol=1e-3, atol=0)
 
 
 def test_poses_without_noise_are_recovered() -> None:

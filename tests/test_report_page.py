@@ -17,7 +17,9 @@ from torch import Tensor
 
 from temporem.analysis.evaluation import Evaluation, evaluate
 from temporem.analysis.frames import Frames
+from temporem.analysis.pose_leakage import pose_leakage
 from temporem.errors import TemporemError
+from temporem.physics.rotations import random_rotations
 from temporem.physics.support import FourierSupport
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
 from temporem.report.embed import figure_svg
@@ -438,3 +440,21 @@ def test_the_manifold_is_of_runs_with_several_dimensions_and_not_blown_up(
         widths.append(int(found))
     assert widths[0] < 520  # as other figures of one column
     assert widths[0] < widths[1] < 1080
+
+
+def test_poses_that_were_found_are_shown_against_the_state(
+    dataset: ReportDataset, runs: list[ReportRun], page: str
+) -> None:
+    assert "Pose errors" not in page
+    rotations = random_rotations(N, torch.Generator().manual_seed(0))
+    evaluation = runs[0].evaluation
+    assert evaluation is not None
+    states = np.tile(np.arange(LENGTH), MOVIES)
+    leakage = pose_leakage(rotations, rotations, evaluation.frames.movie, None, states)
+    found = replace(runs[0], evaluation=replace(evaluation, leakage=leakage))
+    text = Reader(build_report(dataset, [found, runs[1]])).text
+    assert "Pose errors" in text
+    assert "Pose error (°)" in text
+    rows = metrics_table({"a": evaluation, "b": found.evaluation}).rows
+    (row,) = (row for row in rows if row.label == "Turn common to a state (°)")
+    assert [cell.text for cell in row.cells] == ["–", "0.00"]

@@ -73,6 +73,8 @@ def test_refined_poses_are_better_and_written_with_their_spread(off, tmp_path) -
     assert "temporemAngleSd" not in read_star(tmp_path / "known" / "frames.star")["frames"]
     records = json.loads((tmp_path / "run" / "poses" / "state.json").read_text())["records"]
     assert [r["stage"] for r in records] == ["poses"] * 4
+    assert stage.found_symmetry(tmp_path / "run").name == "C1"
+    assert stage.found_symmetry(tmp_path / "known") is None
     # Evaluated in the frame of the poses.
     for run in ("known", "run"):
         printed = succeed("evaluate", tmp_path / run)
@@ -134,3 +136,66 @@ def test_poses_that_are_refined_must_be_there(bare, tmp_path) -> None:
         assert result.code == 2
         assert "has no poses" in result.err
         assert not (tmp_path / "run").exists()
+
+
+def test_a_symmetric_molecule_is_warned_of(off, tmp_path, monkeypatch) -> None:
+    """As if the volume found were one: what is said, where, and what the run keeps."""
+    threefold = stage.Symmetry(3, True, (0.0, 0.0, 1.0), 0.95)
+    monkeypatch.setattr(stage, "find_symmetry", lambda volume, half_fsc: threefold)
+    options = ("-o", tmp_path / "run", "--method", "homogeneous", "--poses", "refine")
+    printed = succeed("reconstruct", off, *options, *settings(FEW))
+    assert "Warning" in printed
+    assert "turn by 120° about the axis (0.00, 0.00, 1.00)" in printed
+    assert "D3" in printed
+    assert stage.found_symmetry(tmp_path / "run") == threefold
+    assert "D3" in succeed("evaluate", tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory) -> Path:
+    """Noisy movies of molecules that turn by 5° about each axis from frame to frame."""
+    path = tmp_path_factory.mktemp("slow") / "movies"
+    turning = ("poses.kind=diffusion", "poses.diffusion_degrees2_per_second=125")
+    errors = ("poses.error_degrees=12", "motion.step_degrees=0", "movies=20", "snr=0.3")
+    simulation = (*TINY_SIMULATION, "frames_per_movie=8", *turning, *errors)
+    succeed("simulate", "toy", "-o", path, *settings(simulation))
+    return path
+
+
+def diffusion_of(run: Path) -> list[dict]:
+    records = json.loads((run / "poses" / "state.json").read_text())["records"]
+    return [record["diffusion"] for record in records]
+
+
+def test_diffusion_is_fitted_and_makes_noisy_poses_better(slow, tmp_path) -> None:
+    more = ("poses.iterations=3",)
+    errors = {}
+    for name in ("none", "auto"):
+        options = (*more, f"poses.diffusion={name}")
+        reconstruct(slow, tmp_path / name, "homogeneous", "refine", *options)
+        errors[name] = errors_of(slow, tmp_path / name)
+    fits = diffusion_of(tmp_path / "auto")
+    assert all(fit["useful"] and fit["gain"] > 0 for fit in fits)
+    assert 125 / 2 < fits[-1]["coefficient"] < 125 * 2
+    assert errors["auto"].median() < 0.8 * errors["none"].median()
+    assert "diffusion" not in (tmp_path / "none" / "poses" / "state.json").read_text()
+    # As given, in the same unit.
+    reconstruct(slow, tmp_path / "given", "homogeneous", "refine", *more, "poses.diffusion=125")
+    assert errors_of(slow, tmp_path / "given").median() < 0.8 * errors["none"].median()
+
+
+def test_frames_that_are_not_connected_are_left_alone(off, tmp_path) -> None:
+    for name in ("none", "auto"):
+        reconstruct(off, tmp_path / name, "homogeneous", "refine", f"poses.diffusion={name}")
+    assert not any(fit["useful"] for fit in diffusion_of(tmp_path / "auto"))
+    one, other = ((tmp_path / name / "frames.star").read_bytes() for name in ("none", "auto"))
+    assert one == other
+
+
+@pytest.mark.parametrize("value", ["-3", "0", "some"])
+def test_diffusion_that_makes_no_sense_is_refused(off, tmp_path, value: str) -> None:
+    options = ("-o", tmp_path / "run", "--set", f"poses.diffusion={value}", "--poses", "refine")
+    result = command("reconstruct", off, *options)
+    assert result.code == 2
+    assert "poses.diffusion" in result.err
+    assert "Traceback" not in result.err

@@ -25,6 +25,7 @@ from temporem.analysis.image_quality import image_quality, low_pass_grid
 from temporem.analysis.latents import LatentAgreement, latent_agreement
 from temporem.analysis.masks import MaskSettings, TruthMasks, apply_mask, truth_masks
 from temporem.analysis.motion import MotionAccumulator, MotionSums
+from temporem.analysis.pose_leakage import PoseLeakage
 from temporem.analysis.poses import PoseAgreement
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.source import VolumeSource
@@ -72,6 +73,7 @@ class Evaluation:
         truth_power: mean power spectrum of the truth, ``(n_shells,)``: tells datasets apart.
         states: FSC of the true states; None where there are none, or too many.
         poses: errors of the poses of the frames, n of them; None where they are the true ones.
+        leakage: what these errors and the conformation have to do with one another, or None.
     """
 
     settings: EvaluationSettings
@@ -87,6 +89,7 @@ class Evaluation:
     truth_power: np.ndarray
     states: StateCurves | None = None
     poses: PoseAgreement | None = None
+    leakage: PoseLeakage | None = None
 
     def resolution(self, region: str) -> Resolution:
         """Resolution of every frame, ``(n,)``."""

@@ -26,8 +26,10 @@ from temporem.physics.rotations import geodesic_degrees, nearest_rotation
 CLOSE_DEGREES = 10.0
 """A pose within this angle of the true one is counted as found."""
 
+TOLERANCE_DEGREES = 30.0
+"""Larger errors all count alike: such a pose was not found."""
+
 _CANDIDATES = 200  # frames whose own difference is tried as the common one
-_TOLERANCE_DEGREES = 30.0  # larger errors all count alike
 _ROUNDS = 20
 _EXACT_DEGREES, _EXACT_ANGSTROM = 1e-2, 1e-2
 
@@ -88,7 +90,7 @@ def align_poses(
     for hand in (rotations, other_hand(rotations)):
         mean = robust_mean_rotation(hand.mT @ true_rotations)
         fits.append((mean, geodesic_degrees(hand @ mean, true_rotations)))
-    cost = [float(angle.clamp(max=_TOLERANCE_DEGREES).mean()) for _, angle in fits]
+    cost = [float(angle.clamp(max=TOLERANCE_DEGREES).mean()) for _, angle in fits]
     chosen = int(cost[1] < cost[0])
     mean, angle = fits[chosen]
     shift = _common_shift(rotations, true_shifts - shifts_angstrom, angle)
@@ -123,11 +125,11 @@ def robust_mean_rotation(differences: Tensor) -> Tensor:
     n = len(differences)
     candidates = differences[:: max(1, n // _CANDIDATES)]
     cosines = (torch.einsum("cij,nij->cn", candidates, differences) - 1) / 2
-    angles = torch.rad2deg(cosines.clamp(-1, 1).acos()).clamp(max=_TOLERANCE_DEGREES)
+    angles = torch.rad2deg(cosines.clamp(-1, 1).acos()).clamp(max=TOLERANCE_DEGREES)
     mean = candidates[int(angles.mean(1).argmin())]
     for _ in range(_ROUNDS):
         angle = geodesic_degrees(differences, mean)
-        weight = (angle < _TOLERANCE_DEGREES) / angle.clamp(min=1e-3)
+        weight = (angle < TOLERANCE_DEGREES) / angle.clamp(min=1e-3)
         mean = nearest_rotation((weight[:, None, None] * differences).sum(0))
     return mean
 
@@ -164,7 +166,7 @@ def summarise_poses(
 
 def _common_shift(rotations: Tensor, residual: Tensor, angle: Tensor) -> Tensor:
     """Least-squares t of ``(R t)_xy = residual (N, 2)`` over frames whose angle is small."""
-    good = angle < _TOLERANCE_DEGREES
+    good = angle < TOLERANCE_DEGREES
     rows = rotations[good, :2].reshape(-1, 3)
     target = residual[good].reshape(-1)
     if len(rows) < 4:  # two frames: the displacement along a direction is not seen

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from temporem.analysis.evaluation import Evaluation, Progress, evaluate
 from temporem.analysis.frames import Frames
+from temporem.analysis.pose_leakage import pose_leakage
 from temporem.analysis.poses import align_poses, pose_agreement, same_poses
 from temporem.analysis.source import VolumeSource
 from temporem.data.dataset import MovieDataset, read_dataset
@@ -85,7 +86,7 @@ def evaluate_source(
     Raises:
         TemporemError: volumes or latents that are not finite or of another size than the truth.
     """
-    agreement, moved = None, truth
+    agreement, change, moved = None, None, truth
     if poses is not None:
         agreement, change = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)
         agreement = replace(
@@ -94,7 +95,7 @@ def evaluate_source(
             shift_angstrom=agreement.shift_angstrom[frames.rows],
         )
         moved = truth.placed(change.linear, change.shift_angstrom)
-    return evaluate(
+    evaluation = evaluate(
         source,
         moved,
         frames,
@@ -108,6 +109,16 @@ def evaluate_source(
         unmoved_truth=None if moved is truth else truth,
         progress=progress,
     )
+    if poses is None or change is None:
+        return evaluation
+    leakage = pose_leakage(
+        change.rotations(poses[0])[frames.rows],
+        truth.rotations[frames.rows],
+        frames.movie,
+        None if latents is None else latents[frames.rows],
+        truth.states[frames.rows],
+    )
+    return replace(evaluation, leakage=leakage)
 
 
 def frames_to_evaluate(

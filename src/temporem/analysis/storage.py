@@ -16,6 +16,7 @@ from temporem.analysis.frames import Frames
 from temporem.analysis.latents import LatentAgreement, ParameterAgreement, StateAgreement
 from temporem.analysis.masks import MaskSettings
 from temporem.analysis.motion import MotionSums
+from temporem.analysis.pose_leakage import PoseLeakage, StateLeakage
 from temporem.analysis.poses import PoseAgreement
 from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.states import StateCurves
@@ -140,6 +141,7 @@ def _evaluation(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Eval
         truth_power=arrays["truth_power"],
         states=None if document["states"] is None else _states(document["states"], arrays),
         poses=_poses(document.get("alignment"), arrays),
+        leakage=_leakage(document.get("leakage")),
     )
 
 
@@ -167,6 +169,17 @@ def _poses(document: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> Po
     )
 
 
+def _leakage(document: dict[str, Any] | None) -> PoseLeakage | None:
+    if document is None:
+        return None
+    states = [
+        StateLeakage(**_numbers(state) | {"turn": tuple(_number(v) for v in state["turn"])})
+        for state in document["states"]
+    ]
+    kept = ("n_close", "error_r2", "pose_r2", "view_r2")
+    return PoseLeakage(**{name: document[name] for name in kept}, states=tuple(states))
+
+
 def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:
     if document is None:
         return None
@@ -178,9 +191,16 @@ def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:
 
 
 def _state_agreement(document: dict[str, Any]) -> StateAgreement:
+    return StateAgreement(**_numbers(document))
+
+
+def _numbers(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: _number(value) for key, value in document.items()}
+
+
+def _number(value: Any) -> Any:
     """JSON has null for NaN."""
-    numbers: dict[str, Any] = {k: float("nan") if v is None else v for k, v in document.items()}
-    return StateAgreement(**numbers)
+    return float("nan") if value is None else value
 
 
 def _sha256(path: Path) -> str:

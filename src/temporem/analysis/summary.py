@@ -12,6 +12,8 @@ from temporem.analysis.fsc import area_under_curve
 from temporem.analysis.image_quality import SSIM_WINDOW, low_pass_grid
 from temporem.analysis.latents import DEFINITIONS as LATENT_DEFINITIONS
 from temporem.analysis.masks import WHOLE_BOX
+from temporem.analysis.pose_leakage import DEFINITIONS as LEAKAGE_DEFINITIONS
+from temporem.analysis.pose_leakage import PoseLeakage
 from temporem.analysis.poses import summarise_poses
 from temporem.analysis.resampling import MovieBootstrap
 from temporem.physics.support import FourierSupport
@@ -22,7 +24,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
 
     Sections ``fsc``, ``image_quality``, ``motion`` and ``poses`` are over all frames evaluated;
     ``held_out`` repeats them over held-out movies, None where there are none. ``states`` has FSC of
-    the true states.
+    the true states, ``leakage`` what poses and conformations take from one another.
     """
     held_out = evaluation.frames.held_out
     latents = evaluation.latents
@@ -37,6 +39,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
             "states": _states(evaluation),
             "latents": None if latents is None else asdict(latents),
             "alignment": None if evaluation.poses is None else evaluation.poses.alignment(),
+            "leakage": None if evaluation.leakage is None else _leakage(evaluation.leakage),
             "held_out": {
                 "n_frames": int(held_out.sum()),
                 "n_movies": len(np.unique(evaluation.frames.movie[held_out])),
@@ -122,6 +125,14 @@ def _states(evaluation: Evaluation) -> dict[str, Any] | None:
     return {"n_states": len(states.labels), "fsc": fsc}
 
 
+def _leakage(leakage: PoseLeakage) -> dict[str, Any]:
+    return {
+        **asdict(leakage),
+        "systematic_degrees": leakage.systematic_degrees,
+        "chance_degrees": leakage.chance_degrees,
+    }
+
+
 def _definitions(evaluation: Evaluation) -> dict[str, Any]:
     """How every number was made."""
     settings, pixel = evaluation.settings, evaluation.pixel_size_angstrom
@@ -150,6 +161,7 @@ def _definitions(evaluation: Evaluation) -> dict[str, Any]:
         "motion": "sum over frames of <V - mean V, T - mean T> over the product of norms; "
         f"'{WHOLE_BOX}' over all frequencies inside Nyquist, others of masked volumes",
         "poses": "angles and displacements after one rotation, displacement and hand for all",
+        "leakage": LEAKAGE_DEFINITIONS,
         "ci": {
             "level": settings.bootstrap.level,
             "method": "percentile bootstrap over movies",

@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
 from temporem.cli.options import Json, Overwrite, Runs
+from temporem.cli.symmetry import warn_of_symmetry
 from temporem.errors import TemporemError
 
 
@@ -45,6 +46,7 @@ def evaluate(
     from temporem.report.tables import metrics_table
 
     print_table(metrics_table({run.resolve().name: load_evaluation(run)}))
+    warn_of_symmetry(run)
     say(f"Evaluation: {path}")
 
 

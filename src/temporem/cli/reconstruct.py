@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from temporem.cli.console import progress_bar, say
 from temporem.cli.options import Overwrite, Settings, output
+from temporem.cli.symmetry import warn_of_symmetry
 from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
@@ -198,4 +199,5 @@ def _say_result(config: RunConfig, out: Path) -> None:
         curve = np.array(read_metrics(out)[-1]["half_fsc"])
         angstrom, _ = resolution(curve, 0.143, load_run(out).grid.pixel_size_angstrom)
         say(f"Resolution of half maps at FSC 0.143: {float(angstrom):.2f} Å")
+    warn_of_symmetry(out)
     say(f"Run: {out}")

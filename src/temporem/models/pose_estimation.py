@@ -8,7 +8,7 @@ all others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,8 @@ from torch import Tensor
 from temporem.models.frame_source import FrameSource
 from temporem.models.homogeneous import BackProjection
 from temporem.models.padded_grid import grid_below
-from temporem.models.pose_refinement import PoseFit, References, refine_poses
+from temporem.models.pose_chain import PoseChain
+from temporem.models.pose_refinement import PoseFit, References, RotationPrior, refine_poses
 from temporem.models.pose_search import (
     MovingSlices,
     Slices,
@@ -47,6 +48,17 @@ _CANDIDATES = 5  # modes of a global search that are refined
 _STEPS = 8  # of Gauss–Newton
 
 
+_Candidates = Callable[[np.ndarray], tuple[Tensor, Tensor, RotationPrior | None]]
+"""Of some rows: rotations ``(B, K, 3, 3)``, shifts ``(B, K, 2)``, a prior where K is 1."""
+
+_ForVolumes = Callable[[Tensor], _Candidates]
+"""Candidates that are found by μ and U ``(1 + q, D', D', D')``."""
+
+
+def _silent(n_frames: int) -> None:
+    """Progress that nobody is told of."""
+
+
 @dataclass(frozen=True)
 class Poses:
     """Of N frames.
@@ -69,6 +81,19 @@ class Poses:
         n = len(rotations)
         zero = torch.zeros(n, dtype=torch.float64)
         return cls(rotations.double(), zero.new_zeros(n, 2), zero.new_zeros(n, 5, 5), zero)
+
+
+@dataclass(frozen=True)
+class Improved:
+    """Poses that were found.
+
+    Attributes:
+        poses: of all frames.
+        alone: the same as each frame's own image has them, without what its neighbours say.
+    """
+
+    poses: Poses
+    alone: Poses
 
 
 @dataclass(frozen=True)
@@ -175,13 +200,16 @@ class PoseProblem:
         look: Look,
         around_degrees: float = 0.0,
         components: Tensor | None = None,
-        progress: Callable[[int], None] = lambda n: None,
-    ) -> Poses:
+        chain: PoseChain | None = None,
+        progress: Callable[[int], None] = _silent,
+    ) -> Improved:
         """Poses of all frames, each against the volume of the other folds.
 
         Candidates are the pose that a frame has, and the best few of a grid: over all of SO(3), or
         of a lattice around that pose. They are refined at low resolution, the best two of them at
-        all frequencies below the radius, and the better one is kept.
+        all frequencies below the radius, and the better one is kept. Along a chain, poses of the
+        frames before and after are candidates too, all are judged by the best path of the movie
+        through them, and the one that is kept is refined with what its neighbours say of it.
 
         Args:
             volumes: of the folds, or one for all frames, ``(FOLDS + 1 or 1, D', D', D')``.
@@ -192,8 +220,63 @@ class PoseProblem:
             components: U of ``V = μ + Σ_j z_j U_j``, ``(q, D', D', D')``, the greatest first, where
             volumes change: z is found with the pose. A search over all of SO(3) integrates over
             the first coordinate; one around a pose takes the mean.
+            chain: how frames follow one another; every frame is by itself when None.
             progress: told how many frames were done.
         """
+        near = torch.arange(len(poses.rotations))[:, None]
+        if chain is not None:
+            near = torch.cat([near, chain.neighbours().T], dim=1)
+        n_candidates = near.shape[1] + (look != "here") * _CANDIDATES
+
+        def searched(parts: Tensor) -> _Candidates:
+            search = self._search(parts, look, around_degrees)
+
+            def of(rows: np.ndarray) -> tuple[Tensor, Tensor, None]:
+                rotations = poses.rotations[near[rows]]
+                shifts = poses.shifts_angstrom[rows, None].expand(-1, near.shape[1], -1)
+                if search is not None:
+                    more = search.candidates(rows, rotations[:, 0], shifts[:, 0])
+                    rotations = torch.cat([rotations, more[0]], dim=1)
+                    shifts = torch.cat([shifts, more[1]], dim=1)
+                return rotations, shifts, None
+
+            return of
+
+        def given(fit: PoseFit, prior: RotationPrior | None = None) -> _ForVolumes:
+            def of(rows: np.ndarray) -> tuple[Tensor, Tensor, RotationPrior | None]:
+                mine = prior and RotationPrior(prior.mean[rows], prior.precision[rows])
+                return fit.rotations[rows], fit.shifts_angstrom[rows], mine
+
+            return lambda parts: of
+
+        def refined(
+            candidates: _ForVolumes, radius: float, keep: int, told: Callable[[int], None] = _silent
+        ) -> PoseFit:
+            return self._refined(volumes, components, candidates, radius, keep, told)
+
+        if n_candidates > 1:
+            kept = 2 if chain is None else n_candidates
+            fit = refined(searched, min(radius, SEARCH_RADIUS), kept, progress)
+            fit = refined(given(_likeliest(fit, 2, chain)), radius, 1 if chain is None else 2)
+        else:
+            fit = refined(searched, radius, 1, progress)
+        fit = own = _likeliest(fit, 1, chain)
+        if chain is not None:
+            prior = chain.from_neighbours(own.rotations[:, 0], own.covariance[:, 0, :3, :3])
+            fit = refined(given(own, prior), radius, 1)
+            fit = replace(fit, covariance=chain.inflation * fit.covariance)
+        return Improved(_poses_of(fit), _poses_of(own))
+
+    def _refined(
+        self,
+        volumes: Tensor,
+        components: Tensor | None,
+        candidates: _ForVolumes,
+        radius: float,
+        keep: int,
+        progress: Callable[[int], None],
+    ) -> PoseFit:
+        """The best of every frame's candidates, by its own score, ``(N, keep, …)``."""
         found: list[tuple[np.ndarray, PoseFit]] = []
         for fold in range(FOLDS + 1):
             mine = np.flatnonzero(self.fold == fold)
@@ -203,24 +286,12 @@ class PoseProblem:
             parts = volume[None]
             if components is not None:
                 parts = torch.cat([parts, resized(components, len(volume))])
-            search = self._search(parts, look, around_degrees)
-            fine = _Fit(self, parts, radius)
-            coarse = _Fit(self, parts, min(radius, SEARCH_RADIUS))
+            fit, of = _Fit(self, parts, radius), candidates(parts)
             for rows in self._blocks(mine):
-                rotations, shifts = poses.rotations[rows, None], poses.shifts_angstrom[rows, None]
-                if search is not None:
-                    more = search.candidates(rows, rotations[:, 0], shifts[:, 0])
-                    rotations = torch.cat([rotations, more[0]], dim=1)
-                    shifts = torch.cat([shifts, more[1]], dim=1)
-                    rotations, shifts, _ = coarse.best(rows, rotations, shifts, keep=2)
-                found.append((rows, fine.best_one(rows, rotations, shifts)))
+                found.append((rows, fit.best(rows, *of(rows), keep=keep)))
                 progress(len(rows))
         order = torch.from_numpy(np.concatenate([rows for rows, _ in found]).argsort())
-
-        def joined(name: str) -> Tensor:
-            return torch.cat([getattr(fit, name) for _, fit in found])[order]
-
-        return Poses(*(joined(n) for n in ("rotations", "shifts_angstrom", "covariance", "score")))
+        return _each(lambda *parts: torch.cat(parts)[order], *(fit for _, fit in found))
 
     def _search(self, volumes: Tensor, look: Look, around_degrees: float) -> _Search | None:
         if look == "here":
@@ -296,8 +367,14 @@ class _Fit:
         self.references = References.of_volumes(resized(volumes, grid.box), grid)
 
     def best(
-        self, rows: np.ndarray, rotations: Tensor, shifts: Tensor, *, keep: int
-    ) -> tuple[Tensor, Tensor, PoseFit]:
+        self,
+        rows: np.ndarray,
+        rotations: Tensor,
+        shifts: Tensor,
+        prior: RotationPrior | None,
+        *,
+        keep: int,
+    ) -> PoseFit:
         """The ``keep`` best of K candidates ``(B, K, 3, 3)``, ``(B, K, 2)``, refined."""
         b, k = shifts.shape[:2]
         images, contrast = self.problem.source.take(rows, self.n)
@@ -310,14 +387,39 @@ class _Fit:
             shifts.flatten(0, 1),
             shift_sd_angstrom=self.problem.shift_sd_angstrom,
             iterations=_STEPS,
+            prior=prior,
         )
-        best = fit.score.view(b, k).topk(keep, dim=1).indices
-        index = (best + k * torch.arange(b)[:, None]).flatten()
-        kept = PoseFit(*(getattr(fit, field.name)[index] for field in fields(fit)))
-        return kept.rotations.view(b, keep, 3, 3), kept.shifts_angstrom.view(b, keep, 2), kept
+        fit = _each(lambda values: values.view(b, k, *values.shape[1:]), fit)
+        return _kept(fit, fit.score, keep)
 
-    def best_one(self, rows: np.ndarray, rotations: Tensor, shifts: Tensor) -> PoseFit:
-        return self.best(rows, rotations, shifts, keep=1)[2]
+
+def _each(function: Callable[..., Tensor], *fits: PoseFit) -> PoseFit:
+    """A function of every tensor of some fits."""
+    names = [field.name for field in fields(PoseFit)]
+    return PoseFit(*(function(*(getattr(fit, name) for fit in fits)) for name in names))
+
+
+def _kept(fit: PoseFit, value: Tensor, keep: int) -> PoseFit:
+    """Of ``(B, K, …)`` the ``keep`` with the greatest values ``(B, K)``, best first."""
+    best = value.topk(keep, dim=1).indices
+    index = torch.arange(len(best))[:, None]
+    return _each(lambda values: values[index, best], fit)
+
+
+def _likeliest(fit: PoseFit, keep: int, chain: PoseChain | None) -> PoseFit:
+    """By their own scores, or by the best path through each, evidences by Laplace's integral."""
+    if chain is None:
+        return _kept(fit, fit.score, keep)
+    variance = fit.covariance.diagonal(dim1=-2, dim2=-1)[..., :3].mean(-1)
+    evidence = fit.score + 0.5 * torch.logdet(fit.covariance)
+    return _kept(fit, chain.best_paths(fit.rotations, variance, evidence), keep)
+
+
+def _poses_of(fit: PoseFit) -> Poses:
+    """Of a fit with one candidate a frame."""
+    return Poses(
+        fit.rotations[:, 0], fit.shifts_angstrom[:, 0], fit.covariance[:, 0], fit.score[:, 0]
+    )
 
 
 def _total(parts: list[BackProjection]) -> BackProjection:

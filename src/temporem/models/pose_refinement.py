@@ -22,7 +22,11 @@ from torch import Tensor
 
 from temporem.models.padded_grid import PaddedGrid
 from temporem.physics.forward import ForwardModel
-from temporem.physics.rotations import nearest_rotation, rotation_of_vector
+from temporem.physics.rotations import (
+    nearest_rotation,
+    rotation_of_vector,
+    vector_of_rotation,
+)
 
 _DAMPING = 1e-2  # of the diagonal, at first
 _LEAST_DAMPING, _MOST_DAMPING = 1e-4, 1e4
@@ -46,6 +50,19 @@ class PoseFit:
     coordinates: Tensor
     covariance: Tensor
     score: Tensor
+
+
+@dataclass(frozen=True)
+class RotationPrior:
+    """A Gaussian of the rotation vector that leads from each pose to a mean.
+
+    Attributes:
+        mean: ``(B, 3, 3)`` float64.
+        precision: radians⁻², ``(B, 3, 3)`` float64.
+    """
+
+    mean: Tensor
+    precision: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,7 @@ def refine_poses(
     shift_sd_angstrom: float,
     iterations: int,
     coordinates: Tensor | None = None,
+    prior: RotationPrior | None = None,
 ) -> PoseFit:
     """Damped Gauss–Newton (Levenberg–Marquardt) from given poses, every frame by itself.
 
@@ -117,8 +135,9 @@ def refine_poses(
         shift_sd_angstrom: of the Gaussian prior of shifts about 0.
         iterations: steps tried.
         coordinates: z to start from, ``(B, q)``; 0 when None.
+        prior: of rotations; none when None.
     """
-    problem = _Problem(model, references, images, contrast, shift_sd_angstrom)
+    problem = _Problem(model, references, images, contrast, shift_sd_angstrom, prior)
     rotation, shift = rotations.double(), shifts_angstrom.double()
     z = shift.new_zeros(len(shift), references.q)
     if coordinates is not None:
@@ -157,6 +176,7 @@ class _Problem:
     images: Tensor
     contrast: Tensor
     shift_sd_angstrom: float
+    prior: RotationPrior | None = None
 
     def expand(self, rotations: Tensor, shifts: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-posterior ``(B,)``, its curvature ``(B, 5+q, 5+q)``, slope ``(B, 5+q)``, float64."""
@@ -189,9 +209,16 @@ class _Problem:
         residual = torch.view_as_real((self.images - observed) * root[:, 0]).movedim(-1, 1)
         precision = torch.ones_like(real[0, 0]).double()
         precision[:3], precision[3:5] = 0, self.shift_sd_angstrom**-2
-        prior = torch.cat([torch.zeros_like(shifts[:, :1]).expand(-1, 3), shifts, z], dim=1)
+        from_zero = torch.cat([torch.zeros_like(shifts[:, :1]).expand(-1, 3), shifts, z], dim=1)
         curvature = (real.mT @ real).double() + torch.diag(precision)
-        slope = (real.mT @ residual.flatten(1)[..., None])[..., 0].double() - precision * prior
+        slope = (real.mT @ residual.flatten(1)[..., None])[..., 0].double() - precision * from_zero
         product = (self.images.conj() * observed).real - 0.5 * observed.abs().square()
         score = (product * weights).sum(-1, dtype=torch.float64)
-        return score - 0.5 * (precision * prior.square()).sum(-1), curvature, slope
+        score = score - 0.5 * (precision * from_zero.square()).sum(-1)
+        if self.prior is not None:
+            away = vector_of_rotation(self.prior.mean @ rotations.mT)
+            pull = (self.prior.precision @ away[..., None])[..., 0]
+            score = score - 0.5 * (pull * away).sum(-1)
+            slope[:, :3] += pull
+            curvature[:, :3, :3] += self.prior.precision
+        return score, curvature, slope

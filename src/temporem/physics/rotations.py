@@ -74,6 +74,11 @@ def rotation_of_frame(six: Tensor) -> Tensor:
     return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
 
 
+def vector_of_rotation(rotations: Tensor) -> Tensor:
+    """Rotations ``(..., 3, 3)`` → their rotation vectors, no longer than π, ``(..., 3)``."""
+    return roma.rotmat_to_rotvec(rotations)
+
+
 def origin_to_shift(origin_angstrom: Tensor) -> Tensor:
     """``rlnOriginX/YAngst`` (the shift that centres the particle) ↔ the particle's displacement."""
     return -origin_angstrom

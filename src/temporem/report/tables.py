@@ -45,7 +45,7 @@ class Table:
 class _Value:
     value: float | None
     interval: Sequence[float | None] = ()
-    sense: int = 1  # +1 when more is better, -1 when less is
+    sense: int = 1  # +1 when more is better, -1 when less is, 0 where neither is
     digits: int = 2
 
     def cell(self) -> Cell:
@@ -176,6 +176,8 @@ def _values(summary: Mapping[str, Any]) -> dict[str, _Value]:
         values |= _state_values(summary["states"])
     if summary["latents"]:
         values |= _latent_values(summary["latents"])
+    if summary["leakage"]:
+        values |= _leakage_values(summary["leakage"])
     if summary["held_out"]:
         values |= _fit_values(summary["held_out"], ", held-out movies")
     return values
@@ -222,6 +224,25 @@ def _pose_values(poses: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
         f"Poses within 10°{suffix} (%)": value("within_10_degrees", 100, 1),
         f"Shift error, median{suffix} (Å)": value("median_shift_angstrom"),
     }
+
+
+def _leakage_values(leakage: Mapping[str, Any]) -> dict[str, _Value]:
+    values = {}
+    for label, key in (
+        ("Pose error told by latents, R²", "error_r2"),
+        ("True pose told by latents, R²", "pose_r2"),
+        ("True view told by latents, R²", "view_r2"),
+    ):
+        if leakage[key] is not None:
+            values[label] = _Value(leakage[key], sense=-1, digits=3)
+    if leakage["states"]:
+        for label, key in (
+            ("Turn common to a state (°)", "systematic_degrees"),
+            ("Turn common to a state, by chance (°)", "chance_degrees"),
+        ):
+            sense = -1 if key == "systematic_degrees" else 0  # chance is no merit
+            values[label] = _Value(leakage[key], sense=sense)
+    return values
 
 
 def _latent_values(latents: Mapping[str, Any]) -> dict[str, _Value]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from temporem.data.files import atomic_write
 from temporem.data.settings import validate_settings
@@ -132,6 +132,14 @@ class DataConfig(BaseModel):
     )
 
 
+def _coefficient(value: object) -> object:
+    """One message for what is neither a word nor a positive number, instead of one for each."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value in ("none", "auto") or (number and 0 < float(value) < float("inf")):  # type: ignore[arg-type]
+        return value
+    raise ValueError("must be none, auto or a number above 0, in degrees² per second")
+
+
 class PosesConfig(BaseModel):
     """Where poses come from."""
 
@@ -183,6 +191,13 @@ class PosesConfig(BaseModel):
         le=10,
         description="table: about how far a pose may move in an epoch; shifts as far as the "
         "edge of a molecule does.",
+    )
+    diffusion: Annotated[Literal["none", "auto"] | float, BeforeValidator(_coefficient)] = Field(
+        "none",
+        description="Rotational diffusion from frame to frame, which a frame's neighbours then "
+        "tell its pose by: none (poses independent, as in the paper), its coefficient in degrees² "
+        "per second (per frame where times are not known), or auto: fitted to the poses found, and "
+        "used where movies held out show that frames are connected.",
     )
 
 

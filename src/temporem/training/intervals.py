@@ -11,20 +11,30 @@ from temporem.data.dataset import MovieDataset
 _RESOLUTION = 0.01  # of the median interval; what differs by less is the same
 
 
+def frame_steps(dataset: MovieDataset) -> np.ndarray:
+    """Time from the frame before to each frame, ``(N,)``, NaN for the first of a movie.
+
+    In seconds where the times of all frames are known and rise within every movie, else in frame
+    numbers, so that a frame that is missing is a longer step either way.
+    """
+    steps = np.full(dataset.n_frames, np.nan)
+    later = np.concatenate([movie[1:] for movie in dataset.movies])
+    for clock in (dataset.times_seconds, dataset.frame_numbers.astype(float)):
+        for movie in dataset.movies:
+            steps[movie[1:]] = np.diff(clock[movie])
+        if np.isfinite(steps[later]).all() and (steps[later] > 0).all():
+            break
+    return steps
+
+
 def frame_intervals(dataset: MovieDataset) -> tuple[Tensor, Tensor]:
     """All different intervals ``(G,)``, float64, and which of them precedes each frame ``(N,)``.
 
-    From the times of frames where all are known and rise within every movie, else from frame
-    numbers, so that a frame that is missing is a longer interval either way. Their median is 1;
-    the first frame of a movie gets index 0, which means nothing.
+    Of :func:`frame_steps`, their median being 1; the first frame of a movie gets index 0, which
+    means nothing.
     """
-    for clock in (dataset.times_seconds, dataset.frame_numbers.astype(float)):
-        steps = np.full(dataset.n_frames, np.nan)
-        for movie in dataset.movies:
-            steps[movie[1:]] = np.diff(clock[movie])
-        later = np.concatenate([movie[1:] for movie in dataset.movies])
-        if np.isfinite(steps[later]).all() and (steps[later] > 0).all():
-            break
+    steps = frame_steps(dataset)
+    later = np.concatenate([movie[1:] for movie in dataset.movies])
     index = np.zeros(dataset.n_frames, dtype=np.int64)
     if len(later) == 0:
         return torch.ones(1, dtype=torch.float64), torch.from_numpy(index)

@@ -12,14 +12,20 @@ with poses that are known. Steps, each followed by a checkpoint in ``RUN/poses``
   of the model, its coordinate being found with its pose. Frames whose conformation is too far from
   the mean for their pose to be found before come in one after the other.
 
-Every step is a function of the one before, so that a run that was stopped ends as one that was not.
+With ``poses.diffusion``, frames of a movie tell one another's poses
+(:mod:`temporem.models.pose_chain`); ``auto`` fits the coefficient after every step.
+
+At the end the volume is looked at for rotational symmetry, up to which poses are determined only
+(:mod:`temporem.models.symmetry`). Every step is a function of the one before, so that a run that
+was stopped ends as one that was not.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,12 +41,15 @@ from temporem.models.linear_halves import principal_axes
 from temporem.models.linear_masks import moving_mask
 from temporem.models.linear_start import SpectralPrior, fit_coarse
 from temporem.models.movie_blocks import MovieFrames
-from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Look, PoseProblem, Poses
+from temporem.models.pose_chain import PoseChain
+from temporem.models.pose_diffusion import fit_diffusion
+from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Improved, Look, PoseProblem, Poses
+from temporem.models.symmetry import Symmetry, find_symmetry
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import FrameStack, blocks_of, open_frames
 from temporem.training.frames import CHANGE_FRACTION, prepared_bytes, spectra
-from temporem.training.intervals import frame_intervals
+from temporem.training.intervals import frame_intervals, frame_steps
 from temporem.training.linear import largest_components
 from temporem.training.progress import Progress
 from temporem.world import ALONE, World
@@ -82,6 +91,15 @@ class FoundPoses:
             shifts_angstrom=self.shifts_angstrom,
             has_poses=True,
         )
+
+
+def found_symmetry(run_dir: Path) -> Symmetry | None:
+    """Symmetry of the volume that a run found its poses with; None where it has found none."""
+    directory = run_dir / POSES_NAME
+    if not directory.is_dir():
+        return None
+    document = checkpoint.load_state(directory).get("symmetry")
+    return None if document is None else Symmetry(**document | {"axis": tuple(document["axis"])})
 
 
 class PoseRun:
@@ -149,6 +167,8 @@ class PoseRun:
             started = time.monotonic()
             done = self.state["done"]
             record = self._step(done)
+            if done + 1 == self._n_steps:
+                self.state["symmetry"] = asdict(self._symmetry())
             self.state["seconds"] += time.monotonic() - started
             self.state["records"].append(record | {"seconds": round(self.state["seconds"], 3)})
             self.state["done"] += 1
@@ -183,6 +203,30 @@ class PoseRun:
         if all(len(movie) == 1 for movie in self.movies):
             return False
         return method == "tempor" or (method == "linear" and self.config.linear.temporal)
+
+    @property
+    def _chain(self) -> PoseChain | None:
+        """How frames follow one another, where that is known by now."""
+        asked = self.settings.diffusion
+        coefficient = self.state.get("diffusion") if isinstance(asked, str) else asked
+        if coefficient is None:
+            return None
+        tau = math.radians(1) ** 2 * coefficient * torch.from_numpy(frame_steps(self.dataset))
+        return PoseChain(self.dataset.movies, tau, self.state.get("inflation", 1.0))
+
+    def _fit_diffusion(self, poses: Poses) -> dict[str, Any]:
+        """Whether, and how, the next step shall have frames told of by their neighbours."""
+        if self.settings.diffusion == "none":
+            return {}
+        variance = poses.covariance.diagonal(dim1=-2, dim2=-1)[:, :3].mean(-1)
+        fit = fit_diffusion(poses.rotations, variance, self.movies, frame_steps(self.dataset))
+        if fit is None:
+            return {}
+        coefficient = math.degrees(1) ** 2 * fit.coefficient
+        self.state["diffusion"] = coefficient if fit.useful else None
+        self.state["inflation"] = max(fit.inflation, 1.0)
+        fitted = asdict(fit) | {"coefficient": coefficient, "useful": fit.useful}
+        return {"diffusion": {k: v if math.isfinite(v) else None for k, v in fitted.items()}}
 
     @property
     def _shift_sd(self) -> float:
@@ -265,15 +309,16 @@ class PoseRun:
             record["half_fsc"] = folds.half_fsc.tolist()
             radius = max(radius, self._next_radius(folds.half_fsc))
 
-        poses = self.problem.improve(
+        improved = self.problem.improve(
             volumes,
             poses,
             radius,
             look=look,
             around_degrees=self.settings.around_degrees,
+            chain=self._chain,
             progress=self._frame_counter(record),
         )
-        return record | self._keep(poses, radius)
+        return record | self._keep(improved, radius)
 
     def _move(self, iteration: int) -> dict[str, Any]:
         """A linear model of what changes, then poses and coordinates of frames by it."""
@@ -303,23 +348,31 @@ class PoseRun:
         components = torch.einsum("ij,jzyx->izyx", axes, volumes[1:])
         # Where a part moves, and no more: a turn of the whole molecule is a matter of poses.
         mask = moving_mask(components, torch.eye(len(components)), components.shape[-1])
-        poses = problem.improve(
+        improved = problem.improve(
             problem.back_project(poses, self.state["radius"]).volumes,
             poses,
             self.state["radius"],
             look="everywhere" if self.settings.source == "estimate" else "around",
             around_degrees=self.settings.around_degrees,
             components=components * mask,
+            chain=self._chain,
             progress=self._frame_counter(record),
         )
         record["log_likelihood"] = fit.sums.log_likelihood
-        return record | self._keep(poses, self.state["radius"])
+        return record | self._keep(improved, self.state["radius"])
 
-    def _keep(self, poses: Poses, radius: float) -> dict[str, Any]:
+    def _symmetry(self) -> Symmetry:
+        """Of the volume in the poses found: they are determined up to it only."""
+        radius = min(self.state["radius"], SEARCH_RADIUS)
+        folds = self.problem.back_project(self._poses(), radius)
+        return find_symmetry(folds.volumes[-1], folds.half_fsc)
+
+    def _keep(self, improved: Improved, radius: float) -> dict[str, Any]:
+        poses = improved.poses
         self.tensors |= vars(poses)
         self.state["radius"] = radius
         turns = poses.covariance.diagonal(dim1=-2, dim2=-1)[:, :3]
-        return {
+        return self._fit_diffusion(improved.alone) | {
             "radius": radius,
             "score": float(poses.score.mean()),
             "angle_sd_degrees": float(torch.rad2deg(turns.mean(-1).sqrt()).median()),

@@ -1,0 +1,51 @@
+"""Pose errors against the true state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from temporem.analysis.pose_leakage import PoseLeakage
+from temporem.report import theme
+
+POSE_ERRORS = (
+    "Angle between estimated and true pose by true state: median, with the range that holds the "
+    "middle half of the frames. Dashed: the turn that all frames of a state have in common, which "
+    "is a motion taken for a pose; dots: what it would be by chance."
+)
+"""What the figure shows, for its caption."""
+
+
+def pose_error_figure(leakage: Mapping[str, PoseLeakage]) -> Figure:
+    """Median and quartiles of pose errors by true state, and the turn common to the state.
+
+    Args:
+        leakage: per run, each with at least one state.
+    """
+    figure, axes = theme.new_figure()
+    ax = axes[0, 0]
+    for index, (name, item) in enumerate(leakage.items()):
+        colour = theme.run_colour(index)
+        state, low, median, high, systematic, chance = np.array(
+            [(s.state, s.low, s.median, s.high, s.systematic, s.chance) for s in item.states]
+        ).T
+        ax.fill_between(state, low, high, color=colour, alpha=0.16, linewidth=0)
+        ax.plot(
+            state,
+            median,
+            color=colour,
+            linewidth=1.8,
+            marker="o",
+            markersize=3,
+            label=theme.shorten(name),
+        )
+        ax.plot(state, systematic, color=colour, linewidth=1.2, linestyle=(0, (4, 2)))
+        ax.plot(state, chance, color=colour, linewidth=1.2, linestyle=(0, (1, 2)))
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    theme.label(ax, "True state", "Pose error (°)")
+    theme.legend(figure, ax)
+    return figure
