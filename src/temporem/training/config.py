@@ -216,11 +216,16 @@ class RunConfig(BaseModel):
     poses: PosesConfig = PosesConfig()
 
     @model_validator(mode="after")
-    def _poses_can_be_learned(self) -> RunConfig:
+    def _poses_can_be_found(self) -> RunConfig:
         if self.poses.learned != "none" and self.method not in ("static", "tempor"):
             raise ValueError(
                 f"poses.learned={self.poses.learned} needs --method static or tempor, and the "
                 f"method is {self.method}"
+            )
+        if self.poses.diffusion != "none" and not self.searches_poses:
+            raise ValueError(
+                "poses.diffusion is used where poses are searched for: it needs --poses refine or "
+                "estimate, without poses.learned=head"
             )
         if self.poses.learned == "head":
             wanted = {
