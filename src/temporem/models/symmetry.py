@@ -28,7 +28,7 @@ from temporem.physics.support import FourierSupport, resized
 ORDERS = (2, 3, 4, 5, 6)
 """Turns by 360° / n that are tried."""
 
-SYMMETRIC = 0.85
+SYMMETRIC = 0.9
 """Agreement from which a volume counts as symmetric."""
 
 _COARSE_RADIUS, _FINE_RADIUS, _FIRST_SHELL = 4, 8, 2  # cycles per box
