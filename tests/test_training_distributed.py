@@ -45,7 +45,8 @@ METHODS: dict[str, list[str]] = {
     "tempor": ["--method", "tempor", *settings(TEMPOR)],
     "pretrained": ["--method", "tempor", "--init", "static", *settings(TEMPOR)],
     "table": [
-        *("--method", "tempor", *settings((*TEMPOR, "poses.learned=table"))),
+        *("--method", "tempor", "--poses", "refine"),
+        *settings((*TEMPOR, "poses.learned=table")),
     ],
     "head": [
         *("--method", "static", "--poses", "estimate", *settings((*STATIC, "poses.learned=head"))),

@@ -19,7 +19,7 @@ from temporem.models.config import ModelConfig
 from temporem.models.latents import FrameNoise
 from temporem.models.vae import MovieVAE
 from temporem.physics.rotations import rotation_of_vector
-from temporem.training.config import PosesConfig, RunConfig, TrainingConfig
+from temporem.training.config import PosesConfig, RunConfig, TrainingConfig, build_config
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.learned_poses import learned_poses, pose_rate, see
 from temporem.training.loop import Trainer, infer_all
@@ -49,7 +49,7 @@ def configure(method="static", *, step_degrees=0.5, **training) -> RunConfig:
         method=method,
         model=SMALL,
         training=TrainingConfig(**values),
-        poses=PosesConfig(learned="table", step_degrees=step_degrees),
+        poses=PosesConfig(source="refine", learned="table", step_degrees=step_degrees),
     )
 
 
@@ -217,9 +217,9 @@ def off(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("poses", ["known", "refine"])
+@pytest.mark.parametrize("poses", ["refine", "estimate"])
 def test_run_has_the_poses_of_its_end_with_their_spread(off: Path, tmp_path: Path, poses) -> None:
-    few = ("poses.iterations=1", "poses.motion_iterations=0")
+    few = ("poses.starts=1", "poses.iterations=1", "poses.motion_iterations=0")
     learned = ("poses.learned=table", "poses.step_degrees=2", "data.held_out_fraction=0.4")
     options = ("-o", tmp_path / "run", "--method", "tempor", "--poses", poses)
     succeed("reconstruct", off, *options, *settings((*TINY_TRAINING, *few, *learned)))
@@ -227,12 +227,40 @@ def test_run_has_the_poses_of_its_end_with_their_spread(off: Path, tmp_path: Pat
     given = read_star(off / "particles.star")["particles"]
     table = read_star(tmp_path / "run" / "frames.star")["frames"]
     moved = np.abs(table.floats("rlnAngleTilt") - given.floats("rlnAngleTilt"))
-    if poses == "known":  # movies that are held out keep their poses
+    assert (tmp_path / "run" / "poses").exists() == (poses == "estimate")  # who searched
+    if poses == "refine":  # movies that are held out keep their poses
         assert moved[loaded.held_out].max() < 1e-3
     assert moved[~loaded.held_out].min() > 1e-3
     assert (table.floats("temporemAngleSd") > 0).all()
     assert (table.floats("temporemOriginSdAngst") > 0).all()
     assert "Pose error, median (°)" in succeed("evaluate", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("method", "source", "more", "learned", "searches"),
+    [
+        ("tempor", "refine", {}, "table", False),
+        ("static", "refine", {}, "table", False),
+        ("tempor", "refine", {"data": {"held_out_fraction": 0.1}}, "none", True),
+        ("tempor", "refine", {"poses": {"diffusion": "auto"}}, "none", True),
+        ("tempor", "refine", {"poses": {"learned": "none"}}, "none", True),
+        ("tempor", "estimate", {}, "none", True),
+        ("tempor", "estimate", {"poses": {"learned": "table"}}, "table", True),
+        ("linear", "refine", {}, "none", True),
+        ("tempor", "known", {}, "none", False),
+    ],
+)
+def test_what_finds_poses(method, source, more, learned, searches) -> None:
+    more = more | {"poses": {"source": source, **more.get("poses", {})}}
+    config = build_config({"method": method, **more}, source="test")
+    assert (config.learned_poses, config.searches_poses) == (learned, searches)
+
+
+def test_known_poses_are_not_learned(off: Path, tmp_path: Path) -> None:
+    result = command("reconstruct", off, "-o", tmp_path / "run", "--set", "poses.learned=table")
+    assert result.code == 2
+    assert "poses.learned=table needs --poses refine or estimate" in result.err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("method", ["linear", "homogeneous"])

@@ -118,7 +118,8 @@ def test_run_without_poses_that_was_stopped_ends_as_one_that_was_not(
 
 @pytest.mark.parametrize("method", ["linear", "static", "tempor"])
 def test_every_method_goes_on_with_the_poses_found(off, tmp_path, method: str) -> None:
-    training = TINY_TRAINING if method != "linear" else ("linear.iterations=1",)
+    networks = (*TINY_TRAINING, "poses.learned=none")
+    training = networks if method != "linear" else ("linear.iterations=1",)
     reconstruct(off, tmp_path / "run", method, "refine", *training)
     run = load_run(tmp_path / "run")
     assert run.config.poses.source == "refine"

@@ -14,6 +14,7 @@ from temporem.data.settings import validate_settings
 from temporem.models.config import EncoderInput, ModelConfig
 
 Method = Literal["homogeneous", "linear", "static", "tempor"]
+_NETWORKS = ("static", "tempor")
 
 
 class TrainingConfig(BaseModel):
@@ -179,11 +180,13 @@ class PosesConfig(BaseModel):
         description="Standard deviation, in box lengths, of particles about the centre (estimate) "
         "or about their given shifts (refine).",
     )
-    learned: Literal["none", "table", "head"] = Field(
-        "none",
-        description="static and tempor: what learns poses together with the network, a table with "
-        "an entry for every frame, which starts at the poses of poses.source, or a head on the "
-        "encoder, which knows nothing at first and takes the place of the search of estimate.",
+    learned: Literal["auto", "none", "table", "head"] = Field(
+        "auto",
+        description="static and tempor: what learns poses together with the network. A table with "
+        "an entry for every frame: in the place of the search of refine, or after that of "
+        "estimate; a head on the encoder, which knows nothing at first, in the place of the search "
+        "of estimate; none: poses are searched for before. auto: a table to refine, none to "
+        "estimate, where no movies are held out and poses.diffusion is none.",
     )
     step_degrees: float = Field(
         0.5,
@@ -217,17 +220,20 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _poses_can_be_found(self) -> RunConfig:
-        if self.poses.learned != "none" and self.method not in ("static", "tempor"):
-            raise ValueError(
-                f"poses.learned={self.poses.learned} needs --method static or tempor, and the "
-                f"method is {self.method}"
-            )
+        if self.learned_poses != "none":
+            if self.method not in _NETWORKS:
+                raise ValueError(
+                    f"poses.learned={self.poses.learned} needs --method static or tempor, and the "
+                    f"method is {self.method}"
+                )
+            if self.poses.source == "known" and self.learned_poses == "table":
+                raise ValueError("poses.learned=table needs --poses refine or estimate")
         if self.poses.diffusion != "none" and not self.searches_poses:
             raise ValueError(
-                "poses.diffusion is used where poses are searched for: it needs --poses refine or "
-                "estimate, without poses.learned=head"
+                "poses.diffusion is used where poses are searched for: it needs --poses estimate "
+                "without a head, or --poses refine without a table"
             )
-        if self.poses.learned == "head":
+        if self.learned_poses == "head":
             wanted = {
                 "poses.source=estimate": self.poses.source == "estimate",
                 "model.encoder_input=image": self.model.encoder_input == "image",
@@ -243,21 +249,31 @@ class RunConfig(BaseModel):
         return self
 
     @property
+    def learned_poses(self) -> Literal["none", "table", "head"]:
+        """What learns poses together with the network."""
+        if self.poses.learned != "auto":
+            return self.poses.learned
+        refined = self.method in _NETWORKS and self.poses.source == "refine"
+        searched = self.poses.diffusion != "none" or self.data.held_out_fraction > 0
+        return "table" if refined and not searched else "none"
+
+    @property
     def searches_poses(self) -> bool:
         """Whether poses are found before anything else is."""
-        return self.poses.source != "known" and self.poses.learned != "head"
+        instead = {"table": "refine", "head": "estimate"}.get(self.learned_poses)
+        return self.poses.source not in ("known", instead)
 
     @property
     def start_resolution(self) -> float:
         """Frequencies fitted at first; poses that are known roughly already tell all of them."""
         if self.training.start_resolution is not None:
             return self.training.start_resolution
-        return 1.0 if self.poses.learned == "table" else 0.35
+        return 1.0 if self.learned_poses == "table" else 0.35
 
     @property
     def moving_poses(self) -> bool:
         """Whether what the encoder sees changes with poses that are learned."""
-        return self.poses.learned == "table" and self.encoder_input == "back-projection"
+        return self.learned_poses == "table" and self.encoder_input == "back-projection"
 
     @property
     def kl_weight(self) -> float:

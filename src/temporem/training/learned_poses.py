@@ -37,9 +37,9 @@ def starting_poses(
     model = frames.forward_model
     length = model.box * model.pixel_size_angstrom
     prior_sd = config.poses.shift_sd * length
-    if config.poses.learned == "none":
+    if config.learned_poses == "none":
         return None
-    if config.poses.learned == "head":
+    if config.learned_poses == "head":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             return PoseHead(config.model.encoder_width, prior_sd).to(frames.device)
@@ -55,9 +55,9 @@ def starting_poses(
 
 def empty_poses(config: RunConfig, n_frames: int) -> PoseTable | PoseHead | None:
     """What parameters and buffers of learned poses can be loaded into."""
-    if config.poses.learned == "none":
+    if config.learned_poses == "none":
         return None
-    if config.poses.learned == "head":
+    if config.learned_poses == "head":
         return PoseHead(config.model.encoder_width, 1.0)
     one = torch.ones(n_frames)
     return PoseTable(torch.eye(3).repeat(n_frames, 1, 1), one, one, 1.0, 1.0)

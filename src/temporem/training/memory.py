@@ -102,7 +102,7 @@ def _fit(
     components = settings.base_components
     evidence = config.moving_poses or not in_memory  # slices the mean as well
     volumes = (0 if components is None else 1 + components) + evidence
-    tried = 2 if config.poses.learned == "head" else 1  # poses of a frame
+    tried = 2 if config.learned_poses == "head" else 1  # poses of a frame
     size = tried * frames * pixels * activations + _SLICED_VOLUME * volumes * _grid_size(model)
     key, value = "training.frames_per_step", training.frames_per_step
     if frames > training.frames_per_step or frames == 1:

@@ -211,7 +211,7 @@ def _prepare(task: _Task, poses: FoundPoses | None = None) -> _Job:
         config.encoder_input,
         task.training_movies,
         task.device,
-        posed=config.poses.learned != "head",
+        posed=config.learned_poses != "head",
         moving_poses=config.moving_poses,
     )
     return _Job(**vars(task), frames=frames, poses=poses)

@@ -44,7 +44,7 @@ def plan_stages(config: RunConfig) -> list[Stage]:
         pretrain = total // 2
     else:
         pretrain = config.training.pretrain_epochs
-    head = config.poses.learned == "head"
+    head = config.learned_poses == "head"
     start = min(total // 8, pretrain) if config.training.linear_start and not head else 0
     poses = min(total // 4, pretrain) if head else 0
     warmup = config.training.warmup_epochs
