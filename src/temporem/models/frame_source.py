@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.physics.forward import ForwardModel
+
 _SAMPLES_PER_BLOCK = 2**18  # Fourier pixels taken at a time; bounds memory
 
 _Item = TypeVar("_Item")
@@ -136,3 +138,39 @@ class LowestFrequencies:
         for rows, frames in zip(parts, one_ahead(self.take, parts), strict=True):
             images[rows], contrast[rows] = frames
         return FramesInMemory(images, contrast)
+
+
+@dataclass(frozen=True)
+class Recentred:
+    """Frames of another source, moved back by shifts that were found since.
+
+    Attributes:
+        source: the frames.
+        model: image formation.
+        shifts_angstrom: where the particles are in them, ``(N, 2)``.
+    """
+
+    source: FrameSource
+    model: ForwardModel
+    shifts_angstrom: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    @property
+    def n_pixels(self) -> int:
+        return self.source.n_pixels
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`FrameSource`."""
+        images, contrast = self.source.take(rows, n_pixels)
+        phase = self.model.shift_phase(self.shifts_angstrom[rows])[:, :n_pixels]
+        return images * phase.conj(), contrast

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.models.frame_source import FrameSource
+from temporem.models.frame_source import FrameSource, Recentred
 from temporem.models.homogeneous import BackProjection
 from temporem.models.padded_grid import grid_below
 from temporem.models.pose_chain import PoseChain
@@ -108,42 +108,6 @@ class FoldVolumes:
 
     volumes: Tensor
     half_fsc: Tensor
-
-
-@dataclass(frozen=True)
-class Recentred:
-    """Frames of another source, moved back by shifts that were found since: a ``FrameSource``.
-
-    Attributes:
-        source: the frames.
-        model: image formation.
-        shifts_angstrom: where the particles are in them, ``(N, 2)``.
-    """
-
-    source: FrameSource
-    model: ForwardModel
-    shifts_angstrom: Tensor
-
-    @property
-    def device(self) -> torch.device:
-        return self.source.device
-
-    @property
-    def in_memory(self) -> bool:
-        return self.source.in_memory
-
-    @property
-    def n_pixels(self) -> int:
-        return self.source.n_pixels
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`temporem.models.frame_source.FrameSource`."""
-        images, contrast = self.source.take(rows, n_pixels)
-        phase = self.model.shift_phase(self.shifts_angstrom[rows])[:, :n_pixels]
-        return images * phase.conj(), contrast
 
 
 @dataclass(frozen=True)
