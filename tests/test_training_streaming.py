@@ -11,10 +11,10 @@ import torch
 from command_line import TINY_TRAINING, settings, succeed
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.errors import TemporemError
-from temporem.models import movie_blocks
+from temporem.models import frame_source, movie_blocks
 from temporem.models.evidence import Evidence
 from temporem.models.frame_source import FramesInMemory, one_ahead
-from temporem.training import frame_stack, memory
+from temporem.training import memory
 from temporem.training.config import DataConfig, RunConfig
 from temporem.training.frame_stack import FrameStack, open_frames
 from temporem.training.frames import PreparedFrames, prepare_frames, prepared_bytes
@@ -37,7 +37,7 @@ def dataset() -> MovieDataset:
 def few_at_a_time(dataset, monkeypatch) -> int:
     """Blocks of three frames."""
     n_pixels = len(open_frames(dataset, DataConfig()).forward_model.support)
-    monkeypatch.setattr(frame_stack, "_SAMPLES_PER_BLOCK", 3 * n_pixels)
+    monkeypatch.setattr(frame_source, "_SAMPLES_PER_BLOCK", 3 * n_pixels)
     monkeypatch.setattr(movie_blocks, "_SAMPLES_PER_BLOCK", 3 * n_pixels)
     return 3
 
@@ -112,7 +112,7 @@ def test_a_frame_does_not_depend_on_its_company(dataset, few_at_a_time) -> None:
             found = stack.take(rows, n)
             assert found[0].equal(images[rows][:, :n])
             assert found[1].equal(contrast[rows][:, :n])
-    loaded = stack.load()
+    loaded = frame_source.loaded(stack)
     assert loaded.images.equal(images)
     assert loaded.contrast.equal(contrast)
     assert loaded.take(order, 5)[0].equal(images[order, :5])

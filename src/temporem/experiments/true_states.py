@@ -14,10 +14,11 @@ from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
 from temporem.errors import TemporemError
+from temporem.models.frame_source import blocks_of
 from temporem.models.homogeneous import reconstruct_homogeneous
 from temporem.physics.support import FourierSupport
 from temporem.training.config import DataConfig
-from temporem.training.frame_stack import blocks_of, open_frames
+from temporem.training.frame_stack import open_frames
 
 
 class TrueStateVolumes:
@@ -55,7 +56,7 @@ class TrueStateVolumes:
             def blocks(
                 rows: np.ndarray = rows, half: np.ndarray = order % 2
             ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-                for part in blocks_of(np.arange(len(rows)), model):
+                for part in blocks_of(np.arange(len(rows)), stack.n_pixels):
                     images, contrast = stack.take(rows[part])
                     index = torch.from_numpy(rows[part])
                     yield images, contrast, rotations[index], torch.from_numpy(half[part])

@@ -107,12 +107,33 @@ def one_ahead(
             yield waiting.result()
 
 
+def blocks_of(rows: np.ndarray, n_pixels: int) -> list[np.ndarray]:
+    """Rows in order, a bounded number of Fourier pixels at a time, of frames of ``n_pixels``."""
+    step = max(1, _SAMPLES_PER_BLOCK // n_pixels)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
+
+
+def loaded(source: FrameSource) -> FramesInMemory:
+    """All frames of a source, prepared once."""
+    n, p = len(source), source.n_pixels
+    images = torch.empty(n, p, dtype=torch.complex64, device=source.device)
+    contrast = torch.empty(n, p, device=source.device)
+    parts = blocks_of(np.arange(n), p)
+    taken = one_ahead(source.take, parts, in_thread=not source.in_memory)
+    for rows, (some, ctf) in zip(parts, taken, strict=True):
+        images[rows], contrast[rows] = some, ctf
+    return FramesInMemory(images, contrast)
+
+
 @dataclass(frozen=True)
-class LowestFrequencies:
-    """Frames of another source with only their P lowest image frequencies."""
+class _Derived:
+    """Frames of another source, changed as they are taken.
+
+    Attributes:
+        source: the frames.
+    """
 
     source: FrameSource
-    n_pixels: int
 
     @property
     def device(self) -> torch.device:
@@ -124,53 +145,37 @@ class LowestFrequencies:
 
     def __len__(self) -> int:
         return len(self.source)
+
+
+@dataclass(frozen=True)
+class LowestFrequencies(_Derived):
+    """With only their P lowest image frequencies."""
+
+    n_pixels: int
 
     def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`FrameSource`."""
         return self.source.take(rows, min(n_pixels or self.n_pixels, self.n_pixels))
 
-    def load(self) -> FramesInMemory:
-        """All of them, prepared once."""
-        n, step = len(self), max(1, _SAMPLES_PER_BLOCK // self.n_pixels)
-        images = torch.empty(n, self.n_pixels, dtype=torch.complex64, device=self.device)
-        contrast = torch.empty(n, self.n_pixels, device=self.device)
-        parts = np.split(np.arange(n), np.arange(step, n, step))
-        for rows, frames in zip(parts, one_ahead(self.take, parts), strict=True):
-            images[rows], contrast[rows] = frames
-        return FramesInMemory(images, contrast)
-
 
 @dataclass(frozen=True)
-class Recentred:
-    """Frames of another source, moved back by shifts that were found since.
+class Recentred(_Derived):
+    """Moved back by shifts that were found since.
 
     Attributes:
-        source: the frames.
         model: image formation.
-        shifts_angstrom: where the particles are in them, ``(N, 2)``.
+        shifts_angstrom: where the particles are in the frames, ``(N, 2)``.
     """
 
-    source: FrameSource
     model: ForwardModel
     shifts_angstrom: Tensor
-
-    @property
-    def device(self) -> torch.device:
-        return self.source.device
-
-    @property
-    def in_memory(self) -> bool:
-        return self.source.in_memory
 
     @property
     def n_pixels(self) -> int:
         return self.source.n_pixels
 
-    def __len__(self) -> int:
-        return len(self.source)
-
     def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`FrameSource`."""
         images, contrast = self.source.take(rows, n_pixels)
-        phase = self.model.shift_phase(self.shifts_angstrom[rows])[:, :n_pixels]
+        phase = self.model.shift_phase(self.shifts_angstrom[rows], slice(n_pixels))
         return images * phase.conj(), contrast

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
 from temporem.errors import TemporemError
-from temporem.models.frame_source import FramesInMemory
+from temporem.models.frame_source import blocks_of
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 from temporem.training.config import DataConfig
 
-_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels prepared at a time; bounds memory
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
 
 
@@ -57,22 +56,13 @@ class FrameStack:
 
     def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`temporem.models.frame_source.FrameSource`."""
-        parts = [self._prepare(part, n_pixels) for part in blocks_of(rows, self.forward_model)]
+        parts = [self._prepare(part, n_pixels) for part in blocks_of(rows, self.n_pixels)]
         images, contrast = zip(*parts, strict=True)
         return torch.cat(images), torch.cat(contrast)
 
     def to(self, device: torch.device) -> FrameStack:
         """The same, prepared on a device."""
         return replace(self, window=self.window.to(device))
-
-    def load(self) -> FramesInMemory:
-        """All frames, prepared once."""
-        n = len(self)
-        images = torch.empty(n, self.n_pixels, dtype=torch.complex64, device=self.device)
-        contrast = torch.empty(n, self.n_pixels, device=self.device)
-        for rows in blocks_of(np.arange(n), self.forward_model):
-            images[rows], contrast[rows] = self._prepare(rows, None)
-        return FramesInMemory(images, contrast)
 
     def _prepare(self, rows: np.ndarray, n_pixels: int | None) -> tuple[Tensor, Tensor]:
         if len(rows) == 1:  # a transform on its own is rounded otherwise than one of several
@@ -103,7 +93,7 @@ def open_frames(dataset: MovieDataset, config: DataConfig) -> FrameStack:
     window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
     corners = soft_ball(dataset.box, 2, half, 0.0) == 0
     moments = torch.zeros(2, dtype=torch.float64)
-    for rows in blocks_of(np.arange(dataset.n_frames), model):
+    for rows in blocks_of(np.arange(dataset.n_frames), len(model.support)):
         outside = torch.from_numpy(dataset.images[rows])[:, corners].double()
         moments += torch.stack([outside.sum(), outside.square().sum()])
     mean, square = (moments / (dataset.n_frames * int(corners.sum()))).tolist()
@@ -116,12 +106,6 @@ def open_frames(dataset: MovieDataset, config: DataConfig) -> FrameStack:
         )
     noise_scale = float((variance * window.square().mean().item()) ** 0.5)
     return FrameStack(dataset, model, window, config.invert, noise_scale)
-
-
-def blocks_of(rows: np.ndarray, model: ForwardModel) -> list[np.ndarray]:
-    """Rows in order, a bounded number of Fourier pixels at a time."""
-    step = max(1, _SAMPLES_PER_BLOCK // len(model.support))
-    return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

@@ -13,7 +13,13 @@ from torch import Tensor
 from temporem.data.dataset import MovieDataset
 from temporem.models.config import EncoderInput
 from temporem.models.evidence import Evidence, evidence_size
-from temporem.models.frame_source import FrameSource, LowestFrequencies, one_ahead
+from temporem.models.frame_source import (
+    FrameSource,
+    LowestFrequencies,
+    blocks_of,
+    loaded,
+    one_ahead,
+)
 from temporem.models.homogeneous import HomogeneousVolume, reconstruct_homogeneous
 from temporem.models.linear_start import SpectralPrior
 from temporem.models.movie_blocks import MovieFrames
@@ -22,7 +28,7 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.pixel_sample import PixelSample
 from temporem.physics.support import resized
 from temporem.training.config import DataConfig
-from temporem.training.frame_stack import blocks_of, open_frames
+from temporem.training.frame_stack import open_frames
 from temporem.training.intervals import frame_intervals
 
 CHANGE_FRACTION = 0.05
@@ -138,7 +144,7 @@ class PreparedFrames:
         return replace(
             self,
             forward_model=model,
-            source=low.load() if fits and not low.in_memory else low,
+            source=loaded(low) if fits and not low.in_memory else low,
             signal_power=self.signal_power[: box // 2 + 1],
             contrast_power=self.contrast_power[: box // 2 + 1],
             mean_volume=HomogeneousVolume(
@@ -229,7 +235,7 @@ def prepare_frames(
     stack = open_frames(dataset, config)
     model = stack.forward_model
     in_memory = prepared_bytes(model, len(stack), encoder_input) <= config.memory_gb * 2**30
-    source = stack.load() if in_memory else stack
+    source = loaded(stack) if in_memory else stack
     rotations = dataset.rotations.float()
     mean, power, contrast_power = _statistics(
         model, source, rotations, training_movies, config.window_radius
@@ -278,7 +284,7 @@ def _statistics(
     rows = np.concatenate(training_movies)
     half = np.repeat(np.arange(len(training_movies)) % 2, [len(m) for m in training_movies])
     others = np.setdiff1d(np.arange(len(source)), rows)
-    parts = blocks_of(np.concatenate([rows, others]), model)
+    parts = blocks_of(np.concatenate([rows, others]), source.n_pixels)
     halves = torch.from_numpy(np.concatenate([half, np.full(len(others), -1)]))
     sums = torch.zeros(2, len(model.support), dtype=torch.float64)
 
@@ -325,7 +331,7 @@ def _scaled(
 
     Entries that no frame reaches stay zero.
     """
-    parts = blocks_of(np.arange(len(source)), evidence.forward_model)
+    parts = blocks_of(np.arange(len(source)), source.n_pixels)
     kept = torch.empty(len(source) * keep, evidence.size)
     total = 0.0
 

@@ -37,6 +37,7 @@ from torch import Tensor
 from temporem.data.dataset import MovieDataset
 from temporem.errors import TemporemError
 from temporem.models.ab_initio import AbInitio, Round
+from temporem.models.frame_source import blocks_of, loaded
 from temporem.models.linear_halves import principal_axes
 from temporem.models.linear_masks import moving_mask
 from temporem.models.linear_start import SpectralPrior, fit_coarse
@@ -47,7 +48,7 @@ from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Improved, Look
 from temporem.models.symmetry import Symmetry, find_symmetry
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
-from temporem.training.frame_stack import FrameStack, blocks_of, open_frames
+from temporem.training.frame_stack import FrameStack, open_frames
 from temporem.training.frames import CHANGE_FRACTION, prepared_bytes, spectra
 from temporem.training.intervals import frame_intervals, frame_steps
 from temporem.training.linear import largest_components
@@ -190,7 +191,7 @@ class PoseRun:
             fold[movie] = i % FOLDS
         return PoseProblem(
             model=stack.forward_model,
-            source=stack.load() if in_memory else stack,
+            source=loaded(stack) if in_memory else stack,
             fold=fold,
             shift_sd_angstrom=self._shift_sd,
             window_radius=self.config.data.window_radius,
@@ -239,7 +240,7 @@ class PoseRun:
         """Power of slices at integer radii, from what exceeds the noise in the images."""
         problem, rows = self.problem, np.concatenate(self.movies)
         sums = torch.zeros(2, len(problem.model.support), dtype=torch.float64)
-        for part in blocks_of(rows, problem.model):
+        for part in blocks_of(rows, problem.source.n_pixels):
             images, contrast = problem.source.take(part)
             sums[0] += images.abs().square().sum(0, dtype=torch.float64)
             sums[1] += contrast.square().sum(0, dtype=torch.float64)
@@ -277,7 +278,7 @@ class PoseRun:
         problem = self.problem
         n = problem.n_pixels(_LAST_ROUNDS[-1].radius)
         rows = np.concatenate(self.movies)
-        parts = [problem.source.take(part, n) for part in blocks_of(rows, problem.model)]
+        parts = [problem.source.take(part, n) for part in blocks_of(rows, problem.source.n_pixels)]
         images, contrast = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         return AbInitio(
             model=problem.model,
