@@ -1,0 +1,81 @@
+"""Every method on a device that is not the CPU: the same code, and the same results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from command_line import TINY_TRAINING
+from elsewhere import ELSEWHERE, elsewhere
+from temporem.analysis.run_evaluation import evaluate_run
+from temporem.data.settings import apply_overrides
+from temporem.training import run as training_run
+from temporem.training import run_files
+from temporem.training.config import RunConfig, build_config
+from temporem.training.run import reconstruct
+from temporem.training.run_files import load_run
+
+
+SHORT_SEARCH = ("poses.starts=1", "poses.iterations=1")
+
+
+def config(dataset, overrides: tuple[str, ...]) -> RunConfig:
+    settings = apply_overrides({"dataset": str(dataset)}, (*TINY_TRAINING, *overrides))
+    return build_config(settings, source="test")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=homogeneous",),
+        ("method=linear", "linear.temporal=false", "linear.choose_components=false"),
+        ("method=linear", "linear.choose_components=false", "data.memory_gb=0"),
+        ("method=static", "data.memory_gb=0"),
+        ("method=tempor", "model.linear_components=1"),
+        ("method=tempor", "training.init=static", "model.inference=DKS"),
+        ("method=homogeneous", "poses.source=estimate", *SHORT_SEARCH),
+        ("method=homogeneous", "poses.source=refine", "poses.diffusion=1", *SHORT_SEARCH),
+        ("method=tempor", "training.init=static", "poses.source=refine"),
+        (
+            "method=static",
+            "poses.source=estimate",
+            "poses.learned=head",
+            "model.encoder_input=image",
+            "model.mean_volume=false",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_run_elsewhere_is_the_run_of_the_cpu(
+    overrides, tiny_dataset, tmp_path, monkeypatch
+) -> None:
+    settings, rows = config(tiny_dataset, overrides), np.array([0, 7])
+    expected = load_run(reconstruct(settings, tmp_path / "cpu"))
+    volumes = expected.voxels(rows)
+    for module in (training_run, run_files):
+        monkeypatch.setattr(module, "choose_device", lambda *_: ELSEWHERE)
+    with elsewhere(monkeypatch):
+        found = load_run(reconstruct(settings, tmp_path / "elsewhere"))
+        assert {t.device for t in found.generator.state_dict().values()} == {ELSEWHERE}
+        np.testing.assert_allclose(found.voxels(rows), volumes, atol=1e-5 * np.abs(volumes).max())
+        if settings.method == "linear":
+            found.voxel_deviations(rows)
+        evaluate_run(found, tiny_dataset, every=2)
+    np.testing.assert_allclose(found.rotations, expected.rotations, atol=1e-5)
+    np.testing.assert_allclose(found.shifts_angstrom, expected.shifts_angstrom, atol=1e-4)
+    if settings.method != "homogeneous":
+        np.testing.assert_allclose(found.latents, expected.latents, atol=1e-5)
+
+
+def test_stand_in_refuses_what_a_gpu_refuses(monkeypatch) -> None:
+    with elsewhere(monkeypatch) as device:
+        away, near = torch.arange(3.0, device=device), torch.arange(3.0)
+        assert (away * torch.tensor(2.0)).cpu().tolist() == [0, 2, 4]
+        assert away[torch.tensor([2])].item() == 2
+        with pytest.raises(RuntimeError, match="main memory"):
+            away + near
+        with pytest.raises(RuntimeError, match="main memory"):
+            near.index_add_(0, torch.tensor([0], device=device), torch.ones(1))
+        with pytest.raises(RuntimeError, match="numpy"):
+            away.numpy()
