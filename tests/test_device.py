@@ -16,7 +16,6 @@ from temporem.training.config import RunConfig, build_config
 from temporem.training.run import reconstruct
 from temporem.training.run_files import load_run
 
-
 SHORT_SEARCH = ("poses.starts=1", "poses.iterations=1")
 
 

@@ -164,6 +164,16 @@ class TestOutcome:
         for part in changed.results:
             assert part.finished == (part.method != "static")
 
+    def test_same_method_by_another_name_is_the_same_folder(self, finished):
+        folder, file = finished
+        experiment = load_experiment(file)
+        methods = {"by another name": experiment.methods["static"]}
+        datasets = {f"also {name}": entry for name, entry in experiment.datasets.items()}
+        changes = {"methods": methods, "datasets": datasets, "baseline": "by another name"}
+        renamed = make_plan(experiment.model_copy(update=changes), folder)
+        assert [part.method for part in renamed.results] == ["by another name"] * 4
+        assert all(part.finished for part in renamed.results)
+
     def test_other_folders_are_left_alone(self, tmp_path):
         (tmp_path / "thesis.tex").touch()
         said = refused("experiment", "toy", "--quick", "-o", str(tmp_path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from temporem.cli.components import say_components
 from temporem.cli.console import progress_bar, say
 from temporem.cli.options import Overwrite, Settings, output
 from temporem.cli.symmetry import warn_of_symmetry
@@ -199,5 +200,7 @@ def _say_result(config: RunConfig, out: Path) -> None:
         curve = np.array(read_metrics(out)[-1]["half_fsc"])
         angstrom, _ = resolution(curve, 0.143, load_run(out).grid.pixel_size_angstrom)
         say(f"Resolution of half maps at FSC 0.143: {float(angstrom):.2f} Å")
+    if config.method == "linear":
+        say_components(out)
     warn_of_symmetry(out)
     say(f"Run: {out}")

@@ -46,7 +46,8 @@ class ResultPart:
         entry: the kind, and the command of a program.
         config: of a reconstruction, with its seed and without its dataset; None for other kinds.
         every: evaluate every so manieth frame.
-        folder: where it is, or is to be; named by all that decides its content.
+        folder: where it is, or is to be; named by all that decides its content, which the names
+            in the experiment do not: methods that are the same are run once.
     """
 
     dataset: DatasetPart
@@ -91,8 +92,9 @@ def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None)
             overrides = [*as_overrides(entry.settings), f"seed={seed}"]
             simulation = load_simulation_config(entry.preset, overrides)
             key = _key(simulation.model_dump(mode="json"))
+            kind = Path(entry.preset).stem
             dataset = DatasetPart(
-                name, seed, simulation, folder / "datasets" / f"{_slug(name)}-seed{seed}-{key}"
+                name, seed, simulation, folder / "datasets" / f"{kind}-seed{seed}-{key}"
             )
             datasets.append(dataset)
             for method, how in experiment.methods.items():
@@ -121,8 +123,8 @@ def _result(
         "every": every,
         "evaluation": FORMAT,
     }
-    name = f"{_slug(method)}-seed{dataset.seed}-{_key(content)}"
-    path = folder / "results" / _slug(dataset.name) / name
+    kind = entry.kind if config is None else config.method
+    path = folder / "results" / dataset.folder.name / f"{kind}-{_key(content)}"
     return ResultPart(dataset, method, entry, config, every, path)
 
 
@@ -130,7 +132,3 @@ def _key(content: dict[str, Any]) -> str:
     """Ten digits that change with the content or the version."""
     text = json.dumps({"temporem": __version__, **content}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _slug(name: str) -> str:
-    return name.replace(" ", "-")

@@ -98,30 +98,48 @@ def fit_coarse(
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: of the first coordinates; the result hardly depends on it.
     """
-    solver = _coarse_solver(frames, window_radius)
+    solver = coarse_solver(frames, window_radius)
     frames = frames.low_pass(movies, solver.n_pixels)
 
-    def cross_fit(movies: list[np.ndarray], q: int) -> LinearParameters:
-        first = initial_parameters(solver, q, prior, temporal=temporal)
-        fit = _CrossFit(solver, frames, movies, first, seed)
-        for i in range(_SWEEPS):
-            fit.sweep(learn=i >= _LEARN_AFTER)
-        return fit.volumes()
+    def first(q: int) -> LinearParameters:
+        return initial_parameters(solver, q, prior, temporal=temporal)
 
     scores = []
     q = candidates[0]
     if len(candidates) > 1 and len(movies) >= _LEAST_TO_CHOOSE:
         held_out, training = movies[1::4], [m for i, m in enumerate(movies) if i % 4 != 1]
         for candidate in candidates:
-            parameters = cross_fit(training, candidate)
+            parameters = cross_fit(solver, frames, training, first(candidate), seed)
             sums = solver.expect(parameters, frames.blocks(held_out), gradient=False)
             scores.append(sums.log_likelihood / sum(map(len, held_out)))
         q = candidates[int(np.argmax(scores))]
-    parameters = cross_fit(movies, q)
+    parameters = cross_fit(solver, frames, movies, first(q), seed)
     sums = solver.expect(parameters, frames.blocks(movies))
     for _ in range(_ITERATIONS):
         parameters, sums = solver.improve(parameters, sums, lambda: frames.blocks(movies))
     return CoarseFit(solver, parameters, sums, scores)
+
+
+def cross_fit(
+    solver: LinearSolver,
+    frames: MovieFrames,
+    movies: list[np.ndarray],
+    parameters: LinearParameters,
+    seed: int,
+) -> LinearParameters:
+    """Volumes, noise and dynamics of some movies, each movie's coordinates by those of others.
+
+    Args:
+        solver: at low resolution.
+        frames: what is fitted.
+        movies: two or more.
+        parameters: to begin with; volumes are not looked at.
+        seed: of the first coordinates.
+    """
+    fit = _CrossFit(solver, frames, movies, parameters, seed)
+    for i in range(_SWEEPS):
+        fit.sweep(learn=i >= _LEARN_AFTER)
+    return fit.volumes()
 
 
 class _CrossFit:
@@ -239,7 +257,8 @@ def initial_parameters(
     )
 
 
-def _coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
+def coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
+    """The solver of low resolution, for volumes within a ball."""
     model = frames.forward_model
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)

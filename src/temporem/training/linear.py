@@ -22,6 +22,7 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.models.dynamics import Dynamics
 from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Sums
+from temporem.models.linear_agreement import LEAST_MOVIES, half_agreement
 from temporem.models.linear_halves import fit_halves, principal_axes
 from temporem.models.linear_masks import moving_mask, solvent_mask
 from temporem.models.linear_start import fit_coarse, initial_parameters
@@ -65,6 +66,7 @@ class LinearRun:
         run_dir: receives ``metrics.jsonl`` and ``checkpoint/``.
         progress: told of every pass over the frames.
         world: the processes that share every pass; each has a run of its own.
+        validate: see whether halves of the movies find the components on their own.
     """
 
     def __init__(
@@ -77,9 +79,12 @@ class LinearRun:
         run_dir: Path,
         progress: Progress | None = None,
         world: World = ALONE,
+        *,
+        validate: bool = False,
     ) -> None:
         self.config = config
         self.settings = config.linear
+        self.validate = validate and len(movies) >= LEAST_MOVIES
         self.frames = frames
         self.data = replace(frames.movie_frames, on_pass=self._count_pass)
         self.data = self.data.shared(frames.movies, world)
@@ -174,7 +179,21 @@ class LinearRun:
         halves = fit_halves(solver, first, self._posterior(), self.data, self.movies)
         self._keep_posterior(halves.posterior)
         self.tensors |= {"halves": halves.volumes, "precision": halves.precision}
-        return {"half_fsc": halves.fsc.T.tolist()}
+        record = {"half_fsc": halves.fsc.T.tolist()}
+        return record | self._agreement() if self.validate else record
+
+    def _agreement(self) -> dict[str, Any]:
+        found = half_agreement(
+            self.data,
+            self.movies,
+            self.state["q"],
+            self.prior,
+            temporal=self.settings.temporal,
+            window_radius=self.config.data.window_radius,
+            seed=self.config.seed,
+        )
+        numbers = {name: value.tolist() for name, value in vars(found).items()}
+        return {"half_agreement": numbers | {"components_found": found.n_found}}
 
     def _joint(self) -> dict[str, Any]:
         solver = self._joint_solver()

@@ -244,6 +244,7 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
         output,
         progress,
         job.world,
+        validate=True,
     )
     take_up(run, output, job.world)
     result = run.fit()
