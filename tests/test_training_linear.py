@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from command_line import command, settings, succeed
 from temporem.data.dataset import read_dataset
 from temporem.data.settings import apply_overrides
+from temporem.data.stack import write_stack
 from temporem.data.star import Table, read_star
 from temporem.data.volume import write_volume
 from temporem.errors import TemporemError
@@ -166,12 +167,38 @@ def test_metrics_tell_of_every_step(run_of_two, automatic) -> None:
     assert records[0]["components"] == 2
     assert "held_out_log_likelihood" not in records[0]
     assert np.shape(records[1]["half_fsc"])[0] == 3
+    agreement = records[1]["half_agreement"]
+    assert [len(agreement[k]) for k in ("correlations", "chance", "chance_sd")] == [2, 2, 2]
+    assert 0 <= agreement["components_found"] <= 2
     joint = records[2:]
     assert [record["iteration"] for record in joint] == [1, 2]
     assert joint[1]["objective"] >= joint[0]["objective"]
     scores = read_metrics(automatic)[0]["held_out_log_likelihood"]
     assert len(scores) == 2  # ten frames for each
     assert np.isfinite(scores).all()
+
+
+def test_what_halves_find_is_said_and_noise_warned_of(
+    hinge_dataset, tiny_dataset, tmp_path
+) -> None:
+    """The hinge is found again; of images that are noise alone nothing is."""
+    command = ("--method", "linear", "--components", 1, *settings(QUICK))
+    said = succeed("reconstruct", hinge_dataset, "-o", tmp_path / "hinge", *command)
+    assert "Components: 1, of which halves of the movies, each on its own, find 1" in said
+    assert "Warning" not in said
+    noise = Path(shutil.copytree(tiny_dataset, tmp_path / "noise"))
+    pixels = np.random.default_rng(0).normal(size=(N, BOX, BOX)).astype(np.float32)
+    write_stack(noise / "particles.mrcs", [pixels], PIXEL)
+    said = succeed("reconstruct", noise, "-o", tmp_path / "of_noise", *command)
+    assert "each on its own, find 0" in said
+    assert "Warning: what moves in these volumes may be noise" in said
+
+
+def test_too_few_movies_for_halves_is_said(dataset, tmp_path) -> None:
+    keep_rows(dataset, list(range(12)))
+    command = ("--method", "linear", "--components", 1, *settings(QUICK))
+    said = succeed("reconstruct", dataset, "-o", tmp_path / "run", *command)
+    assert "Components: 1; too few movies" in said
 
 
 def test_chosen_components_are_in_the_configuration(automatic, run_of_two) -> None:

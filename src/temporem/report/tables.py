@@ -119,6 +119,11 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
     def row(label: str, describe: Callable[[ReportRun], Cell]) -> Row:
         return Row(label, [describe(run) for run in runs])
 
+    def found_again(run: ReportRun) -> Cell:
+        found = next((m["half_agreement"] for m in run.metrics if "half_agreement" in m), None)
+        return _MISSING if found is None else Cell(str(found["components_found"]))
+
+    again = row("Components that half of the movies find on their own", found_again)
     return Table(
         [run.name for run in runs],
         [
@@ -127,6 +132,7 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
                 "Latent dimension",
                 lambda run: _MISSING if run.latents is None else Cell(str(run.latents.shape[1])),
             ),
+            *([again] if any(cell != _MISSING for cell in again.cells) else []),
             row("Epochs", lambda run: last(run, "epoch")),
             row("Optimiser updates", lambda run: last(run, "step")),
             row(
