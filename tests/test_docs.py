@@ -2,40 +2,103 @@
 
 from __future__ import annotations
 
+import re
+import typing
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from temporem.data.simulation_config import SimulationConfig
 from temporem.models.config import ModelConfig
-from temporem.training.config import DataConfig, LinearConfig, PosesConfig, TrainingConfig
-
-SETTINGS = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("section", "model"),
-    [
-        ("model", ModelConfig),
-        ("training", TrainingConfig),
-        ("linear", LinearConfig),
-        ("data", DataConfig),
-        ("poses", PosesConfig),
-    ],
+from temporem.training.config import (
+    DataConfig,
+    LinearConfig,
+    PosesConfig,
+    RunConfig,
+    TrainingConfig,
 )
-def test_every_setting_is_documented_with_its_meaning(section: str, model: type[BaseModel]) -> None:
-    documented = [line.split("`")[1] for line in SETTINGS.splitlines() if line.startswith("| `")]
-    ours = [name for name in documented if name.startswith(f"{section}.")]
-    assert ours == [f"{section}.{key}" for key in model.model_fields]
-    for key, field in model.model_fields.items():
-        assert f"`{section}.{key}` |" in SETTINGS
-        assert f"| {field.description} |" in SETTINGS
+
+DOCS = Path(__file__).parent.parent / "docs"
+SETTINGS = (DOCS / "settings.md").read_text(encoding="utf-8")
+SECTIONS: dict[str, type[BaseModel]] = {
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "linear": LinearConfig,
+    "data": DataConfig,
+    "poses": PosesConfig,
+}
+
+
+def rows() -> dict[str, list[str]]:
+    """Default, values and meaning of every documented setting."""
+    lines = [line for line in SETTINGS.splitlines() if line.startswith("| `")]
+    cells = [line.removesuffix(" |").split(" | ") for line in lines]
+    return {first.split("`")[1]: rest for first, *rest in cells}
+
+
+def values(field: FieldInfo) -> str:
+    """What a setting may be, as it is documented: words, or bounds of a number."""
+    if words := words_of(field.annotation):
+        return ", ".join(words)
+    found = {type(bound).__name__: bound for bound in field.metadata}
+    signs = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
+    return ", ".join(
+        f"{sign} {getattr(found[name], name.lower()):g}"
+        for name, sign in signs.items()
+        if name in found
+    )
+
+
+def words_of(annotation: object) -> list[str]:
+    if annotation is bool:
+        return ["true", "false"]
+    if typing.get_origin(annotation) is typing.Literal:
+        return list(typing.get_args(annotation))
+    return [word for part in typing.get_args(annotation) for word in words_of(part)]
+
+
+def test_every_section_and_setting_of_a_run_is_documented() -> None:
+    documented = rows()
+    expected = []
+    for name, field in RunConfig.model_fields.items():
+        section = SECTIONS.get(name)
+        expected += [f"{name}.{key}" for key in section.model_fields] if section else [name]
+        assert (section is None) == (not isinstance(field.default, BaseModel))
+    assert list(documented) == expected
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_meaning_and_values_are_those_of_the_code(section: str) -> None:
+    documented = rows()
+    for key, field in SECTIONS[section].model_fields.items():
+        _, allowed, meaning = documented[f"{section}.{key}"]
+        assert meaning == field.description
+        assert allowed.strip() == values(field), key
 
 
 def test_documented_defaults_are_the_defaults() -> None:
-    rows = [line.split(" | ") for line in SETTINGS.splitlines() if line.startswith("| `")]
-    stated = {row[0].split("`")[1]: row[1] for row in rows}
-    assert float(stated["training.learning_rate"]) == TrainingConfig().learning_rate
-    assert int(stated["training.epochs"]) == TrainingConfig().epochs
-    assert stated["model.prior"] == ModelConfig().prior
-    assert stated["model.encoder_input"] == ModelConfig().encoder_input
+    for name, (default, _, _) in rows().items():
+        section, _, key = name.rpartition(".")
+        if not section:
+            continue
+        actual = SECTIONS[section].model_fields[key].default
+        if actual is None:
+            assert default == "automatic", name
+        elif isinstance(actual, bool):
+            assert default == str(actual).lower(), name
+        elif isinstance(actual, (int, float)):
+            assert float(default) == actual, name
+        else:
+            assert default == (str(list(actual)) if isinstance(actual, tuple) else actual), name
+
+
+def test_configurations_of_simulations_are_accepted() -> None:
+    """The complete one as it stands, those of other motions with what it has besides."""
+    text = (DOCS / "data.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    complete = blocks[0]
+    kinds = {SimulationConfig.model_validate(complete | block).motion.kind for block in blocks}
+    assert kinds == {"hinge", "trajectory", "morph", "pulled"}

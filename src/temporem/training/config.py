@@ -37,7 +37,7 @@ class TrainingConfig(BaseModel):
     linear_start: bool = Field(
         True,
         description="Begin the static model, for an eighth of all epochs, at the latents of a "
-        "linear model that is solved in closed form.",
+        "linear model fitted beforehand.",
     )
     warmup_epochs: int | None = Field(
         None,
