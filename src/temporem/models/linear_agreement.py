@@ -46,9 +46,13 @@ class HalfAgreement:
 
     @property
     def n_found(self) -> int:
-        """How many directions both halves have found: beyond chance, from the first on."""
-        beyond = self.correlations > self.chance + _DEVIATIONS * self.chance_sd
-        return int(beyond.long().cumprod(0).sum())
+        """How many directions both halves have found: up to the last that is beyond chance.
+
+        Where the m-th is, the spaces have m directions in common, whatever chance makes of the
+        others: of a molecule that resembles itself in another orientation it makes much.
+        """
+        beyond = (self.correlations > self.chance + _DEVIATIONS * self.chance_sd).nonzero()
+        return int(beyond.max()) + 1 if len(beyond) else 0
 
 
 def half_agreement(
