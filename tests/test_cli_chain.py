@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from command_line import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
+from temporem.__main__ import run
 from temporem.cli import demo
 from temporem.cli.main import app
 from temporem.data.star import read_star
@@ -55,6 +56,30 @@ def test_help_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]", result.stderr
+
+
+def test_interrupt_while_the_program_starts_is_one_line(monkeypatch, capsys) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("temporem.cli.main.main", interrupted)
+    assert run() == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_interrupt_before_the_first_step_says_how_to_go_on(
+    tiny_dataset, tmp_path, monkeypatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("temporem.training.run._train", interrupted)
+    result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run")
+    assert result.code == 130
+    assert f"continue with: temporem reconstruct {tiny_dataset}" in result.err
+    monkeypatch.setattr("temporem.training.run._prepare", interrupted)
+    result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--overwrite")
+    assert "stopped before anything was written" in result.err
 
 
 def test_module_runs_as_the_command_does() -> None:

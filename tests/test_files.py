@@ -1,11 +1,13 @@
 """Results appear whole or not at all, and never replace another by accident."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from temporem.data.files import atomic_write, fresh_directory
+from temporem.data.outputs import require_replaceable
 from temporem.errors import TemporemError
 
 
@@ -158,3 +160,34 @@ def test_link_stays_and_its_target_is_replaced(kind, tmp_path):
     write(kind, tmp_path / "link", "new", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert read(kind, tmp_path / "target") == "new"
+
+
+def test_device_or_pipe_is_not_replaced(kind, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TemporemError, match="is a device or a pipe and cannot be replaced"):
+        write(kind, tmp_path / "pipe", "new", overwrite=True)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_folder_that_holds_another_product_is_not_replaced(tmp_path):
+    (tmp_path / "volumes").mkdir()
+    (tmp_path / "volumes" / "export.json").touch()
+    (tmp_path / "volumes" / ".export.json.0.partial").mkdir()
+    require_replaceable(tmp_path / "volumes", "a folder of volumes", holds="export.json")
+    (tmp_path / "volumes" / "run").mkdir()
+    require_replaceable(
+        tmp_path / "volumes", "a folder of volumes", holds="export.json", folders=["run"]
+    )
+    with pytest.raises(TemporemError, match="run is no part of a folder of volumes"):
+        require_replaceable(tmp_path / "volumes", "a folder of volumes", holds="export.json")
+
+
+@pytest.mark.parametrize("name", [".", "particles.star", "../link/particles.star"])
+def test_folder_that_holds_an_input_is_not_replaced(name, tmp_path):
+    folder = tmp_path / "movies"
+    folder.mkdir()
+    (folder / "particles.star").touch()
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(TemporemError, match="which is read, so it is not replaced"):
+        require_replaceable(folder, "a dataset", holds="particles.star", inputs=[folder / name])
+    require_replaceable(folder, "a dataset", holds="particles.star", inputs=[tmp_path / "other"])

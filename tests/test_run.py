@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -100,3 +101,97 @@ def test_rows_of_a_movie_are_in_order_of_time(tiny_runs) -> None:
     assert run.rows_of_movie("movie_3").tolist() == [8, 9, 10, 11]
     run.frame_numbers[8:12] = [4, 2, 3, 1]
     assert run.rows_of_movie("movie_3").tolist() == [11, 9, 10, 8]
+
+
+# --- continuing with what a run was started with ---
+
+
+@pytest.fixture
+def stopped(tiny_dataset, tmp_path) -> tuple[RunConfig, Path]:
+    """A static run that was stopped after six steps, on a copy of the dataset."""
+    dataset = Path(shutil.copytree(tiny_dataset, tmp_path / "movies"))
+    settings = config(dataset, "method=static", "training.checkpoint_seconds=0")
+
+    def kill(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
+        if done == 6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        reconstruct(settings, tmp_path / "run", progress=kill)
+    return settings, tmp_path / "run"
+
+
+def change_images(dataset: Path) -> None:
+    images = np.array(open_stack(dataset / "particles.mrcs").images)
+    write_stack(dataset / "particles.mrcs", [images[:, ::-1]], 8.0)
+
+
+def change_order(dataset: Path) -> None:
+    lines = (dataset / "particles.star").read_text().splitlines()
+    rows = [i for i, line in enumerate(lines) if "@particles.mrcs" in line]
+    lines[rows[0]], lines[rows[-1]] = lines[rows[-1]], lines[rows[0]]
+    (dataset / "particles.star").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("change", [change_images, change_order])
+def test_run_is_not_continued_with_another_dataset(change, stopped) -> None:
+    settings, run = stopped
+    change(Path(settings.dataset))
+    with pytest.raises(TemporemError, match=r"is not what .* was started with"):
+        reconstruct(settings, run, resume=True)
+    assert not is_finished(run)
+
+
+def test_run_is_continued_where_the_dataset_has_moved_to(stopped, tiny_dataset, tmp_path) -> None:
+    settings, run = stopped
+    whole = reconstruct(config(tiny_dataset, *("method=static",)), tmp_path / "whole")
+    there = shutil.move(settings.dataset, tmp_path / "there")
+    moved = settings.model_copy(update={"dataset": str(there)})
+    assert reconstruct(moved, run, resume=True) == run
+    assert load_run(run).config.dataset == str(there)
+    np.testing.assert_array_equal(load_run(run).latents, load_run(whole).latents)
+
+
+def test_run_without_a_record_of_its_dataset_is_not_continued(stopped) -> None:
+    settings, run = stopped
+    (run / "dataset.sha256").unlink()
+    with pytest.raises(TemporemError, match="cannot be known again"):
+        reconstruct(settings, run, resume=True)
+
+
+def test_links_in_a_run_are_not_written_through(stopped, tmp_path) -> None:
+    settings, run = stopped
+    (tmp_path / "thesis.tex").write_text("all of it")
+    (run / "frames.star.old").symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(TemporemError, match="is a link, and nothing is written through it"):
+        reconstruct(settings, run, resume=True)
+    assert (tmp_path / "thesis.tex").read_text() == "all of it"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("stage", -1), ("epoch", 10**9), ("step", "1"), ("seconds", -1), ("rate", None), ("terms", 0)],
+)
+def test_state_that_cannot_be_is_refused(name, value, stopped) -> None:
+    settings, run = stopped
+    path = run / "checkpoint" / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(TemporemError, match="checkpoint of"):
+        reconstruct(settings, run, resume=True)
+
+
+@pytest.mark.parametrize("line", [b"{]}\n", b"{}\n", b"\xff}\n", b"[1]}\n"])
+def test_damaged_metrics_are_one_clear_line(line, stopped) -> None:
+    settings, run = stopped
+    (run / "metrics.jsonl").write_bytes(line)
+    with pytest.raises(TemporemError, match=r"metrics\.jsonl: a line is not of this run"):
+        reconstruct(settings, run, resume=True)
+
+
+def test_run_that_holds_its_dataset_is_not_replaced(tiny_dataset, tmp_path) -> None:
+    run = reconstruct(config(tiny_dataset, "method=homogeneous"), tmp_path / "run")
+    inside = shutil.copytree(tiny_dataset, run / "movies")
+    with pytest.raises(TemporemError, match="which is read, so it is not replaced"):
+        reconstruct(config(inside, "method=homogeneous"), run, overwrite=True)
+    assert (inside / "particles.star").exists()
+    assert is_finished(run)

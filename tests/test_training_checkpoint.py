@@ -1,16 +1,20 @@
 """Checkpoints: all that is needed, nothing that runs code, and one clear line when unreadable."""
 
 import json
+import math
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from temporem.errors import TemporemError
 from temporem.training.checkpoint import (
+    load_count,
     load_extra,
+    load_number,
     load_optimizer,
     load_state,
     load_tensors,
@@ -56,7 +60,7 @@ def test_training_goes_on_to_the_last_bit(saved) -> None:
     for name, value in model.state_dict().items():
         assert other.state_dict()[name].equal(value), name
     assert load_state(directory) == {"step": 3, "name": "ü"}
-    extra = load_extra(directory)
+    extra = load_extra(directory, {"noise": (-1,), "sums": (3,)}, ["sums"])
     assert extra["sums"].equal(torch.ones(3, dtype=torch.float64))
     generator = torch.Generator()
     generator.set_state(extra["noise"])
@@ -83,7 +87,7 @@ def test_a_finished_run_keeps_weights_only(tmp_path: Path) -> None:
     model = make_model()
     save_checkpoint(tmp_path / "checkpoint", model, {"finished": True})
     assert not (tmp_path / "checkpoint" / "optimizer.safetensors").exists()
-    assert load_extra(tmp_path / "checkpoint") == {}
+    assert load_extra(tmp_path / "checkpoint", {}, []) == {}
     load_weights(tmp_path / "checkpoint", make_model())
 
 
@@ -160,3 +164,61 @@ def test_damaged_state_is_one_clear_line(saved, content) -> None:
 def test_no_checkpoint_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(TemporemError, match="no checkpoint here; was the run started"):
         load_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m | {"0.exp_avg": torch.zeros(1)}, "0.exp_avg does not fit"),
+        (lambda m: m | {"1.step": torch.zeros(4)}, "1.step does not fit"),
+        (lambda m: m | {"0.exp_avg_sq": m["0.exp_avg_sq"] * torch.nan}, "0.exp_avg_sq does not"),
+        (lambda m: m | {"999.step": torch.zeros(())}, "it holds 999.step"),
+        (lambda m: m | {"nonsense": torch.zeros(())}, "it holds nonsense"),
+        (lambda m: {k: v for k, v in m.items() if k != "0.step"}, "0.step does not fit"),
+    ],
+)
+def test_moments_of_other_parameters_are_refused(saved, change, message) -> None:
+    """A fused step would write beyond the end of what it is given."""
+    directory = saved[0]
+    path = directory / "optimizer.safetensors"
+    save_file(change(load_tensors(path)), path)
+    optimizer = torch.optim.Adam(make_model().parameters(), 0.01)
+    with pytest.raises(TemporemError, match=message):
+        load_optimizer(directory, optimizer)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "required", "message"),
+    [
+        ({"noise": (-1,)}, [], "sums is 3"),
+        ({"noise": (-1,), "sums": (4,)}, [], "sums is 3"),
+        ({"noise": (-1, -1), "sums": (3,)}, [], "noise is"),
+        ({"noise": (-1,), "sums": (3,)}, ["other"], "other is missing"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(saved, shapes, required, message) -> None:
+    with pytest.raises(TemporemError, match=message):
+        load_extra(saved[0], shapes, required)
+
+
+@pytest.mark.parametrize("value", [None, True, -1, 5, 1.0, "1", [1], 10**400])
+def test_counts_are_whole_numbers_within_bounds(value, tmp_path) -> None:
+    assert load_count({"n": 4}, "n", tmp_path, below=5) == 4
+    with pytest.raises(TemporemError, match="n is"):
+        load_count({"n": value}, "n", tmp_path, below=5)
+
+
+@pytest.mark.parametrize("value", [None, True, -0.5, math.nan, math.inf, "1"])
+def test_numbers_are_finite(value, tmp_path) -> None:
+    assert load_number({"x": -2}, "x", tmp_path, least=-math.inf) == -2
+    with pytest.raises(TemporemError, match="x is"):
+        load_number({"x": value}, "x", tmp_path)
+
+
+def test_nothing_is_written_through_a_link(tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "thesis.tex").touch()
+    (tmp_path / "checkpoint").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TemporemError, match="is a link"):
+        save_checkpoint(tmp_path / "checkpoint", make_model(), {})
+    assert (tmp_path / "elsewhere" / "thesis.tex").exists()

@@ -123,7 +123,8 @@ def test_files_of_a_run(run_of_two) -> None:
     names = {path.name for path in run_of_two.iterdir()}
     components = {f"half{half}_component{j}.mrc" for half in (1, 2) for j in (1, 2)}
     maps = {"half1.mrc", "half2.mrc", "mask.mrc", "focus_mask.mrc", *components}
-    others = {"config.yaml", "metrics.jsonl", "run.json", "frames.star", "checkpoint"}
+    others = {"config.yaml", "dataset.sha256", "metrics.jsonl", "run.json"}
+    others |= {"frames.star", "checkpoint"}
     assert names == maps | others
     for name in maps:
         found = volume(run_of_two / name)

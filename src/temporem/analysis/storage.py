@@ -22,6 +22,7 @@ from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.states import StateCurves
 from temporem.analysis.summary import summarise
 from temporem.data.files import atomic_write
+from temporem.data.outputs import require_no_links
 from temporem.errors import TemporemError
 
 SUMMARY_NAME, ARRAYS_NAME = "evaluation.json", "evaluation.npz"
@@ -48,6 +49,7 @@ def save_evaluation(
     # Two files cannot be replaced at once, so all that can fail early must fail before either.
     if not overwrite and summary_path.exists():
         raise TemporemError(f"{summary_path} exists", hint="pass --overwrite to replace it")
+    require_no_links([arrays_path, summary_path])
     with atomic_write(arrays_path) as partial:
         np.savez_compressed(partial, **_arrays(evaluation))
         checksum = _sha256(partial)

@@ -129,7 +129,7 @@ def run_with_progress(
     from temporem.world import ALONE
 
     world = world or ALONE
-    started = resume
+    started, before = resume, _identity(out)
     try:
         with progress_bar("Reading images", hidden=not world.is_main) as update:
 
@@ -141,12 +141,17 @@ def run_with_progress(
 
             run(config, out, overwrite=overwrite, resume=resume, progress=progress, world=world)
     except KeyboardInterrupt:
-        if not (started and is_run(out)):
+        if not (is_run(out) and (started or _identity(out) != before)):
             raise KeyboardInterrupt("stopped before anything was written") from None
         command = shlex.join(
             ["temporem", "reconstruct", config.dataset, "-o", str(out), "--resume"]
         )
         raise KeyboardInterrupt(f"stopped; continue with: {command}") from None
+
+
+def _identity(out: Path) -> int | None:
+    """Of the folder: another one may have taken its place."""
+    return out.stat().st_ino if out.is_dir() else None
 
 
 def _settings(

@@ -48,6 +48,7 @@ def simulate(
     from temporem.data.outputs import require_replaceable
     from temporem.data.presets import load_simulation_config
     from temporem.data.simulation import simulate as run_simulation
+    from temporem.data.truth import TRUTH_NAME
 
     given = {
         "structure": _quoted(topology),
@@ -59,7 +60,14 @@ def simulate(
     overrides = [*(set_ or []), *short]
     settings = load_simulation_config(config, overrides)
     if overwrite:
-        require_replaceable(out, "a dataset", holds=STAR_NAME)
+        inputs = [structures, *settings.files]
+        require_replaceable(
+            out,
+            "a dataset",
+            holds=STAR_NAME,
+            folders=(TRUTH_NAME,),
+            inputs=[path for path in inputs if path is not None],
+        )
     with progress_bar("Simulating") as progress:
         summary = run_simulation(
             settings, out, structures_dir=structures, overwrite=overwrite, progress=progress

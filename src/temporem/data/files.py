@@ -68,6 +68,12 @@ def _checked_target(path: str | Path, *, overwrite: bool, directory: bool) -> Pa
         exists = target.exists()
     except OSError as error:
         raise _not_writable(path, error) from error
+    if exists and not (target.is_dir() or target.is_file()):
+        raise TemporemError(
+            f"{path} is a device or a pipe and cannot be replaced",
+            expected="the name of a file or directory to write",
+            hint="choose another name",
+        )
     if exists and target.is_dir() != directory:
         raise TemporemError(
             f"{path} is a {'file' if directory else 'directory'}",

@@ -270,6 +270,12 @@ class SimulationConfig(_Settings):
         return self
 
     @property
+    def files(self) -> list[str]:
+        """Names of structures and trajectories, which may be files."""
+        names = (getattr(self.motion, key, None) for key in ("end", "coordinates"))
+        return [self.structure, *(name for name in names if name is not None)]
+
+    @property
     def progress_step(self) -> float:
         """Progress from one frame to the next along a path."""
         assert isinstance(self.motion, PathConfig)

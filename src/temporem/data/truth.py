@@ -24,7 +24,8 @@ from temporem.physics.support import FourierSupport
 from temporem.structures.motions import Motion, read_motion, write_motion
 from temporem.structures.scattering import element_index, form_factors
 
-_FOLDER, _TABLE, _SETTINGS = "truth", "truth.star", "simulation.yaml"
+TRUTH_NAME = "truth"
+_TABLE, _SETTINGS = "truth.star", "simulation.yaml"
 _VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -111,7 +112,7 @@ def write_truth(
     dataset: Path, truth: Truth, particle_names: Sequence[str], frame_numbers: np.ndarray
 ) -> None:
     """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings."""
-    folder = dataset / _FOLDER
+    folder = dataset / TRUTH_NAME
     folder.mkdir()
     angles = rotation_to_euler(truth.rotations).numpy()
     origins = origin_to_shift(truth.shifts_angstrom).numpy()
@@ -140,10 +141,10 @@ def read_truth(dataset: str | Path) -> Truth:
     Raises:
         TemporemError: the dataset has no truth, or it lacks a frame of ``particles.star``.
     """
-    folder = Path(dataset) / _FOLDER
+    folder = Path(dataset) / TRUTH_NAME
     if not folder.is_dir():
         raise TemporemError(
-            f"{dataset} has no folder {_FOLDER}", expected="a dataset of temporem simulate"
+            f"{dataset} has no folder {TRUTH_NAME}", expected="a dataset of temporem simulate"
         )
     table = _block(folder / _TABLE, "truth")
     motion = read_motion(folder)
@@ -195,7 +196,7 @@ def _rows_in_order_of(particles: Table, table: Table) -> np.ndarray:
     if missing:
         name, number = missing[0]
         raise TemporemError(
-            f"{_FOLDER}/{_TABLE} lacks frame {number} of movie '{name}'",
+            f"{TRUTH_NAME}/{_TABLE} lacks frame {number} of movie '{name}'",
             expected=f"every frame of {STAR_NAME}",
         )
     return np.array([row[key] for key in wanted])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from temporem.data.files import fresh_directory
+from temporem.data.outputs import require_no_links
 from temporem.errors import TemporemError
 from temporem.world import World
 
@@ -21,6 +24,7 @@ _WEIGHTS, _OPTIMIZER, _EXTRA, _STATE = (
     "extra.safetensors",
     "state.json",
 )
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 
 
 def save_checkpoint(
@@ -40,6 +44,7 @@ def save_checkpoint(
         optimizer: its moments and step counts are saved; None when training is over.
         extra: more tensors (state of random generators, targets).
     """
+    require_no_links([directory])
     with fresh_directory(directory, overwrite=True) as temporary:
         if model is not None:
             save_file(_plain(model.state_dict()), temporary / _WEIGHTS)
@@ -80,11 +85,41 @@ def load_state(directory: Path) -> dict[str, Any]:
         raise TemporemError(
             f"{directory}: no checkpoint here", hint="was the run started, and is the path right?"
         ) from None
-    except (OSError, ValueError) as error:
-        raise TemporemError(f"{path}: not a readable checkpoint ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
     if not isinstance(state, dict):
-        raise TemporemError(f"{path}: not a readable checkpoint")
+        raise _damaged(path, "not a JSON object")
     return state
+
+
+def load_count(state: Mapping[str, Any], name: str, directory: Path, *, below: float) -> int:
+    """A whole number of a checkpoint's state, from 0.
+
+    Raises:
+        TemporemError: it is not there, is something else, or is not ``below``.
+    """
+    value = state.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < below:
+        raise _damaged(directory / _STATE, f"{name} is {str(value)[:40]}")
+    return value
+
+
+def load_number(
+    state: Mapping[str, Any], name: str, directory: Path, *, least: float = 0.0
+) -> float:
+    """A finite number of a checkpoint's state, likewise."""
+    value = state.get(name)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and number and least <= value < math.inf and value > -math.inf:
+        return float(value)
+    raise _damaged(directory / _STATE, f"{name} is {str(value)[:40]}")
+
+
+def _damaged(path: Path, what: str) -> TemporemError:
+    return TemporemError(
+        f"{path}: not a readable checkpoint of this run ({what})",
+        hint="start another run, or this one anew with --overwrite",
+    )
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -92,7 +127,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise TemporemError(f"{path}: not a readable checkpoint ({error})") from None
+        raise _damaged(path, str(error)) from None
 
 
 def load_weights(directory: Path, model: nn.Module) -> None:
@@ -119,18 +154,60 @@ def load_weights(directory: Path, model: nn.Module) -> None:
 
 
 def load_optimizer(directory: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Load moments and step counts into an optimizer of the same parameters."""
+    """Load moments and step counts into an optimizer of the same parameters.
+
+    Shapes are checked: fused steps trust them, and would write beyond the end.
+
+    Raises:
+        TemporemError: moments of other parameters.
+    """
+    path = directory / _OPTIMIZER
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_tensors(directory / _OPTIMIZER).items():
-        index, name = key.split(".", 1)
-        slots.setdefault(int(index), {})[name] = value
+    found = load_tensors(path)
+    for index, parameter in enumerate(parameters):
+        own = {key: found.pop(f"{index}.{key}", None) for key in _MOMENTS}
+        if all(value is None for value in own.values()):
+            continue  # a parameter that no step has reached yet
+        for key, value in own.items():
+            shape = torch.Size() if key == "step" else parameter.shape
+            if value is None or value.shape != shape or not value.isfinite().all():
+                raise _damaged(path, f"{index}.{key} does not fit its parameter")
+            slots.setdefault(index, {})[key] = value
+    if found:
+        raise _damaged(path, f"it holds {min(found)[:40]}")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
 
-def load_extra(directory: Path) -> dict[str, Tensor]:
-    """The additional tensors of a checkpoint."""
-    return load_tensors(directory / _EXTRA)
+def load_extra(
+    directory: Path, shapes: Mapping[str, tuple[int, ...]], required: Collection[str]
+) -> dict[str, Tensor]:
+    """The additional tensors of a checkpoint.
+
+    Args:
+        directory: the checkpoint.
+        shapes: of all that may be there; −1 is any length.
+        required: names of those that must be.
+
+    Raises:
+        TemporemError: a tensor is missing, unknown, of another shape, or not finite.
+    """
+    path, tensors = directory / _EXTRA, load_tensors(directory / _EXTRA)
+    if missing := sorted(set(required) - tensors.keys()):
+        raise _damaged(path, f"{missing[0]} is missing")
+    for name, tensor in tensors.items():
+        if not _fits(tensor, shapes.get(name)):
+            raise _damaged(path, f"{name[:40]} is {'x'.join(map(str, tensor.shape)) or 'scalar'}")
+        if not tensor.isfinite().all():
+            raise _damaged(path, f"{name} is not finite")
+    return tensors
+
+
+def _fits(tensor: Tensor, shape: tuple[int, ...] | None) -> bool:
+    if shape is None or tensor.dim() != len(shape):
+        return False
+    return all(wanted in (-1, found) for wanted, found in zip(shape, tensor.shape, strict=True))
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

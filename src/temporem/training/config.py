@@ -112,6 +112,11 @@ class LinearConfig(BaseModel):
     mask: str = Field("auto", description="auto, none, or an .mrc file: where the molecule is.")
     focus_mask: str = Field("auto", description="auto, none, or an .mrc file: what may move.")
 
+    @property
+    def mask_files(self) -> list[str]:
+        """The masks that are files."""
+        return [name for name in (self.mask, self.focus_mask) if name not in ("auto", "none")]
+
 
 class DataConfig(BaseModel):
     """How images are prepared."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from temporem import __version__
 from temporem.data.files import fresh_directory
-from temporem.data.outputs import require_replaceable
+from temporem.data.outputs import require_no_links, require_replaceable
 from temporem.data.volume import MRC_HEADER_BYTES, write_volume
 from temporem.errors import TemporemError
 from temporem.training.decoder import Decoder
@@ -86,9 +86,10 @@ def export_volumes(
     decoder = Decoder(run, rows, box=options.downsample)
     record = _record(run, rows, options)
     if resume:
+        require_no_links([out, *out.glob("*")])
         _require_same(out, record)
     elif overwrite:
-        require_replaceable(out, "a folder of volumes", holds=RECORD_NAME)
+        require_replaceable(out, "a folder of volumes", holds=RECORD_NAME, inputs=[run.path])
     job = _Job(run, decoder, options, out)
     missing = [row for row in rows if not (resume and job.has(row))]
     _require_space(out, len(missing) * job.bytes_per_frame, replaced=overwrite)

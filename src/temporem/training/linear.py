@@ -35,6 +35,11 @@ from temporem.training.progress import Progress
 from temporem.world import ALONE, World
 
 _FRAMES_PER_COMPONENT = 10
+_TENSORS = {  # of a checkpoint, by how many steps leave them behind
+    1: ("mean", "covariance", "lag", "rotation", "decay", "masks"),
+    2: ("halves", "precision"),
+    3: ("volumes", "noise"),
+}
 
 
 @dataclass(frozen=True)
@@ -312,15 +317,37 @@ class LinearRun:
         """Continue after the last step that was finished."""
         directory = self.run_dir / "checkpoint"
         state = checkpoint.load_state(directory)
-        if state.get("kind") != "linear" or not isinstance(state.get("done"), int):
+        if state.get("kind") != "linear":
             raise TemporemError(f"{directory}: checkpoint of another kind of run")
-        self.state = state
-        self.tensors = checkpoint.load_extra(directory)
+        most = max(self.settings.most_components, self.config.model.z_dim)
+        done = checkpoint.load_count(state, "done", directory, below=self._n_steps + 1)
+        q = checkpoint.load_count(state, "q", directory, below=most + 1)
+        seconds = checkpoint.load_number(state, "seconds", directory)
+        self.state = {"kind": "linear", "done": done, "seconds": seconds, "q": q}
+        names = [name for after, names in _TENSORS.items() if done >= after for name in names]
+        self.tensors = checkpoint.load_extra(directory, self._shapes(q), names)
         if not self.world.is_main:
             return
         metrics = self.run_dir / "metrics.jsonl"
-        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        metrics.write_text("".join(lines[: state["done"]]), encoding="utf-8")
+        lines = metrics.read_bytes().splitlines(keepends=True)
+        metrics.write_bytes(b"".join(lines[:done]))
+
+    def _shapes(self, q: int) -> dict[str, tuple[int, ...]]:
+        """Of the tensors of a checkpoint, for q components."""
+        n, box = len(self.data), self.frames.forward_model.box
+        shells = self._solver(torch.ones(1)).grid.n_shells
+        return {
+            "mean": (n, q),
+            "covariance": (n, q, q),
+            "lag": (n, q, q),
+            "rotation": (q, q),
+            "decay": (q, q),
+            "masks": (2, box, box, box),
+            "halves": (2, q + 1, box, box, box),
+            "precision": (shells, q + 1),
+            "volumes": (q + 1, box, box, box),
+            "noise": (shells,),
+        }
 
 
 def largest_components(movies: list[np.ndarray]) -> int:

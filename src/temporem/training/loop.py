@@ -8,12 +8,14 @@ gradients, so that a run is the same however many there are.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +42,7 @@ _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
 _INFERENCE_MOVIES = 64
 _WIDE_SD = 2.0  # of latents that are drawn while poses alone are learned; their prior has 1
-_START_NAME = "start"  # folder of a linear run, until this one is finished
+START_NAME = "start"  # folder of a linear run, until this one is finished
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
 
 
@@ -119,7 +121,7 @@ class Trainer:
                     self._epoch(stage, total, interrupted)
         self._save(finished=True)
         if self.world.is_main:
-            shutil.rmtree(self.run_dir / _START_NAME, ignore_errors=True)
+            shutil.rmtree(self.run_dir / START_NAME, ignore_errors=True)
         return self.model
 
     def _epoch(self, stage: Stage, total: int, interrupted: InterruptFlag) -> None:
@@ -296,7 +298,7 @@ class Trainer:
             config,
             self.frames,
             self.movies,
-            self.run_dir / _START_NAME,
+            self.run_dir / START_NAME,
             temporal=temporal,
             progress=self.progress,
             world=self.world,
@@ -426,22 +428,19 @@ class Trainer:
         """Continue from the checkpoint of the run; later lines of ``metrics.jsonl`` are dropped."""
         directory = self.run_dir / "checkpoint"
         saved = checkpoint.load_state(directory)
-        try:
-            values = {name: saved[name] for name in vars(self.state)}
-            self.state = _State(**values)
-            kind = self.stages[self.state.stage].kind
-        except (KeyError, IndexError, TypeError):
-            raise TemporemError(f"{directory}: checkpoint of another kind of run") from None
+        self.state = self._read_state(saved, directory)
+        kind = self.stages[self.state.stage].kind
+        rate = checkpoint.load_number(saved, "rate", directory)
         poses = self.model.poses
         self.model = build_model(self.config, kind, self.frames)
         self.model.poses = poses
         checkpoint.load_weights(directory, self.model)
         self.optimizer = self._make_optimizer()
         # An epoch that was stopped at its end still has to say in metrics.jsonl what its rate was.
-        self.optimizer.param_groups[0]["lr"] = saved["rate"]
+        self.optimizer.param_groups[0]["lr"] = rate
         if not saved.get("finished"):
             checkpoint.load_optimizer(directory, self.optimizer)
-            extra = checkpoint.load_extra(directory)
+            extra = checkpoint.load_extra(directory, self._extra_shapes(), self._extra_names())
             sums = extra.pop("sums").to(self.device)  # of all processes
             self.sums = sums if self.world.is_main else torch.zeros_like(sums)
             self.targets = {
@@ -449,6 +448,37 @@ class Trainer:
             }
         if self.world.is_main:
             _truncate_metrics(self.run_dir / "metrics.jsonl", self.state.step)
+
+    def _read_state(self, saved: dict[str, Any], directory: Path) -> _State:
+        terms = saved.get("terms")
+        if not isinstance(terms, dict):
+            raise TemporemError(f"{directory}: checkpoint of another kind of run")
+        epochs = self.config.training.epochs
+        count = functools.partial(checkpoint.load_count, saved, directory=directory)
+        number = functools.partial(checkpoint.load_number, directory=directory)
+        return _State(
+            stage=count("stage", below=len(self.stages)),
+            epoch=count("epoch", below=epochs + 1),
+            step_in_epoch=count("step_in_epoch", below=math.inf),
+            step=count("step", below=math.inf),
+            seconds=number(saved, "seconds"),
+            terms={name: number(terms, name, least=-math.inf) for name in terms},
+        )
+
+    def _extra_names(self) -> list[str]:
+        """What a checkpoint of the current stage has besides the model and its moments."""
+        targets = {"start": ["mean", "variance"], "warm-up": ["features", "mean", "variance"]}
+        stage = self.stages[self.state.stage].name
+        return ["sums", *(f"target.{name}" for name in targets.get(stage, []))]
+
+    def _extra_shapes(self) -> dict[str, tuple[int, ...]]:
+        n, z_dim = len(self.frames), self.config.model.z_dim
+        return {
+            "sums": tuple(self.sums.shape),
+            "target.mean": (n, z_dim),
+            "target.variance": (n, z_dim),
+            "target.features": (n, self.model.inference.n_features),
+        }
 
 
 def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> MovieVAE:
@@ -502,6 +532,14 @@ def _static_posteriors(model: MovieVAE, frames: PreparedFrames, world: World) ->
 def _truncate_metrics(path: Path, step: int) -> None:
     if not path.exists():
         return
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        complete = [line for line in lines if line.endswith("}")]
+        kept = [line for line in complete if json.loads(line)["step"] <= step]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TemporemError(
+            f"{path}: a line is not of this run ({type(error).__name__})",
+            expected="a JSON object with the step in every line",
+            hint="remove the file; what it told of earlier epochs is lost",
+        ) from None
     path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

@@ -406,10 +406,21 @@ class PoseRun:
         if not self.directory.is_dir():
             return
         state = checkpoint.load_state(self.directory)
-        if state.get("kind") != "poses" or not isinstance(state.get("done"), int):
+        if state.get("kind") != "poses" or not isinstance(state.get("records"), list):
             raise TemporemError(f"{self.directory}: checkpoint of another kind")
+        done = checkpoint.load_count(state, "done", self.directory, below=self._n_steps + 1)
+        checkpoint.load_number(state, "seconds", self.directory)
+        n = self.dataset.n_frames
+        poses = {
+            "rotations": (n, 3, 3),
+            "shifts_angstrom": (n, 2),
+            "covariance": (n, 5, 5),
+            "score": (n,),
+        }
+        required = list(poses) if done > self._n_starts else ["volume"] * (done > 0)
+        shapes = {"volume": (-1, -1, -1), **poses}
         self.state = state
-        self.tensors = checkpoint.load_extra(self.directory)
+        self.tensors = checkpoint.load_extra(self.directory, shapes, required)
 
     def _tell(self, stage: str, terms: dict[str, float]) -> None:
         if self.progress is not None:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.files import atomic_write, fresh_directory
-from temporem.data.outputs import require_replaceable
+from temporem.data.fingerprint import fingerprint
+from temporem.data.outputs import require_no_links, require_replaceable
 from temporem.data.volume import read_mask, write_volume
 from temporem.errors import TemporemError
 from temporem.models.linear_generator import LinearGenerator
@@ -26,9 +27,9 @@ from temporem.training.frame_stack import open_frames
 from temporem.training.frames import PreparedFrames, prepare_frames
 from temporem.training.learned_poses import learned_poses
 from temporem.training.linear import LinearRun, largest_components
-from temporem.training.loop import Trainer, infer_all
+from temporem.training.loop import START_NAME, Trainer, infer_all
 from temporem.training.memory import require_memory
-from temporem.training.poses import FoundPoses, PoseRun
+from temporem.training.poses import POSES_NAME, FoundPoses, PoseRun
 from temporem.training.precision import choose_device
 from temporem.training.predictions import write_predictions
 from temporem.training.progress import Progress
@@ -44,6 +45,8 @@ from temporem.training.run_files import (
 )
 from temporem.world import ALONE, World
 
+_FOLDERS = (CHECKPOINT_NAME, POSES_NAME, START_NAME)
+_FINGERPRINT_NAME = "dataset.sha256"
 _HELD_OUT_STREAM = 1  # of random numbers, besides those of the training
 
 
@@ -105,14 +108,20 @@ def reconstruct(
         _require_same_config(started, config, output)
         if is_finished(output):
             return output
-        task = _check(started, world)
+        require_no_links([output, *output.iterdir(), *(output / CHECKPOINT_NAME).glob("*")])
+        moved = started.model_copy(update={"dataset": config.dataset})
+        task = _check(moved, world)
+        _require_same_dataset(task.dataset, output)
+        if world.is_main and moved != started:
+            save_config(moved, output / CONFIG_NAME)
         job = None if task.config.searches_poses else _prepare(task)
     else:
-        with _new_run(output, world, overwrite=overwrite) as directory:
+        with _new_run(config, output, world, overwrite=overwrite) as directory:
             task = _check(config, world)
             job = None if task.config.searches_poses else _prepare(task)
             if directory is not None:
                 save_config(config, directory / CONFIG_NAME)
+                (directory / _FINGERPRINT_NAME).write_text(f"{fingerprint(task.dataset)}\n")
     if job is None:
         poses = PoseRun(
             task.config, task.dataset, task.training_movies, output, progress, world
@@ -153,7 +162,9 @@ def split_movies(
 
 
 @contextmanager
-def _new_run(output: Path, world: World, *, overwrite: bool) -> Iterator[Path | None]:
+def _new_run(
+    config: RunConfig, output: Path, world: World, *, overwrite: bool
+) -> Iterator[Path | None]:
     """A folder that becomes the run when all input proves good; None where another makes it."""
     if not world.is_main:
         world.wait()
@@ -161,7 +172,8 @@ def _new_run(output: Path, world: World, *, overwrite: bool) -> Iterator[Path | 
         world.wait()
     else:
         if overwrite:
-            require_replaceable(output, "a run", holds=CONFIG_NAME)
+            inputs = [config.dataset, *config.linear.mask_files]
+            require_replaceable(output, "a run", holds=CONFIG_NAME, folders=_FOLDERS, inputs=inputs)
         with fresh_directory(output, overwrite=overwrite) as directory:
             world.wait()  # nobody reads images for a folder that cannot be written
             yield directory
@@ -345,12 +357,30 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
     if started.linear.choose_components and started.method == "linear":
         now["model.z_dim"] = before["model.z_dim"]  # the run chooses it
     for key, value in before.items():
-        if now[key] != value:
+        if key != "dataset" and now[key] != value:  # it may have moved
             raise TemporemError(
                 f"{output} was started with {key} = {value}, and {now[key]} is asked for now",
                 expected="the same settings to resume",
                 hint="leave the option out, or start another run",
             )
+
+
+def _require_same_dataset(dataset: MovieDataset, output: Path) -> None:
+    """Refuse to continue with other frames than those that the run was started with."""
+    path = output / _FINGERPRINT_NAME
+    try:
+        started = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        raise TemporemError(
+            f"{path} is not readable, so the run's dataset cannot be known again",
+            hint="start another run",
+        ) from None
+    if fingerprint(dataset) != started:
+        raise TemporemError(
+            f"{dataset.path} is not what {output} was started with",
+            expected="the same rows in the same order, with the same images",
+            hint="restore the dataset, or start another run",
+        )
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
