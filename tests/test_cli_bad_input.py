@@ -299,6 +299,10 @@ def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
         (["--movie", "movie_9"], "no movie 'movie_9'"),
         (["--frames", "20"], "20 is no row"),
         (["--frames", "1-x"], "not understood"),
+        (["--frames", "3-1"], "not understood"),
+        (["--frames", "5-3,0"], "not understood"),
+        (["--frames", "1" * 5000], "not understood"),
+        (["--frames", "0-99999999999"], "20 is no row"),
         (["--movie", "movie_2", "--frames", "5"], "from 1 to 4"),
     ],
 )
