@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,18 @@ def test_movie_of_one_frame_is_no_trouble_without_time(dataset, tmp_path) -> Non
         ("training.device=cuda:99", "training.device"),
         ("data.held_out_fraction=0.8", "left to train on"),
         ("epochs", "key=value"),
+        ("seed=2001-99-99", "seed: "),
+        ("seed=!!int foo", "not valid YAML"),
+        ("seed=!!bool foo", "not valid YAML"),
+        ("seed=!!float foo", "not valid YAML"),
+        ("seed=" + "9" * 5000, "more than 100 digits"),
+        ("seed=" + "9" * 30, "more than 64 bits"),
+        ("seed=" + "[" * 50_000, "nested too deeply"),
+        ("seed.a" + ".a" * 5000 + "=1", "seed: "),
+        ("seed=true", "seed is true or false"),
+        ("training.marching=[0.5, true]", "training.marching.1 is true or false"),
+        ("training.marching=[.nan, .nan]", "training.marching"),
+        ("training.marching=[0.9, 0.1]", "[first, last]"),
     ],
 )
 def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
@@ -174,7 +187,7 @@ def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
         (["--metod", "static"], "Did you mean --method"),
         (["--seed", "-1"], "seed"),
         (["--seed", "x"], "--seed"),
-        (["--config", "absent.yaml"], "absent.yaml: no such config file"),
+        (["--config", "absent.yaml"], "absent.yaml: no such file"),
         (["--resume", "--overwrite"], "exclude each other"),
         (["--resume"], "is not a run"),
     ],
@@ -182,6 +195,28 @@ def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
 def test_bad_option(options, message, tiny_dataset, tmp_path) -> None:
     arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", *options)
     assert message in refuse(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nseed: 2\n", "'seed' occurs 2 times"),
+        ("a: &a [1]\nb: [*a, *a]\n", "aliases"),
+        ("# " + "long" * 300_000, "too large"),
+    ],
+)
+def test_bad_config_file(text, message, tiny_dataset, tmp_path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    options = ("-o", tmp_path / "run", "--config", tmp_path / "c.yaml")
+    assert message in refuse(tmp_path, "reconstruct", tiny_dataset, *options)
+
+
+def test_config_that_is_no_file(tiny_dataset, tmp_path) -> None:
+    os.mkfifo(tmp_path / "c.yaml")
+    options = ("-o", tmp_path / "run", "--config", tmp_path / "c.yaml")
+    assert command("reconstruct", tiny_dataset, *options).err == (
+        f"error: {tmp_path / 'c.yaml'}: is not a file; expected a text file\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["reconstruct"], ["reconstruct", "x"], ["evalute", "x"]])

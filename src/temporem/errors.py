@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 _LONGEST_PART = 1000  # characters: input of any length may be quoted in a message
 
 
