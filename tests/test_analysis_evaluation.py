@@ -316,7 +316,7 @@ def test_missing_and_damaged_evaluations_are_refused(good, tmp_path):
     with pytest.raises(TemporemError, match="'temporem evaluation 0'"):
         load_evaluation(tmp_path)
     path.write_text(text[:100])
-    with pytest.raises(TemporemError, match="cannot read"):
+    with pytest.raises(TemporemError, match="not readable"):
         load_evaluation(tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,10 @@ import pytest
 from command_line import TINY_TRAINING, command, settings
 from temporem.data.stack import open_stack, write_stack
 from temporem.data.star import Table, read_star, write_star
+from temporem.errors import TemporemError
 from temporem.training import run as run_module
+from temporem.training.config import RunConfig
+from temporem.training.run_files import _read_covariance, _read_latents
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -309,6 +313,64 @@ def test_damaged_run(name, run, tmp_path) -> None:
     assert name in refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
     (run / name).unlink()
     refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("box", value) for value in (-16, 15, 100_000, 16.0, "16", True)],
+        *[("noise_scale", value) for value in (float("nan"), float("inf"), "x", 10**400)],
+        *[("pixel_size_angstrom", value) for value in (None, 0, -1)],
+        ("format", "temporem run 0"),
+    ],
+)
+def test_grid_of_a_run_that_cannot_be(name, value, run, tmp_path) -> None:
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**document, name: value}))
+    message = refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+    assert f"run.json: {name} is" in message or f"run.json has the {name}" in message
+
+
+@pytest.mark.parametrize("name", ["run.json", "evaluation.json"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"[" * 100_000, "too deep"), (b"[]", "not a JSON object"), (b"\xff", "not text")],
+)
+def test_json_that_is_no_object(name, content, message, run, tiny_runs, tmp_path) -> None:
+    (run / name).write_bytes(content)
+    export = ("export", run, "-o", tmp_path / "volumes")
+    compare = ("compare", tiny_runs["static"], run)
+    assert message in refuse(tmp_path, *(export if name == "run.json" else compare))
+
+
+def test_grid_of_a_run_that_is_a_pipe(run, tmp_path) -> None:
+    (run / "run.json").unlink()
+    os.mkfifo(run / "run.json")
+    assert "is not a file" in command("export", run, "-o", tmp_path / "volumes").err
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("temporemLatentMean1", "1e300"), ("temporemLatentSd1", "-1")]
+)
+def test_latents_of_a_run_that_cannot_be(column, value, tmp_path) -> None:
+    columns = {column: ["0.5", value]}
+    read = _read_latents if "Mean" in column else _read_covariance
+    with pytest.raises(TemporemError, match=f"row 1 .*_{column} is '{value}'"):
+        read(Table(columns), RunConfig())
+
+
+def test_run_without_frames(run, tmp_path) -> None:
+    columns = {name: [] for name in read_star(run / "frames.star")["frames"]}
+    write_star(run / "frames.star", {"frames": Table(columns)})
+    assert "has no rows" in refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+
+
+def test_export_to_resume_whose_record_is_damaged(tiny_runs, tmp_path) -> None:
+    arguments = ("export", tiny_runs["static"], "-o", tmp_path / "v", "--frames", "0")
+    assert command(*arguments).code == 0
+    for content in ("[" * 100_000, "[]"):
+        (tmp_path / "v/export.json").write_text(content)
+        assert "pass --overwrite" in refuse(tmp_path, *arguments, "--resume")
 
 
 def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> None:

@@ -22,6 +22,7 @@ from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.states import StateCurves
 from temporem.analysis.summary import summarise
 from temporem.data.files import atomic_write
+from temporem.data.json_file import read_json_object
 from temporem.errors import TemporemError
 
 SUMMARY_NAME, ARRAYS_NAME = "evaluation.json", "evaluation.npz"
@@ -73,24 +74,18 @@ def load_evaluation(directory: str | Path) -> Evaluation:
         raise TemporemError(
             f"{directory} has no {SUMMARY_NAME}", hint="run `temporem evaluate` on it first"
         )
+    hint = "evaluate the run again"
+    document = read_json_object(summary_path, form=FORMAT, hint=hint)
     try:
-        document = json.loads(summary_path.read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
-            raise TemporemError(
-                f"{summary_path} has the format {document['format']!r}",
-                expected=repr(FORMAT),
-                hint="evaluate the run again with this version",
-            )
         if _sha256(arrays_path) != document["arrays"]["sha256"]:
             raise TemporemError(
-                f"{arrays_path} is not the file that {SUMMARY_NAME} describes",
-                hint="evaluate the run again",
+                f"{arrays_path} is not the file that {SUMMARY_NAME} describes", hint=hint
             )
         with np.load(arrays_path, allow_pickle=False) as arrays:
             return _evaluation(document, dict(arrays))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise TemporemError(
-            f"cannot read the evaluation in {directory}: {error}", hint="evaluate the run again"
+            f"cannot read the evaluation in {directory}: {error}", hint=hint
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,24 @@ MOST_BYTES = 2**27
 """Larger files are refused: a record of ten million exported frames takes about as much."""
 
 
-def read_json_object(path: Path, *, hint: str | None = None) -> dict[str, Any]:
+def read_json_object(
+    path: Path, *, form: str | None = None, hint: str | None = None
+) -> dict[str, Any]:
     """The object ``{…}`` in a JSON file.
 
     Args:
         path: the file.
-        hint: what to do about a damaged one.
+        form: what its entry ``format`` must be; None for a file without.
+        hint: what to do about a damaged file, or one of another format.
 
     Raises:
-        TemporemError: no such file, too large, not JSON or not an object.
+        TemporemError: no such file, too large, not JSON, not an object or of another format.
     """
-    return _parse_object(read_text(path, most_bytes=MOST_BYTES), str(path), hint)
+    document = _parse_object(read_text(path, most_bytes=MOST_BYTES), str(path), hint)
+    if form is not None and document.get("format") != form:
+        found = reprlib.repr(document.get("format"))
+        raise TemporemError(f"{path} has the format {found}", expected=repr(form), hint=hint)
+    return document
 
 
 def read_json_lines(path: Path, *, hint: str | None = None) -> list[dict[str, Any]]:
