@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from command_line import TINY_TRAINING, command, settings
+from temporem.cli.components import say_components
 from temporem.data.stack import open_stack, write_stack
 from temporem.data.star import Table, read_star, write_star
 from temporem.errors import TemporemError
@@ -371,6 +372,31 @@ def test_export_to_resume_whose_record_is_damaged(tiny_runs, tmp_path) -> None:
     for content in ("[" * 100_000, "[]"):
         (tmp_path / "v/export.json").write_text(content)
         assert "pass --overwrite" in refuse(tmp_path, *arguments, "--resume")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "line 1: not readable as JSON"),
+        (b"\xff", "not text"),
+        (b"[]", "line 1: not a JSON object"),
+        (b'{"epoch": "1"}', "record 1: epoch: "),
+        (b'{"epoch": 1}\n{"seconds": NaN}', "record 2: seconds: "),
+        (b'{"kl": []}', "record 1: kl: "),
+        (b'{"half_agreement": 3}', "record 1: half_agreement: "),
+    ],
+)
+def test_damaged_metrics(content, message, run, tmp_path) -> None:
+    (run / "metrics.jsonl").write_bytes(content)
+    found = refuse(tmp_path, "report", run, "-o", tmp_path / "report.html")
+    assert "metrics.jsonl" in found
+    assert message in found
+
+
+def test_metrics_that_lack_what_is_said_of_a_run(run) -> None:
+    (run / "metrics.jsonl").write_text('{"stage": "x"}\n')
+    with pytest.raises(TemporemError, match=r"metrics.jsonl has no record of components"):
+        say_components(run)
 
 
 def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> None:
