@@ -412,6 +412,10 @@ def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
     static = tiny_runs["static"]
     assert "two or more" in refuse(tmp_path, "compare", run)
     assert "named twice" in refuse(tmp_path, "compare", run, run)
+    assert "named twice" in refuse(tmp_path, "compare", run, run / "../run")
+    twice = (run, run / "../run", "-o", tmp_path / "report.html")
+    assert "named twice" in refuse(tmp_path, "report", *twice)
+    assert "--every" in refuse(tmp_path, "evaluate", run, "--overwrite", "--every", 10**30)
     (run / "evaluation.json").unlink()
     assert "temporem evaluate" in refuse(tmp_path, "compare", static, run)
 

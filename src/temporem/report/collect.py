@@ -38,20 +38,25 @@ def collect(
     """
     if not paths:
         raise TemporemError("no run to report on", hint="name at least one RUN directory")
+    names = run_names(paths)
     runs = [load_run(path) for path in paths]
     movies = read_dataset(dataset or runs[0].config.dataset)
     for run in runs:
         run.require_frames_of(movies)
     truth = read_truth(movies.path) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
-    reported = [
-        _run(run, name, shown, truth) for run, name in zip(runs, run_names(paths), strict=True)
-    ]
+    reported = [_run(run, name, shown, truth) for run, name in zip(runs, names, strict=True)]
     return _dataset(movies, truth, shown), reported
 
 
 def run_names(paths: Sequence[str | Path]) -> list[str]:
-    """What to call runs: the name of the folder, or its path where two have the same name."""
+    """What to call runs: the name of the folder, or its path where two have the same name.
+
+    Raises:
+        TemporemError: two paths lead to one folder.
+    """
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise TemporemError("a run is named twice", expected="different RUN folders")
     names = [Path(path).resolve().name for path in paths]
     return [
         name if names.count(name) == 1 else str(path)
