@@ -383,6 +383,7 @@ def test_export_to_resume_whose_record_is_damaged(tiny_runs, tmp_path) -> None:
         (b'{"epoch": "1"}', "record 1: epoch: "),
         (b'{"epoch": 1}\n{"seconds": NaN}', "record 2: seconds: "),
         (b'{"kl": []}', "record 1: kl: "),
+        (b'{"kl": NaN}', "record 1: kl: "),
         (b'{"half_agreement": 3}', "record 1: half_agreement: "),
     ],
 )

@@ -88,8 +88,8 @@ class _Record(BaseModel):
     epoch: int = Field(0, ge=0, lt=2**53)
     step: int = Field(0, ge=0, lt=2**53)
     seconds: float = Field(0, ge=0, allow_inf_nan=False)
-    log_likelihood: float = 0
-    kl: float = 0
+    log_likelihood: float = Field(0, allow_inf_nan=False)
+    kl: float = Field(0, allow_inf_nan=False)
     components: int = Field(0, ge=0, lt=2**31)
     half_fsc: list[float] | list[list[float]] = []
     half_agreement: _Agreement | None = None
