@@ -1,7 +1,10 @@
 """The evaluation as a whole: one pass over frames, storage, and the comparison of two runs."""
 
 import dataclasses
+import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -316,7 +319,111 @@ def test_missing_and_damaged_evaluations_are_refused(good, tmp_path):
     with pytest.raises(TemporemError, match="'temporem evaluation 0'"):
         load_evaluation(tmp_path)
     path.write_text(text[:100])
-    with pytest.raises(TemporemError, match="cannot read"):
+    with pytest.raises(TemporemError, match="not readable"):
+        load_evaluation(tmp_path)
+
+
+def save_changed(evaluation, directory, change=lambda document: None, archive=None):
+    """Save an evaluation, then change its document and replace its arrays; checksums fit."""
+    path = save_evaluation(evaluation, directory)
+    document = json.loads(path.read_text())
+    change(document)
+    if archive is not None:
+        (directory / "evaluation.npz").write_bytes(archive(directory / "evaluation.npz"))
+    content = (directory / "evaluation.npz").read_bytes()
+    document["arrays"]["sha256"] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(document))
+
+
+def with_array(name, array):
+    def change(path):
+        arrays = dict(np.load(path)) | {name: array}
+        np.savez(path, **arrays)
+        return path.read_bytes()
+
+    return change
+
+
+def with_header_of(name, shape):
+    """The array is there in name only: its header promises more than memory holds."""
+
+    def change(path):
+        content, header = io.BytesIO(), io.BytesIO()
+        description = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, description)
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr(f"{name}.npy", header.getvalue())
+        return content.getvalue()
+
+    return change
+
+
+def with_bytes_of_first_entry(in_directory, in_entry, value):
+    """A field of the first entry, which the archive's directory holds once more."""
+
+    def change(path):
+        content = bytearray(path.read_bytes())
+        content[content.find(b"PK\x01\x02") + in_directory] = value
+        content[in_entry] = value
+        return bytes(content)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        lambda path: b"",
+        with_array("psnr_db", np.zeros(3)),
+        with_array("psnr_db", np.zeros(N, dtype=str)),
+        with_array("ssim", np.array(1.0)),
+        with_array("truth_power", np.zeros(BOX)),
+        with_array("held_out", np.zeros(N)),
+        with_array("motion_moving_cross", np.zeros(2)),
+        with_array("fsc_unmasked", np.zeros((N, 3))),
+        with_header_of("psnr_db", (10**12,)),
+        with_bytes_of_first_entry(8, 6, 1),  # encrypted
+        with_bytes_of_first_entry(10, 8, 99),  # packed in an unknown way
+    ],
+)
+def test_arrays_that_are_not_those_of_an_evaluation_are_refused(archive, good, tmp_path):
+    save_changed(good, tmp_path, archive=archive)
+    with pytest.raises(TemporemError, match=r"cannot read .*; evaluate the run again"):
+        load_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (["box"], "x"),
+        (["box"], -4),
+        (["pixel_size_angstrom"], None),
+        (["pixel_size_angstrom"], 0),
+        (["fsc"], 3),
+        (["motion"], {"nowhere": {}}),
+        (["latents", "parameters"], []),
+        (["latents", "parameters", "angle_degrees", "r2"], "1"),
+        (["latents", "states"], []),
+        (["states"], {}),
+        (["settings"], {}),
+        (["settings", "fsc_threshold"], "x"),
+        (["settings", "low_pass_fraction"], None),
+        (["settings", "bootstrap", "samples"], 10**12),
+        (["settings", "bootstrap", "seed"], -1),
+        (["settings", "bootstrap", "level"], 2),
+        (["definitions", "masks", "voxel_fraction"], "x"),
+        (["alignment"], {}),
+        (["leakage"], {"states": 3}),
+    ],
+)
+def test_documents_that_are_not_those_of_an_evaluation_are_refused(keys, value, good, tmp_path):
+    def change(document):
+        for key in keys[:-1]:
+            document = document[key]
+        document[keys[-1]] = value
+
+    save_changed(good, tmp_path, change)
+    with pytest.raises(TemporemError, match=r"the evaluation in .*; evaluate the run again"):
         load_evaluation(tmp_path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,13 @@ import numpy as np
 import pytest
 
 from command_line import TINY_TRAINING, command, settings
+from temporem.cli.components import say_components
 from temporem.data.stack import open_stack, write_stack
 from temporem.data.star import Table, read_star, write_star
+from temporem.errors import TemporemError
 from temporem.training import run as run_module
+from temporem.training.config import RunConfig
+from temporem.training.run_files import _read_covariance, _read_latents
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -159,6 +165,18 @@ def test_movie_of_one_frame_is_no_trouble_without_time(dataset, tmp_path) -> Non
         ("training.device=cuda:99", "training.device"),
         ("data.held_out_fraction=0.8", "left to train on"),
         ("epochs", "key=value"),
+        ("seed=2001-99-99", "seed: "),
+        ("seed=!!int foo", "not valid YAML"),
+        ("seed=!!bool foo", "not valid YAML"),
+        ("seed=!!float foo", "not valid YAML"),
+        ("seed=" + "9" * 5000, "more than 100 digits"),
+        ("seed=" + "9" * 30, "more than 64 bits"),
+        ("seed=" + "[" * 50_000, "nested too deeply"),
+        ("seed.a" + ".a" * 5000 + "=1", "seed: "),
+        ("seed=true", "seed is true or false"),
+        ("training.marching=[0.5, true]", "training.marching.1 is true or false"),
+        ("training.marching=[.nan, .nan]", "training.marching"),
+        ("training.marching=[0.9, 0.1]", "[first, last]"),
     ],
 )
 def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
@@ -174,7 +192,7 @@ def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
         (["--metod", "static"], "Did you mean --method"),
         (["--seed", "-1"], "seed"),
         (["--seed", "x"], "--seed"),
-        (["--config", "absent.yaml"], "absent.yaml: no such config file"),
+        (["--config", "absent.yaml"], "absent.yaml: no such file"),
         (["--resume", "--overwrite"], "exclude each other"),
         (["--resume"], "is not a run"),
     ],
@@ -182,6 +200,28 @@ def test_bad_setting(setting, message, tiny_dataset, tmp_path) -> None:
 def test_bad_option(options, message, tiny_dataset, tmp_path) -> None:
     arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", *options)
     assert message in refuse(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nseed: 2\n", "'seed' occurs 2 times"),
+        ("a: &a [1]\nb: [*a, *a]\n", "aliases"),
+        ("# " + "long" * 300_000, "too large"),
+    ],
+)
+def test_bad_config_file(text, message, tiny_dataset, tmp_path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    options = ("-o", tmp_path / "run", "--config", tmp_path / "c.yaml")
+    assert message in refuse(tmp_path, "reconstruct", tiny_dataset, *options)
+
+
+def test_config_that_is_no_file(tiny_dataset, tmp_path) -> None:
+    os.mkfifo(tmp_path / "c.yaml")
+    options = ("-o", tmp_path / "run", "--config", tmp_path / "c.yaml")
+    assert command("reconstruct", tiny_dataset, *options).err == (
+        f"error: {tmp_path / 'c.yaml'}: is not a file; expected a text file\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["reconstruct"], ["reconstruct", "x"], ["evalute", "x"]])
@@ -276,6 +316,90 @@ def test_damaged_run(name, run, tmp_path) -> None:
     refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("box", value) for value in (-16, 15, 100_000, 16.0, "16", True)],
+        *[("noise_scale", value) for value in (float("nan"), float("inf"), "x", 10**400)],
+        *[("pixel_size_angstrom", value) for value in (None, 0, -1)],
+        ("format", "temporem run 0"),
+    ],
+)
+def test_grid_of_a_run_that_cannot_be(name, value, run, tmp_path) -> None:
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**document, name: value}))
+    message = refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+    assert f"run.json: {name} is" in message or f"run.json has the {name}" in message
+
+
+@pytest.mark.parametrize("name", ["run.json", "evaluation.json"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"[" * 100_000, "too deep"), (b"[]", "not a JSON object"), (b"\xff", "not text")],
+)
+def test_json_that_is_no_object(name, content, message, run, tiny_runs, tmp_path) -> None:
+    (run / name).write_bytes(content)
+    export = ("export", run, "-o", tmp_path / "volumes")
+    compare = ("compare", tiny_runs["static"], run)
+    assert message in refuse(tmp_path, *(export if name == "run.json" else compare))
+
+
+def test_grid_of_a_run_that_is_a_pipe(run, tmp_path) -> None:
+    (run / "run.json").unlink()
+    os.mkfifo(run / "run.json")
+    assert "is not a file" in command("export", run, "-o", tmp_path / "volumes").err
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("temporemLatentMean1", "1e300"), ("temporemLatentSd1", "-1")]
+)
+def test_latents_of_a_run_that_cannot_be(column, value, tmp_path) -> None:
+    columns = {column: ["0.5", value]}
+    read = _read_latents if "Mean" in column else _read_covariance
+    with pytest.raises(TemporemError, match=f"row 1 .*_{column} is '{value}'"):
+        read(Table(columns), RunConfig())
+
+
+def test_run_without_frames(run, tmp_path) -> None:
+    columns = {name: [] for name in read_star(run / "frames.star")["frames"]}
+    write_star(run / "frames.star", {"frames": Table(columns)})
+    assert "has no rows" in refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
+
+
+def test_export_to_resume_whose_record_is_damaged(tiny_runs, tmp_path) -> None:
+    arguments = ("export", tiny_runs["static"], "-o", tmp_path / "v", "--frames", "0")
+    assert command(*arguments).code == 0
+    for content in ("[" * 100_000, "[]"):
+        (tmp_path / "v/export.json").write_text(content)
+        assert "pass --overwrite" in refuse(tmp_path, *arguments, "--resume")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "line 1: not readable as JSON"),
+        (b"\xff", "not text"),
+        (b"[]", "line 1: not a JSON object"),
+        (b'{"epoch": "1"}', "record 1: epoch: "),
+        (b'{"epoch": 1}\n{"seconds": NaN}', "record 2: seconds: "),
+        (b'{"kl": []}', "record 1: kl: "),
+        (b'{"kl": NaN}', "record 1: kl: "),
+        (b'{"half_agreement": 3}', "record 1: half_agreement: "),
+    ],
+)
+def test_damaged_metrics(content, message, run, tmp_path) -> None:
+    (run / "metrics.jsonl").write_bytes(content)
+    found = refuse(tmp_path, "report", run, "-o", tmp_path / "report.html")
+    assert "metrics.jsonl" in found
+    assert message in found
+
+
+def test_metrics_that_lack_what_is_said_of_a_run(run) -> None:
+    (run / "metrics.jsonl").write_text('{"stage": "x"}\n')
+    with pytest.raises(TemporemError, match=r"metrics.jsonl has no record of components"):
+        say_components(run)
+
+
 def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> None:
     arguments = ("evaluate", run, "--overwrite", "--truth")
     assert "is not a folder" in refuse(tmp_path, *arguments, tmp_path / "nowhere")
@@ -289,6 +413,10 @@ def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
     static = tiny_runs["static"]
     assert "two or more" in refuse(tmp_path, "compare", run)
     assert "named twice" in refuse(tmp_path, "compare", run, run)
+    assert "named twice" in refuse(tmp_path, "compare", run, run / "../run")
+    twice = (run, run / "../run", "-o", tmp_path / "report.html")
+    assert "named twice" in refuse(tmp_path, "report", *twice)
+    assert "--every" in refuse(tmp_path, "evaluate", run, "--overwrite", "--every", 10**30)
     (run / "evaluation.json").unlink()
     assert "temporem evaluate" in refuse(tmp_path, "compare", static, run)
 
@@ -299,6 +427,10 @@ def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
         (["--movie", "movie_9"], "no movie 'movie_9'"),
         (["--frames", "20"], "20 is no row"),
         (["--frames", "1-x"], "not understood"),
+        (["--frames", "3-1"], "not understood"),
+        (["--frames", "5-3,0"], "not understood"),
+        (["--frames", "1" * 5000], "not understood"),
+        (["--frames", "0-99999999999"], "20 is no row"),
         (["--movie", "movie_2", "--frames", "5"], "from 1 to 4"),
     ],
 )

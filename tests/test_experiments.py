@@ -247,6 +247,8 @@ class TestConfig:
             ({"datasets": {"a": {"preset": "tooy"}}, "quick": {}, "axis": None}, "tooy"),
             ({"seeds": [0, 0]}, "twice"),
             ({"seeds": []}, "seeds"),
+            ({"every": 2**31}, "every"),
+            ({"every": 10**30}, "64 bits"),
             ({"quick": {"only_datasets": ["SNR 7"]}}, "SNR 7"),
         ],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_LONGEST_PART = 1000  # characters: input of any length may be quoted in a message
+
 
 class TemporemError(Exception):
     """Input that cannot be used, described so that the user can mend it.
@@ -20,7 +22,13 @@ class TemporemError(Exception):
             parts.append(f"expected {expected}")
         if hint:
             parts.append(hint)
-        super().__init__("; ".join(" ".join(part.split()) for part in parts))
+        super().__init__("; ".join(_shortened(" ".join(part.split())) for part in parts))
+
+
+def _shortened(text: str) -> str:
+    """Both ends of a text that is too long: names stand at the beginning, reasons at the end."""
+    half = _LONGEST_PART // 2
+    return text if len(text) <= _LONGEST_PART else f"{text[:half]} … {text[-half:]}"
 
 
 class AlreadySaid(Exception):

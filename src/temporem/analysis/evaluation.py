@@ -53,6 +53,10 @@ class EvaluationSettings:
     masks: MaskSettings = field(default_factory=MaskSettings)
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
 
+    def __post_init__(self) -> None:
+        if not 0 < self.low_pass_fraction <= 1:
+            raise ValueError(f"low_pass_fraction of {self.low_pass_fraction}; above 0, at most 1")
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:

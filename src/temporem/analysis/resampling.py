@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MAX_SAMPLES = 100_000
+
 
 @dataclass(frozen=True)
 class BootstrapSettings:
@@ -20,6 +22,14 @@ class BootstrapSettings:
     samples: int = 1000
     level: float = 0.95
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.samples, int) and 1 <= self.samples <= MAX_SAMPLES):
+            raise ValueError(f"a bootstrap of {self.samples} samples; 1 to {MAX_SAMPLES:,} can be")
+        if not 0 < self.level < 1:
+            raise ValueError(f"a bootstrap's level of {self.level}; it is between 0 and 1")
+        if not (isinstance(self.seed, int) and self.seed >= 0):
+            raise ValueError(f"a bootstrap's seed of {self.seed}; it is a whole number from 0")
 
 
 class MovieBootstrap:

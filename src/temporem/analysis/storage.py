@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
+import reprlib
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from temporem.analysis.evaluation import Evaluation, EvaluationSettings
 from temporem.analysis.frames import Frames
 from temporem.analysis.latents import LatentAgreement, ParameterAgreement, StateAgreement
-from temporem.analysis.masks import MaskSettings
+from temporem.analysis.masks import WHOLE_BOX, MaskSettings
 from temporem.analysis.motion import MotionSums
 from temporem.analysis.pose_leakage import PoseLeakage, StateLeakage
 from temporem.analysis.poses import PoseAgreement
@@ -22,6 +22,7 @@ from temporem.analysis.resampling import BootstrapSettings
 from temporem.analysis.states import StateCurves
 from temporem.analysis.summary import summarise
 from temporem.data.files import atomic_write
+from temporem.data.json_file import read_json_object
 from temporem.data.outputs import require_no_links
 from temporem.errors import TemporemError
 
@@ -75,25 +76,41 @@ def load_evaluation(directory: str | Path) -> Evaluation:
         raise TemporemError(
             f"{directory} has no {SUMMARY_NAME}", hint="run `temporem evaluate` on it first"
         )
+    hint = "evaluate the run again"
+    document = read_json_object(summary_path, form=FORMAT, hint=hint)
     try:
-        document = json.loads(summary_path.read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
-            raise TemporemError(
-                f"{summary_path} has the format {document['format']!r}",
-                expected=repr(FORMAT),
-                hint="evaluate the run again with this version",
-            )
         if _sha256(arrays_path) != document["arrays"]["sha256"]:
             raise TemporemError(
-                f"{arrays_path} is not the file that {SUMMARY_NAME} describes",
-                hint="evaluate the run again",
+                f"{arrays_path} is not the file that {SUMMARY_NAME} describes", hint=hint
             )
-        with np.load(arrays_path, allow_pickle=False) as arrays:
-            return _evaluation(document, dict(arrays))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return _evaluation(document, _Arrays(arrays_path))
+    except KeyError as error:
+        raise TemporemError(f"the evaluation in {directory} lacks {error}", hint=hint) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise TemporemError(
-            f"cannot read the evaluation in {directory}: {error}", hint="evaluate the run again"
+            f"cannot read the evaluation in {directory}: {error}", hint=hint
         ) from error
+
+
+class _Arrays:
+    """The arrays of ``evaluation.npz``, each checked when it is taken."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                self._arrays = dict(arrays)
+        except Exception as error:  # numpy, zipfile and zlib raise whatever they meet
+            raise ValueError(f"{path.name}: {str(error) or type(error).__name__}") from error
+
+    def take(self, name: str, kinds: str, *shape: int | None) -> np.ndarray:
+        """An array of one of some kinds (numpy's letters) and a shape, None for any length."""
+        array = self._arrays[name]
+        fits = array.ndim == len(shape) and all(
+            wanted in (None, found) for found, wanted in zip(array.shape, shape, strict=True)
+        )
+        if not fits or array.dtype.kind not in kinds:
+            raise ValueError(f"{name} is {array.dtype} of the shape {array.shape}")
+        return array
 
 
 def _arrays(evaluation: Evaluation) -> dict[str, Any]:
@@ -123,51 +140,75 @@ def _arrays(evaluation: Evaluation) -> dict[str, Any]:
     return arrays
 
 
-def _evaluation(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Evaluation:
+_FRAME_KINDS = {"particle_names": "U", "held_out": "b"}  # whole numbers the others
+
+
+def _evaluation(document: dict[str, Any], arrays: _Arrays) -> Evaluation:
+    box, pixel_size = document["box"], _number(document["pixel_size_angstrom"])
+    if not (isinstance(box, int) and box > 0 and box % 2 == 0):
+        raise ValueError(f"box is {box!r}")
+    if not 0 < pixel_size < float("inf"):
+        raise ValueError(f"pixel_size_angstrom is {pixel_size}")
+    columns = [(field.name, _FRAME_KINDS.get(field.name, "iu")) for field in fields(Frames)]
+    frames = Frames(**{name: arrays.take(name, kinds, None) for name, kinds in columns})
+    n, n_shells, n_groups = len(frames), box // 2, int(frames.groups.max()) + 1
     return Evaluation(
         settings=_settings(document["settings"]),
-        frames=Frames(**{field.name: arrays[field.name] for field in fields(Frames)}),
-        box=document["box"],
-        pixel_size_angstrom=document["pixel_size_angstrom"],
-        fsc={region: arrays[f"fsc_{region}"] for region in document["fsc"]},
-        psnr_db=arrays["psnr_db"],
-        ssim=arrays["ssim"],
+        frames=frames,
+        box=box,
+        pixel_size_angstrom=pixel_size,
+        fsc={
+            region: arrays.take(f"fsc_{region}", "f", n, n_shells)
+            for region in {WHOLE_BOX: None} | document["fsc"]
+        },
+        psnr_db=arrays.take("psnr_db", "f", n),
+        ssim=arrays.take("ssim", "f", n),
         motion={
             region: MotionSums(
-                **{f.name: arrays[f"motion_{region}_{f.name}"] for f in fields(MotionSums)}
+                **{
+                    field.name: arrays.take(f"motion_{region}_{field.name}", "f", n_groups)
+                    for field in fields(MotionSums)
+                }
             )
             for region in document["motion"]
         },
         latents=_latents(document["latents"]),
-        mask_fractions=document["definitions"]["masks"]["voxel_fraction"],
-        truth_power=arrays["truth_power"],
-        states=None if document["states"] is None else _states(document["states"], arrays),
-        poses=_poses(document.get("alignment"), arrays),
+        mask_fractions=_numbers(document["definitions"]["masks"]["voxel_fraction"]),
+        truth_power=arrays.take("truth_power", "f", n_shells),
+        states=None if document["states"] is None else _states(document["states"], arrays, box),
+        poses=_poses(document.get("alignment"), arrays, n),
         leakage=_leakage(document.get("leakage")),
     )
 
 
-def _states(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> StateCurves:
+def _states(document: dict[str, Any], arrays: _Arrays, box: int) -> StateCurves:
+    labels = arrays.take("state_labels", "iu", None)
     return StateCurves(
-        arrays["state_labels"],
-        arrays["state_n_frames"],
-        {region: arrays[f"state_fsc_{region}"] for region in document["fsc"]},
+        labels,
+        arrays.take("state_n_frames", "iu", len(labels)),
+        {
+            region: arrays.take(f"state_fsc_{region}", "f", len(labels), box // 2)
+            for region in document["fsc"]
+        },
     )
 
 
 def _settings(document: dict[str, Any]) -> EvaluationSettings:
-    nested = {
-        "masks": MaskSettings(**document["masks"]),
-        "bootstrap": BootstrapSettings(**document["bootstrap"]),
-    }
-    return EvaluationSettings(**(document | nested))
+    numbers = {key: value for key, value in document.items() if key not in ("masks", "bootstrap")}
+    return EvaluationSettings(
+        masks=MaskSettings(**_numbers(document["masks"])),
+        bootstrap=BootstrapSettings(**_numbers(document["bootstrap"])),
+        **_numbers(numbers),
+    )
 
 
-def _poses(document: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> PoseAgreement | None:
+def _poses(document: dict[str, Any] | None, arrays: _Arrays, n: int) -> PoseAgreement | None:
     if document is None:
         return None
     return PoseAgreement(
-        arrays["pose_error_degrees"], arrays["pose_shift_error_angstrom"], **document
+        arrays.take("pose_error_degrees", "f", n),
+        arrays.take("pose_shift_error_angstrom", "f", n),
+        **document | {"other_hand_degrees": _number(document["other_hand_degrees"])},
     )
 
 
@@ -175,25 +216,31 @@ def _leakage(document: dict[str, Any] | None) -> PoseLeakage | None:
     if document is None:
         return None
     states = [
-        StateLeakage(**_numbers(state) | {"turn": tuple(_number(v) for v in state["turn"])})
+        StateLeakage(
+            **_numbers({key: value for key, value in state.items() if key != "turn"}),
+            turn=tuple(_number(value) for value in state["turn"]),
+        )
         for state in document["states"]
     ]
-    kept = ("n_close", "error_r2", "pose_r2", "view_r2")
-    return PoseLeakage(**{name: document[name] for name in kept}, states=tuple(states))
+    scores = {
+        name: None if document[name] is None else _number(document[name])
+        for name in ("error_r2", "pose_r2", "view_r2")
+    }
+    return PoseLeakage(n_close=document["n_close"], **scores, states=tuple(states))
 
 
 def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:
     if document is None:
         return None
-    parameters = {n: ParameterAgreement(**p) for n, p in document["parameters"].items()}
+    parameters = {
+        name: ParameterAgreement(**_numbers(item)) for name, item in document["parameters"].items()
+    }
     states = document["states"]
     return LatentAgreement(
-        document["dimensions"], parameters, None if states is None else _state_agreement(states)
+        document["dimensions"],
+        parameters,
+        None if states is None else StateAgreement(**_numbers(states)),
     )
-
-
-def _state_agreement(document: dict[str, Any]) -> StateAgreement:
-    return StateAgreement(**_numbers(document))
 
 
 def _numbers(document: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +249,11 @@ def _numbers(document: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: Any) -> Any:
     """JSON has null for NaN."""
-    return float("nan") if value is None else value
+    if value is None:
+        return float("nan")
+    if not isinstance(value, int | float):
+        raise ValueError(f"{reprlib.repr(value)} stands where a number belongs")
+    return value
 
 
 def _sha256(path: Path) -> str:

@@ -9,13 +9,11 @@ from temporem.cli.console import say
 
 def say_components(run: Path) -> None:
     """Say how many components there are, and how many of them halves of the movies find alone."""
-    from temporem.report.collect import read_metrics
+    from temporem.report.collect import last_metric
 
-    record: dict[str, object] = {}
-    for line in read_metrics(run):
-        record |= line
-    n, agreement = record["components"], record.get("half_agreement")
-    if not isinstance(agreement, dict):
+    n = last_metric(run, "components")
+    agreement = last_metric(run, "half_agreement", needed=False)
+    if agreement is None:
         say(f"Components: {n}; too few movies to see whether halves of them find the same")
         return
     pairs = zip(*(agreement[k] for k in ("correlations", "chance", "chance_sd")), strict=True)

@@ -26,7 +26,7 @@ def evaluate(
         int,
         Parameter(
             help="Evaluate every N-th frame of each movie only, which is faster.",
-            validator=Number(gte=1),
+            validator=Number(gte=1, lt=2**31),
         ),
     ] = 1,
     overwrite: Overwrite = False,
@@ -64,8 +64,6 @@ def compare(runs: Runs, /, *, json: Json = False) -> None:
         raise TemporemError("one run cannot be compared", expected="two or more RUN folders")
     names = run_names(runs)
     evaluations = {name: load_evaluation(run) for name, run in zip(names, runs, strict=True)}
-    if len(evaluations) < len(runs):
-        raise TemporemError("a run is named twice", expected="different RUN folders")
     baseline, *others = names
     comparisons = {
         name: compare_evaluations(evaluations[baseline], evaluations[name]) for name in others

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from temporem.training.run_files import Run
+
+_NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
 
 def export(
@@ -112,23 +116,23 @@ def choose_rows(run: Run, movie: str | None, frames: str | None) -> np.ndarray:
         return candidates
     names = candidates if movie is None else run.frame_numbers[candidates]
     row_of = dict(zip(names.tolist(), candidates.tolist(), strict=True))
-    wanted = list(dict.fromkeys(_numbers(frames)))
-    for number in wanted:
+    chosen: dict[int, None] = {}  # in order, each once
+    for number in _numbers(frames):
         if number not in row_of:
             what = "row" if movie is None else f"frame of movie '{movie}'"
             raise TemporemError(
                 f"--frames {frames}: {number} is no {what}",
                 expected=f"numbers from {names.min()} to {names.max()}",
             )
-    return np.array([row_of[number] for number in wanted])
+        chosen[number] = None
+    return np.array([row_of[number] for number in chosen])
 
 
-def _numbers(text: str) -> list[int]:
-    """``1,3,5-8`` as a list."""
-    numbers: list[int] = []
+def _numbers(text: str) -> Iterator[int]:
+    """``1,3,5-8`` one by one: a range may be longer than memory."""
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+        found = _NUMBERS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if first > last:
             raise TemporemError(f"--frames {text}: not understood", expected="such as 0,3,10-19")
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
+        yield from range(first, last + 1)

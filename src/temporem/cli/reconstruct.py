@@ -199,10 +199,10 @@ def _say_result(config: RunConfig, out: Path) -> None:
         import numpy as np
 
         from temporem.analysis.fsc import resolution
-        from temporem.report.collect import read_metrics
+        from temporem.report.collect import last_metric
         from temporem.training.run_files import load_run
 
-        curve = np.array(read_metrics(out)[-1]["half_fsc"])
+        curve = np.array(last_metric(out, "half_fsc"))
         angstrom, _ = resolution(curve, 0.143, load_run(out).grid.pixel_size_angstrom)
         say(f"Resolution of half maps at FSC 0.143: {float(angstrom):.2f} Å")
     if config.method == "linear":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -10,18 +12,84 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from temporem.data.text_file import read_text
 from temporem.errors import TemporemError
 
+MOST_BYTES = 10**6
+"""Of a file of settings: larger ones are refused."""
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+_BRIEF = reprlib.Repr()  # of a value of any size
+_BRIEF.maxstring = _BRIEF.maxother = 200
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as far as settings need it.
+
+    No aliases (a few lines of them may stand for more than memory holds), no key twice, numbers
+    of 64 bits, and of types only those that JSON has: a date is a text.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise _problem("aliases (*name) are not allowed here", self.peek_event())
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.items():
+            if count > 1:
+                raise _problem(f"the key {_BRIEF.repr(key)} occurs {count} times", node)
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        real = node.tag.endswith(":float")
+        if len(node.value) > 100:  # in base 60, which YAML has, a million digits take for ever
+            raise _problem("a number of more than 100 digits", node)
+        value: float = self.construct_yaml_float(node) if real else self.construct_yaml_int(node)
+        if not (real or -(2**63) <= value < 2**63):
+            raise _problem("a whole number of more than 64 bits", node)
+        return value
+
+
+_TAG = "tag:yaml.org,2002:"
+_Loader.yaml_constructors = {
+    None: yaml.SafeLoader.construct_undefined,
+    **{
+        _TAG + name: yaml.SafeLoader.yaml_constructors[_TAG + name]
+        for name in ("null", "bool", "str", "seq", "map")
+    },
+    **{_TAG + name: _Loader.construct_number for name in ("int", "float")},
+}
+
+
+def _problem(what: str, found: yaml.Node | yaml.Event) -> yaml.YAMLError:
+    mark = found.start_mark
+    return yaml.YAMLError(what if mark is None else f"line {mark.line + 1}: {what}")
+
+
+def _parse(text: str) -> Any:
+    """What YAML says; raises a YAMLError and nothing else."""
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
+    except (ValueError, LookupError, ArithmeticError) as error:
+        raise yaml.YAMLError(f"a value does not fit its tag: {error}") from None
 
 
 def load_settings(path: Path) -> dict[str, Any]:
     """Settings in a YAML file, not yet validated."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TemporemError(f"{path}: no such config file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = _parse(read_text(path, most_bytes=MOST_BYTES))
+    except yaml.YAMLError as error:
         raise TemporemError(f"{path}: not readable as YAML ({error})") from None
     if not isinstance(settings, dict):
         raise TemporemError(f"{path}: not a config", expected="lines such as 'key: value'")
@@ -47,9 +115,10 @@ def apply_overrides(settings: Mapping[str, Any], overrides: Iterable[str]) -> di
                 raise TemporemError(f"--set {text}: {key} is a value, not a section")
             node = child
         try:
-            node[keys[-1]] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise TemporemError(f"--set {text}: the value is not valid YAML") from None
+            node[keys[-1]] = _parse(value)
+        except yaml.YAMLError as error:
+            message = f"--set {text}: the value is not valid YAML ({error})"
+            raise TemporemError(message) from None
     return merged
 
 
@@ -61,9 +130,29 @@ def validate_settings(model: type[Model], settings: Mapping[str, Any], *, source
             where it came from.
     """
     try:
-        return model.model_validate(settings)
+        valid = model.model_validate(settings)
     except ValidationError as error:
         raise _first_problem(error, model, settings, source) from None
+    name = _boolean_as_number(settings, valid)
+    if name is not None:
+        raise TemporemError(f"{source}: {name} is true or false", expected="a number")
+    return valid
+
+
+def _boolean_as_number(given: object, valid: object) -> str | None:
+    """The dotted name of a true or false that pydantic took for 1 or 0."""
+    if isinstance(given, Mapping) and isinstance(valid, BaseModel | Mapping):
+        kept = valid if isinstance(valid, Mapping) else dict(valid)
+        pairs = [(key, given[key], kept[key]) for key in given if key in kept]
+    elif isinstance(given, list) and isinstance(valid, list | tuple):
+        pairs = [(i, *pair) for i, pair in enumerate(zip(given, valid, strict=True))]
+    else:
+        return "" if isinstance(given, bool) and not isinstance(valid, bool) else None
+    for key, before, after in pairs:
+        name = _boolean_as_number(before, after)
+        if name is not None:
+            return f"{key}.{name}".rstrip(".")
+    return None
 
 
 def _first_problem(
@@ -79,7 +168,7 @@ def _first_problem(
             f"{where} is missing", hint=f"add a line '{name}: ...' or --set {name}=..."
         )
     message = problem["msg"].removeprefix("Value error, ")
-    got = f" (got {problem['input']!r})" if name else ""
+    got = f" (got {_BRIEF.repr(problem['input'])})" if name else ""
     return TemporemError(f"{where}: {message}{got}")
 
 

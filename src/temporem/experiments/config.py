@@ -17,6 +17,8 @@ _FOLDER = Path(__file__).parent / "catalogue"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=48)]
 """Of a dataset or method: becomes a folder's name."""
 
+Every = Annotated[int, Field(ge=1, lt=2**31)]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,7 +94,7 @@ class Changes(_Section):
     datasets: dict[str, Any] = {}
     methods: dict[str, Any] = {}
     seeds: list[int] = [0]
-    every: int = Field(1, ge=1)
+    every: Every = 1
     only_datasets: list[str] = []
 
 
@@ -123,7 +125,7 @@ class Experiment(_Section):
     methods: Annotated[dict[Name, MethodEntry], BeforeValidator(_named)]
     baseline: str
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0, 1, 2], min_length=1)
-    every: int = Field(1, ge=1)
+    every: Every = 1
     axis: Axis | None = None
     quick: Changes = Changes()
 

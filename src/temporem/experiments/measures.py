@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from scipy.stats import t as student
 from temporem.analysis.compare import Comparison, compare
 from temporem.analysis.masks import WHOLE_BOX
 from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
-from temporem.errors import TemporemError
+from temporem.data.json_file import read_json_object
 from temporem.experiments.execute import TIME_NAME
 from temporem.experiments.plan import Plan, ResultPart
 
@@ -202,15 +201,10 @@ def records(plan: Plan, baseline: str) -> list[Record]:
 
 def read_summary(part: ResultPart) -> dict[str, Any]:
     """``evaluation.json`` of a part, with the times of its reconstruction where they are known."""
-    path = part.folder / SUMMARY_NAME
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        time = part.folder / TIME_NAME
-        times = json.loads(time.read_text(encoding="utf-8")) if time.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise TemporemError(
-            f"{path}: not readable ({error})", hint="remove its folder and run again"
-        ) from None
+    hint = "remove its folder and run again"
+    summary = read_json_object(part.folder / SUMMARY_NAME, hint=hint)
+    time = part.folder / TIME_NAME
+    times = read_json_object(time, hint=hint) if time.is_file() else {}
     return {**summary, "time": times}
 
 

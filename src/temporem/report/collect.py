@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from temporem.analysis.poses import into_frame
 from temporem.analysis.run_evaluation import alignment
 from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
 from temporem.data.dataset import MovieDataset, read_dataset
+from temporem.data.json_file import read_json_lines
+from temporem.data.settings import validate_settings
 from temporem.data.truth import Truth, read_truth
 from temporem.errors import TemporemError
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
@@ -36,20 +38,25 @@ def collect(
     """
     if not paths:
         raise TemporemError("no run to report on", hint="name at least one RUN directory")
+    names = run_names(paths)
     runs = [load_run(path) for path in paths]
     movies = read_dataset(dataset or runs[0].config.dataset)
     for run in runs:
         run.require_frames_of(movies)
     truth = read_truth(movies.path) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
-    reported = [
-        _run(run, name, shown, truth) for run, name in zip(runs, run_names(paths), strict=True)
-    ]
+    reported = [_run(run, name, shown, truth) for run, name in zip(runs, names, strict=True)]
     return _dataset(movies, truth, shown), reported
 
 
 def run_names(paths: Sequence[str | Path]) -> list[str]:
-    """What to call runs: the name of the folder, or its path where two have the same name."""
+    """What to call runs: the name of the folder, or its path where two have the same name.
+
+    Raises:
+        TemporemError: two paths lead to one folder.
+    """
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise TemporemError("a run is named twice", expected="different RUN folders")
     names = [Path(path).resolve().name for path in paths]
     return [
         name if names.count(name) == 1 else str(path)
@@ -57,15 +64,56 @@ def run_names(paths: Sequence[str | Path]) -> list[str]:
     ]
 
 
+class _Agreement(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    components_found: int = Field(ge=0, lt=2**31)
+    correlations: list[float]
+    chance: list[float]
+    chance_sd: list[float]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> _Agreement:
+        if not len(self.correlations) == len(self.chance) == len(self.chance_sd):
+            raise ValueError("lists must be of one length")
+        return self
+
+
+class _Record(BaseModel):
+    """A record of ``metrics.jsonl``: what is read anywhere, where it is there."""
+
+    model_config = ConfigDict(strict=True)
+
+    stage: str = ""
+    epoch: int = Field(0, ge=0, lt=2**53)
+    step: int = Field(0, ge=0, lt=2**53)
+    seconds: float = Field(0, ge=0, allow_inf_nan=False)
+    log_likelihood: float = Field(0, allow_inf_nan=False)
+    kl: float = Field(0, allow_inf_nan=False)
+    components: int = Field(0, ge=0, lt=2**31)
+    half_fsc: list[float] | list[list[float]] = []
+    half_agreement: _Agreement | None = None
+
+
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """The records of ``metrics.jsonl``, none where there is no such file."""
     path = run / METRICS_NAME
     if not path.is_file():
         return []
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise TemporemError(f"{path}: not readable ({error})") from None
+    records = read_json_lines(path)
+    for number, record in enumerate(records, start=1):
+        validate_settings(_Record, record, source=f"{path} record {number}")
+    return records
+
+
+def last_metric(run: Path, name: str, *, needed: bool = True) -> Any:
+    """The last value that ``metrics.jsonl`` has under a name; None where none is needed."""
+    for record in reversed(read_metrics(run)):
+        if name in record:
+            return record[name]
+    if needed:
+        raise TemporemError(f"{run / METRICS_NAME} has no record of {name}")
+    return None
 
 
 def _shown_rows(dataset: MovieDataset) -> np.ndarray:

@@ -285,7 +285,8 @@ def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:
         records = [
             record
             for record in run.metrics
-            if TRAINING_TERMS.keys() <= record.keys() and record.get("stage") != _OTHER_OBJECTIVE
+            if {"epoch", *TRAINING_TERMS} <= record.keys()
+            and record.get("stage") != _OTHER_OBJECTIVE
         ]
         if records:
             metrics[run.name] = records

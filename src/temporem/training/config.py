@@ -15,6 +15,7 @@ from temporem.models.config import EncoderInput, ModelConfig
 
 Method = Literal["homogeneous", "linear", "static", "tempor"]
 _NETWORKS = ("static", "tempor")
+_Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainingConfig(BaseModel):
@@ -57,7 +58,7 @@ class TrainingConfig(BaseModel):
         description="Frequencies fitted at first, as a fraction of Nyquist; by default 0.35, and "
         "all with a table of poses.",
     )
-    marching: tuple[float, float] = Field(
+    marching: tuple[_Fraction, _Fraction] = Field(
         (0.6, 0.8), description="Fractions of all epochs between which the rest is let in."
     )
     pixels_per_frame: int = Field(
@@ -82,6 +83,8 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _epochs_fit(self) -> TrainingConfig:
+        if self.marching[0] > self.marching[1]:
+            raise ValueError("marching must be [first, last]")
         given = self.pretrain_epochs is not None or self.warmup_epochs is not None
         if given and self.init == "linear":
             raise ValueError("pretrain_epochs and warmup_epochs need training.init=static")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy as np
 
 from temporem import __version__
 from temporem.data.files import fresh_directory
+from temporem.data.json_file import read_json_object
 from temporem.data.outputs import require_no_links, require_replaceable
 from temporem.data.volume import MRC_HEADER_BYTES, write_volume
 from temporem.errors import TemporemError
@@ -187,18 +189,18 @@ def _require_same(out: Path, wanted: dict[str, Any]) -> None:
             f"{out} has no {RECORD_NAME}, so there is nothing to continue",
             hint="leave --resume out",
         )
-    try:
-        started = json.loads(path.read_text(encoding="utf-8"))
-        before = {key: started.get(key) for key in wanted}
-    except (ValueError, AttributeError) as error:
-        raise TemporemError(f"{path}: not readable ({error})", hint="pass --overwrite") from None
+    started = read_json_object(path, hint="pass --overwrite")
     for key, value in wanted.items():
-        if before[key] == value:
+        before = started.get(key)
+        if before == value:
             continue
         what = {
             "run": "from another run, or from this one before it changed",
             "rows": "with other frames",
-        }.get(key, f"with {key.replace('_', ' ')} = {before[key]}, and {value} is asked for now")
+        }.get(
+            key,
+            f"with {key.replace('_', ' ')} = {reprlib.repr(before)}, and {value} is asked for now",
+        )
         raise TemporemError(
             f"{out} was started {what}",
             expected="the same run and options to resume",

@@ -13,8 +13,9 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from torch import Tensor
 from temporem import __version__
 from temporem.data.dataset import MovieDataset
 from temporem.data.files import atomic_write
+from temporem.data.json_file import read_json_object
 from temporem.data.settings import load_settings
 from temporem.data.star import Table, read_star, write_star
 from temporem.errors import TemporemError
@@ -43,6 +45,9 @@ from temporem.training.precision import choose_device, network_dtype
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
 GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
 FORMAT = "temporem run 3"
+
+MAX_BOX = 2048
+"""Voxels along an edge; such a volume takes 32 GiB."""
 
 Generator = FourierGenerator | LinearGenerator
 
@@ -234,6 +239,8 @@ def load_run(path: str | Path) -> Run:
     table = read_star(path / FRAMES_NAME).get(_BLOCK, Table({}, where=str(path / FRAMES_NAME)))
     table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut")
     table.require(*_ANGLES, *_ORIGINS)
+    if table.n_rows == 0:
+        raise TemporemError(f"{table.where} has no rows", expected="one for every frame")
     return Run(
         path=path,
         config=config,
@@ -311,17 +318,20 @@ def _pairs(q: int) -> list[tuple[int, int]]:
 
 
 def _read_grid(path: Path) -> VolumeGrid:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found = document.pop("format")
-        del document["temporem_version"]
-        if found == FORMAT:
-            return VolumeGrid(**document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TemporemError(
-            f"{path}: not readable ({error})", hint="make the run again with --overwrite"
-        ) from None
-    raise TemporemError(f"{path} has the format {found!r}", expected=repr(FORMAT))
+    hint = "make the run again with --overwrite"
+    document = read_json_object(path, form=FORMAT, hint=hint)
+    for name, most in (("box", MAX_BOX), ("pixel_size_angstrom", 1e6), ("noise_scale", 1e30)):
+        value = document.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        whole = name != "box" or (isinstance(value, int) and value % 2 == 0)
+        if not (number and whole and 0 < value <= most):  # type: ignore[operator]
+            what = "an even whole number" if name == "box" else "a number"
+            raise TemporemError(
+                f"{path}: {name} is {reprlib.repr(value)}",
+                expected=f"{what} above 0, {most:g} at most",
+                hint=hint,
+            )
+    return VolumeGrid(**{field.name: document[field.name] for field in fields(VolumeGrid)})
 
 
 def _columns(table: Table, names: Sequence[str]) -> Tensor:
@@ -331,7 +341,7 @@ def _columns(table: Table, names: Sequence[str]) -> Tensor:
 def _read_latents(table: Table, config: RunConfig) -> np.ndarray:
     names = [f"temporemLatentMean{j}" for j in range(1, config.model.z_dim + 1)]
     table.require(*names)
-    return np.stack([table.floats(name) for name in names], axis=-1).astype(np.float32)
+    return np.stack([_singles(table, name) for name in names], axis=-1)
 
 
 def _read_covariance(table: Table, config: RunConfig) -> np.ndarray:
@@ -342,10 +352,19 @@ def _read_covariance(table: Table, config: RunConfig) -> np.ndarray:
     table.require(*names)
     covariance = np.zeros((table.n_rows, q, q), dtype=np.float32)
     for name, (i, j) in zip(names[q:], pairs, strict=True):
-        covariance[:, i, j] = covariance[:, j, i] = table.floats(name)
+        covariance[:, i, j] = covariance[:, j, i] = _singles(table, name)
     for j, name in enumerate(names[:q]):
-        covariance[:, j, j] = table.floats(name) ** 2
+        deviations = _singles(table, name)
+        table.check(name, deviations >= 0, "0 or more")
+        covariance[:, j, j] = deviations**2
     return covariance
+
+
+def _singles(table: Table, name: str) -> np.ndarray:
+    """Column as float32 ``(N,)``; squares of what is let in are finite as well."""
+    values = table.floats(name)
+    table.check(name, np.abs(values) < 1e18, "a number below 1e18")
+    return values.astype(np.float32)
 
 
 def _load_generator(

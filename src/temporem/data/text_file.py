@@ -1,0 +1,32 @@
+"""Small text files of unknown origin, read whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from temporem.errors import TemporemError
+
+
+def read_text(path: Path, *, most_bytes: int) -> str:
+    """The text of a file.
+
+    Raises:
+        TemporemError: no such file or not a file (a pipe would have the reader wait for ever),
+            larger than ``most_bytes``, not readable or not UTF-8.
+    """
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "no such file"
+        raise TemporemError(f"{path}: {what}", expected="a text file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise TemporemError(f"{path}: not readable ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise TemporemError(f"{path}: not text ({error})", expected="UTF-8") from None
+    if len(content) > most_bytes:
+        raise TemporemError(
+            f"{path}: too large", expected=f"a text file of up to {most_bytes:,} bytes"
+        )
+    return text
