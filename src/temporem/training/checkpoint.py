@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from temporem.data.files import fresh_directory
+from temporem.data.json_file import read_json_object
 from temporem.data.outputs import require_no_links
 from temporem.errors import TemporemError
 from temporem.world import World
@@ -24,6 +25,7 @@ _WEIGHTS, _OPTIMIZER, _EXTRA, _STATE = (
     "extra.safetensors",
     "state.json",
 )
+_ANEW = "start another run, or this one anew with --overwrite"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 
 
@@ -79,17 +81,11 @@ def take_up(run: Resumable, directory: Path, world: World) -> None:
 def load_state(directory: Path) -> dict[str, Any]:
     """The JSON part of a checkpoint."""
     path = directory / _STATE
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise TemporemError(
             f"{directory}: no checkpoint here", hint="was the run started, and is the path right?"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-    if not isinstance(state, dict):
-        raise _damaged(path, "not a JSON object")
-    return state
+        )
+    return read_json_object(path, hint=_ANEW)
 
 
 def load_count(state: Mapping[str, Any], name: str, directory: Path, *, below: float) -> int:
@@ -118,7 +114,7 @@ def load_number(
 def _damaged(path: Path, what: str) -> TemporemError:
     return TemporemError(
         f"{path}: not a readable checkpoint of this run ({what})",
-        hint="start another run, or this one anew with --overwrite",
+        hint=_ANEW,
     )
 
 
