@@ -70,6 +70,11 @@ def set_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return change
 
 
+def in_the_middle(images: np.ndarray) -> np.ndarray:
+    images[3, 8, 8] = 1e11  # a corner would count as noise
+    return images
+
+
 def past_the_stack(columns: dict) -> None:
     columns["rlnImageName"] = [*columns["rlnImageName"][:-1], "000999@particles.mrcs"]
 
@@ -123,7 +128,9 @@ SPOILT = {
     "mixed sizes": (mixed_sizes, "one image size in a dataset"),
     "NaN": (lambda d: change_pixels(d, set_pixel(np.nan)), "NaN"),
     "infinite": (lambda d: change_pixels(d, set_pixel(np.inf)), "infinite"),
-    "zero voxel size": (lambda d: rewrite(d, "optics", zero_pixel), "a pixel size above 0"),
+    "huge": (lambda d: change_pixels(d, set_pixel(3e38)), "at most 1e+12"),
+    "far above the noise": (lambda d: change_pixels(d, in_the_middle), "times the noise"),
+    "zero voxel size": (lambda d: rewrite(d, "optics", zero_pixel), "a pixel size of 0.001 to"),
     "movie of one frame": (lambda d: rewrite(d, "particles", one_frame_movie), "'lonely'"),
 }
 

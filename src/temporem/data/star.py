@@ -77,14 +77,18 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
         """Raise a TemporemError about the first row where ``valid (N,)`` is false."""
         if not valid.all():
             row = int(np.argmin(valid))
+            value = str(self._columns[column][row])
+            shown = f"'{value}'" if value.isprintable() else ascii(value)
             raise TemporemError(
-                f"{self.where} row {row} (counted from 0): _{column} is "
-                f"'{self._columns[column][row]}'",
+                f"{self.where} row {row} (counted from 0): _{column} is {shown}",
                 expected=expected,
             )
 
     def _numbers(self, column: str, dtype: type, expected: str) -> np.ndarray:
-        texts = np.array(self.strings(column), dtype=str)
+        strings = self.strings(column)
+        # Python reads 1_0 as 10, no other program does.
+        self.check(column, np.array(["_" not in text for text in strings], dtype=bool), expected)
+        texts = np.array(strings, dtype=str)
         try:
             return texts.astype(dtype)
         except (ValueError, OverflowError):
@@ -119,6 +123,11 @@ def write_star(path: str | Path, blocks: Mapping[str, Table]) -> None:
     with atomic_write(path) as temporary:
         text = "".join(_format_block(name, table) for name, table in blocks.items())
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def fits_one_line(text: str) -> bool:
+    """Whether a table can hold a text: printable, without both kinds of quotation mark."""
+    return text.isprintable() and "\n" not in cif.quote(text)
 
 
 def _converts(text: np.str_, dtype: type) -> bool:
@@ -200,10 +209,9 @@ def _format_column(table: Table, column: str) -> list[str]:
 def _quote(value: str, table: Table, column: str) -> str:
     if _PLAIN_TOKEN.fullmatch(value) and not value.lower().startswith(_RESERVED):
         return value
-    quoted = cif.quote(value)
-    if not value.isprintable() or "\n" in quoted:
+    if not fits_one_line(value):
         raise TemporemError(
             f"{table.where}: _{column} cannot hold {value!r}",
             expected="one line of text without both kinds of quotation mark",
         )
-    return quoted
+    return cif.quote(value)
