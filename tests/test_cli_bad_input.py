@@ -292,6 +292,26 @@ def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> N
     assert "other frames" in refuse(tmp_path, "report", run, "--dataset", dataset)
 
 
+def turned(columns: dict) -> None:
+    columns["rlnAngleRot"] = [float(angle) + 90 for angle in columns["rlnAngleRot"]]
+
+
+def larger_pixels(columns: dict) -> None:
+    columns["rlnImagePixelSize"] = ["9"] * len(columns["rlnImagePixelSize"])
+
+
+@pytest.mark.parametrize(
+    ("block", "change", "message"),
+    [
+        ("particles", turned, "other poses"),  # as in a simulation of another seed
+        ("optics", larger_pixels, "other frames"),
+    ],
+)
+def test_truth_of_another_simulation(block, change, message, dataset, run, tmp_path) -> None:
+    rewrite(dataset, block, change)
+    assert message in refuse(tmp_path, "evaluate", run, "--overwrite", "--truth", dataset)
+
+
 def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
     static = tiny_runs["static"]
     assert "two or more" in refuse(tmp_path, "compare", run)

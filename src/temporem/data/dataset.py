@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from temporem.data import limits
-from temporem.data.limits import Limits
 from temporem.data.particle_images import ParticleImages, read_particle_images
 from temporem.data.stack import open_stack, write_stack
 from temporem.data.star import Table, fits_one_line, read_star, write_star
@@ -286,15 +285,6 @@ def _check_box(optics: Table, box: int) -> None:
         optics.check("rlnImageSize", sizes == box, f"{box}, the size of the images in the stack")
 
 
-def _floats_within(
-    table: Table, column: str, allowed: Limits, *, default: float | None = None
-) -> np.ndarray:
-    values = table.floats(column, default=default)
-    if column in table:
-        table.check(column, allowed.hold(values), f"a number from {allowed}")
-    return values
-
-
 def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor, bool]:
     """Rotations, displacements, and whether there are any. Half of a pose is refused."""
     columns = (*_ANGLES, *_ORIGINS)
@@ -309,14 +299,14 @@ def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor
         particles.check(
             column, inside, f"a particle inside the image, at most ±{width_angstrom / 2:g} Å"
         )
-    angles = [_floats_within(particles, c, limits.ANGLE_DEGREES) for c in _ANGLES]
+    angles = [particles.floats(c, limits=limits.ANGLE_DEGREES) for c in _ANGLES]
     rotations = euler_to_rotation(torch.from_numpy(np.stack(angles, axis=-1)))
     return rotations, origin_to_shift(origins), True
 
 
 def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
-    voltage = _floats_within(optics, "rlnVoltage", limits.VOLTAGE_KV)
-    cs = _floats_within(optics, "rlnSphericalAberration", limits.CS_MM)
+    voltage = optics.floats("rlnVoltage", limits=limits.VOLTAGE_KV)
+    cs = optics.floats("rlnSphericalAberration", limits=limits.CS_MM)
     amplitude = optics.floats("rlnAmplitudeContrast")
     fraction = (amplitude >= 0) & (amplitude <= 1)
     optics.check("rlnAmplitudeContrast", fraction, "a fraction from 0 to 1")
@@ -327,10 +317,10 @@ def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
     group = _optics_rows(particles, optics)
 
     def angle(column: str) -> np.ndarray:
-        return _floats_within(particles, column, limits.ANGLE_DEGREES, default=0)
+        return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
 
     fields = (
-        *(_floats_within(particles, column, limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS),
+        *(particles.floats(column, limits=limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS),
         np.radians(angle("rlnDefocusAngle")),
         voltage[group],
         cs[group],

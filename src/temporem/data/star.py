@@ -11,6 +11,7 @@ import numpy as np
 from gemmi import cif
 
 from temporem.data.files import atomic_write
+from temporem.data.limits import Limits
 from temporem.errors import TemporemError
 
 MAX_STAR_BYTES = 2**30
@@ -61,12 +62,19 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
         self.require(column)
         return [str(value) for value in self._columns[column]]
 
-    def floats(self, column: str, *, default: float | None = None) -> np.ndarray:
-        """Column as float64 ``(N,)``, every value finite; ``default`` where there is no column."""
+    def floats(
+        self, column: str, *, default: float | None = None, limits: Limits | None = None
+    ) -> np.ndarray:
+        """Column as float64 ``(N,)``, every value finite and within ``limits``.
+
+        ``default`` where there is no column.
+        """
         if default is not None and column not in self._columns:
             return np.full(self.n_rows, default)
         values = self._numbers(column, np.float64, "a number")
         self.check(column, np.isfinite(values), "a finite number")
+        if limits is not None:
+            self.check(column, limits.hold(values), f"a number from {limits}")
         return values
 
     def ints(self, column: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from temporem.physics.masks import soft_ball
 from temporem.training.config import DataConfig
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
-_LARGEST_PIXEL = 1e6  # of the noise
+_LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single precision
 
 
 @dataclass(frozen=True, eq=False)
