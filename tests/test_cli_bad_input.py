@@ -342,6 +342,8 @@ def test_bad_choice_of_frames(options, message, tiny_runs, tmp_path) -> None:
         (["toy", "--set", "box=15"], "must be even"),
         (["toy", "--set", "structure=absent.pdb"], "absent.pdb"),
         (["toy", "--set", "box=8"], "set box to"),
+        (["toy", "--set", "shift_sd_angstrom=30"], "lower shift_sd_angstrom"),
+        (["toy", "--set", "poses.shift_error_angstrom=1e6"], "lower poses.shift_error_angstrom"),
     ],
 )
 def test_bad_simulation(arguments, message, tmp_path) -> None:
