@@ -70,7 +70,7 @@ def test_file_with_overrides(tmp_path: Path) -> None:
         ("cs_mm=2", "did you mean ctf.cs_mm?"),
         ("step_degrees=1", "did you mean motion.step_degrees?"),
         ("motion.step=1", "toy: unknown key motion.step; did you mean motion.step_degrees?"),
-        ("snr=0", r"toy: snr: .* greater than 0 \(got 0\)"),
+        ("snr=0", r"toy: snr: .* greater than or equal to 0.000000001 \(got 0\)"),
         ("snr=.nan", "snr: .* finite"),
         ("box=31", r"box: must be even \(got 31\)"),
         ("movies=0", "movies: "),

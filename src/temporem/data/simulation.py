@@ -82,7 +82,8 @@ def simulate(
 
     Raises:
         TemporemError: the structure or trajectory cannot be found or read, a selection names no
-            atom, the molecule does not fit the box, a particle is drawn outside its image, or the output exists or cannot be written.
+            atom, the molecule does not fit the box, a particle is drawn outside its image, or the
+            output exists or cannot be written.
     """
     with fresh_directory(output, overwrite=overwrite) as directory:
         frames = draw_frames(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,14 +16,9 @@ from pydantic import (
 )
 
 from temporem.data import limits
-from temporem.data.limits import Limits
 
 MAX_FRAMES = 10_000_000
 """Of all movies together."""
-
-
-def _within(allowed: Limits) -> Any:
-    return Field(ge=allowed.low, le=allowed.high)
 
 
 def _ordered(values: tuple[float, float]) -> tuple[float, float]:
@@ -45,7 +40,7 @@ def _fractions(values: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-Angle = Annotated[float, _within(limits.ANGLE_DEGREES)]
+Angle = Annotated[float, Field(ge=limits.ANGLE_DEGREES.low, le=limits.ANGLE_DEGREES.high)]
 AngleRange = Annotated[tuple[Angle, Angle], AfterValidator(_ordered)]
 
 
@@ -257,14 +252,14 @@ class SimulationConfig(_Settings):
     movies: int = Field(ge=1)
     frames_per_movie: int = Field(ge=1)
     frame_interval_seconds: float = Field(
-        default=1.0, gt=0, ge=1e-12, le=1e9, description="Time between frames."
+        default=1.0, ge=1e-12, le=1e9, description="Time between frames."
     )
     box: Annotated[int, AfterValidator(_even)] = Field(ge=8, le=1024, description="Image edge, px.")
     pixel_size_angstrom: float = Field(
         ge=limits.PIXEL_SIZE_ANGSTROM.low, le=limits.PIXEL_SIZE_ANGSTROM.high
     )
     snr: float = Field(
-        gt=0, ge=1e-9, le=1e15, description="Variance of the signal over that of the noise."
+        ge=1e-9, le=1e15, description="Variance of the signal over that of the noise."
     )
     b_factor_angstrom2: NonNegativeFloat = Field(
         default=50.0, le=1e4, description="B-factor of every atom: blurs by exp(−B s²/4)."
