@@ -21,6 +21,7 @@ from temporem.physics.rotations import random_rotations, rotation_about_axis
 # Movies of different length, with gaps, and names whose alphabetical order is not theirs.
 NAMES = ["m10", "m2", "m2", "m10", "m2", "m2", "alone"]
 NUMBERS = [2, 9, 1, 1, 3, 4, 5]
+TIMES = np.array(NUMBERS) * 0.1
 N, BOX, PIXEL_SIZE = len(NAMES), 8, 1.37
 
 
@@ -55,7 +56,7 @@ def frames(n: int = N) -> dict:
 def folder(tmp_path) -> Path:
     path = tmp_path / "dataset"
     path.mkdir()
-    write_dataset(path, **frames(), times_seconds=np.linspace(0, 0.6, N))
+    write_dataset(path, **frames(), times_seconds=TIMES)
     return path
 
 
@@ -113,7 +114,7 @@ def test_round_trip(folder):
         torch.testing.assert_close(getattr(read.ctf, field), expected, rtol=1e-15, atol=0)
     assert read.particle_names == NAMES
     np.testing.assert_array_equal(read.frame_numbers, NUMBERS)
-    np.testing.assert_array_equal(read.times_seconds, np.linspace(0, 0.6, N))
+    np.testing.assert_array_equal(read.times_seconds, TIMES)
     assert (read.box, read.n_frames, read.n_movies) == (BOX, N, 3)
 
 
@@ -146,7 +147,7 @@ def test_images_may_come_in_blocks(folder, tmp_path):
         tmp_path / "blocks",
         images=(images[i : i + 2] for i in range(0, N, 2)),
         **written,
-        times_seconds=np.linspace(0, 0.6, N),
+        times_seconds=TIMES,
     )
     for name in ("particles.star", "particles.mrcs"):
         assert (tmp_path / "blocks" / name).read_bytes() == (folder / name).read_bytes()
@@ -366,6 +367,14 @@ BAD_TABLES = {
     "whole number with an underscore": (
         set_value("rlnMovieFrameNumber", 3, "1_0"),
         "'1_0'; expected a whole number",
+    ),
+    "frames at the same time": (
+        set_value("temporemTimeSeconds", 0, "0.1"),
+        r"row 0 \(.*_temporemTimeSeconds is '0\.1'; expected a later time",
+    ),
+    "time that runs backwards": (
+        set_value("temporemTimeSeconds", 1, "0.2"),
+        r"row 1 \(.*_temporemTimeSeconds is '0\.2'; expected a later time",
     ),
     "NUL in a stack's name": (set_value("rlnImageName", 3, "1@a@NUL@b"), "a.x00b'; .*NUMBER@STACK"),
     "huge pixel": (set_value("rlnImageName", 3, "4@nan.mrcs"), "4@nan.mrcs has a -3e.38 pixel"),

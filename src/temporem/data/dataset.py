@@ -116,6 +116,7 @@ def read_dataset(path: str | Path) -> MovieDataset:
     _check_box(optics, images.shape[-1])
     pixel_size = _pixel_size(optics, header_pixel_sizes)
     rotations, shifts, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
+    movies = _group_movies(particles)
     return MovieDataset(
         path=path,
         images=images,
@@ -125,8 +126,8 @@ def read_dataset(path: str | Path) -> MovieDataset:
         ctf=_read_ctf(particles, optics),
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
-        times_seconds=_read_times(particles),
-        movies=_group_movies(particles),
+        times_seconds=_read_times(particles, movies),
+        movies=movies,
         has_poses=has_poses,
     )
 
@@ -342,10 +343,18 @@ def _optics_rows(particles: Table, optics: Table) -> np.ndarray:
     return rows
 
 
-def _read_times(particles: Table) -> np.ndarray:
-    if "temporemTimeSeconds" not in particles:
+def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
+    column = "temporemTimeSeconds"
+    if column not in particles:
         return np.full(particles.n_rows, np.nan)
-    return particles.floats("temporemTimeSeconds")
+    times = particles.floats(column)
+    later = np.ones(len(times), dtype=bool)
+    for rows in movies:
+        later[rows[1:]] = times[rows[1:]] > times[rows[:-1]]
+    particles.check(
+        column, later, "a later time than that of the movie's frame before, or no such column"
+    )
+    return times
 
 
 def _group_movies(particles: Table) -> list[np.ndarray]:
