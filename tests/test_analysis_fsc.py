@@ -124,3 +124,11 @@ def test_half_maps_are_read_at_one_seventh(support):
     expected_shell = 6 * (1 / 0.143 - 1) ** 0.25
     assert res.angstrom[0] == pytest.approx(48 / expected_shell, rel=0.05)
     assert curve.shape == (1, 12)
+
+
+def test_means_of_opposite_sign_make_no_negative_resolution():
+    curve = np.array([-0.9, 0.5, 0.1, 0.0])
+    assert (
+        resolution(curve, 0.143, 1.0).angstrom == resolution([1, *curve[1:]], 0.143, 1.0).angstrom
+    )
+    assert resolution(-np.ones(4), 0.143, 1.0).angstrom > 0

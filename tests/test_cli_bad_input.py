@@ -76,6 +76,11 @@ def set_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return change
 
 
+def in_the_middle(images: np.ndarray) -> np.ndarray:
+    images[3, 8, 8] = 1e11  # a corner would count as noise
+    return images
+
+
 def past_the_stack(columns: dict) -> None:
     columns["rlnImageName"] = [*columns["rlnImageName"][:-1], "000999@particles.mrcs"]
 
@@ -129,7 +134,9 @@ SPOILT = {
     "mixed sizes": (mixed_sizes, "one image size in a dataset"),
     "NaN": (lambda d: change_pixels(d, set_pixel(np.nan)), "NaN"),
     "infinite": (lambda d: change_pixels(d, set_pixel(np.inf)), "infinite"),
-    "zero voxel size": (lambda d: rewrite(d, "optics", zero_pixel), "a pixel size above 0"),
+    "huge": (lambda d: change_pixels(d, set_pixel(3e38)), "at most 1e+12"),
+    "far above the noise": (lambda d: change_pixels(d, in_the_middle), "times the noise"),
+    "zero voxel size": (lambda d: rewrite(d, "optics", zero_pixel), "a pixel size of 0.001 to"),
     "movie of one frame": (lambda d: rewrite(d, "particles", one_frame_movie), "'lonely'"),
 }
 
@@ -409,6 +416,26 @@ def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> N
     assert "other frames" in refuse(tmp_path, "report", run, "--dataset", dataset)
 
 
+def turned(columns: dict) -> None:
+    columns["rlnAngleRot"] = [float(angle) + 90 for angle in columns["rlnAngleRot"]]
+
+
+def larger_pixels(columns: dict) -> None:
+    columns["rlnImagePixelSize"] = ["9"] * len(columns["rlnImagePixelSize"])
+
+
+@pytest.mark.parametrize(
+    ("block", "change", "message"),
+    [
+        ("particles", turned, "other poses"),  # as in a simulation of another seed
+        ("optics", larger_pixels, "other frames"),
+    ],
+)
+def test_truth_of_another_simulation(block, change, message, dataset, run, tmp_path) -> None:
+    rewrite(dataset, block, change)
+    assert message in refuse(tmp_path, "evaluate", run, "--overwrite", "--truth", dataset)
+
+
 def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
     static = tiny_runs["static"]
     assert "two or more" in refuse(tmp_path, "compare", run)
@@ -447,6 +474,8 @@ def test_bad_choice_of_frames(options, message, tiny_runs, tmp_path) -> None:
         (["toy", "--set", "box=15"], "must be even"),
         (["toy", "--set", "structure=absent.pdb"], "absent.pdb"),
         (["toy", "--set", "box=8"], "set box to"),
+        (["toy", "--set", "shift_sd_angstrom=30"], "lower shift_sd_angstrom"),
+        (["toy", "--set", "poses.shift_error_angstrom=1e6"], "lower poses.shift_error_angstrom"),
     ],
 )
 def test_bad_simulation(arguments, message, tmp_path) -> None:

@@ -21,6 +21,7 @@ from temporem.physics.rotations import random_rotations, rotation_about_axis
 # Movies of different length, with gaps, and names whose alphabetical order is not theirs.
 NAMES = ["m10", "m2", "m2", "m10", "m2", "m2", "alone"]
 NUMBERS = [2, 9, 1, 1, 3, 4, 5]
+TIMES = np.array(NUMBERS) * 0.1
 N, BOX, PIXEL_SIZE = len(NAMES), 8, 1.37
 
 
@@ -55,7 +56,7 @@ def frames(n: int = N) -> dict:
 def folder(tmp_path) -> Path:
     path = tmp_path / "dataset"
     path.mkdir()
-    write_dataset(path, **frames(), times_seconds=np.linspace(0, 0.6, N))
+    write_dataset(path, **frames(), times_seconds=TIMES)
     return path
 
 
@@ -113,7 +114,7 @@ def test_round_trip(folder):
         torch.testing.assert_close(getattr(read.ctf, field), expected, rtol=1e-15, atol=0)
     assert read.particle_names == NAMES
     np.testing.assert_array_equal(read.frame_numbers, NUMBERS)
-    np.testing.assert_array_equal(read.times_seconds, np.linspace(0, 0.6, N))
+    np.testing.assert_array_equal(read.times_seconds, TIMES)
     assert (read.box, read.n_frames, read.n_movies) == (BOX, N, 3)
 
 
@@ -146,7 +147,7 @@ def test_images_may_come_in_blocks(folder, tmp_path):
         tmp_path / "blocks",
         images=(images[i : i + 2] for i in range(0, N, 2)),
         **written,
-        times_seconds=np.linspace(0, 0.6, N),
+        times_seconds=TIMES,
     )
     for name in ("particles.star", "particles.mrcs"):
         assert (tmp_path / "blocks" / name).read_bytes() == (folder / name).read_bytes()
@@ -274,6 +275,13 @@ def empty(particles: dict, _: dict) -> None:
     particles.update({column: [] for column in particles})
 
 
+NOT_WRITABLE = {
+    "mov@NBSP@ie": "'mov\u00a0ie'",
+    "@BIDI@": "'\u202e'",
+    "1@a@NUL@b": "'1@a\0b'",
+    "@LINES@": '\n;it\'s\n"so"\n;\n',
+}
+
 NEEDED = [
     *("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup"),
     *("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"),
@@ -317,14 +325,17 @@ BAD_TABLES = {
     "truncated stack": (set_value("rlnImageName", 3, "1@short.mrcs"), "cut short"),
     "zero pixel size": (
         set_value("rlnImagePixelSize", 1, "0.0", optics=True),
-        r"row 1 .*_rlnImagePixelSize is '0\.0'; expected a pixel size above 0",
+        r"row 1 .*_rlnImagePixelSize is '0\.0'; expected a pixel size of 0.001 to",
     ),
     "mixed pixel sizes": (
         set_value("rlnImagePixelSize", 1, "1.5", optics=True),
         r"pixel sizes of 1\.37 and 1\.5 Å; expected one",
     ),
     "wrong box": (set_value("rlnImageSize", 1, "10", optics=True), "'10'; expected 8, the size"),
-    "zero voltage": (set_value("rlnVoltage", 0, "0", optics=True), "expected a voltage above 0"),
+    "zero voltage": (
+        set_value("rlnVoltage", 0, "0", optics=True),
+        "expected a number from 1 to 10000 kV",
+    ),
     "amplitude contrast in per cent": (
         set_value("rlnAmplitudeContrast", 0, "10", optics=True),
         "expected a fraction",
@@ -342,9 +353,47 @@ BAD_TABLES = {
         set_value("rlnMovieFrameNumber", 3, "2"),
         ROW_3 + "_rlnMovieFrameNumber is '2'; expected each number once in a movie",
     ),
+    "name with a no-break space": (
+        set_value("rlnParticleName", 3, "mov@NBSP@ie"),
+        ROW_3 + r"_rlnParticleName is 'mov.xa0ie'; expected a name without spaces",
+    ),
+    "name with a space": (set_value("rlnParticleName", 3, "mov ie"), "expected a name without"),
+    "name of both marks": (set_value("rlnParticleName", 3, "@LINES@"), "expected a name without"),
+    "name that turns the text": (
+        set_value("rlnParticleName", 3, "@BIDI@"),
+        "u202e.*without",
+    ),
+    "number with an underscore": (set_value("rlnDefocusU", 3, "1_0"), "'1_0'; expected a number"),
+    "whole number with an underscore": (
+        set_value("rlnMovieFrameNumber", 3, "1_0"),
+        "'1_0'; expected a whole number",
+    ),
+    "frames at the same time": (
+        set_value("temporemTimeSeconds", 0, "0.1"),
+        r"row 0 \(.*_temporemTimeSeconds is '0\.1'; expected a later time",
+    ),
+    "time that runs backwards": (
+        set_value("temporemTimeSeconds", 1, "0.2"),
+        r"row 1 \(.*_temporemTimeSeconds is '0\.2'; expected a later time",
+    ),
+    "NUL in a stack's name": (set_value("rlnImageName", 3, "1@a@NUL@b"), "a.x00b'; .*NUMBER@STACK"),
+    "huge pixel": (set_value("rlnImageName", 3, "4@nan.mrcs"), "4@nan.mrcs has a -3e.38 pixel"),
+    "huge pixel size": (
+        set_value("rlnImagePixelSize", 1, "1e300", optics=True),
+        r"'1e300'; expected a pixel size of 0\.001 to 10000 Å",
+    ),
+    "tiny voltage": (set_value("rlnVoltage", 0, "1e-300", optics=True), "from 1 to 10000 kV"),
+    "huge voltage": (set_value("rlnVoltage", 0, "1e300", optics=True), "from 1 to 10000 kV"),
+    "huge aberration": (
+        set_value("rlnSphericalAberration", 0, "1e300", optics=True),
+        "from -1000 to 1000 mm",
+    ),
+    "huge angle": (set_value("rlnAngleRot", 3, "1e300"), ROW_3 + ".*from -1000000 to 1000000 °"),
+    "huge phase": (set_value("rlnPhaseShift", 3, "-1e300"), "from -1000000 to 1000000 °"),
+    "huge defocus": (set_value("rlnDefocusV", 3, "1e300"), "from -10000000 to 10000000 Å"),
     "frame 0": (set_value("rlnMovieFrameNumber", 3, "0"), "expected a frame number from 1"),
     "fractional frame": (set_value("rlnMovieFrameNumber", 3, "1.5"), "expected a whole number"),
-    "no movie name": (set_value("rlnParticleName", 3, ""), "expected the name of the frame's"),
+    "no movie name": (set_value("rlnParticleName", 3, ""), "expected a name without spaces"),
     "angle that is no number": (
         set_value("rlnAngleTilt", 3, "north"),
         ROW_3 + "_rlnAngleTilt is 'north'; expected a number",
@@ -364,8 +413,9 @@ BAD_TABLES = {
 @pytest.mark.parametrize("case", BAD_TABLES)
 def test_bad_input_is_one_clear_line(case, folder):
     change, message = BAD_TABLES[case]
-    spoiled = np.zeros((3, BOX, BOX))
+    spoiled = np.zeros((4, BOX, BOX))
     spoiled[1, 2, 3], spoiled[2, 3, 2] = np.nan, -np.inf
+    spoiled[3, 0, 0] = -3e38
     for name, images in {
         "nan.mrcs": spoiled,
         "odd.mrcs": np.zeros((1, 7, 7)),
@@ -379,12 +429,24 @@ def test_bad_input_is_one_clear_line(case, folder):
     (folder / "link.mrcs").symlink_to(folder.parent / "elsewhere" / "particles.mrcs")
 
     edit(folder, change)
+    path = folder / "particles.star"
+    text = path.read_text(encoding="utf-8")
+    for placeholder, raw in NOT_WRITABLE.items():  # what write_star would refuse
+        text = text.replace(placeholder, raw)
+    path.write_text(text, encoding="utf-8")
     before = sorted(folder.rglob("*"))
     with pytest.raises(TemporemError, match=message) as caught:
         read_dataset(folder)
     assert "\n" not in str(caught.value)
     assert "; expected " in str(caught.value)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_pixel_size_of_a_header_is_bounded(folder):
+    write_stack(folder / "particles.mrcs", [frames()["images"]], 1e30)
+    edit(folder, drop("rlnImagePixelSize", optics=True))
+    with pytest.raises(TemporemError, match=r"header has pixels of 1e\+30 Å; expected .*10000 Å"):
+        read_dataset(folder)
 
 
 def test_no_pixel_size_anywhere(folder):
@@ -402,7 +464,7 @@ def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):
     with pytest.raises(TemporemError, match=r"has no particles\.star"):
         read_dataset(tmp_path)
     write_star(folder / "particles.star", {"": Table({"rlnImageName": ["1@particles.mrcs"]})})
-    with pytest.raises(TemporemError, match=r"expected data_optics and data_particles.*import"):
+    with pytest.raises(TemporemError, match=r"expected data_optics and data_particles.*convert"):
         read_dataset(folder)
 
 

@@ -89,6 +89,8 @@ def test_extended_header_and_trailing_bytes_are_passed_over(pixels, tmp_path):
         ({"nsymbt": -2000}, "declares"),
         ({"nz": 0}, "declares 4 x 6 x 0 pixels"),
         ({"ny": -6}, "declares 4 x -6 x 7 pixels"),
+        ({"nx": -1}, "declares -1 x 6 x 7 pixels"),
+        ({"nx": 65536}, "cut short.*images of 65536 x 6 pixels"),
         ({"mode": 4}, "MRC mode 4.*real pixels"),
         ({"mode": 77}, "MRC mode 77"),
     ],

@@ -136,6 +136,48 @@ def test_pickled_objects_are_refused(hinge: Hinge, tmp_path: Path) -> None:
         read_motion(tmp_path)
 
 
+BAD_ARRAYS = {
+    "short positions": ("molecule", "positions_angstrom", np.zeros((5, 3)), "atomic_numbers"),
+    "flat positions": ("molecule", "positions_angstrom", np.zeros((6, 2)), "any number x 3"),
+    "infinite": ("molecule", "positions_angstrom", np.full((6, 3), np.inf), "finite numbers"),
+    "atomic number 300": ("molecule", "atomic_numbers", np.full(6, 300), "300 to 300"),
+    "atomic number -1": ("molecule", "atomic_numbers", np.full(6, -1), "numbers from 1 to"),
+    "few names": ("molecule", "atom_names", np.array(["CA"]), "of shape 6"),
+    "axis of two": ("motion", "axis_point", np.zeros(2), "float64 of shape 3"),
+    "moving of others": ("motion", "moving", np.zeros(5, bool), "bool of shape 6"),
+    "moving in numbers": ("motion", "moving", np.zeros(6), "bool of shape 6"),
+    "unknown kind": ("motion", "kind", np.array("teleport"), "hinge or trajectory"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_arrays_that_do_not_fit_are_named(case: str, hinge: Hinge, tmp_path: Path) -> None:
+    file, name, array, message = BAD_ARRAYS[case]
+    write_motion(tmp_path, hinge)
+    path = tmp_path / f"{file}.npz"
+    np.savez(path, **{**np.load(path), name: array})
+    with pytest.raises(TemporemError, match=message) as caught:
+        read_motion(tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_arrays_in_the_other_byte_order_are_read(hinge: Hinge, tmp_path: Path) -> None:
+    write_motion(tmp_path, hinge)
+    path = tmp_path / "motion.npz"
+    np.savez(path, **{**np.load(path), "axis_point": hinge.axis_point.numpy().astype(">f8")})
+    assert read_motion(tmp_path).axis_point.equal(hinge.axis_point)
+
+
+def test_what_is_no_npz_file_is_never_to_be_loaded_unsafely(hinge: Hinge, tmp_path: Path) -> None:
+    write_motion(tmp_path, hinge)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for content in (b"text", (tmp_path / "array.npy").read_bytes()):
+        (tmp_path / "motion.npz").write_bytes(content)
+        with pytest.raises(TemporemError, match=r"cannot read .*motion\.npz") as caught:
+            read_motion(tmp_path)
+        assert "pickle" not in str(caught.value)
+
+
 def test_cut_file_is_refused(hinge: Hinge, tmp_path: Path) -> None:
     write_motion(tmp_path, hinge)
     path = tmp_path / "molecule.npz"

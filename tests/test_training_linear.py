@@ -527,6 +527,23 @@ def complex_values(path: Path) -> None:
         file.set_data(np.ones((BOX,) * 3, np.complex64))
 
 
+def extended_header_of(n_bytes: int) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        write_volume(path, np.ones((BOX,) * 3), PIXEL)
+        raw = bytearray(path.read_bytes())
+        raw[92:96] = n_bytes.to_bytes(4, "little")
+        path.write_bytes(gzip.compress(raw))
+
+    return write
+
+
+def with_bytes_behind(path: Path) -> None:
+    write_volume(path, np.ones((BOX,) * 3), PIXEL)
+    # Were all of it unpacked, this would not fit: read as far as is good, then damaged.
+    packed = gzip.compress(path.read_bytes() + bytes(2**22))
+    path.write_bytes(packed[: len(packed) // 2])
+
+
 BAD_MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder": (lambda p: p.mkdir(), "no mask"),
     "empty file": (lambda p: p.write_bytes(b""), "not readable"),
@@ -536,6 +553,9 @@ BAD_MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another box": (lambda p: write_volume(p, np.ones((8,) * 3), PIXEL), "8 x 8 x 8 voxels"),
     "a slice": (lambda p: write_volume(p, np.ones((1, BOX, BOX)), PIXEL), "1 x 16 x 16 voxels"),
     "NaN": (not_finite, "not finite"),
+    "huge extended header": (extended_header_of(2**31 - 1), "extended header of 2147483647"),
+    "extended header beyond": (extended_header_of(2**20), "fewer than the"),
+    "bytes behind": (with_bytes_behind, "more than the"),
     "complex": (complex_values, "complex"),
     "empty": (lambda p: write_volume(p, np.zeros((BOX,) * 3), PIXEL), "is empty"),
     "in the corner": (in_the_corner, "is empty within the window"),

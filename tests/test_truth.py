@@ -12,7 +12,7 @@ from temporem.data.dataset import read_dataset
 from temporem.data.presets import load_simulation_config
 from temporem.data.simulation import build_motion, draw_frames, load_molecule, simulate
 from temporem.data.star import Table, read_star, write_star
-from temporem.data.truth import Truth, read_truth
+from temporem.data.truth import Truth, read_truth, read_truth_of
 from temporem.errors import TemporemError
 from temporem.physics.projection import structure_factors
 from temporem.structures.motions import conformations
@@ -110,6 +110,17 @@ def test_truth_follows_the_order_of_the_rows_of_the_dataset(dataset: Path) -> No
     assert after.volumes([3]).equal(before.volumes([order[3]]))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("box: 32", "box: 1024"), ("pixel_size_angstrom: 4", "pixel_size_angstrom: 5")]
+)
+def test_truth_of_images_of_another_size(dataset: Path, old: str, new: str) -> None:
+    movies, path = read_dataset(dataset), dataset / "truth" / "simulation.yaml"
+    assert read_truth_of(movies).config == CONFIG
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(TemporemError, match=r"simulation\.yaml is of images .*expected 32 pixels"):
+        read_truth_of(movies)
+
+
 def test_frame_without_truth_is_named(dataset: Path) -> None:
     rewrite(dataset / "truth" / "truth.star", "truth", [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11])
     with pytest.raises(TemporemError, match="lacks frame 2 of movie 'movie_2'"):
@@ -132,6 +143,8 @@ def test_missing_file_is_named(dataset: Path, name: str) -> None:
     ("old", "new", "message"),
     [
         ("noise_variance:", "nose_variance:", "has no noise_variance"),
+        ("noise_variance: ", "noise_variance: -", "noise_variance is -.*finite number from 0"),
+        ("noise_variance: ", "noise_variance: .nan #", "noise_variance is nan"),
         ("  box: 32", "  box: 31", r"simulation\.yaml: box: must be even"),
         ("simulation:", "simulated:", "is missing"),
     ],

@@ -63,14 +63,17 @@ def crossing_shell(fsc: np.ndarray, threshold: float) -> tuple[np.ndarray, np.nd
     """Where FSC curves first fall below a threshold, linear between shells.
 
     Args:
-        fsc: curves from shell 0 (which is 1) to Nyquist − 1, ``(..., n_shells)``.
+        fsc: curves from shell 0, which counts as 1 whatever it is, to Nyquist − 1,
+            ``(..., n_shells)``.
         threshold: between 0 and 1, exclusive.
 
     Returns:
         The fractional shell, Nyquist (``n_shells``) where a curve never falls below, and whether
         it never does: ``(...,)`` each.
     """
-    fsc = np.asarray(fsc, dtype=np.float64)
+    fsc = np.array(fsc, dtype=np.float64)
+    # No curve ends before it begins: means of either sign have nothing in common but noise.
+    fsc[..., 0] = 1.0
     below = fsc < threshold
     never = np.asarray(~below.any(-1))
     after = np.where(never, 1, below.argmax(-1))[..., None]

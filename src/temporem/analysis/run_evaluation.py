@@ -13,8 +13,9 @@ from temporem.analysis.frames import Frames
 from temporem.analysis.pose_leakage import pose_leakage
 from temporem.analysis.poses import align_poses, pose_agreement, same_poses
 from temporem.analysis.source import VolumeSource
-from temporem.data.dataset import MovieDataset, read_dataset
-from temporem.data.truth import Truth, read_truth
+from temporem.data.dataset import STAR_NAME, MovieDataset, read_dataset
+from temporem.data.truth import Truth, read_truth_of
+from temporem.errors import TemporemError
 from temporem.physics.pose_frames import FrameChange
 from temporem.training.decoder import Decoder
 from temporem.training.run_files import Run
@@ -34,8 +35,10 @@ def evaluate_run(
     Raises:
         TemporemError: the dataset has no truth, or its rows are not the frames of the run.
     """
-    movies, truth = read_dataset(dataset), read_truth(dataset)
+    movies = read_dataset(dataset)
     run.require_frames_of(movies)
+    truth = read_truth_of(movies)
+    _require_poses_of(run, movies)
     frames = frames_to_evaluate(movies, held_out=run.held_out, every=every)
     source = Decoder(run, frames.rows)
     return evaluate_source(
@@ -55,6 +58,21 @@ def alignment(run: Run, truth: Truth) -> FrameChange | None:
     return align_poses(run.rotations, run.shifts_angstrom, truth.rotations, truth.shifts_angstrom)[
         0
     ]
+
+
+def _require_poses_of(run: Run, movies: MovieDataset) -> None:
+    """A run that took its poses from a dataset says by them which one it was.
+
+    Simulations of other seeds have the same names, and nothing else would tell them apart.
+    """
+    if run.config.poses.source != "known" or not movies.has_poses:
+        return
+    poses = (movies.rotations, movies.shifts_angstrom)
+    if not same_poses(run.rotations, run.shifts_angstrom, *poses):
+        raise TemporemError(
+            f"{run.path} was made with other poses than those of {movies.path / STAR_NAME}",
+            expected=f"the dataset that it was made from ({run.config.dataset})",
+        )
 
 
 def _has_true_poses(run: Run, truth: Truth) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.data import limits
 from temporem.data.particle_images import ParticleImages, read_particle_images
 from temporem.data.stack import open_stack, write_stack
-from temporem.data.star import Table, read_star, write_star
+from temporem.data.star import Table, fits_one_line, read_star, write_star
 from temporem.errors import TemporemError
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
@@ -24,6 +25,7 @@ STACK_NAME = "particles.mrcs"
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
+_PIXEL_SIZE = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
 
@@ -114,6 +116,7 @@ def read_dataset(path: str | Path) -> MovieDataset:
     _check_box(optics, images.shape[-1])
     pixel_size = _pixel_size(optics, header_pixel_sizes)
     rotations, shifts, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
+    movies = _group_movies(particles)
     return MovieDataset(
         path=path,
         images=images,
@@ -123,8 +126,8 @@ def read_dataset(path: str | Path) -> MovieDataset:
         ctf=_read_ctf(particles, optics),
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
-        times_seconds=_read_times(particles),
-        movies=_group_movies(particles),
+        times_seconds=_read_times(particles, movies),
+        movies=movies,
         has_poses=has_poses,
     )
 
@@ -166,7 +169,8 @@ def write_dataset(
     names = {"rlnParticleName": particle_names}
     if movie_names is not None:
         names["rlnMicrographMovieName"] = movie_names
-    _check_names(names)
+    for column in names:
+        _check_names(Table(names, where="data_particles"), column)
     if isinstance(images, np.ndarray):
         images = [images]
     n = write_stack(directory / STACK_NAME, images, pixel_size_angstrom)
@@ -213,13 +217,11 @@ def write_dataset(
     write_star(directory / STAR_NAME, {"optics": optics_table, "particles": particles_table})
 
 
-def _check_names(columns: Mapping[str, Sequence[str]]) -> None:
-    """cryoDRGN splits rows at white space and knows no quotation marks."""
-    for column, names in columns.items():
-        one_word = np.array([len(name.split()) == 1 for name in names])
-        Table({column: names}, where="data_particles").check(
-            column, one_word, "a name without spaces"
-        )
+def _check_names(table: Table, column: str) -> None:
+    """What is read can be written again; cryoDRGN splits rows at white space, quoted or not."""
+    names = table.strings(column)
+    good = np.array([len(name.split()) == 1 and fits_one_line(name) for name in names], dtype=bool)
+    table.check(column, good, "a name without spaces, of printable characters in one line")
 
 
 def _read_tables(path: Path) -> tuple[Table, Table]:
@@ -253,13 +255,20 @@ def _pixel_size(optics: Table, header_pixel_sizes: np.ndarray) -> float:
     column = "rlnImagePixelSize"
     if column in optics:
         sizes = optics.floats(column)
-        optics.check(column, sizes > 0, "a pixel size above 0 Å")
+        optics.check(column, limits.PIXEL_SIZE_ANGSTROM.hold(sizes), _PIXEL_SIZE)
     else:
         sizes = header_pixel_sizes
         if (sizes <= 0).any():
             raise TemporemError(
                 f"{optics.where} lacks _{column} and a stack's header has no pixel size",
-                expected="a pixel size above 0 Å",
+                expected=_PIXEL_SIZE,
+                hint=f"add the column _{column}",
+            )
+        if not limits.PIXEL_SIZE_ANGSTROM.hold(sizes).all():
+            raise TemporemError(
+                f"{optics.where} lacks _{column} and a stack's header has pixels of "
+                f"{sizes.max():g} Å",
+                expected=_PIXEL_SIZE,
                 hint=f"add the column _{column}",
             )
     if not np.allclose(sizes, sizes[0], rtol=1e-4, atol=0):
@@ -277,10 +286,6 @@ def _check_box(optics: Table, box: int) -> None:
         optics.check("rlnImageSize", sizes == box, f"{box}, the size of the images in the stack")
 
 
-def _float_columns(table: Table, columns: Sequence[str]) -> Tensor:
-    return torch.from_numpy(np.stack([table.floats(column) for column in columns], axis=-1))
-
-
 def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor, bool]:
     """Rotations, displacements, and whether there are any. Half of a pose is refused."""
     columns = (*_ANGLES, *_ORIGINS)
@@ -289,19 +294,21 @@ def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor
         eye = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1)
         return eye, torch.zeros(n, 2, dtype=torch.float64), False
     particles.require(*columns)
-    origins = _float_columns(particles, _ORIGINS)
+    origins = torch.from_numpy(np.stack([particles.floats(c) for c in _ORIGINS], axis=-1))
     for column, values in zip(_ORIGINS, origins.T, strict=True):
         inside = (values.abs() <= width_angstrom / 2).numpy()
         particles.check(
             column, inside, f"a particle inside the image, at most ±{width_angstrom / 2:g} Å"
         )
-    rotations = euler_to_rotation(_float_columns(particles, _ANGLES))
+    angles = [particles.floats(c, limits=limits.ANGLE_DEGREES) for c in _ANGLES]
+    rotations = euler_to_rotation(torch.from_numpy(np.stack(angles, axis=-1)))
     return rotations, origin_to_shift(origins), True
 
 
 def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
-    voltage, cs, amplitude = (optics.floats(column) for column in _OPTICS)
-    optics.check("rlnVoltage", voltage > 0, "a voltage above 0 kV")
+    voltage = optics.floats("rlnVoltage", limits=limits.VOLTAGE_KV)
+    cs = optics.floats("rlnSphericalAberration", limits=limits.CS_MM)
+    amplitude = optics.floats("rlnAmplitudeContrast")
     fraction = (amplitude >= 0) & (amplitude <= 1)
     optics.check("rlnAmplitudeContrast", fraction, "a fraction from 0 to 1")
     premultiplied = optics.floats("rlnCtfDataAreCtfPremultiplied", default=0)
@@ -309,14 +316,17 @@ def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
         "rlnCtfDataAreCtfPremultiplied", premultiplied == 0, "0: images not multiplied by the CTF"
     )
     group = _optics_rows(particles, optics)
+
+    def angle(column: str) -> np.ndarray:
+        return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
+
     fields = (
-        particles.floats("rlnDefocusU"),
-        particles.floats("rlnDefocusV"),
-        np.radians(particles.floats("rlnDefocusAngle", default=0)),
+        *(particles.floats(column, limits=limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS),
+        np.radians(angle("rlnDefocusAngle")),
         voltage[group],
         cs[group],
         amplitude[group],
-        np.radians(particles.floats("rlnPhaseShift", default=0)),
+        np.radians(angle("rlnPhaseShift")),
     )
     return CTFParameters(*map(torch.from_numpy, fields))
 
@@ -333,17 +343,24 @@ def _optics_rows(particles: Table, optics: Table) -> np.ndarray:
     return rows
 
 
-def _read_times(particles: Table) -> np.ndarray:
-    if "temporemTimeSeconds" not in particles:
+def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
+    column = "temporemTimeSeconds"
+    if column not in particles:
         return np.full(particles.n_rows, np.nan)
-    return particles.floats("temporemTimeSeconds")
+    times = particles.floats(column)
+    later = np.ones(len(times), dtype=bool)
+    for rows in movies:
+        later[rows[1:]] = times[rows[1:]] > times[rows[:-1]]
+    particles.check(
+        column, later, "a later time than that of the movie's frame before, or no such column"
+    )
+    return times
 
 
 def _group_movies(particles: Table) -> list[np.ndarray]:
     """Rows of every movie, by frame number; movies in natural order of their names."""
     names, numbers = particles.strings("rlnParticleName"), particles.ints("rlnMovieFrameNumber")
-    named = np.array([bool(name.strip()) for name in names])
-    particles.check("rlnParticleName", named, "the name of the frame's movie")
+    _check_names(particles, "rlnParticleName")
     particles.check("rlnMovieFrameNumber", numbers >= 1, "a frame number from 1")
     rank = {name: i for i, name in enumerate(sorted(set(names), key=_natural_order))}
     movie = np.array([rank[name] for name in names])

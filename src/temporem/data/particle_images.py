@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from temporem.data.limits import LARGEST_PIXEL
 from temporem.data.stack import Stack, open_stack
 from temporem.data.star import Table
 from temporem.errors import TemporemError
@@ -62,8 +63,8 @@ def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages
 
     Raises:
         TemporemError: a malformed name, a stack that is missing, damaged or outside ``folder``, a
-            row pointing past its stack, images that are not square, even and of one size, a NaN
-            or infinite pixel.
+            row pointing past its stack, images that are not square, even and of one size, a pixel
+            that is NaN, infinite or beyond ``LARGEST_PIXEL``.
     """
     sections, stack_index, stack_names = _split_names(particles)
     stacks = []
@@ -80,7 +81,7 @@ def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages
             _COLUMN, (stack_index != i) | inside_stack, f"an image from 1 to {n}, the stack's last"
         )
     images = ParticleImages(stacks, stack_index, sections)
-    _check_finite(images, particles)
+    _check_pixels(images, particles)
     return images, np.array([stack.pixel_size_angstrom for stack in stacks])
 
 
@@ -88,7 +89,7 @@ def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """``NUMBER@STACK`` of every row → section from 0 ``(N,)``, index ``(N,)`` into stack names."""
     parts = [name.partition("@") for name in particles.strings(_COLUMN)]
     well_formed = [
-        number.isdecimal() and len(number) < 10 and bool(separator and stack)
+        number.isdecimal() and len(number) < 10 and bool(separator and stack) and "\0" not in stack
         for number, separator, stack in parts
     ]
     expected = "NUMBER@STACK, such as 000001@particles.mrcs"
@@ -114,15 +115,23 @@ def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
         )
 
 
-def _check_finite(images: ParticleImages, particles: Table) -> None:
+def _check_pixels(images: ParticleImages, particles: Table) -> None:
     step = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
     for start in range(0, len(images), step):
-        finite = np.isfinite(images[start : start + step]).all(axis=(1, 2))
-        if not finite.all():
-            row = start + int(np.argmin(finite))
+        # A NaN is not below anything.
+        good = (np.abs(images[start : start + step]) <= LARGEST_PIXEL).all(axis=(1, 2))
+        if not good.all():
+            row = start + int(np.argmin(good))
             raise TemporemError(
                 f"{particles.where} row {row} (counted from 0): the image "
-                f"{particles[_COLUMN][row]} has a NaN or infinite pixel",
-                expected="finite pixels",
+                f"{particles[_COLUMN][row]} has a {_unusable(images[row])} pixel",
+                expected=f"finite pixels, at most {LARGEST_PIXEL:g} of either sign",
                 hint="mend the image or leave the row out",
             )
+
+
+def _unusable(image: np.ndarray) -> str:
+    finite = image[np.isfinite(image)]
+    if len(finite) < image.size:
+        return "NaN or infinite"
+    return f"{finite[np.abs(finite).argmax()]:g}"

@@ -82,11 +82,16 @@ def simulate(
 
     Raises:
         TemporemError: the structure or trajectory cannot be found or read, a selection names no
-            atom, the molecule does not fit the box, or the output exists or cannot be written.
+            atom, the molecule does not fit the box, a particle is drawn outside its image, or the
+            output exists or cannot be written.
     """
     with fresh_directory(output, overwrite=overwrite) as directory:
-        motion = load_motion(config, structures_dir, progress=progress)
         frames = draw_frames(config)
+        rotations, shifts = written_poses(config, frames)
+        _check_shifts(config, "shift_sd_angstrom", frames.shifts_angstrom)
+        if shifts is not None:
+            _check_shifts(config, "poses.shift_error_angstrom", shifts)
+        motion = load_motion(config, structures_dir, progress=progress)
         extent = _extent(motion, frames.parameters)
         _check_fits(config, extent)
         images = _clean_images(config, motion, frames, progress)
@@ -94,7 +99,6 @@ def simulate(
         noise_variance = signal_variance / config.snr
         _add_white_noise(images, noise_variance, _generator(config.seed, "noise"))
 
-        rotations, shifts = written_poses(config, frames)
         write_dataset(
             directory,
             images=images,
@@ -351,6 +355,19 @@ def _check_fits(config: SimulationConfig, extent: _Extent) -> None:
             f"the molecule reaches {extent.radius_angstrom:.0f} Å from the centre, and the edge of "
             f"the box is at {half_box:.0f} Å",
             hint=f"set box to {box} or more, or a larger pixel_size_angstrom",
+        )
+
+
+def _check_shifts(config: SimulationConfig, setting: str, shifts: Tensor) -> None:
+    """A dataset has every particle inside its image, as drawn and as written."""
+    half_box = config.box * config.pixel_size_angstrom / 2
+    farthest = float(shifts.abs().max())
+    if farthest > half_box:
+        raise TemporemError(
+            f"{setting}: a particle would be {farthest:.4g} Å from the centre of its image, in x "
+            f"or y, and the edge is at {half_box:.4g} Å",
+            expected="particles inside their images",
+            hint=f"lower {setting}, or set a larger box",
         )
 
 

@@ -15,6 +15,11 @@ from pydantic import (
     model_validator,
 )
 
+from temporem.data import limits
+
+MAX_FRAMES = 10_000_000
+"""Of all movies together."""
+
 
 def _ordered(values: tuple[float, float]) -> tuple[float, float]:
     if values[0] > values[1]:
@@ -35,6 +40,8 @@ def _fractions(values: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Angle = Annotated[float, Field(ge=limits.ANGLE_DEGREES.low, le=limits.ANGLE_DEGREES.high)]
+AngleRange = Annotated[tuple[Angle, Angle], AfterValidator(_ordered)]
 
 
 class _Settings(BaseModel):
@@ -55,8 +62,10 @@ class HingeConfig(_Settings):
     axis: tuple[str, str] = Field(
         description="Two atoms; the turn is right-handed about the line from first to second."
     )
-    start_degrees: Range = Field(default=(0.0, 0.0), description="Range of a movie's first angle.")
-    step_degrees: NonNegativeFloat = Field(description="Turn from one frame to the next.")
+    start_degrees: AngleRange = Field(
+        default=(0.0, 0.0), description="Range of a movie's first angle."
+    )
+    step_degrees: NonNegativeFloat = Field(le=360, description="Turn from one frame to the next.")
 
 
 PathStart = Annotated[
@@ -71,7 +80,7 @@ PathStep = Annotated[
 ]
 PathStates = Annotated[
     int | None,
-    Field(ge=1, description="Number of states; by default that of a movie's frames."),
+    Field(ge=1, le=10_000, description="Number of states; by default that of a movie's frames."),
 ]
 
 
@@ -124,7 +133,9 @@ class PulledConfig(_Settings):
         description="Chains of it, in the order of those of the start; all by default.",
     )
     states: PathStates = None
-    snapshots: int = Field(default=10, ge=1, description="Number of snapshots of every state.")
+    snapshots: int = Field(
+        default=10, ge=1, le=10_000, description="Number of snapshots of every state."
+    )
     steps: int = Field(default=15_000, ge=1, description="Steps of the dynamics.")
     temperature_kelvin: PositiveFloat = Field(
         default=300.0, description="Of the dynamics, whose energies are a model's."
@@ -167,8 +178,8 @@ def _of_its_kind(settings: object) -> object:
 class CTFConfig(_Settings):
     """The microscope, and the range from which each movie's defocus is drawn uniformly."""
 
-    voltage_kv: PositiveFloat = 300.0
-    cs_mm: NonNegativeFloat = 2.7
+    voltage_kv: float = Field(default=300.0, ge=limits.VOLTAGE_KV.low, le=limits.VOLTAGE_KV.high)
+    cs_mm: NonNegativeFloat = Field(default=2.7, le=limits.CS_MM.high)
     amplitude_contrast: float = Field(default=0.1, ge=0, le=1)
     defocus_angstrom: Range = Field(
         default=(8000.0, 20000.0), description="Positive is underfocus."
@@ -177,6 +188,14 @@ class CTFConfig(_Settings):
         default=0.0,
         description="Difference of defocus U and V; its direction is drawn for each movie.",
     )
+
+    @model_validator(mode="after")
+    def _defocus_is_read_again(self) -> CTFConfig:
+        allowed, half = limits.DEFOCUS_ANGSTROM, self.astigmatism_angstrom / 2
+        lowest, highest = self.defocus_angstrom
+        if lowest - half < allowed.low or highest + half > allowed.high:
+            raise ValueError(f"defocus, with half of the astigmatism, must be within {allowed}")
+        return self
 
 
 class PosesConfig(_Settings):
@@ -189,13 +208,14 @@ class PosesConfig(_Settings):
 
     kind: Literal["uniform", "diffusion"] = "uniform"
     diffusion_degrees2_per_second: PositiveFloat | None = Field(
-        default=None, description="Rotational diffusion coefficient D, degrees² per second."
+        default=None, le=1e9, description="Rotational diffusion coefficient D, degrees² per second."
     )
     written: bool = Field(
         default=True, description="Whether particles.star has poses; the truth has them anyway."
     )
     error_degrees: NonNegativeFloat = Field(
         default=0.0,
+        le=360,
         description="Root mean square angle by which written poses are off; the truth's are not.",
     )
     shift_error_angstrom: NonNegativeFloat = Field(
@@ -231,12 +251,18 @@ class SimulationConfig(_Settings):
     motion: Annotated[MotionConfig, BeforeValidator(_of_its_kind)]
     movies: int = Field(ge=1)
     frames_per_movie: int = Field(ge=1)
-    frame_interval_seconds: PositiveFloat = Field(default=1.0, description="Time between frames.")
+    frame_interval_seconds: float = Field(
+        default=1.0, ge=1e-12, le=1e9, description="Time between frames."
+    )
     box: Annotated[int, AfterValidator(_even)] = Field(ge=8, le=1024, description="Image edge, px.")
-    pixel_size_angstrom: PositiveFloat
-    snr: PositiveFloat = Field(description="Variance of the signal over that of the noise.")
+    pixel_size_angstrom: float = Field(
+        ge=limits.PIXEL_SIZE_ANGSTROM.low, le=limits.PIXEL_SIZE_ANGSTROM.high
+    )
+    snr: float = Field(
+        ge=1e-9, le=1e15, description="Variance of the signal over that of the noise."
+    )
     b_factor_angstrom2: NonNegativeFloat = Field(
-        default=50.0, description="B-factor of every atom: blurs by exp(−B s²/4)."
+        default=50.0, le=1e4, description="B-factor of every atom: blurs by exp(−B s²/4)."
     )
     ctf: CTFConfig = Field(default_factory=CTFConfig)
     poses: Annotated[PosesConfig, BeforeValidator(_pose_section)] = Field(
@@ -246,6 +272,21 @@ class SimulationConfig(_Settings):
         default=0.0, description="Standard deviation of the particle's x and y displacement."
     )
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _frames_can_be_counted(self) -> SimulationConfig:
+        if self.movies * self.frames_per_movie > MAX_FRAMES:
+            raise ValueError(
+                f"movies: {self.movies} of {self.frames_per_movie} frames; at most "
+                f"{MAX_FRAMES} frames in all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _toy_is_whole(self) -> SimulationConfig:
+        if self.structure == "toy" and self.chains is not None:
+            raise ValueError("chains: the toy is simulated whole; leave chains out")
+        return self
 
     @model_validator(mode="after")
     def _path_is_not_left(self) -> SimulationConfig:

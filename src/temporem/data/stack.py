@@ -138,11 +138,16 @@ def write_stack(path: str | Path, blocks: Iterable[np.ndarray], pixel_size_angst
 
 
 def _decode_header(raw: bytes) -> tuple[np.void, Literal["<", ">"]]:
-    """Header and byte order. Old files lack the machine stamp, but a width fits in 16 bits."""
-    little = np.frombuffer(raw, HEADER_DTYPE.newbyteorder("<"))[0]
-    if 0 <= int(little["nx"]) < 2**16:
-        return little, "<"
-    return np.frombuffer(raw, HEADER_DTYPE.newbyteorder(">"))[0], ">"
+    """Header and byte order. Old files lack the machine stamp, but width and mode fit in 16 bits.
+
+    A header that makes sense in neither order is described as what nearly all files are.
+    """
+    little, big = (np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0] for order in "<>")
+    return (big, ">") if _makes_sense(big) and not _makes_sense(little) else (little, "<")
+
+
+def _makes_sense(header: np.void) -> bool:
+    return all(0 <= int(header[name]) < 2**16 for name in ("nx", "mode"))
 
 
 def _pixel_size(header: np.void) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from gemmi import cif
 
 from temporem.data.files import atomic_write
+from temporem.data.limits import Limits
 from temporem.errors import TemporemError
 
 MAX_STAR_BYTES = 2**30
@@ -61,12 +62,19 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
         self.require(column)
         return [str(value) for value in self._columns[column]]
 
-    def floats(self, column: str, *, default: float | None = None) -> np.ndarray:
-        """Column as float64 ``(N,)``, every value finite; ``default`` where there is no column."""
+    def floats(
+        self, column: str, *, default: float | None = None, limits: Limits | None = None
+    ) -> np.ndarray:
+        """Column as float64 ``(N,)``, every value finite and within ``limits``.
+
+        ``default`` where there is no column.
+        """
         if default is not None and column not in self._columns:
             return np.full(self.n_rows, default)
         values = self._numbers(column, np.float64, "a number")
         self.check(column, np.isfinite(values), "a finite number")
+        if limits is not None:
+            self.check(column, limits.hold(values), f"a number from {limits}")
         return values
 
     def ints(self, column: str) -> np.ndarray:
@@ -77,14 +85,18 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
         """Raise a TemporemError about the first row where ``valid (N,)`` is false."""
         if not valid.all():
             row = int(np.argmin(valid))
+            value = str(self._columns[column][row])
+            shown = f"'{value}'" if value.isprintable() else ascii(value)
             raise TemporemError(
-                f"{self.where} row {row} (counted from 0): _{column} is "
-                f"'{self._columns[column][row]}'",
+                f"{self.where} row {row} (counted from 0): _{column} is {shown}",
                 expected=expected,
             )
 
     def _numbers(self, column: str, dtype: type, expected: str) -> np.ndarray:
-        texts = np.array(self.strings(column), dtype=str)
+        strings = self.strings(column)
+        # Python reads 1_0 as 10, no other program does.
+        self.check(column, np.array(["_" not in text for text in strings], dtype=bool), expected)
+        texts = np.array(strings, dtype=str)
         try:
             return texts.astype(dtype)
         except (ValueError, OverflowError):
@@ -119,6 +131,11 @@ def write_star(path: str | Path, blocks: Mapping[str, Table]) -> None:
     with atomic_write(path) as temporary:
         text = "".join(_format_block(name, table) for name, table in blocks.items())
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def fits_one_line(text: str) -> bool:
+    """Whether a table can hold a text: printable, without both kinds of quotation mark."""
+    return text.isprintable() and "\n" not in cif.quote(text)
 
 
 def _converts(text: np.str_, dtype: type) -> bool:
@@ -200,10 +217,9 @@ def _format_column(table: Table, column: str) -> list[str]:
 def _quote(value: str, table: Table, column: str) -> str:
     if _PLAIN_TOKEN.fullmatch(value) and not value.lower().startswith(_RESERVED):
         return value
-    quoted = cif.quote(value)
-    if not value.isprintable() or "\n" in quoted:
+    if not fits_one_line(value):
         raise TemporemError(
             f"{table.where}: _{column} cannot hold {value!r}",
             expected="one line of text without both kinds of quotation mark",
         )
-    return quoted
+    return cif.quote(value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,8 @@ import yaml
 from torch import Tensor
 
 from temporem import __version__
-from temporem.data.dataset import STAR_NAME
+from temporem.data.dataset import STAR_NAME, MovieDataset
+from temporem.data.limits import ANGLE_DEGREES, Limits
 from temporem.data.settings import load_settings, validate_settings
 from temporem.data.simulation_config import SimulationConfig
 from temporem.data.star import Table, read_star, write_star
@@ -151,14 +154,12 @@ def read_truth(dataset: str | Path) -> Truth:
     settings = load_settings(folder / _SETTINGS)
     source = str(folder / _SETTINGS)
     config = validate_settings(SimulationConfig, settings.get("simulation", {}), source=source)
-    try:
-        noise_variance = float(settings["noise_variance"])
-    except (KeyError, TypeError, ValueError):
-        raise TemporemError(f"{source} has no noise_variance", expected="a number") from None
+    noise_variance = _noise_variance(settings, source)
     row = _rows_in_order_of(_block(Path(dataset) / STAR_NAME, "particles"), table)
 
-    def numbers(columns: Sequence[str]) -> Tensor:
-        return torch.from_numpy(np.stack([table.floats(c)[row] for c in columns], axis=-1))
+    def numbers(columns: Sequence[str], limits: Limits | None = None) -> Tensor:
+        values = [table.floats(column, limits=limits)[row] for column in columns]
+        return torch.from_numpy(np.stack(values, axis=-1))
 
     return Truth(
         config=config,
@@ -166,10 +167,38 @@ def read_truth(dataset: str | Path) -> Truth:
         noise_variance=noise_variance,
         states=table.ints("temporemState")[row],
         parameters=numbers(_columns(motion)),
-        rotations=euler_to_rotation(numbers(_ANGLES)),
+        rotations=euler_to_rotation(numbers(_ANGLES, ANGLE_DEGREES)),
         shifts_angstrom=origin_to_shift(numbers(_ORIGINS)),
         times_seconds=table.floats("temporemTimeSeconds")[row],
     )
+
+
+def read_truth_of(movies: MovieDataset) -> Truth:
+    """The truth of a dataset that has been read.
+
+    Raises:
+        TemporemError: as :func:`read_truth`, or it is the truth of images of another size.
+    """
+    truth = read_truth(movies.path)
+    box, pixel_size = truth.config.box, truth.config.pixel_size_angstrom
+    if box != movies.box or not math.isclose(pixel_size, movies.pixel_size_angstrom, rel_tol=1e-4):
+        raise TemporemError(
+            f"{movies.path / _FOLDER / _SETTINGS} is of images of {box} pixels of {pixel_size:g} Å",
+            expected=f"{movies.box} pixels of {movies.pixel_size_angstrom:g} Å, as {STAR_NAME}",
+            hint="copy the truth with the dataset that it belongs to",
+        )
+    return truth
+
+
+def _noise_variance(settings: Mapping[str, Any], source: str) -> float:
+    if "noise_variance" not in settings:
+        raise TemporemError(f"{source} has no noise_variance", expected="a number")
+    value = settings["noise_variance"]
+    if not isinstance(value, float | int) or not 0 <= value < math.inf:
+        raise TemporemError(
+            f"{source}: noise_variance is {value!r:.80}", expected="a finite number from 0"
+        )
+    return float(value)
 
 
 def _columns(motion: Motion) -> list[str]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 import mrcfile
 import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.mrcinterpreter import MrcInterpreter
+from mrcfile.utils import byte_order_from_machine_stamp, dtype_from_mode
 
 from temporem.data.files import atomic_write
 from temporem.errors import TemporemError
 
 MRC_HEADER_BYTES = 1024
+_MAX_EXTENDED_BYTES = 2**24
 
 
 def write_volume(
@@ -57,17 +65,9 @@ def read_volume(
     if not path.is_file():
         raise TemporemError(f"no {what} {path}", expected="an .mrc file")
     try:
-        # The header tells the size before anything is read.
-        with mrcfile.open(path, header_only=True, permissive=False) as file:
-            size = tuple(int(file.header[axis]) for axis in ("nz", "ny", "nx"))
-            spacing = float(file.voxel_size.x)
-        if size != (box,) * 3:
-            raise TemporemError(
-                f"{what} {path} has {' x '.join(map(str, size))} voxels",
-                expected=f"{box} x {box} x {box}, as the images",
-            )
-        with mrcfile.open(path, permissive=False) as file:
-            values = np.array(file.data)
+        raw = _read_bytes(path, box, what)
+        with MrcInterpreter(iostream=io.BytesIO(raw), permissive=False) as file:
+            spacing, values = float(file.voxel_size.x), np.array(file.data)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TemporemError(
             f"{what} {path} is not readable ({error})", expected="a whole .mrc file"
@@ -82,6 +82,46 @@ def read_volume(
     if not np.isfinite(values).all():
         raise TemporemError(f"{what} {path} has values that are not finite", expected="numbers")
     return values
+
+
+def _read_bytes(path: Path, box: int, what: str) -> bytes:
+    """The bytes of a volume, unpacked; no more of them than a volume of the box has.
+
+    Raises:
+        TemporemError: another size.
+        ValueError: a header that is none, or more or fewer bytes than it declares.
+    """
+    with _unpacked(path) as file:
+        start = file.read(MRC_HEADER_BYTES)
+        if len(start) < MRC_HEADER_BYTES:
+            raise ValueError(f"it has {len(start)} bytes")
+        stamp = np.frombuffer(start, HEADER_DTYPE)[0]["machst"]
+        order = byte_order_from_machine_stamp(stamp)
+        header = np.frombuffer(start, HEADER_DTYPE.newbyteorder(order))[0]
+        size = tuple(int(header[axis]) for axis in ("nz", "ny", "nx"))
+        if size != (box,) * 3:
+            raise TemporemError(
+                f"{what} {path} has {' x '.join(map(str, size))} voxels",
+                expected=f"{box} x {box} x {box}, as the images",
+            )
+        extended = int(header["nsymbt"])
+        if not 0 <= extended <= _MAX_EXTENDED_BYTES:
+            raise ValueError(f"it declares an extended header of {extended} bytes")
+        declared = extended + box**3 * dtype_from_mode(header["mode"]).itemsize
+        rest = file.read(declared + 1)
+    if len(rest) != declared:
+        much = "more" if len(rest) > declared else "fewer"
+        raise ValueError(f"it has {much} than the {MRC_HEADER_BYTES + declared} bytes it declares")
+    return start + rest
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A file opened for reading, unpacked as it is read where gzip or bzip2 has packed it."""
+    with path.open("rb") as file:
+        magic = file.read(2)
+    if magic == b"\x1f\x8b":
+        return cast("IO[bytes]", gzip.open(path))
+    return cast("IO[bytes]", bz2.open(path)) if magic == b"BZ" else path.open("rb")
 
 
 def read_mask(path: str | Path, box: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.json_file import read_json_lines
 from temporem.data.settings import validate_settings
-from temporem.data.truth import Truth, read_truth
+from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
 from temporem.training.run_files import METRICS_NAME, Run, load_run
@@ -43,7 +43,7 @@ def collect(
     movies = read_dataset(dataset or runs[0].config.dataset)
     for run in runs:
         run.require_frames_of(movies)
-    truth = read_truth(movies.path) if (movies.path / "truth").is_dir() else None
+    truth = read_truth_of(movies) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
     reported = [_run(run, name, shown, truth) for run, name in zip(runs, names, strict=True)]
     return _dataset(movies, truth, shown), reported

@@ -16,6 +16,7 @@ from temporem.physics.masks import soft_ball
 from temporem.training.config import DataConfig
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
+_LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,16 +86,19 @@ def open_frames(dataset: MovieDataset, config: DataConfig) -> FrameStack:
     the particle.
 
     Raises:
-        TemporemError: the images are constant outside the particle, so noise cannot be measured.
+        TemporemError: the images are constant outside the particle, so noise cannot be measured, or
+            a pixel is so far above it that single precision does not hold the squares of sums.
     """
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
     half = dataset.box / 2
     inner = (config.window_radius - _WINDOW_EDGE) * half
     window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
     corners = soft_ball(dataset.box, 2, half, 0.0) == 0
-    moments = torch.zeros(2, dtype=torch.float64)
+    moments, largest = torch.zeros(2, dtype=torch.float64), 0.0
     for rows in blocks_of(np.arange(dataset.n_frames), len(model.support)):
-        outside = torch.from_numpy(dataset.images[rows])[:, corners].double()
+        images = torch.from_numpy(dataset.images[rows])
+        largest = max(largest, float(images.abs().max()))
+        outside = images[:, corners].double()
         moments += torch.stack([outside.sum(), outside.square().sum()])
     mean, square = (moments / (dataset.n_frames * int(corners.sum()))).tolist()
     variance = square - mean**2
@@ -103,6 +107,13 @@ def open_frames(dataset: MovieDataset, config: DataConfig) -> FrameStack:
             f"{dataset.path}: images are constant in their corners, so the noise is unknown",
             expected="images that are not masked",
             hint="extract particles without a mask",
+        )
+    if largest > _LARGEST_PIXEL * variance**0.5:
+        raise TemporemError(
+            f"{dataset.path}: an image has a pixel of {largest:g}, and the noise in the corners "
+            f"has a standard deviation of {variance**0.5:g}",
+            expected=f"pixels of at most {_LARGEST_PIXEL:g} times the noise",
+            hint="leave out or mend images with broken pixels",
         )
     noise_scale = float((variance * window.square().mean().item()) ** 0.5)
     return FrameStack(dataset, model, window, config.invert, noise_scale)

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -186,6 +187,9 @@ class Run:
         """Raise a TemporemError unless the dataset's rows are the frames of this run."""
         same = (
             dataset.box == self.grid.box
+            and math.isclose(
+                dataset.pixel_size_angstrom, self.grid.pixel_size_angstrom, rel_tol=1e-4
+            )
             and dataset.particle_names == self.particle_names
             and np.array_equal(dataset.frame_numbers, self.frame_numbers)
         )

@@ -1,0 +1,32 @@
+"""What numbers may be: far beyond any microscope, and short of what arithmetic cannot take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Limits(NamedTuple):
+    """The lowest and the highest value that is taken, in a unit."""
+
+    low: float
+    high: float
+    unit: str
+
+    def hold(self, values: np.ndarray) -> np.ndarray:
+        """Whether each of the values is within, bool ``(N,)``."""
+        return (values >= self.low) & (values <= self.high)
+
+    def __str__(self) -> str:
+        return f"{self.low:.10g} to {self.high:.10g} {self.unit}"
+
+
+VOLTAGE_KV = Limits(1, 1e4, "kV")
+CS_MM = Limits(-1e3, 1e3, "mm")
+DEFOCUS_ANGSTROM = Limits(-1e7, 1e7, "Å")
+ANGLE_DEGREES = Limits(-1e6, 1e6, "°")
+PIXEL_SIZE_ANGSTROM = Limits(1e-3, 1e4, "Å")
+
+LARGEST_PIXEL = 1e12
+"""Of either sign: sums of squares over a transformed image are still far from overflow."""
