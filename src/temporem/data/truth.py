@@ -183,7 +183,8 @@ def read_truth_of(movies: MovieDataset) -> Truth:
     box, pixel_size = truth.config.box, truth.config.pixel_size_angstrom
     if box != movies.box or not math.isclose(pixel_size, movies.pixel_size_angstrom, rel_tol=1e-4):
         raise TemporemError(
-            f"{movies.path / _FOLDER / _SETTINGS} is of images of {box} pixels of {pixel_size:g} Å",
+            f"{movies.path / TRUTH_NAME / _SETTINGS} is of images of {box} pixels of "
+            f"{pixel_size:g} Å",
             expected=f"{movies.box} pixels of {movies.pixel_size_angstrom:g} Å, as {STAR_NAME}",
             hint="copy the truth with the dataset that it belongs to",
         )
