@@ -640,7 +640,7 @@ def test_checkpoint_of_another_model_is_refused(whole, start, change) -> None:
 
 
 def test_checkpoint_of_another_kind_of_run_is_refused(whole, start) -> None:
-    with pytest.raises(TemporemError, match="checkpoint of another kind of run"):
+    with pytest.raises(TemporemError, match="checkpoint of this run"):
         start(configure("static"), run_dir=whole.run_dir).restore()
 
 
