@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
-from command_line import command, settings, succeed
+from command_line import TINY_SIMULATION, command, settings, succeed
 from temporem.data.truth import read_truth
 
 ADK = Path(
@@ -59,3 +60,18 @@ def test_gaps_are_said(tmp_path) -> None:
     options = ["--states", 2, *settings(files), *SMALL]
     printed = succeed("simulate", "cas9", "-o", tmp_path / "d", *options)
     assert "Gaps: 10 residues inside chains are in no image." in printed
+
+
+def test_output_may_be_named_after_a_preset_and_not_hold_its_configuration(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    succeed("simulate", "toy", "-o", "toy", *settings(TINY_SIMULATION))
+    succeed("simulate", "toy", "-o", "toy", *settings(TINY_SIMULATION), "--overwrite")
+    mine = tmp_path / "toy" / "mine.yaml"
+    config = read_truth(tmp_path / "toy").config
+    mine.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    result = command("simulate", "toy/mine.yaml", "-o", "toy", "--overwrite")
+    assert result.code == 2
+    assert "toy/mine.yaml, which is read, so it is not replaced" in result.err
+    assert mine.exists()

@@ -172,7 +172,7 @@ def test_device_or_pipe_is_not_replaced(kind, tmp_path):
 def test_folder_that_holds_another_product_is_not_replaced(tmp_path):
     (tmp_path / "volumes").mkdir()
     (tmp_path / "volumes" / "export.json").touch()
-    (tmp_path / "volumes" / ".export.json.0.partial").mkdir()
+    (tmp_path / "volumes" / ".export.json.01234abc.partial").mkdir()
     require_replaceable(tmp_path / "volumes", "a folder of volumes", holds="export.json")
     (tmp_path / "volumes" / "run").mkdir()
     require_replaceable(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from temporem.models.linear_agreement import compare, half_agreement
+from temporem.models.linear_start import fit_coarse
 from temporem.models.padded_grid import PaddedGrid
 from temporem.physics.masks import soft_ball
 from temporem.training.config import DataConfig
@@ -68,15 +69,11 @@ def test_chance_does_not_depend_on_how_volumes_lie() -> None:
 def agreement(**options: float):
     movies = simulate_blobs([8] * 40, **options)
     frames = prepare_frames(movies.dataset, DataConfig(), None, movies.dataset.movies, CPU)
-    return half_agreement(
-        frames.movie_frames,
-        frames.movies,
-        2,
-        frames.spectral_prior,
-        temporal=True,
-        window_radius=0.85,
-        seed=0,
+    prior = frames.spectral_prior
+    fit = fit_coarse(
+        frames.movie_frames, frames.movies, [2], prior, temporal=True, window_radius=0.85, seed=0
     )
+    return half_agreement(fit, frames.movies, prior, temporal=True, seed=0)
 
 
 def test_halves_find_a_motion_that_is_there() -> None:

@@ -208,7 +208,7 @@ def test_counts_are_whole_numbers_within_bounds(value, tmp_path) -> None:
         load_count({"n": value}, "n", tmp_path, below=5)
 
 
-@pytest.mark.parametrize("value", [None, True, -0.5, math.nan, math.inf, "1"])
+@pytest.mark.parametrize("value", [None, True, -0.5, math.nan, math.inf, "1", 10**400])
 def test_numbers_are_finite(value, tmp_path) -> None:
     assert load_number({"x": -2}, "x", tmp_path, least=-math.inf) == -2
     with pytest.raises(TemporemError, match="x is"):

@@ -168,7 +168,7 @@ def test_metrics_tell_of_every_step(run_of_two, automatic) -> None:
     assert records[0]["components"] == 2
     assert "held_out_log_likelihood" not in records[0]
     assert np.shape(records[1]["half_fsc"])[0] == 3
-    agreement = records[1]["half_agreement"]
+    agreement = records[0]["half_agreement"]
     assert [len(agreement[k]) for k in ("correlations", "chance", "chance_sd")] == [2, 2, 2]
     assert 0 <= agreement["components_found"] <= 2
     joint = records[2:]

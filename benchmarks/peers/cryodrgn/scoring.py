@@ -17,7 +17,7 @@ from temporem.analysis.storage import ARRAYS_NAME, SUMMARY_NAME, save_evaluation
 from temporem.cli.console import progress_bar
 from temporem.data.dataset import read_dataset
 from temporem.data.files import fresh_directory
-from temporem.data.truth import read_truth
+from temporem.data.truth import read_truth_of
 from temporem.errors import TemporemError
 from temporem.experiments.execute import TIME_NAME
 
@@ -69,7 +69,8 @@ def score(
     """
     environment.require()
     require_stack_order(dataset)
-    movies, truth = read_dataset(dataset), read_truth(dataset)
+    movies = read_dataset(dataset)
+    truth = read_truth_of(movies)
     seconds = epoch_seconds(training)
     frames = frames_to_evaluate(movies, every=every)  # no movie is held out
     directory = training / f"cryodrgn-epoch-{epoch}"

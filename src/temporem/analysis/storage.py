@@ -25,6 +25,7 @@ from temporem.data.files import atomic_write
 from temporem.data.json_file import read_json_object
 from temporem.data.outputs import require_no_links
 from temporem.errors import TemporemError
+from temporem.npz_file import NpzFile
 
 SUMMARY_NAME, ARRAYS_NAME = "evaluation.json", "evaluation.npz"
 FORMAT = "temporem evaluation 2"
@@ -83,34 +84,15 @@ def load_evaluation(directory: str | Path) -> Evaluation:
             raise TemporemError(
                 f"{arrays_path} is not the file that {SUMMARY_NAME} describes", hint=hint
             )
-        return _evaluation(document, _Arrays(arrays_path))
+        return _evaluation(
+            document, NpzFile(arrays_path, what="the arrays of an evaluation", hint=hint)
+        )
     except KeyError as error:
         raise TemporemError(f"the evaluation in {directory} lacks {error}", hint=hint) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise TemporemError(
             f"cannot read the evaluation in {directory}: {error}", hint=hint
         ) from error
-
-
-class _Arrays:
-    """The arrays of ``evaluation.npz``, each checked when it is taken."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                self._arrays = dict(arrays)
-        except Exception as error:  # numpy, zipfile and zlib raise whatever they meet
-            raise ValueError(f"{path.name}: {str(error) or type(error).__name__}") from error
-
-    def take(self, name: str, kinds: str, *shape: int | None) -> np.ndarray:
-        """An array of one of some kinds (numpy's letters) and a shape, None for any length."""
-        array = self._arrays[name]
-        fits = array.ndim == len(shape) and all(
-            wanted in (None, found) for found, wanted in zip(array.shape, shape, strict=True)
-        )
-        if not fits or array.dtype.kind not in kinds:
-            raise ValueError(f"{name} is {array.dtype} of the shape {array.shape}")
-        return array
 
 
 def _arrays(evaluation: Evaluation) -> dict[str, Any]:
@@ -143,7 +125,7 @@ def _arrays(evaluation: Evaluation) -> dict[str, Any]:
 _FRAME_KINDS = {"particle_names": "U", "held_out": "b"}  # whole numbers the others
 
 
-def _evaluation(document: dict[str, Any], arrays: _Arrays) -> Evaluation:
+def _evaluation(document: dict[str, Any], arrays: NpzFile) -> Evaluation:
     box, pixel_size = document["box"], _number(document["pixel_size_angstrom"])
     if not (isinstance(box, int) and box > 0 and box % 2 == 0):
         raise ValueError(f"box is {box!r}")
@@ -181,7 +163,7 @@ def _evaluation(document: dict[str, Any], arrays: _Arrays) -> Evaluation:
     )
 
 
-def _states(document: dict[str, Any], arrays: _Arrays, box: int) -> StateCurves:
+def _states(document: dict[str, Any], arrays: NpzFile, box: int) -> StateCurves:
     labels = arrays.take("state_labels", "iu", None)
     return StateCurves(
         labels,
@@ -202,7 +184,7 @@ def _settings(document: dict[str, Any]) -> EvaluationSettings:
     )
 
 
-def _poses(document: dict[str, Any] | None, arrays: _Arrays, n: int) -> PoseAgreement | None:
+def _poses(document: dict[str, Any] | None, arrays: NpzFile, n: int) -> PoseAgreement | None:
     if document is None:
         return None
     return PoseAgreement(

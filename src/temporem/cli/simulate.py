@@ -60,13 +60,14 @@ def simulate(
     overrides = [*(set_ or []), *short]
     settings = load_simulation_config(config, overrides)
     if overwrite:
-        inputs = [structures, *settings.files]
+        # A PDB code or a preset is no file, and an output may well be named after it.
+        named = [path for path in map(Path, (config, *settings.files)) if path.is_file()]
         require_replaceable(
             out,
             "a dataset",
             holds=STAR_NAME,
             folders=(TRUTH_NAME,),
-            inputs=[path for path in inputs if path is not None],
+            inputs=named if structures is None else [structures, *named],
         )
     with progress_bar("Simulating") as progress:
         summary = run_simulation(

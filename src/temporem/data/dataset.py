@@ -348,9 +348,10 @@ def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
     if column not in particles:
         return np.full(particles.n_rows, np.nan)
     times = particles.floats(column)
-    later = np.ones(len(times), dtype=bool)
-    for rows in movies:
-        later[rows[1:]] = times[rows[1:]] > times[rows[:-1]]
+    order, lengths = np.concatenate(movies), [len(rows) for rows in movies]
+    later = np.empty(len(times), dtype=bool)
+    later[order] = np.diff(times[order], prepend=-np.inf) > 0
+    later[order[np.cumsum([0, *lengths[:-1]])]] = True  # first frames have none before them
     particles.check(
         column, later, "a later time than that of the movie's frame before, or no such column"
     )

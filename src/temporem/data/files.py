@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from temporem.errors import TemporemError
+
+_LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.(partial|old)$")  # as _sibling has it
 
 
 @contextmanager
@@ -98,6 +101,11 @@ def _checked_target(path: str | Path, *, overwrite: bool, directory: bool) -> Pa
 def _sibling(target: Path, suffix: str) -> Path:
     """An unused hidden name in the folder of ``target``, so that a rename never copies."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{suffix}")
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a process that was killed has left this behind, by its name."""
+    return _LEFTOVER.match(path.name) is not None
 
 
 def _rename_into_place(temporary: Path, target: Path, path: str | Path, *, overwrite: bool) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from temporem.data.files import is_leftover
 from temporem.errors import TemporemError
-
-_OURS = re.compile(r"\..*\.(partial|old)$")  # left by a process that was killed
 
 
 def require_replaceable(
@@ -46,7 +44,7 @@ def require_replaceable(
             hint="choose another name or remove it yourself",
         )
     for inside in path.iterdir() if path.is_dir() else ():
-        if inside.is_dir() and inside.name not in folders and not _OURS.match(inside.name):
+        if inside.is_dir() and inside.name not in folders and not is_leftover(inside):
             raise TemporemError(
                 f"{inside} is no part of {what}, so {path} is not replaced",
                 hint="move it elsewhere, or choose another name for the output",

@@ -17,7 +17,7 @@ from temporem.analysis.storage import SUMMARY_NAME, save_evaluation
 from temporem.data.dataset import read_dataset
 from temporem.data.files import atomic_write, fresh_directory
 from temporem.data.simulation import simulate
-from temporem.data.truth import read_truth
+from temporem.data.truth import read_truth_of
 from temporem.errors import TemporemError
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
@@ -77,7 +77,8 @@ def _run(part: ResultPart, update: Update) -> None:
 
 
 def _true_states(part: ResultPart, update: Update) -> None:
-    dataset, truth = read_dataset(part.dataset.folder), read_truth(part.dataset.folder)
+    dataset = read_dataset(part.dataset.folder)
+    truth = read_truth_of(dataset)
     with fresh_directory(part.folder) as folder:
         volumes = TrueStateVolumes(dataset, truth.states, DataConfig())
         frames = frames_to_evaluate(dataset, every=part.every)

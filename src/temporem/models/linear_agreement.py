@@ -17,13 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.models.linear_start import (
-    SpectralPrior,
-    coarse_solver,
-    cross_fit,
-    initial_parameters,
-)
-from temporem.models.movie_blocks import MovieFrames
+from temporem.models.linear_start import CoarseFit, SpectralPrior, cross_fit, initial_parameters
 from temporem.models.padded_grid import PaddedGrid
 
 LEAST_MOVIES = 4
@@ -56,31 +50,21 @@ class HalfAgreement:
 
 
 def half_agreement(
-    frames: MovieFrames,
-    movies: list[np.ndarray],
-    q: int,
-    prior: SpectralPrior,
-    *,
-    temporal: bool,
-    window_radius: float,
-    seed: int,
+    fit: CoarseFit, movies: list[np.ndarray], prior: SpectralPrior, *, temporal: bool, seed: int
 ) -> HalfAgreement:
     """Fit either half of the movies at low resolution and compare what they find.
 
     Args:
-        frames: what is fitted.
+        fit: of all movies, which gives frames, grid and number of components, and nothing else.
         movies: every other one goes to the second half; at least :data:`LEAST_MOVIES`.
-        q: number of components.
-        prior, temporal, window_radius, seed: as in :func:`temporem.models.linear_start.fit_coarse`.
+        prior, temporal, seed: as in :func:`temporem.models.linear_start.fit_coarse`.
     """
-    solver = coarse_solver(frames, window_radius)
-    frames = frames.low_pass(movies, solver.n_pixels)
-    first = initial_parameters(solver, q, prior, temporal=temporal)
+    first = initial_parameters(fit.solver, fit.parameters.q, prior, temporal=temporal)
     one, other = (
-        cross_fit(solver, frames, half, first, seed).volumes[1:]
+        cross_fit(fit.solver, fit.frames, half, first, seed).volumes[1:]
         for half in (movies[0::2], movies[1::2])
     )
-    return compare(solver.grid, one, other)
+    return compare(fit.solver.grid, one, other)
 
 
 def compare(grid: PaddedGrid, one: Tensor, other: Tensor) -> HalfAgreement:

@@ -62,6 +62,7 @@ class CoarseFit:
 
     Attributes:
         solver: of its grid.
+        frames: what it was fitted to, low-passed and at hand.
         parameters: what was estimated.
         sums: of the last iteration.
         scores: log-likelihood per held-out frame for each number of components, nats; empty where
@@ -69,6 +70,7 @@ class CoarseFit:
     """
 
     solver: LinearSolver
+    frames: MovieFrames
     parameters: LinearParameters
     sums: Sums
     scores: list[float]
@@ -98,7 +100,7 @@ def fit_coarse(
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: of the first coordinates; the result hardly depends on it.
     """
-    solver = coarse_solver(frames, window_radius)
+    solver = _coarse_solver(frames, window_radius)
     frames = frames.low_pass(movies, solver.n_pixels)
 
     def first(q: int) -> LinearParameters:
@@ -117,7 +119,7 @@ def fit_coarse(
     sums = solver.expect(parameters, frames.blocks(movies))
     for _ in range(_ITERATIONS):
         parameters, sums = solver.improve(parameters, sums, lambda: frames.blocks(movies))
-    return CoarseFit(solver, parameters, sums, scores)
+    return CoarseFit(solver, frames, parameters, sums, scores)
 
 
 def cross_fit(
@@ -257,8 +259,7 @@ def initial_parameters(
     )
 
 
-def coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
-    """The solver of low resolution, for volumes within a ball."""
+def _coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
     model = frames.forward_model
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)

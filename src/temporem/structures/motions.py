@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
+from temporem.npz_file import NpzFile
 from temporem.physics.rotations import rotation_about_axis
 from temporem.structures.molecule import Molecule
 
@@ -212,10 +211,6 @@ def conformations(motion: Motion, parameters: Tensor) -> Tensor:
 
 
 _MOTIONS: dict[str, type] = {motion.kind: motion for motion in (Hinge, Trajectory)}
-_DAMAGED = (
-    *(EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error),
-    *(MemoryError, NotImplementedError, OverflowError, RuntimeError),
-)
 _MOLECULE_FILE, _MOTION_FILE = "molecule.npz", "motion.npz"
 
 
@@ -241,9 +236,9 @@ def read_motion(directory: Path) -> Motion:
     Raises:
         TemporemError: a file is missing or not what :func:`write_motion` writes.
     """
-    molecule = _molecule(_Arrays(directory / _MOLECULE_FILE))
-    arrays = _Arrays(directory / _MOTION_FILE)
-    kind = str(arrays.take("kind", "U", ()))
+    molecule = _molecule(_file(directory / _MOLECULE_FILE))
+    arrays = _file(directory / _MOTION_FILE)
+    kind = str(arrays.take("kind", "U"))
     if kind not in _MOTIONS:
         raise TemporemError(
             f"{arrays.path} holds a motion of kind '{kind}', which this version does not know",
@@ -253,87 +248,48 @@ def read_motion(directory: Path) -> Motion:
     return _hinge(molecule, arrays) if kind == Hinge.kind else _trajectory(molecule, arrays)
 
 
-class _Arrays:
-    """The arrays in an ``.npz`` file, checked as they are taken."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._arrays = _load(path)
-
-    def take(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """An array of a kind of numbers or text, in this machine's form; None is any length."""
-        array = self._arrays.get(name)
-        if (
-            array is None
-            or array.dtype.kind != np.dtype(dtype).kind
-            or array.ndim != len(shape)
-            or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
-        ):
-            axes = " x ".join("any number" if n is None else str(n) for n in shape)
-            found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
-            raise self.refusal(name, found, f"{np.dtype(dtype).name} of shape {axes or '()'}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise self.refusal(name, "not finite everywhere", "finite numbers")
-        return array if dtype == "U" else array.astype(dtype, copy=False)
-
-    def tensor(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> Tensor:
-        """An array of numbers as a tensor."""
-        return torch.from_numpy(self.take(name, dtype, shape))
-
-    def refusal(self, name: str, found: str, expected: str) -> TemporemError:
-        return TemporemError(
-            f"{self.path}: {name} is {found}", expected=expected, hint="simulate the data again"
-        )
+def _file(path: Path) -> NpzFile:
+    return NpzFile(path, what="the truth of a simulated dataset", hint="simulate the data again")
 
 
-def _molecule(arrays: _Arrays) -> Molecule:
-    positions = arrays.tensor("positions_angstrom", "f8", (None, 3))
+def _tensor(arrays: NpzFile, name: str, dtype: str, *shape: int | None) -> Tensor:
+    """Numbers of a type, in this machine's form."""
+    array = arrays.take(name, np.dtype(dtype).kind, *shape)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise arrays.refusal(name, "not finite everywhere", "finite numbers")
+    return torch.from_numpy(array.astype(dtype, copy=False))
+
+
+def _molecule(arrays: NpzFile) -> Molecule:
+    positions = _tensor(arrays, "positions_angstrom", "f8", None, 3)
     n = len(positions)
-    numbers = arrays.tensor("atomic_numbers", "i8", (n,))
+    numbers = _tensor(arrays, "atomic_numbers", "i8", n)
     if n == 0 or numbers.min() < 1 or numbers.max() > _LAST_ELEMENT:
         found = f"{numbers.min()} to {numbers.max()}" if n else "empty"
         raise arrays.refusal("atomic_numbers", found, f"numbers from 1 to {_LAST_ELEMENT}")
     return Molecule(
-        name=str(arrays.take("name", "U", ())),
+        name=str(arrays.take("name", "U")),
         positions_angstrom=positions,
         atomic_numbers=numbers,
-        chains=arrays.take("chains", "U", (n,)),
-        residue_numbers=arrays.take("residue_numbers", "i8", (n,)),
-        atom_names=arrays.take("atom_names", "U", (n,)),
+        chains=arrays.take("chains", "U", n),
+        residue_numbers=_tensor(arrays, "residue_numbers", "i8", n).numpy(),
+        atom_names=arrays.take("atom_names", "U", n),
     )
 
 
-def _hinge(molecule: Molecule, arrays: _Arrays) -> Hinge:
+def _hinge(molecule: Molecule, arrays: NpzFile) -> Hinge:
     return Hinge(
         molecule,
-        moving=arrays.tensor("moving", "?", (len(molecule),)),
-        axis_point=arrays.tensor("axis_point", "f8", (3,)),
-        axis_direction=arrays.tensor("axis_direction", "f8", (3,)),
+        moving=_tensor(arrays, "moving", "?", len(molecule)),
+        axis_point=_tensor(arrays, "axis_point", "f8", 3),
+        axis_direction=_tensor(arrays, "axis_direction", "f8", 3),
     )
 
 
-def _trajectory(molecule: Molecule, arrays: _Arrays) -> Trajectory:
-    moving = arrays.tensor("moving", "?", (len(molecule),))
-    snapshots = arrays.tensor("snapshots_angstrom", "f4", (None, int(moving.sum()), 3))
-    progress = arrays.tensor("progress", "f8", (len(snapshots),))
+def _trajectory(molecule: Molecule, arrays: NpzFile) -> Trajectory:
+    moving = _tensor(arrays, "moving", "?", len(molecule))
+    snapshots = _tensor(arrays, "snapshots_angstrom", "f4", None, int(moving.sum()), 3)
+    progress = _tensor(arrays, "progress", "f8", len(snapshots))
     if len(progress) < 2 or (progress.diff() < 0).any():
         raise arrays.refusal("progress", "no path", "two or more numbers in ascending order")
     return Trajectory(molecule, moving, snapshots, progress)
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise TemporemError(f"no file {path}", expected="the truth of a simulated dataset")
-    try:
-        if not zipfile.is_zipfile(path):  # else numpy takes it for an array or a pickle
-            raise zipfile.BadZipFile
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except OSError as error:
-        raise TemporemError(f"cannot read {path}: {error.strerror or error}") from error
-    except _DAMAGED as error:
-        raise TemporemError(
-            f"cannot read {path}: damaged, or not an .npz file of numbers and text",
-            expected="the truth of a simulated dataset",
-            hint="simulate the data again",
-        ) from error

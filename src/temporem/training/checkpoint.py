@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,17 +105,17 @@ def load_number(
 ) -> float:
     """A finite number of a checkpoint's state, likewise."""
     value = state.get(name)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and number and least <= value < math.inf and value > -math.inf:
-        return float(value)
-    raise _damaged(directory / _STATE, f"{name} is {str(value)[:40]}")
+    if (
+        not isinstance(value, (int, float))
+        or isinstance(value, bool)
+        or not (max(least, -sys.float_info.max) <= value <= sys.float_info.max)
+    ):
+        raise _damaged(directory / _STATE, f"{name} is {str(value)[:40]}")
+    return float(value)
 
 
 def _damaged(path: Path, what: str) -> TemporemError:
-    return TemporemError(
-        f"{path}: not a readable checkpoint of this run ({what})",
-        hint=_ANEW,
-    )
+    return TemporemError(f"{path}: not a readable checkpoint of this run ({what})", hint=_ANEW)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

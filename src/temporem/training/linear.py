@@ -25,7 +25,7 @@ from temporem.models.linear import LinearParameters, LinearSolver, Posterior, Su
 from temporem.models.linear_agreement import LEAST_MOVIES, half_agreement
 from temporem.models.linear_halves import fit_halves, principal_axes
 from temporem.models.linear_masks import moving_mask, solvent_mask
-from temporem.models.linear_start import fit_coarse, initial_parameters
+from temporem.models.linear_start import CoarseFit, fit_coarse, initial_parameters
 from temporem.models.padded_grid import PaddedGrid
 from temporem.physics.masks import window_ball
 from temporem.training import checkpoint
@@ -161,6 +161,8 @@ class LinearRun:
         record: dict[str, Any] = {"components": self.state["q"]}
         if fit.scores:
             record["held_out_log_likelihood"] = fit.scores
+        if self.validate:
+            record["half_agreement"] = self._agreement(fit)
         return record | {"log_likelihood": fit.sums.log_likelihood}
 
     def _masks(self, components: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
@@ -184,21 +186,13 @@ class LinearRun:
         halves = fit_halves(solver, first, self._posterior(), self.data, self.movies)
         self._keep_posterior(halves.posterior)
         self.tensors |= {"halves": halves.volumes, "precision": halves.precision}
-        record = {"half_fsc": halves.fsc.T.tolist()}
-        return record | self._agreement() if self.validate else record
+        return {"half_fsc": halves.fsc.T.tolist()}
 
-    def _agreement(self) -> dict[str, Any]:
-        found = half_agreement(
-            self.data,
-            self.movies,
-            self.state["q"],
-            self.prior,
-            temporal=self.settings.temporal,
-            window_radius=self.config.data.window_radius,
-            seed=self.config.seed,
-        )
+    def _agreement(self, fit: CoarseFit) -> dict[str, Any]:
+        temporal, seed = self.settings.temporal, self.config.seed
+        found = half_agreement(fit, self.movies, self.prior, temporal=temporal, seed=seed)
         numbers = {name: value.tolist() for name, value in vars(found).items()}
-        return {"half_agreement": numbers | {"components_found": found.n_found}}
+        return numbers | {"components_found": found.n_found}
 
     def _joint(self) -> dict[str, Any]:
         solver = self._joint_solver()
@@ -247,11 +241,13 @@ class LinearRun:
     # --- parts ---
 
     def _solver(self, mask: Tensor) -> LinearSolver:
+        model, n = self.frames.forward_model, len(self.data)
+        return LinearSolver(model, self._grid, mask, self.data.intervals, n, self.world)
+
+    @property
+    def _grid(self) -> PaddedGrid:
         model = self.frames.forward_model
-        radius = float(model.support.radii[-1])
-        grid = PaddedGrid(model.box, radius, self.data.device)
-        n = len(self.data)
-        return LinearSolver(model, grid, mask, self.data.intervals, n, self.world)
+        return PaddedGrid(model.box, float(model.support.radii[-1]), self.data.device)
 
     def _joint_solver(self) -> LinearSolver:
         solvent, moving = self.tensors["masks"].to(self.data.device)
@@ -335,7 +331,7 @@ class LinearRun:
     def _shapes(self, q: int) -> dict[str, tuple[int, ...]]:
         """Of the tensors of a checkpoint, for q components."""
         n, box = len(self.data), self.frames.forward_model.box
-        shells = self._solver(torch.ones(1)).grid.n_shells
+        shells = self._grid.n_shells
         return {
             "mean": (n, q),
             "covariance": (n, q, q),

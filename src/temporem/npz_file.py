@@ -1,0 +1,72 @@
+"""``.npz`` files of unknown origin: arrays that are what they are taken for, and no pickle."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from temporem.errors import TemporemError
+
+_DAMAGED = (
+    *(EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error),
+    *(MemoryError, NotImplementedError, OverflowError, RuntimeError),
+)
+_WORDS = {"f": "float64", "i": "int64", "b": "bool", "U": "text"}
+
+
+class NpzFile:
+    """The arrays in a file, checked as they are taken.
+
+    Args:
+        path: the file.
+        what: it is expected to be.
+        hint: what to do about a damaged one.
+
+    Raises:
+        TemporemError: no such file, a damaged one, or one of other contents.
+    """
+
+    def __init__(self, path: Path, *, what: str, hint: str) -> None:
+        self.path = path
+        self.hint = hint
+        if not path.is_file():
+            raise TemporemError(f"no file {path}", expected=what, hint=hint)
+        try:
+            if not zipfile.is_zipfile(path):  # else numpy takes it for an array or a pickle
+                raise zipfile.BadZipFile
+            with np.load(path, allow_pickle=False) as arrays:
+                self._arrays: dict[str, np.ndarray] = dict(arrays)
+        except OSError as error:
+            raise TemporemError(f"cannot read {path}: {error.strerror or error}") from error
+        except _DAMAGED as error:
+            raise TemporemError(
+                f"cannot read {path}: damaged, or not an .npz file of numbers and text",
+                expected=what,
+                hint=hint,
+            ) from error
+
+    def take(self, name: str, kinds: str, *shape: int | None) -> np.ndarray:
+        """An array of one of some kinds (numpy's letters) and a shape; None is any length.
+
+        Raises:
+            TemporemError: there is none, or one of another kind or shape.
+        """
+        array = self._arrays.get(name)
+        if (
+            array is None
+            or array.dtype.kind not in kinds
+            or array.ndim != len(shape)
+            or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
+        ):
+            axes = " x ".join("any number" if n is None else str(n) for n in shape)
+            found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
+            raise self.refusal(name, found, f"{_WORDS[kinds[0]]} of shape {axes or '()'}")
+        return array
+
+    def refusal(self, name: str, found: str, expected: str) -> TemporemError:
+        """The error that an array is not what it must be."""
+        message = f"cannot read {self.path}: {name} is {found}"
+        return TemporemError(message, expected=expected, hint=self.hint)
