@@ -423,7 +423,8 @@ def test_documents_that_are_not_those_of_an_evaluation_are_refused(keys, value, 
         document[keys[-1]] = value
 
     save_changed(good, tmp_path, change)
-    with pytest.raises(TemporemError, match=r"(the evaluation in|evaluation\.npz: ).*; evaluate the run again"):
+    said = r"(the evaluation in|evaluation\.npz: ).*; evaluate the run again"
+    with pytest.raises(TemporemError, match=said):
         load_evaluation(tmp_path)
 
 
