@@ -61,7 +61,7 @@ class Transitions:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """See the module; float64, rates per unit of time.
+    """See the module; float64, on the CPU, rates per unit of time.
 
     Attributes:
         rotation: S, antisymmetric ``(q, q)``.
@@ -74,9 +74,9 @@ class Dynamics:
     temporal: bool
 
     @classmethod
-    def initial(cls, q: int, *, temporal: bool, device: torch.device | None = None) -> Dynamics:
+    def initial(cls, q: int, *, temporal: bool) -> Dynamics:
         """Coordinates that forget in about ten units of time."""
-        one = torch.eye(q, dtype=torch.float64, device=device)
+        one = torch.eye(q, dtype=torch.float64)
         return cls(torch.zeros_like(one), _FIRST_RATE**0.5 * one, temporal)
 
     @property
@@ -86,13 +86,13 @@ class Dynamics:
     def rotated(self, axes: Tensor) -> Dynamics:
         """The dynamics of ``M z`` for an orthogonal M ``(q, q)``."""
         square = axes @ self.decay @ self.decay.mT @ axes.mT
-        tiny = 1e-14 * torch.eye(self.q, dtype=square.dtype, device=square.device)
+        tiny = 1e-14 * torch.eye(self.q, dtype=square.dtype)
         decay = torch.linalg.cholesky((square + square.mT) / 2 + tiny)
         return Dynamics(axes @ self.rotation @ axes.mT, decay, self.temporal)
 
     def transitions(self, intervals: Tensor) -> Transitions:
         """What happens between frames that are ``intervals (...)`` apart."""
-        one = torch.eye(self.q, dtype=torch.float64, device=self.decay.device)
+        one = torch.eye(self.q, dtype=torch.float64)
         if not self.temporal:
             shape = (*intervals.shape, self.q, self.q)
             return Transitions(torch.zeros_like(one).expand(shape), one.expand(shape))
@@ -103,7 +103,7 @@ class Dynamics:
     def expected_log_likelihood(self, moments: Moments) -> Tensor:
         """``Σ E log p(z' | z)`` up to a constant; a scalar."""
         t = self.transitions(moments.intervals)
-        one = torch.eye(self.q, dtype=torch.float64, device=self.decay.device)
+        one = torch.eye(self.q, dtype=torch.float64)
         to_noise = torch.cat([one.expand_as(t.matrix), -t.matrix], dim=-1)  # w = z' − A z
         factor = torch.linalg.cholesky(t.noise)
         scatter = to_noise @ moments.pairs @ to_noise.mT

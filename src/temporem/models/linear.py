@@ -4,6 +4,9 @@
 :mod:`temporem.models.dynamics`, noise of variance σ²(|k|). All steps are closed form but the small
 one of the dynamics: the posterior of z is Gaussian (E-step), the volumes solve regularised least
 squares (M-step), voxel by voxel of the padded Fourier grid.
+
+Frames and volumes are on the device, coordinates and their dynamics on the CPU: those are small
+float64 matrices, one frame after the other, for which a GPU takes tens of times as long.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ class LinearParameters:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Of the coordinates of N frames, float64.
+    """Of the coordinates of N frames, float64, on the CPU.
 
     Attributes:
         mean: ``(N, q)``.
@@ -211,7 +214,7 @@ class LinearSolver:
             own = posterior[block.rows]
             self._add_moments(sums, block, _unsmoothed(own, block.lengths, packing), packing)
             images = block.images[:, : self.n_pixels, None]
-            values = images * nn.functional.pad(own.mean.float(), (1, 0), value=1.0)[:, None]
+            values = images * self._channels(own)[0][:, None]
             self._insert(sums, parameters, block, corners, values, own)
         return self._total(sums, gradient=True)
 
@@ -291,13 +294,13 @@ class LinearSolver:
         channels = 2 * (q + 1) + (q + 1) * (q + 2) // 2
 
         def zeros(*shape: int) -> Tensor:
-            return torch.zeros(*shape, dtype=torch.float64, device=device)
+            return torch.zeros(*shape, dtype=torch.float64)
 
         return Sums(
             posterior=Posterior(zeros(n, q), zeros(n, q, q), zeros(n, q, q)),
             moments=Moments(self.intervals, zeros(g, 2 * q, 2 * q), zeros(g)),
             voxels=torch.zeros(len(self.grid.radii), channels, device=device),
-            residual_power=zeros(2, self.grid.n_shells),
+            residual_power=zeros(2, self.grid.n_shells).to(device),
         )
 
     def _frequencies(self, block: MovieBlock) -> Tensor:
@@ -319,14 +322,14 @@ class LinearSolver:
         whitened = torch.view_as_real(design[..., 1:] * root[:, None]).transpose(-1, -2)
         h_matrix = whitened.flatten(1, 2)  # (F, 2P, q)
         residual = residual.flatten(1)
-        information = (h_matrix.mT @ h_matrix).double()
-        score = (h_matrix.mT @ residual[..., None]).squeeze(-1).double()
+        information = (h_matrix.mT @ h_matrix).double().cpu()
+        score = (h_matrix.mT @ residual[..., None]).squeeze(-1).double().cpu()
         packing = _packing(block.lengths)
         m, t = len(block.lengths), int(block.lengths.max())
         packed_information = information.new_zeros(m, t, *information.shape[1:])
         packed_score = score.new_zeros(m, t, score.shape[1])
         packed_information[packing], packed_score[packing] = information, score
-        interval = torch.zeros(m, t, dtype=torch.long, device=self.grid.device)
+        interval = torch.zeros(m, t, dtype=torch.long)
         interval[packing] = block.interval_index
         transitions = parameters.dynamics.transitions(self.intervals)
         movies = smooth(
@@ -335,9 +338,8 @@ class LinearSolver:
             transitions[interval[:, 1:]],
         )
         log_det = (self.weights * noise.log()).double().sum() * len(residual)
-        sums.log_likelihood += float(
-            movies.log_evidence.sum() - 0.5 * (residual.square().double().sum() + log_det)
-        )
+        unexplained = residual.square().double().sum() + log_det
+        sums.log_likelihood += float(movies.log_evidence.sum()) - 0.5 * float(unexplained)
         return movies, packing
 
     def _add_moments(
@@ -366,8 +368,7 @@ class LinearSolver:
         With u = (1, z), ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
         ``E[u_j] r̄ − Σ_i C_ji H_i`` of channel j, and the power ``|r̄|² + Σ_ij C_ij H_i* H_j``.
         """
-        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)  # (F, K)
-        covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
+        mean, covariance = self._channels(posterior)
         images = block.images[:, : self.n_pixels]
         residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
         spread = design @ covariance.to(design.dtype)
@@ -387,8 +388,7 @@ class LinearSolver:
         posterior: Posterior,
     ) -> None:
         """Add the gradient ``Pᵀ CTF values / σ²`` and the normal matrix of a block to voxels."""
-        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)
-        covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
+        mean, covariance = self._channels(posterior)
         contrast = self._contrast(block)
         # The origin is its own mirror and would be inserted twice.
         precision = (self.weights / 2) / parameters.noise[self.shells]
@@ -404,6 +404,12 @@ class LinearSolver:
             dim=1,
         )
         self.grid.insert(sums.voxels, corners, inserted)
+
+    def _channels(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
+        """Mean ``(F, K)`` and covariance ``(F, K, K)`` of u = (1, z), on the device."""
+        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)
+        covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
+        return mean.to(self.grid.device), covariance.to(self.grid.device)
 
     def _common(self, parameters: LinearParameters) -> LinearParameters:
         """Those of the first process: machines may differ in the last bits of an update."""
@@ -486,9 +492,9 @@ def multiply_symmetric(normal: Tensor, precision: Tensor, x: Tensor) -> Tensor:
 
 def _packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Movie and position in it of every frame of a block, each ``(F,)``."""
-    movie = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    movie = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
     first = lengths.cumsum(0) - lengths
-    return movie, torch.arange(len(movie), device=lengths.device) - first[movie]
+    return movie, torch.arange(len(movie)) - first[movie]
 
 
 def _unsmoothed(

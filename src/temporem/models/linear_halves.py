@@ -69,7 +69,7 @@ def fit_halves(
     fsc = _correlation(solver, first, second)
     reliable = _reliable(fsc)
     # V = Σ z_i U_i = Σ (Rᵀz)_j (U R)_j
-    turned = posteriors[1].transformed(turn.mT.double())
+    turned = posteriors[1].transformed(turn.mT.double().cpu())
     return Halves(
         torch.stack(volumes),
         fsc,
@@ -97,12 +97,13 @@ def _fit_half(
 
 
 def principal_axes(solver: LinearSolver, volumes: Tensor) -> Tensor:
-    """Orthogonal M ``(q, q)``, float64, so that components of ``M z`` are uncorrelated and ordered.
+    """Orthogonal M ``(q, q)`` so that components of ``M z`` are uncorrelated and ordered.
 
-    Components become ``U Mᵀ``; the prior N(0, 1) of z is the same in all such coordinates.
+    Components become ``U Mᵀ``; the prior N(0, 1) of z is the same in all such coordinates. M is
+    float64 and on the CPU, as coordinates are.
     """
     rows = solver.grid.from_volumes(volumes)[:, 1:]
-    gram = (rows.mH @ (rows * solver.grid.multiplicity[:, None])).real.double()
+    gram = (rows.mH @ (rows * solver.grid.multiplicity[:, None])).real.double().cpu()
     _, vectors = torch.linalg.eigh(gram)
     return vectors.flip(1).mT
 

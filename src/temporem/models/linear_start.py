@@ -195,8 +195,8 @@ class _CrossFit:
         rows = self._rows(one)  # movie by movie: the order of rows in a file means nothing
         q = self.parameters.q
         draws = torch.randn(len(rows), q, generator=generator, dtype=torch.float64)
-        random = draws.new_zeros(len(self.frames), q).to(self.frames.device)
-        random[rows] = draws.to(self.frames.device)
+        random = draws.new_zeros(len(self.frames), q)
+        random[rows] = draws
         theirs = self._white(self._infer(self._gather(random, one), other).posterior, other)
         ours = self._white(self._infer(self._gather(theirs, other), one).posterior, one)
         return ours + theirs
@@ -233,7 +233,7 @@ class _CrossFit:
         return white
 
     def _rows(self, movies: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.concatenate(movies)).to(self.frames.device)
+        return torch.from_numpy(np.concatenate(movies))
 
 
 def _sum(sums: Iterable[Sums]) -> Sums:
@@ -253,7 +253,7 @@ def initial_parameters(
     grid = solver.grid
     return LinearParameters(
         volumes=solver.empty_volumes(q),
-        dynamics=Dynamics.initial(q, temporal=temporal, device=grid.device),
+        dynamics=Dynamics.initial(q, temporal=temporal),
         noise=torch.ones(grid.n_shells, device=grid.device),
         precision=prior.precision(grid, q),
     )

@@ -14,6 +14,7 @@ from temporem.physics.forward import ForwardModel
 from temporem.world import ALONE, World
 
 _SAMPLES_PER_BLOCK = 2**15  # Fourier pixels: what is made of them stays in a processor's cache
+_SAMPLES_GPU = 2**18  # enough to keep it busy; half a GiB of nine channels
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class MovieBlock:
     """Whole movies, F frames, one movie after the other in order of time.
 
     Attributes:
-        rows: which frames these are, ``(F,)``.
+        rows: which frames these are, ``(F,)``, on the CPU, as lengths and intervals.
         images: centred Fourier images, complex ``(F, P)``.
         contrast: CTF ``(F, P)``.
         rotations: molecule to camera, ``(F, 3, 3)``.
@@ -46,8 +47,9 @@ class MovieFrames:
         forward_model: image formation.
         source: images and CTF.
         rotations: molecule to camera, float32 ``(N, 3, 3)``.
-        intervals: all G different times between neighbouring frames of a movie, float64 ``(G,)``.
-        interval_index: which of them precedes a frame, ``(N,)``.
+        intervals: all G different times between neighbouring frames of a movie, float64 ``(G,)``,
+            on the CPU.
+        interval_index: which of them precedes a frame, ``(N,)``, on the CPU.
         on_pass: called whenever a pass over frames begins, to show that there is progress.
         world: the processes that share every pass.
         mine: whether a frame is of this process's share, bool ``(N,)``; None: all are.
@@ -103,11 +105,13 @@ class MovieFrames:
         images = torch.zeros(len(self), n_pixels, dtype=torch.complex64, device=self.device)
         contrast = torch.zeros(len(self), n_pixels, device=self.device)
         for block in self.blocks(movies, n_pixels):
-            images[block.rows], contrast[block.rows] = block.images, block.contrast
+            rows = block.rows.to(self.device)
+            images[rows], contrast[rows] = block.images, block.contrast
         return replace(self, source=FramesInMemory(images, contrast))
 
     def _groups(self, movies: list[np.ndarray], n_pixels: int) -> Iterator[list[np.ndarray]]:
-        per_block = max(1, _SAMPLES_PER_BLOCK // n_pixels)
+        samples = _SAMPLES_PER_BLOCK if self.device.type == "cpu" else _SAMPLES_GPU
+        per_block = max(1, samples // n_pixels)
         waiting: list[np.ndarray] = []
         for movie in movies:
             if self.mine is not None and not self.mine[movie[0]]:
@@ -122,12 +126,12 @@ class MovieFrames:
     def _block(self, movies: list[np.ndarray], n_pixels: int | None) -> MovieBlock:
         rows = np.concatenate(movies)
         images, contrast = self.source.take(rows, n_pixels)
-        index = torch.from_numpy(rows).to(self.device)
+        index = torch.from_numpy(rows)
         return MovieBlock(
             rows=index,
             images=images,
             contrast=contrast,
-            rotations=self.rotations[index],
-            lengths=torch.tensor([len(movie) for movie in movies], device=self.device),
+            rotations=self.rotations[index.to(self.device)],
+            lengths=torch.tensor([len(movie) for movie in movies]),
             interval_index=self.interval_index[index],
         )

@@ -44,7 +44,7 @@ def smooth(
         transitions: from every frame to the next, ``(M, T − 1, q, q)``; the first is N(0, 1).
     """
     m, n, q = score.shape
-    one = torch.eye(q, dtype=score.dtype, device=score.device)
+    one = torch.eye(q, dtype=score.dtype)
     mean, covariance = score.new_zeros(m, q), one.expand(m, q, q)
     evidence = score.new_zeros(m)
     filtered, predicted = [], []
@@ -111,7 +111,7 @@ def predict_between(
     Returns:
         Mean ``(..., q)`` and covariance ``(..., q, q)``.
     """
-    one = torch.eye(before.matrix.shape[-1], dtype=mean.dtype, device=mean.device)
+    one = torch.eye(before.matrix.shape[-1], dtype=mean.dtype)
     reach = after.matrix @ before.noise
     system = reach @ after.matrix.mT + after.noise
     later = torch.linalg.solve(system, reach).mT

@@ -162,7 +162,7 @@ class PreparedFrames:
             n_pixels: only so many image frequencies, the lowest ones.
         """
         rows = np.concatenate(movies)
-        index = torch.from_numpy(rows).to(self.device)
+        index = torch.from_numpy(rows).to(self.device, non_blocking=True)
         rotations = self.rotations[index]
         if isinstance(self.evidence, Evidence):
             most = None if n_pixels is None else max(n_pixels, self.evidence.n_pixels)
@@ -259,8 +259,8 @@ def prepare_frames(
         mean_volume=mean,
         evidence=evidence.to(device),
         moving_poses=moving_poses,
-        intervals=intervals.to(device),
-        interval_index=interval_index.to(device),
+        intervals=intervals,
+        interval_index=interval_index,
     )
 
 

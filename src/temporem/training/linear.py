@@ -153,7 +153,9 @@ class LinearRun:
         )
         self.state["q"] = fit.parameters.q
         axes = principal_axes(fit.solver, fit.parameters.volumes)
-        components = torch.einsum("ij,jzyx->izyx", axes.float(), fit.parameters.volumes[1:])
+        components = torch.einsum(
+            "ij,jzyx->izyx", axes.to(fit.parameters.volumes), fit.parameters.volumes[1:]
+        )
         posterior = fit.sums.posterior.transformed(axes)
         self._keep_posterior(posterior)
         self._keep_dynamics(fit.parameters.dynamics.rotated(axes))
@@ -275,14 +277,13 @@ class LinearRun:
 
     def _posterior(self) -> Posterior:
         names = ("mean", "covariance", "lag")
-        return Posterior(*(self.tensors[name].to(self.data.device) for name in names))
+        return Posterior(*(self.tensors[name] for name in names))
 
     def _keep_posterior(self, posterior: Posterior) -> None:
         self.tensors |= vars(posterior)
 
     def _dynamics(self) -> Dynamics:
-        rotation, decay = (self.tensors[n].to(self.data.device) for n in ("rotation", "decay"))
-        return Dynamics(rotation, decay, self.settings.temporal)
+        return Dynamics(self.tensors["rotation"], self.tensors["decay"], self.settings.temporal)
 
     def _keep_dynamics(self, dynamics: Dynamics) -> None:
         self.tensors |= {"rotation": dynamics.rotation, "decay": dynamics.decay}

@@ -2,7 +2,8 @@
 
 A run is a sequence of stages, a stage of epochs, an epoch of optimiser steps. Everything random is
 a function of the seed and of the step, so that a run resumed from a checkpoint at any step is the
-run that was never stopped. Several processes share the frames of every step and add up their
+run that was never stopped. A step never waits for the device: it is asked for the next while it
+computes. Several processes share the frames of every step and add up their
 gradients, so that a run is the same however many there are.
 """
 
@@ -209,7 +210,7 @@ class Trainer:
 
         And the KL of poses, each ``(F,)``.
         """
-        rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
+        rows = torch.from_numpy(np.concatenate(movies)).to(self.device, non_blocking=True)
         mean, variance = self.targets["mean"][rows], self.targets["variance"][rows]
         path = self.model.infer(batch, noise)
         seen = batch.at(self._pixels())
@@ -220,7 +221,7 @@ class Trainer:
 
     def _path_fit(self, movies: list[np.ndarray], noise: FrameNoise) -> Tensor:
         """``log N(m_t | μ_t, σ_t² + s_t²)``: static posteriors N(m, s²) as views of the path."""
-        rows = torch.from_numpy(np.concatenate(movies)).to(self.device)
+        rows = torch.from_numpy(np.concatenate(movies)).to(self.device, non_blocking=True)
         features = self.targets["features"][rows]
         lengths = torch.tensor([len(movie) for movie in movies])
         path = self.model.inference(features, lengths, noise)
@@ -285,7 +286,8 @@ class Trainer:
                 generator.set_masks(*start.masks)
             if start.volumes is not None and generator.base is not None:
                 generator.base.set_maps(start.volumes)  # masked when they were solved for
-            return {"mean": start.mean, "variance": start.variance}
+            start_of = {"mean": start.mean, "variance": start.variance}
+            return {name: value.to(self.device) for name, value in start_of.items()}
         return _static_posteriors(before, self.frames, self.world) if name == "warm-up" else {}
 
     def _linear_start(self) -> LinearStart:

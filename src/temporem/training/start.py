@@ -137,7 +137,7 @@ def _refined(masks: Tensor, volumes: Tensor, mean: Tensor) -> tuple[Tensor, Tens
 
 def _unit_spread(posterior: Posterior, movies: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """Means and variances of coordinates of unit spread, ``(N, q)``, and that spread, ``(q,)``."""
-    rows = torch.from_numpy(np.concatenate(movies)).to(posterior.mean.device)
+    rows = torch.from_numpy(np.concatenate(movies))
     found, spread = posterior.mean, posterior.covariance.diagonal(dim1=-2, dim2=-1)
     scale = found[rows].std(0)
     mean = torch.zeros_like(found, dtype=torch.float32)
