@@ -43,9 +43,9 @@ def decode(
         Float32 ``(B, P, outputs)``.
     """
     dtype = dtype or torch.float32
-    first, *hidden, last = (
-        (layer.weight.to(dtype), layer.bias.to(dtype))
-        for layer in (mlp.first, *mlp.hidden, mlp.last)
+    ends = [(layer.weight, layer.bias) for layer in (mlp.first, mlp.last)]
+    first, last, *hidden = (
+        (weight.to(dtype), bias.to(dtype)) for weight, bias in (*ends, *mlp.residual_layers())
     )
     biases = biases.to(dtype)
     values = points.new_empty(len(biases), len(points), len(last[1]), dtype=torch.float32)
@@ -57,8 +57,7 @@ def decode(
             torch.add(shared, bias, out=x).relu_()
             for weight, offset in hidden:
                 torch.addmm(offset, x, weight.T, out=y)
-                y.add_(x).relu_()
-                x, y = y, x
+                x, y = y.relu_(), x
             values[i, start : start + rows] = functional.linear(x, *last)
     return values
 

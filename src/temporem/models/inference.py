@@ -98,14 +98,14 @@ class SequenceInference(nn.Module):
         rows = torch.arange(len(features)).split(lengths.tolist())
         forward_order = pack_sequence(list(rows), enforce_sorted=False)
         batch_sizes = forward_order.batch_sizes
-        order = forward_order.data.to(features.device)
+        order = forward_order.data.to(features.device, non_blocking=True)
         context: Tensor | None = None
         if self.forwards is not None:
             packed = PackedSequence(features[order], batch_sizes)
             context = self.forwards(packed)[0].data
         if self.backwards is not None:
             reversed_rows = pack_sequence([r.flip(0) for r in rows], enforce_sorted=False)
-            reversed_order = reversed_rows.data.to(features.device)
+            reversed_order = reversed_rows.data.to(features.device, non_blocking=True)
             packed = PackedSequence(features[reversed_order], batch_sizes)
             states = _restore(self.backwards(packed)[0].data, reversed_order)[order]
             context = states if context is None else context + states
@@ -117,6 +117,7 @@ class SequenceInference(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draws, means and log-variances of z, each ``(F, q)`` in packed order."""
         terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
+        layers = self.combiner.residual_layers()
         steps = []
         z: Tensor | None = None
         for t, (n, frames) in enumerate(zip(batch_sizes, context.split(batch_sizes), strict=True)):
@@ -125,7 +126,7 @@ class SequenceInference(nn.Module):
                 # Movies are sorted by length: the first n have a frame t.
                 known = self.first.expand(n, -1) if z is None else z[:n]
                 joined = joined + torch.tanh(self.previous(known))
-            mean, log_variance = _posterior(self.combiner(joined / terms))
+            mean, log_variance = _posterior(self.combiner(joined / terms, residual_layers=layers))
             z = sample_gaussian(mean, log_variance, noise[t] if noise else None)
             steps.append((z, mean, log_variance))
         z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))

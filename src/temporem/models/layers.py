@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class ResidualMLP(nn.Module):
@@ -20,14 +21,31 @@ class ResidualMLP(nn.Module):
         self.last = nn.Linear(width, outputs)
         self.dtype: torch.dtype | None = None
 
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``(..., inputs)`` → float32 ``(..., outputs)``; ``bias (..., width)`` joins layer one.
+    def residual_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """``(1 + W, b)`` of every residual layer: ``(1 + W) x + b`` is one product and no sum."""
+        layers = [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
+        one = torch.eye(self.last.in_features, device=self.last.weight.device)
+        return [(layer.weight + one, layer.bias) for layer in layers]
+
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        residual_layers: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Tensor:
+        """``(..., inputs)`` → float32 ``(..., outputs)``.
 
         Matrix products run in :attr:`dtype` where it is set, weights and results stay float32.
+
+        Args:
+            x: inputs.
+            bias: joins that of the first layer, ``(..., width)``.
+            residual_layers: :meth:`residual_layers`, at hand where there are many calls.
         """
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
             x = self.first(x)
-            x = torch.relu(x if bias is None else x + bias.to(x.dtype))  # or all of x is widened
-            for layer in self.hidden:
-                x = torch.relu(x + layer(x))
+            x = x if bias is None else x + bias.to(x.dtype)  # or all of x is widened
+            x = x.relu_()  # in place: no product needs its output on the way back
+            for weight, offset in residual_layers or self.residual_layers():
+                x = functional.linear(x, weight, offset).relu_()
             return self.last(x).float()
