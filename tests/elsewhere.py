@@ -2,7 +2,8 @@
 
 A GPU is seldom at hand where tests run. Tensors here say that they are on ``meta`` and keep their
 numbers out of reach: an operation on them and on a tensor of main memory fails, as on a GPU, and
-so does ``numpy()``. What a GPU allows is allowed: numbers without dimension, indices, copies.
+so does ``numpy()``. What a GPU allows is allowed: numbers without dimension, indices, copies. Where
+a program would wait for a GPU, the operation is noted in :data:`WAITS`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 ELSEWHERE = torch.device("meta")
+WAITS: list[str] = []
+"""Operations that had to wait until the device had done all before them."""
 
 _aten = torch.ops.aten
 _COPIES = {_aten._to_copy.default, _aten.copy_.default}
@@ -101,6 +104,7 @@ class _Constructors(TorchFunctionMode):
             device = kwargs.pop("device")
             return function(*args, **kwargs).to(device)
         if function is Tensor.tolist:  # waits and copies, as on a GPU
+            WAITS.append("tolist") if isinstance(args[0], TensorElsewhere) else None
             return function(_here(args[0]))
         return function(*args, **kwargs)
 
@@ -127,6 +131,8 @@ def _plain(real: Any, *args: Any, **kwargs: Any) -> Any:
 def _run(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     away = any(isinstance(tensor, TensorElsewhere) for tensor in tensors)
+    if _waits(operation, args, kwargs):
+        WAITS.append(str(operation))
     if away and operation not in _COPIES:
         indices = tree_leaves(args[1]) if operation in _INDEXED else []
         _require_together(operation, [t for t in tensors if all(t is not i for i in indices)])
@@ -137,6 +143,21 @@ def _run(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if operation._schema.is_mutable and isinstance(args[0], Tensor):
         return args[0]
     return tree_map(_away, found) if away else found
+
+
+def _waits(operation: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether the result, or its size, is needed here, or main memory must be read at once."""
+    away = isinstance(args[0], TensorElsewhere) if args else False
+    if operation == _aten._to_copy.default:
+        target = torch.device(kwargs.get("device") or args[0].device)
+        return away != (target == ELSEWHERE) and not kwargs.get("non_blocking")
+    if operation == _aten.copy_.default:
+        return away != isinstance(args[1], TensorElsewhere) and not kwargs.get("non_blocking")
+    if operation in _INDEXED:
+        indices = [index for index in args[1] if index is not None]
+        found_first = any(index.dtype == torch.bool for index in indices)
+        return away and (found_first or not all(isinstance(i, TensorElsewhere) for i in indices))
+    return away and operation in (_aten._local_scalar_dense.default, _aten.nonzero.default)
 
 
 def _require_together(operation: Any, tensors: list[Tensor]) -> None:

@@ -120,7 +120,7 @@ def back_projection_evidence(
     mirrored = torch.cat([values, values.conj()], dim=1)
     grids = insert_slices_apart(mirrored, torch.cat([points, -points], dim=1), edge)
     wanted = _half_ball(radius).frequencies + edge // 2
-    x, y, z = wanted.to(grids.device).unbind(-1)
+    x, y, z = wanted.to(grids.device, non_blocking=True).unbind(-1)
     return torch.view_as_real(grids[:, z, y, x]).flatten(1)
 
 

@@ -76,7 +76,7 @@ class FramesInMemory:
 
     def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`FrameSource`."""
-        index = torch.from_numpy(rows).to(self.device)
+        index = torch.from_numpy(rows).to(self.device, non_blocking=True)
         return self.images[:, :n_pixels][index], self.contrast[:, :n_pixels][index]
 
     def to(self, device: torch.device) -> FramesInMemory:

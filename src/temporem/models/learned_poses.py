@@ -123,7 +123,8 @@ class PoseTable(nn.Module):
 
     def forward(self, rows: Tensor) -> PosePosterior:
         """Of the frames ``(F,)``."""
-        start = self.start_log_sd[rows].repeat_interleave(torch.tensor([3, 2]).to(rows), dim=-1)
+        of_turn, of_shift = self.start_log_sd[rows].split(1, dim=-1)
+        start = torch.cat([of_turn.expand(-1, 3), of_shift.expand(-1, 2)], dim=-1)
         turn, shift = (start + _SPREAD_STEP * self.spreads[rows]).split([3, 2], dim=-1)
         return PosePosterior(
             rotations=rotation_of_vector(self.turns[rows]) @ self.start[rows],

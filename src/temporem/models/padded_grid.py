@@ -116,8 +116,8 @@ class PaddedGrid:
         _, height, width = self.shape
         centre = PADDING * self.box // 2
         first = ((base[:, 2] + centre) * height + base[:, 1] + centre) * width + base[:, 0]
-        steps = torch.tensor([0, 1, width, width + 1], device=points.device)
-        steps = torch.cat([steps, steps + height * width])
+        bits = torch.arange(8, device=points.device)  # of corners: one in x, one in y, one in z
+        steps = bits % 2 + bits // 2 % 2 * width + bits // 4 * (height * width)
         pair = torch.stack([1 - upper, upper], dim=-1)
         weight = pair[:, 2, :, None, None] * pair[:, 1, None, :, None] * pair[:, 0, None, None, :]
         return Corners(first[:, None] + steps, weight.reshape(-1, 8), mirrored)
@@ -152,7 +152,7 @@ class PaddedGrid:
     def from_volumes(self, volumes: Tensor) -> Tensor:
         """Complex rows ``(V, C)`` of volumes ``(C, D, D, D)``, made ready to be sampled."""
         edge = PADDING * self.box
-        correction = gridding_correction(self.box).to(volumes)
+        correction = gridding_correction(self.box).to(volumes, non_blocking=True)
         padded = volumes.new_zeros(len(volumes), edge, edge, edge)
         scaled = volumes / correction
         for centred, wrapped in _wrapped(self.box, edge, 3):

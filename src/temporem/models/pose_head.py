@@ -48,5 +48,5 @@ class PoseHead(nn.Module):
 
 def twin_image(evidence: Tensor) -> Tensor:
     """An image, as real and imaginary parts ``(F, 2P)``, turned in its plane by 180°: X(−k)."""
-    sign = torch.tensor([1.0, -1.0]).to(evidence)
+    sign = 1 - 2 * torch.arange(2, dtype=evidence.dtype, device=evidence.device)
     return (evidence.unflatten(-1, (-1, 2)) * sign).flatten(-2)

@@ -53,7 +53,7 @@ class FrameBatch:
 
     def at(self, pixels: PixelSample) -> FrameBatch:
         """The batch with only some pixels of its images; the evidence stays."""
-        index = pixels.index.to(self.images.device)
+        index = pixels.index.to(self.images.device, non_blocking=True)
         images, contrast = self.images[:, index], self.contrast[:, index]
         return replace(self, images=images, contrast=contrast, pixels=pixels)
 

@@ -57,7 +57,7 @@ class ForwardModel:
         Returns:
             ``(..., P, 3)``, ordered (x, y, z).
         """
-        k = self.support.frequencies[pixels].to(rotations)
+        k = self.support.frequencies[pixels].to(rotations, non_blocking=True)
         return k @ rotations[..., :2, :]  # rows of R are the columns of Rᵀ
 
     def contrast(self, parameters: CTFParameters, n_pixels: int | None = None) -> Tensor:
@@ -70,7 +70,7 @@ class ForwardModel:
 
         At some pixels, or all.
         """
-        k = self.frequencies_per_angstrom()[pixels].to(shifts_angstrom.device)
+        k = self.frequencies_per_angstrom()[pixels].to(shifts_angstrom.device, non_blocking=True)
         phase = (-2 * torch.pi) * (shifts_angstrom.double() @ k.T)
         return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
 
@@ -109,4 +109,4 @@ class ForwardModel:
         residual = torch.view_as_real(data - observed).square().sum(-1) / variance
         if weights is None:
             weights = self.support.weights[: residual.shape[-1]]
-        return -0.5 * (residual * weights.to(residual)).sum(-1)
+        return -0.5 * (residual * weights.to(residual, non_blocking=True)).sum(-1)

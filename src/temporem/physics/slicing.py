@@ -14,9 +14,8 @@ def trilinear_corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     """
     base = points.floor()
     fraction = points - base
-    offsets = torch.tensor(
-        [[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=points.device
-    )
+    ends = torch.arange(2, device=points.device)
+    offsets = torch.cartesian_prod(ends, ends, ends)
     corner = base.long()[..., None, :] + offsets
     weight = torch.where(offsets == 1, fraction[..., None, :], 1 - fraction[..., None, :]).prod(-1)
     corner = corner + edge // 2
