@@ -100,7 +100,7 @@ class TestProbes:
     @pytest.mark.parametrize("method", ["static", "tempor"])
     def test_steps_of_the_real_loop(self, method, tiny_dataset, tmp_path):
         output = tmp_path / "steps.json"
-        options = ("--method", method, "--precision", "float32", "--steps", "3")
+        options = ("--method", method, "--set", "training.precision=float32", "--steps", "3")
         steps.main([str(tiny_dataset), *options, "-o", str(output)])
         found = json.loads(output.read_text(encoding="utf-8"))
         assert len(found["step_seconds"]) == 3

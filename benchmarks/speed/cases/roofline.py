@@ -50,7 +50,7 @@ def time_steps(
     output = bench.scratch(f"{key}.json")
     command = bench.module(
         "benchmarks.speed.probes.steps",
-        *(dataset, "--method", method, "--precision", precision),
+        *(dataset, "--method", method, "--set", f"training.precision={precision}"),
         *("--steps", bench.scale.steps, "-o", output),
     )
     return bench.timed(key, command, output=output, read=lambda: read_json(output))

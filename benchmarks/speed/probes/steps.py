@@ -16,7 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.speed.probes.clock import seconds_when_done
+
 from temporem.data.dataset import read_dataset
+from temporem.data.settings import apply_overrides
 from temporem.training.config import RunConfig, build_config
 from temporem.training.frames import prepare_frames
 from temporem.training.loop import Trainer
@@ -29,30 +32,34 @@ class _Enough(Exception):
     """Enough steps were taken."""
 
 
-def measure_steps(dataset: Path, method: str, precision: str, n_steps: int) -> dict[str, Any]:
+def measure_steps(
+    dataset: Path, method: str, n_steps: int, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Times of single steps at full resolution and the sizes that they are of.
 
     Args:
         dataset: with movies.
         method: static or tempor.
-        precision: as ``training.precision``.
         n_steps: to be timed.
+        overrides: of settings, as ``--set`` of ``temporem reconstruct``.
 
     Returns:
-        ``step_seconds`` (a list), ``prepare_seconds``, ``dtype``, and ``size``, the arguments of
-        :class:`~benchmarks.speed.counting.StepSize`.
+        ``step_seconds`` (a list; of a GPU, which is not waited for, when steps were asked for),
+        ``seconds``, the mean until all were done, ``prepare_seconds``, ``dtype``, and ``size``, the
+        arguments of :class:`~benchmarks.speed.counting.StepSize`.
     """
-    config = _config(dataset, method, precision)
+    config = _config(dataset, method, overrides)
+    device = choose_device(config.training.device)
     started = time.perf_counter()
     movies = read_dataset(dataset)
-    device = choose_device(config.training.device)
     frames = prepare_frames(movies, config.data, config.model.encoder_input, movies.movies, device)
-    prepared = time.perf_counter()
+    prepared = seconds_when_done(device)
     before = min(n_steps, _MOST_BEFORE)
     ticks: list[float] = []
 
     def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
-        ticks.append(time.perf_counter())
+        bound = len(ticks) in (before, before + n_steps)
+        ticks.append(seconds_when_done(device) if bound else time.perf_counter())
         if len(ticks) > before + n_steps:
             raise _Enough
 
@@ -67,6 +74,7 @@ def measure_steps(dataset: Path, method: str, precision: str, n_steps: int) -> d
     per_step = config.training.frames_per_step
     return {
         "step_seconds": [b - a for a, b in pairwise(ticks)],
+        "seconds": (ticks[-1] - ticks[0]) / n_steps,
         "prepare_seconds": prepared - started,
         "dtype": "float32" if generator_dtype is None else str(generator_dtype).split(".")[-1],
         "size": {
@@ -80,18 +88,17 @@ def measure_steps(dataset: Path, method: str, precision: str, n_steps: int) -> d
     }
 
 
-def _config(dataset: Path, method: str, precision: str) -> RunConfig:
+def _config(dataset: Path, method: str, overrides: Sequence[str]) -> RunConfig:
     training: dict[str, Any] = {
         "epochs": 10_000,  # more than is ever reached
         "start_resolution": 1,
         "linear_start": False,
-        "precision": precision,
         "checkpoint_seconds": 1e9,
     }
     if method == "tempor":
         training |= {"init": "static", "pretrain_epochs": 0}
     settings = {"method": method, "dataset": str(dataset.absolute()), "training": training}
-    return build_config(settings, source="steps")
+    return build_config(apply_overrides(settings, overrides), source="steps")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,11 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--method", choices=["static", "tempor"], default="static")
-    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    found = measure_steps(options.dataset, options.method, options.precision, options.steps)
+    found = measure_steps(options.dataset, options.method, options.steps, options.set)
     options.output.write_text(json.dumps(found), encoding="utf-8")
 
 
