@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
@@ -88,8 +86,8 @@ class SequenceInference(nn.Module):
             # A frame that is hidden must be told from the others: its noise cannot be learned.
             features = features * (noise.uniform(len(features)) >= self.hidden_frames)
         context, packing, batch_sizes = self._read(features, lengths)
-        drawn = None if epsilon is None else epsilon[packing].split(batch_sizes)
-        z, mean, log_variance = self._recur(context, batch_sizes, drawn)
+        drawn = None if epsilon is None else epsilon[packing]
+        z, mean, log_variance = self._infer(context, batch_sizes, drawn)
         kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
@@ -112,22 +110,26 @@ class SequenceInference(nn.Module):
         assert context is not None
         return context, order, batch_sizes.tolist()
 
-    def _recur(
-        self, context: Tensor, batch_sizes: list[int], noise: Sequence[Tensor] | None
+    def _infer(
+        self, context: Tensor, batch_sizes: list[int], noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draws, means and log-variances of z, each ``(F, q)`` in packed order."""
         terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
-        layers = self.combiner.residual_layers()
+        layers, weight = self.combiner.residual_layers(), self.combiner.first.weight / terms
+        # What does not depend on z is computed for all frames at once.
+        seen = nn.functional.linear(context, weight, self.combiner.first.bias)
+        if self.previous is None or self.first is None:
+            mean, log_variance = _posterior(self.combiner.after_first(seen, layers))
+            return sample_gaussian(mean, log_variance, noise), mean, log_variance
+        drawn = [None] * len(batch_sizes) if noise is None else noise.split(batch_sizes)
         steps = []
-        z: Tensor | None = None
-        for t, (n, frames) in enumerate(zip(batch_sizes, context.split(batch_sizes), strict=True)):
-            joined = frames
-            if self.previous is not None and self.first is not None:
-                # Movies are sorted by length: the first n have a frame t.
-                known = self.first.expand(n, -1) if z is None else z[:n]
-                joined = joined + torch.tanh(self.previous(known))
-            mean, log_variance = _posterior(self.combiner(joined / terms, residual_layers=layers))
-            z = sample_gaussian(mean, log_variance, noise[t] if noise else None)
+        z = self.first.expand(batch_sizes[0], -1)
+        for n, frames, epsilon in zip(batch_sizes, seen.split(batch_sizes), drawn, strict=True):
+            # Movies are sorted by length: the first n have a frame t.
+            before = torch.tanh(self.previous(z[:n]))
+            joined = torch.addmm(frames, before, weight.T)
+            mean, log_variance = _posterior(self.combiner.after_first(joined, layers))
+            z = sample_gaussian(mean, log_variance, epsilon)
             steps.append((z, mean, log_variance))
         z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))
         return z, mean, log_variance

@@ -27,25 +27,24 @@ class ResidualMLP(nn.Module):
         one = torch.eye(self.last.in_features, device=self.last.weight.device)
         return [(layer.weight + one, layer.bias) for layer in layers]
 
-    def forward(
-        self,
-        x: Tensor,
-        bias: Tensor | None = None,
-        residual_layers: list[tuple[Tensor, Tensor]] | None = None,
-    ) -> Tensor:
-        """``(..., inputs)`` → float32 ``(..., outputs)``.
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``(..., inputs)`` → float32 ``(..., outputs)``; ``bias (..., width)`` joins layer one.
 
         Matrix products run in :attr:`dtype` where it is set, weights and results stay float32.
-
-        Args:
-            x: inputs.
-            bias: joins that of the first layer, ``(..., width)``.
-            residual_layers: :meth:`residual_layers`, at hand where there are many calls.
         """
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
             x = self.first(x)
             x = x if bias is None else x + bias.to(x.dtype)  # or all of x is widened
-            x = x.relu_()  # in place: no product needs its output on the way back
-            for weight, offset in residual_layers or self.residual_layers():
-                x = functional.linear(x, weight, offset).relu_()
-            return self.last(x).float()
+            return self.after_first(x, self.residual_layers()).float()
+
+    def after_first(self, x: Tensor, residual_layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """What the first layer gives ``(..., width)`` → ``(..., outputs)``; overwrites x.
+
+        Args:
+            x: the output of a sum or product: none of these needs it on the way back.
+            residual_layers: :meth:`residual_layers`.
+        """
+        x = x.relu_()
+        for weight, offset in residual_layers:
+            x = functional.linear(x, weight, offset).relu_()
+        return self.last(x)
