@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -238,10 +239,8 @@ def prepare_frames(
     source = loaded(stack) if in_memory else stack
     rotations = dataset.rotations.float()
     mean, power, contrast_power = _statistics(
-        model, source, rotations, training_movies, config.window_radius
+        model, source, rotations if posed else None, training_movies, config.window_radius
     )
-    if not posed:
-        mean = _no_volume(model.box)
     evidence: Tensor | Evidence = torch.zeros(len(stack), 0)
     if encoder_input is not None:
         weight = (power / (power + 1))[model.support.shells]
@@ -273,13 +272,14 @@ def prepared_bytes(model: ForwardModel, n_frames: int, encoder_input: EncoderInp
 def _statistics(
     model: ForwardModel,
     source: FrameSource,
-    rotations: Tensor,
+    rotations: Tensor | None,
     training_movies: list[np.ndarray],
     window_radius: float,
 ) -> tuple[HomogeneousVolume, Tensor, Tensor]:
     """Mean volume of the training movies and spectra of all frames, in one pass.
 
-    Every other training movie is in each half set of the mean. Spectra are as of :func:`spectra`.
+    Every other training movie is in each half set of the mean, which is empty where there are no
+    rotations. Spectra are as of :func:`spectra`.
     """
     rows = np.concatenate(training_movies)
     half = np.repeat(np.arange(len(training_movies)) % 2, [len(m) for m in training_movies])
@@ -288,15 +288,20 @@ def _statistics(
     halves = torch.from_numpy(np.concatenate([half, np.full(len(others), -1)]))
     sums = torch.zeros(2, len(model.support), dtype=torch.float64)
 
-    def blocks() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def seen() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         frames = one_ahead(source.take, parts, in_thread=not source.in_memory)
         own = halves.split([len(part) for part in parts])
         for part, index, (images, contrast) in zip(parts, own, frames, strict=True):
             power = images.real.double().square() + images.imag.double().square()
             sums.add_(torch.stack([power.sum(0), contrast.double().square().sum(0)]))
-            yield images, contrast, rotations[torch.from_numpy(part)], index
+            yield images, contrast, torch.from_numpy(part), index
 
-    mean = reconstruct_homogeneous(model, blocks(), window_radius)
+    if rotations is None:
+        deque(seen(), maxlen=0)
+        mean = _no_volume(model.box)
+    else:
+        blocks = ((images, ctf, rotations[rows], index) for images, ctf, rows, index in seen())
+        mean = reconstruct_homogeneous(model, blocks, window_radius)
     return mean, *spectra(model, sums / len(source))
 
 
