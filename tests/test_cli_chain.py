@@ -255,6 +255,7 @@ def test_interrupted_run_says_how_to_go_on_and_ends_as_if_never_stopped(
 def test_info_names_versions() -> None:
     facts = json.loads(succeed("info", "--json"))
     assert facts["torch"].startswith(torch.__version__.split("+")[0])
+    assert facts["networks multiply in"] in ("float32", "bfloat16")
 
 
 def test_demo_runs_the_whole_chain_and_names_its_report(tmp_path, monkeypatch) -> None:

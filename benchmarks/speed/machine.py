@@ -49,7 +49,7 @@ def describe(variables: Mapping[str, str]) -> dict[str, Any]:
         "threads": int(variables["OMP_NUM_THREADS"]),
         "memory_gib": round(_memory_bytes() / GIBIBYTE, 1),
         "load_at_start": round(os.getloadavg()[0], 2),
-        "fast_bfloat16": info["fast bfloat16"],
+        "networks_multiply_in": info["networks multiply in"],
         **{name: info[name] for name in ("system", "python", "temporem", "torch", "numpy")},
     }
 

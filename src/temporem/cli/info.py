@@ -20,6 +20,9 @@ def info(*, json: Json = False) -> None:
     """
     import torch
 
+    from temporem.training.precision import choose_device, network_dtype
+
+    multiplied = network_dtype("auto", choose_device("auto")) or torch.float32
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts = {
         "temporem": __version__,
@@ -29,7 +32,7 @@ def info(*, json: Json = False) -> None:
         "processors": str(os.cpu_count()),
         "torch threads": str(torch.get_num_threads()),
         "GPUs": ", ".join(devices) or "none",
-        "fast bfloat16": "yes" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no",
+        "networks multiply in": str(multiplied).removeprefix("torch."),
         "structures": os.environ.get("TEMPOREM_STRUCTURES", "TEMPOREM_STRUCTURES is not set"),
     }
     if json:
