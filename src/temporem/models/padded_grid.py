@@ -16,6 +16,8 @@ from types import EllipsisType
 import torch
 from torch import Tensor, nn
 
+from temporem.models.row_sums import add_to_rows
+
 PADDING = 2
 
 
@@ -136,8 +138,7 @@ class PaddedGrid:
         Complex values are inserted as real and imaginary channels, after
         :meth:`Corners.restore`. When all is inserted, :meth:`close` completes it.
         """
-        spread = values[:, None] * corners.weight[..., None]
-        rows.index_add_(0, corners.index.flatten(), spread.flatten(0, 1))
+        add_to_rows(rows, corners.index, corners.weight, values)
 
     def close(self, rows: Tensor, sign: Tensor) -> None:
         """Add, in place, what samples mirrored to kx < 0 give to voxels at kx = 0.
