@@ -104,7 +104,8 @@ class _Constructors(TorchFunctionMode):
             device = kwargs.pop("device")
             return function(*args, **kwargs).to(device)
         if function is Tensor.tolist:  # waits and copies, as on a GPU
-            WAITS.append("tolist") if isinstance(args[0], TensorElsewhere) else None
+            if isinstance(args[0], TensorElsewhere):
+                WAITS.append("tolist")
             return function(_here(args[0]))
         return function(*args, **kwargs)
 

@@ -25,7 +25,8 @@ from temporem.training.run import reconstruct
 from temporem.training.run_files import load_run
 
 DEVICES = [ELSEWHERE, *map(torch.device, ["cuda"] * torch.cuda.is_available())]
-TOLERANCE = 1e-2  # steps of Adam have the sign of a gradient, however small: rounding is amplified
+# A GPU sums in another order, and steps of Adam have the sign of a gradient, however small.
+TOLERANCES = {"meta": 1e-5, "cuda": 1e-2}
 SHORT_SEARCH = ("poses.starts=1", "poses.iterations=1")
 
 
@@ -62,20 +63,20 @@ def test_run_elsewhere_is_the_run_of_the_cpu(
 ) -> None:
     settings, rows = config(tiny_dataset, overrides), np.array([0, 7])
     expected = load_run(reconstruct(settings, tmp_path / "cpu"))
-    volumes = expected.voxels(rows)
+    volumes, tolerance = expected.voxels(rows), TOLERANCES[device.type]
     for module in (training_run, run_files):
         monkeypatch.setattr(module, "choose_device", lambda *_: device)
     with elsewhere(monkeypatch) if device == ELSEWHERE else nullcontext():
         found = load_run(reconstruct(settings, tmp_path / "elsewhere"))
         assert {t.device.type for t in found.generator.state_dict().values()} == {device.type}
-        np.testing.assert_allclose(found.voxels(rows), volumes, atol=TOLERANCE * volumes.std())
+        np.testing.assert_allclose(found.voxels(rows), volumes, atol=tolerance * volumes.std())
         if settings.method == "linear":
             found.voxel_deviations(rows)
         evaluate_run(found, tiny_dataset, every=2)
-    np.testing.assert_allclose(found.rotations, expected.rotations, atol=TOLERANCE)
-    np.testing.assert_allclose(found.shifts_angstrom, expected.shifts_angstrom, atol=TOLERANCE)
+    np.testing.assert_allclose(found.rotations, expected.rotations, atol=tolerance)
+    np.testing.assert_allclose(found.shifts_angstrom, expected.shifts_angstrom, atol=tolerance)
     if settings.method != "homogeneous":
-        np.testing.assert_allclose(found.latents, expected.latents, atol=TOLERANCE)
+        np.testing.assert_allclose(found.latents, expected.latents, atol=tolerance)
 
 
 @pytest.mark.parametrize(

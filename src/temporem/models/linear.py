@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from temporem.models.dynamics import Dynamics, Moments
+from temporem.models.dynamics import Dynamics, Moments, Transitions
 from temporem.models.movie_blocks import MovieBlock
 from temporem.models.padded_grid import Corners, PaddedGrid, gridding_correction
 from temporem.models.smoother import SmoothedMovies, joint_covariance, smooth
@@ -191,16 +191,17 @@ class LinearSolver:
         sums = self._empty_sums(parameters.q)
         precision = self.grid.multiplicity[:, None] * parameters.precision[self.grid.shells]
         sums.penalty = float(0.5 * (precision * rows.abs().square()).double().sum())
+        transitions = parameters.dynamics.transitions(self.intervals)
         for block in blocks:
             corners = self.grid.corners(self._frequencies(block))
             slices = self.grid.extract(rows, corners).view(len(block.rows), self.n_pixels, -1)
             design = self.forward_model.observe(slices, self._contrast(block)[..., None])
-            movies, packing = self._smooth(parameters, block, design, sums)
+            movies, packing = self._smooth(parameters.noise, transitions, block, design, sums)
             self._add_moments(sums, block, movies, packing)
-            posterior = sums.posterior[block.rows]
-            values = self._explain(sums, block, design, posterior)
+            coordinates = self._with_constant(sums.posterior[block.rows])
+            values = self._explain(sums, block, design, *coordinates)
             if gradient:
-                self._insert(sums, parameters, block, corners, values, posterior)
+                self._insert(sums, parameters.noise, block, corners, values, *coordinates)
         return self._total(sums, gradient=gradient)
 
     def gather(
@@ -213,9 +214,9 @@ class LinearSolver:
             packing = _packing(block.lengths)
             own = posterior[block.rows]
             self._add_moments(sums, block, _unsmoothed(own, block.lengths, packing), packing)
-            images = block.images[:, : self.n_pixels, None]
-            values = images * self._channels(own)[0][:, None]
-            self._insert(sums, parameters, block, corners, values, own)
+            mean, covariance = self._with_constant(own)
+            values = block.images[:, : self.n_pixels, None] * mean[:, None]
+            self._insert(sums, parameters.noise, block, corners, values, mean, covariance)
         return self._total(sums, gradient=True)
 
     def update(self, parameters: LinearParameters, sums: Sums) -> LinearParameters:
@@ -310,13 +311,18 @@ class LinearSolver:
         return block.contrast[:, : self.n_pixels]
 
     def _smooth(
-        self, parameters: LinearParameters, block: MovieBlock, design: Tensor, sums: Sums
+        self,
+        noise: Tensor,
+        transitions: Transitions,
+        block: MovieBlock,
+        design: Tensor,
+        sums: Sums,
     ) -> tuple[SmoothedMovies, tuple[Tensor, Tensor]]:
         """Posterior of the movies of a block; adds to the log-likelihood.
 
         ``J = Re HᴴH / σ²``, ``h = Re Hᴴ(y − H_0) / σ²`` over the full plane.
         """
-        noise = parameters.noise[self.shells]
+        noise = noise[self.shells]
         root = (self.weights / noise).sqrt()
         residual = torch.view_as_real((block.images[:, : self.n_pixels] - design[..., 0]) * root)
         whitened = torch.view_as_real(design[..., 1:] * root[:, None]).transpose(-1, -2)
@@ -331,12 +337,7 @@ class LinearSolver:
         packed_information[packing], packed_score[packing] = information, score
         interval = torch.zeros(m, t, dtype=torch.long)
         interval[packing] = block.interval_index
-        transitions = parameters.dynamics.transitions(self.intervals)
-        movies = smooth(
-            packed_information,
-            packed_score,
-            transitions[interval[:, 1:]],
-        )
+        movies = smooth(packed_information, packed_score, transitions[interval[:, 1:]])
         log_det = (self.weights * noise.log()).double().sum() * len(residual)
         unexplained = residual.square().double().sum() + log_det
         sums.log_likelihood += float(movies.log_evidence.sum()) - 0.5 * float(unexplained)
@@ -361,14 +362,13 @@ class LinearSolver:
         sums.moments.counts.index_add_(0, index, torch.ones_like(pairs[:, 0, 0]))
 
     def _explain(
-        self, sums: Sums, block: MovieBlock, design: Tensor, posterior: Posterior
+        self, sums: Sums, block: MovieBlock, design: Tensor, mean: Tensor, covariance: Tensor
     ) -> Tensor:
         """What the model leaves unexplained of a block, by channel, ``(F, P, K)``; adds its power.
 
-        With u = (1, z), ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
+        With u = (1, z), of a ``mean (F, K)``, ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
         ``E[u_j] r̄ − Σ_i C_ji H_i`` of channel j, and the power ``|r̄|² + Σ_ij C_ij H_i* H_j``.
         """
-        mean, covariance = self._channels(posterior)
         images = block.images[:, : self.n_pixels]
         residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
         spread = design @ covariance.to(design.dtype)
@@ -381,17 +381,17 @@ class LinearSolver:
     def _insert(
         self,
         sums: Sums,
-        parameters: LinearParameters,
+        noise: Tensor,
         block: MovieBlock,
         corners: Corners,
         values: Tensor,
-        posterior: Posterior,
+        mean: Tensor,
+        covariance: Tensor,
     ) -> None:
         """Add the gradient ``Pᵀ CTF values / σ²`` and the normal matrix of a block to voxels."""
-        mean, covariance = self._channels(posterior)
         contrast = self._contrast(block)
         # The origin is its own mirror and would be inserted twice.
-        precision = (self.weights / 2) / parameters.noise[self.shells]
+        precision = (self.weights / 2) / noise[self.shells]
         values = values * (contrast * precision)[..., None]
         i, j = torch.triu_indices(mean.shape[1], mean.shape[1])
         second = (mean[:, i] * mean[:, j] + covariance[:, i, j])[:, None]
@@ -405,7 +405,7 @@ class LinearSolver:
         )
         self.grid.insert(sums.voxels, corners, inserted)
 
-    def _channels(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
+    def _with_constant(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
         """Mean ``(F, K)`` and covariance ``(F, K, K)`` of u = (1, z), on the device."""
         mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)
         covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
