@@ -364,7 +364,7 @@ def test_runs_table_reads_the_last_record(runs: list[ReportRun]) -> None:
     assert rows["Optimiser updates"] == ["30", "30"]
     again = "Components that half of the movies find on their own"
     assert again not in rows
-    checked = replace(runs[1], metrics=[{"half_agreement": {"components_found": 2}}])
+    checked = replace(runs[1], components_found=2)
     rows = {row.label: [c.text for c in row.cells] for row in runs_table([runs[0], checked]).rows}
     assert rows[again] == ["–", "2"]
 

@@ -16,7 +16,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from command_line import command, settings, succeed
+from command_line import TINY_TRAINING, command, settings, succeed
 from temporem.data.dataset import read_dataset
 from temporem.data.settings import apply_overrides
 from temporem.data.stack import write_stack
@@ -192,6 +192,14 @@ def test_what_halves_find_is_said_and_noise_warned_of(
     write_stack(noise / "particles.mrcs", [pixels], PIXEL)
     said = succeed("reconstruct", noise, "-o", tmp_path / "of_noise", *command)
     assert "each on its own, find 0" in said
+    assert "Warning: what moves in these volumes may be noise" in said
+    # Networks begin with such a model, and say it too.
+    more = ("training.epochs=8", "model.linear_components=1")
+    network = ("--method", "static", *settings((*TINY_TRAINING, *more)))
+    said = succeed("reconstruct", noise, "-o", tmp_path / "network", *network)
+    assert (
+        "Of 1 linear component at the start halves of the movies, each on its own, find 0" in said
+    )
     assert "Warning: what moves in these volumes may be noise" in said
 
 

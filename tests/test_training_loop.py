@@ -580,6 +580,14 @@ def test_run_killed_while_it_solves_its_start_ends_as_one_that_was_not(start) ->
     again.fit()
     assert "halves" not in stages
     assert_same_weights(again.model, whole.model)
+    # What the start was like is kept, and nothing else of it; whether halves of the movies find it.
+    first, other = (
+        [json.loads(line) for line in (t.run_dir / "start.jsonl").read_text().splitlines()]
+        for t in (whole, again)
+    )
+    assert [r["stage"] for r in first[:2]] == ["start", "halves"]
+    assert first[0]["half_agreement"] == other[0]["half_agreement"]
+    assert not (again.run_dir / "start").exists()
 
 
 @pytest.mark.parametrize("stop_at", STOPS[::2])

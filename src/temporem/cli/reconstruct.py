@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from temporem.cli.components import say_components
+from temporem.cli.components import say_components, say_start
 from temporem.cli.console import progress_bar, say
 from temporem.cli.options import Overwrite, Settings, output
 from temporem.cli.symmetry import warn_of_symmetry
@@ -207,5 +207,7 @@ def _say_result(config: RunConfig, out: Path) -> None:
         say(f"Resolution of half maps at FSC 0.143: {float(angstrom):.2f} Å")
     if config.method == "linear":
         say_components(out)
+    if config.method in ("static", "tempor"):
+        say_start(out)
     warn_of_symmetry(out)
     say(f"Run: {out}")

@@ -18,7 +18,7 @@ from temporem.data.settings import validate_settings
 from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
-from temporem.training.run_files import METRICS_NAME, Run, load_run
+from temporem.training.run_files import METRICS_NAME, START_METRICS_NAME, Run, load_run
 
 SHOWN_FRAMES = 6
 """Frames of one movie whose volumes are shown."""
@@ -95,9 +95,9 @@ class _Record(BaseModel):
     half_agreement: _Agreement | None = None
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The records of ``metrics.jsonl``, none where there is no such file."""
-    path = run / METRICS_NAME
+def read_metrics(run: Path, name: str = METRICS_NAME) -> list[dict[str, Any]]:
+    """The records of ``metrics.jsonl``, or of another file; none where there is no such file."""
+    path = run / name
     if not path.is_file():
         return []
     records = read_json_lines(path)
@@ -106,14 +106,22 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return records
 
 
-def last_metric(run: Path, name: str, *, needed: bool = True) -> Any:
-    """The last value that ``metrics.jsonl`` has under a name; None where none is needed."""
+def half_agreement(run: Path) -> dict[str, Any] | None:
+    """What halves of the movies find alone, of a linear run or the start of a network's."""
+    for name in (METRICS_NAME, START_METRICS_NAME):
+        for record in read_metrics(run, name):
+            if "half_agreement" in record:
+                agreement: dict[str, Any] = record["half_agreement"]
+                return agreement
+    return None
+
+
+def last_metric(run: Path, name: str) -> Any:
+    """The last value that ``metrics.jsonl`` has under a name."""
     for record in reversed(read_metrics(run)):
         if name in record:
             return record[name]
-    if needed:
-        raise TemporemError(f"{run / METRICS_NAME} has no record of {name}")
-    return None
+    raise TemporemError(f"{run / METRICS_NAME} has no record of {name}")
 
 
 def _shown_rows(dataset: MovieDataset) -> np.ndarray:
@@ -156,6 +164,7 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
     if change is not None:
         volumes = into_frame(volumes, change, run.grid.pixel_size_angstrom)
     evaluated = (run.path / SUMMARY_NAME).is_file()
+    agreement = half_agreement(run.path)
     return ReportRun(
         name=name,
         method=run.config.method,
@@ -165,4 +174,5 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
         metrics=metrics,
         evaluation=load_evaluation(run.path) if evaluated else None,
         seconds=metrics[-1].get("seconds") if metrics else None,
+        components_found=None if agreement is None else agreement["components_found"],
     )

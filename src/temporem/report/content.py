@@ -107,6 +107,8 @@ class ReportRun:
         metrics: one record per epoch, as in ``metrics.jsonl``.
         evaluation: None where there is no truth, or none was made.
         seconds: time the training took, where known.
+        components_found: how many components of a linear model halves of the movies find alone,
+            where that was looked at.
     """
 
     name: str
@@ -117,3 +119,4 @@ class ReportRun:
     metrics: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     evaluation: Evaluation | None = None
     seconds: float | None = None
+    components_found: int | None = None

@@ -120,8 +120,7 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
         return Row(label, [describe(run) for run in runs])
 
     def found_again(run: ReportRun) -> Cell:
-        found = next((m["half_agreement"] for m in run.metrics if "half_agreement" in m), None)
-        return _MISSING if found is None else Cell(str(found["components_found"]))
+        return _MISSING if run.components_found is None else Cell(str(run.components_found))
 
     again = row("Components that half of the movies find on their own", found_again)
     return Table(

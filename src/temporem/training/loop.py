@@ -35,6 +35,7 @@ from temporem.training.learned_poses import pose_rate, see, starting_poses
 from temporem.training.poses import FoundPoses
 from temporem.training.precision import network_dtype
 from temporem.training.progress import Progress
+from temporem.training.run_files import METRICS_NAME, START_METRICS_NAME
 from temporem.training.stages import Stage, plan_stages
 from temporem.training.start import LinearStart, coarse_start, full_start
 from temporem.world import ALONE, World
@@ -122,8 +123,15 @@ class Trainer:
                     self._epoch(stage, total, interrupted)
         self._save(finished=True)
         if self.world.is_main:
-            shutil.rmtree(self.run_dir / START_NAME, ignore_errors=True)
+            self._tidy_start()
         return self.model
+
+    def _tidy_start(self) -> None:
+        """Of the linear model that training started from, its record stays."""
+        folder = self.run_dir / START_NAME
+        if (folder / METRICS_NAME).exists():
+            (folder / METRICS_NAME).replace(self.run_dir / START_METRICS_NAME)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _epoch(self, stage: Stage, total: int, interrupted: InterruptFlag) -> None:
         state, started = self.state, time.monotonic()
@@ -256,7 +264,7 @@ class Trainer:
         state.step_in_epoch = 0
         if not self.world.is_main:
             return
-        with open(self.run_dir / "metrics.jsonl", "a", encoding="utf-8") as file:
+        with open(self.run_dir / METRICS_NAME, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         if time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
             self._save()
@@ -449,7 +457,7 @@ class Trainer:
                 name.removeprefix("target."): value.to(self.device) for name, value in extra.items()
             }
         if self.world.is_main:
-            _truncate_metrics(self.run_dir / "metrics.jsonl", self.state.step)
+            _truncate_metrics(self.run_dir / METRICS_NAME, self.state.step)
 
     def _read_state(self, saved: dict[str, Any], directory: Path) -> _State:
         terms = saved.get("terms")

@@ -4,6 +4,7 @@
 
     RUN/config.yaml     how it was made, complete
     RUN/metrics.jsonl   one record per epoch
+    RUN/start.jsonl     of the linear model that training started from, one record per step
     RUN/checkpoint/     weights
     RUN/predicted.star  linear: latents at frame numbers that a movie lacks
     RUN/run.json        grid and units of the volumes
@@ -44,6 +45,7 @@ from temporem.training.poses import FoundPoses
 from temporem.training.precision import choose_device, network_dtype
 
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
+START_METRICS_NAME = "start.jsonl"
 GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
 FORMAT = "temporem run 3"
 

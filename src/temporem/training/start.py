@@ -108,7 +108,9 @@ def full_start(
     world.wait()
     cropped = frames.cropped(config.model.linear_box, config.data.memory_gb)
     given = None if config.model.solvent_mask else torch.ones((cropped.forward_model.box,) * 3)
-    run = LinearRun(linear, cropped, movies, [], (given, given), directory, progress, world)
+    run = LinearRun(
+        linear, cropped, movies, [], (given, given), directory, progress, world, validate=True
+    )
     take_up(run, directory, world)
     result = run.fit()
     mean, variance, scale = _unit_spread(result.posterior, movies)
