@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import pytest
 import torch
 
 from command_line import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
+from temporem.analysis.poses import pose_agreement
+from temporem.data.dataset import read_dataset
 from temporem.data.star import read_star
 from temporem.data.truth import read_truth
-from temporem.physics.rotations import geodesic_degrees
+from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 from temporem.training import poses as stage
 from temporem.training.checkpoint import save_checkpoint
+from temporem.training.config import RunConfig
+from temporem.training.frame_stack import open_frames
 from temporem.training.run_files import load_run
 
 FEW = ("poses.iterations=2", "poses.motion_iterations=1", "poses.starts=1")
@@ -129,6 +134,49 @@ def test_every_method_goes_on_with_the_poses_found(off, tmp_path, method: str) -
     found = read_star(tmp_path / "run" / "frames.star")["frames"].floats("rlnAngleTilt")
     assert 0.1 < np.abs(known - found).mean() < 20
     assert np.isfinite(run.latents).all()
+
+
+def test_a_turn_that_goes_with_the_conformation_is_undone(tmp_path) -> None:
+    """And frames of a movie held out are turned with the others, but have no say."""
+    path = tmp_path / "movies"
+    simulation = ("box=16", "pixel_size_angstrom=8", "snr=3", "movies=50", "frames_per_movie=10")
+    succeed("simulate", "toy", "-o", path, *settings(simulation))
+    dataset, truth = read_dataset(path), read_truth(path)
+    held_out = dataset.movies[-5:]
+    config = RunConfig(method="tempor", dataset=str(path), poses={"source": "refine"})
+    run = stage.PoseRun(config, dataset, dataset.movies[:-5], tmp_path)
+    run.problem = run._problem(open_frames(dataset, config.data))
+    run.state["radius"] = 8.0
+    state = torch.from_numpy(truth.states).double()
+    # As a search leaves it: the body follows the arm, by up to 18° either way.
+    axis = torch.tensor([0.3, -0.4, 0.866], dtype=torch.float64)
+    turn = rotation_of_vector(torch.deg2rad(4 * (state - 4.5))[:, None] * axis)
+    true = replace(stage.Poses.at(truth.rotations), shifts_angstrom=truth.shifts_angstrom)
+    poses = replace(true, rotations=true.rotations @ turn)
+    noise = 0.3 * torch.randn(len(state), generator=torch.Generator().manual_seed(0)).double()
+
+    def error(found: stage.Poses, rows: np.ndarray) -> float:
+        agreement, _ = pose_agreement(
+            found.rotations[rows],
+            found.shifts_angstrom[rows],
+            true.rotations[rows],
+            true.shifts_angstrom[rows],
+        )
+        return float(np.median(agreement.angle_degrees))
+
+    rows = np.concatenate(dataset.movies)
+    assert error(poses, rows) > 8
+    improved, degrees = run._in_common_frame(stage.Improved(poses, poses), (state + noise)[:, None])
+    assert error(improved.poses, rows) < 3
+    assert error(improved.poses, np.concatenate(held_out)) < 4
+    assert len(degrees) == 8
+    assert max(degrees) > 10
+    # Nothing is turned where nothing is to be undone.
+    same, _ = run._in_common_frame(stage.Improved(true, true), (state + noise)[:, None])
+    assert error(same.poses, rows) < 2
+    # Of too few frames for two classes nothing can be said.
+    run.movies = dataset.movies[:5]
+    assert run._in_common_frame(stage.Improved(poses, poses), state[:, None])[0].poses is poses
 
 
 def test_poses_that_are_refined_must_be_there(bare, tmp_path) -> None:

@@ -139,6 +139,10 @@ MEASURES = (
     Measure("State accuracy", _at("latents", "states", "knn_accuracy")),
     Measure("State silhouette", _at("latents", "states", "silhouette")),
     Measure("Neighbourhood overlap", _at("latents", "states", "neighbourhood_overlap")),
+    Measure("Pose error, median (°)", _at("poses", "median_degrees"), -1, 2),
+    Measure("Poses within 10° (share)", _at("poses", "within_10_degrees")),
+    Measure("Shift error, median (Å)", _at("poses", "median_shift_angstrom"), -1, 2),
+    Measure("Turn common to a state (°)", _at("leakage", "systematic_degrees"), -1, 2),
 )
 
 TIMES = (

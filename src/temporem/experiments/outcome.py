@@ -50,6 +50,7 @@ _SHOWN = {
     "FSC area, whole box",
     "Resolution, whole box (Å)",
     "State accuracy",
+    "Pose error, median (°)",
 }
 
 

@@ -7,7 +7,7 @@ all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -34,6 +34,7 @@ from temporem.models.pose_search import (
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import window_ball
 from temporem.physics.orientations import even_rotations, small_turns
+from temporem.physics.pose_frames import FrameChange
 from temporem.physics.support import FourierSupport, resized
 
 Look = Literal["everywhere", "around", "here"]
@@ -81,6 +82,15 @@ class Poses:
         n = len(rotations)
         zero = torch.zeros(n, dtype=torch.float64)
         return cls(rotations.double(), zero.new_zeros(n, 2), zero.new_zeros(n, 5, 5), zero)
+
+    def changed(self, changes: Sequence[FrameChange], classes: np.ndarray) -> Poses:
+        """In another frame for every class, ``(N,)``; spreads, about the camera's axes, stay."""
+        rotations, shifts = self.rotations.clone(), self.shifts_angstrom.clone()
+        for number, change in enumerate(changes):
+            mine = torch.from_numpy(classes == number)
+            shifts[mine] = change.shifts(rotations[mine], shifts[mine])
+            rotations[mine] = change.rotations(rotations[mine])
+        return replace(self, rotations=rotations, shifts_angstrom=shifts)
 
 
 @dataclass(frozen=True)
@@ -137,14 +147,8 @@ class PoseProblem:
 
     def back_project(self, poses: Poses, radius: float) -> FoldVolumes:
         """Volumes from the frames in their poses, Wiener-filtered by the FSC of half the folds."""
-        grid, n = grid_below(self.model.box, radius), self.n_pixels(radius)
-        sums = [BackProjection(grid) for _ in range(FOLDS)]
-        centred = self.centred(poses)
-        for fold in range(FOLDS):
-            for rows in self._blocks(np.flatnonzero(self.fold == fold)):
-                images, contrast = centred.take(rows, n)
-                points = self.model.slice_frequencies(poses.rotations[rows].float(), slice(0, n))
-                sums[fold].add(images, contrast, points)
+        grid = grid_below(self.model.box, radius)
+        sums = self._sums(poses, [self.fold == fold for fold in range(FOLDS)], radius)
         ball = window_ball(grid.box, self.window_radius)
         support = FourierSupport(grid.box, 3)
         flat = torch.full((grid.box // 2,), 10.0)
@@ -154,6 +158,36 @@ class PoseProblem:
         without = [_total(sums[:f] + sums[f + 1 :]) for f in range(FOLDS)]
         volumes = [part.solve(ratio) * ball for part in (*without, _total(sums))]
         return FoldVolumes(torch.stack(volumes), fsc)
+
+    def _sums(
+        self, poses: Poses, chosen: Sequence[np.ndarray], radius: float
+    ) -> list[BackProjection]:
+        """Of several choices of frames, bool ``(N,)`` each."""
+        grid, n = grid_below(self.model.box, radius), self.n_pixels(radius)
+        centred = self.centred(poses)
+        sums = [BackProjection(grid) for _ in chosen]
+        for part, these in zip(sums, chosen, strict=True):
+            for rows in self._blocks(np.flatnonzero(these)):
+                images, contrast = centred.take(rows, n)
+                points = self.model.slice_frequencies(poses.rotations[rows].float(), slice(0, n))
+                part.add(images, contrast, points)
+        return sums
+
+    def class_volumes(
+        self, poses: Poses, classes: np.ndarray, power: Tensor, radius: float
+    ) -> Tensor:
+        """A volume of the frames of every class, ``(K, D', D', D')``: posterior means.
+
+        Args:
+            poses: of all frames.
+            classes: 0 … K − 1 of every frame, negative for frames of none, ``(N,)``.
+            power: prior power τ² of slices at integer radii, ``(R,)``.
+            radius: cycles per box.
+        """
+        chosen = [classes == number for number in range(int(classes.max()) + 1)]
+        sums = self._sums(poses, chosen, radius)
+        ball = window_ball(sums[0].grid.box, self.window_radius)
+        return torch.stack([part.solve_with_power(power) * ball for part in sums])
 
     def improve(
         self,

@@ -173,7 +173,7 @@ class PosesConfig(BaseModel):
         "to frame; not for the method homogeneous.",
     )
     components: int = Field(
-        1, ge=1, le=16, description="Components of the linear model of these changes."
+        2, ge=1, le=16, description="Components of the linear model of these changes."
     )
     around_degrees: float = Field(
         15,
@@ -193,8 +193,8 @@ class PosesConfig(BaseModel):
         description="static and tempor: what learns poses together with the network. A table with "
         "an entry for every frame: in the place of the search of refine, or after that of "
         "estimate; a head on the encoder, which knows nothing at first, in the place of the search "
-        "of estimate; none: poses are searched for before. auto: a table to refine, none to "
-        "estimate, where no movies are held out and poses.diffusion is none.",
+        "of estimate; none: poses are searched for before. auto: a table, where no movies are held "
+        "out and poses.diffusion is none.",
     )
     step_degrees: float = Field(
         0.5,
@@ -261,9 +261,9 @@ class RunConfig(BaseModel):
         """What learns poses together with the network."""
         if self.poses.learned != "auto":
             return self.poses.learned
-        refined = self.method in _NETWORKS and self.poses.source == "refine"
+        sought = self.method in _NETWORKS and self.poses.source != "known"
         searched = self.poses.diffusion != "none" or self.data.held_out_fraction > 0
-        return "table" if refined and not searched else "none"
+        return "table" if sought and not searched else "none"
 
     @property
     def searches_poses(self) -> bool:

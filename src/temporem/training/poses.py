@@ -10,7 +10,9 @@ with poses that are known. Steps, each followed by a checkpoint in ``RUN/poses``
 - ``motion``, unless the method is ``homogeneous``: a linear model of the frames at low resolution
   (:mod:`temporem.models.linear_start`) in the poses so far, then every frame against all volumes
   of the model, its coordinate being found with its pose. Frames whose conformation is too far from
-  the mean for their pose to be found before come in one after the other.
+  the mean for their pose to be found before come in one after the other. At last frames of like
+  coordinates are turned as one, so that most of the molecule stays where it is
+  (:mod:`temporem.models.common_frame`).
 
 With ``poses.diffusion``, frames of a movie tell one another's poses
 (:mod:`temporem.models.pose_chain`); ``auto`` fits the coefficient after every step.
@@ -37,6 +39,7 @@ from torch import Tensor
 from temporem.data.dataset import MovieDataset
 from temporem.errors import TemporemError
 from temporem.models.ab_initio import AbInitio, Round
+from temporem.models.common_frame import classes_of, common_frame
 from temporem.models.frame_source import blocks_of, loaded
 from temporem.models.linear_halves import principal_axes
 from temporem.models.linear_masks import moving_mask
@@ -46,6 +49,7 @@ from temporem.models.pose_chain import PoseChain
 from temporem.models.pose_diffusion import fit_diffusion
 from temporem.models.pose_estimation import FOLDS, SEARCH_RADIUS, Improved, Look, PoseProblem, Poses
 from temporem.models.symmetry import Symmetry, find_symmetry
+from temporem.physics.rotations import geodesic_degrees
 from temporem.training import checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import FrameStack, open_frames
@@ -66,6 +70,9 @@ _LAST_ROUNDS = (*[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
 _SEARCHES = {0, 2}  # iterations that look everywhere, or around
 _AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
 _FURTHER = 2.0  # cycles per box
+_CLASSES = 8
+_FRAMES_OF_A_CLASS = 50  # at least, on average
+_CLASS_RADIUS = 10.0  # cycles per box
 
 
 @dataclass(frozen=True)
@@ -324,8 +331,12 @@ class PoseRun:
     def _move(self, iteration: int) -> dict[str, Any]:
         """A linear model of what changes, then poses and coordinates of frames by it."""
         record: dict[str, Any] = {"stage": "motion", "iteration": iteration + 1}
-        self._tell("motion", {"iteration": iteration + 1})
-        poses, problem = self._poses(), self.problem
+
+        def tell() -> None:
+            self._tell("motion", {"iteration": iteration + 1})
+
+        tell()
+        poses, problem, radius = self._poses(), self.problem, self.state["radius"]
         intervals, interval_index = frame_intervals(self.dataset)
         frames = MovieFrames(
             problem.model,
@@ -333,7 +344,7 @@ class PoseRun:
             poses.rotations.float(),
             intervals,
             interval_index,
-            on_pass=lambda: self._tell("motion", {"iteration": iteration + 1}),
+            on_pass=tell,
         )
         fit = fit_coarse(
             frames,
@@ -345,22 +356,51 @@ class PoseRun:
             seed=self.config.seed,
         )
         volumes = fit.parameters.volumes
-        axes = principal_axes(fit.solver, volumes).to(volumes)
-        components = torch.einsum("ij,jzyx->izyx", axes, volumes[1:])
+        axes = principal_axes(fit.solver, volumes)
+        components = torch.einsum("ij,jzyx->izyx", axes.to(volumes), volumes[1:])
         # Where a part moves, and no more: a turn of the whole molecule is a matter of poses.
         mask = moving_mask(components, torch.eye(len(components)), components.shape[-1])
         improved = problem.improve(
-            problem.back_project(poses, self.state["radius"]).volumes,
+            problem.back_project(poses, radius).volumes,
             poses,
-            self.state["radius"],
+            radius,
             look="everywhere" if self.settings.source == "estimate" else "around",
             around_degrees=self.settings.around_degrees,
             components=components * mask,
             chain=self._chain,
             progress=self._frame_counter(record),
         )
+        everyone = frames.blocks(self.dataset.movies, fit.solver.n_pixels)
+        found = fit.solver.expect(fit.parameters, everyone, gradient=False).posterior
+        coordinates = found.transformed(axes).mean
+        improved, record["turned_degrees"] = self._in_common_frame(improved, coordinates)
         record["log_likelihood"] = fit.sums.log_likelihood
-        return record | self._keep(improved, self.state["radius"])
+        return record | self._keep(improved, radius)
+
+    def _in_common_frame(
+        self, improved: Improved, coordinates: Tensor
+    ) -> tuple[Improved, list[float]]:
+        """Poses in which as much as possible of the molecule stays, and how far classes turned.
+
+        Frames are put into classes by their coordinates ``(N, q)``.
+        """
+        rows = np.concatenate(self.movies)
+        n_classes = min(_CLASSES, len(rows) // _FRAMES_OF_A_CLASS)
+        if n_classes < 2:
+            return improved, []
+        classes = classes_of(coordinates, rows, n_classes, self.config.seed)
+        training = np.where(self.problem.fold < FOLDS, classes, -1)
+        radius = min(self.state["radius"], _CLASS_RADIUS)
+        volumes = self.problem.class_volumes(improved.poses, training, self._power, radius)
+        model = self.problem.model
+        changes = common_frame(volumes, model.box * model.pixel_size_angstrom / volumes.shape[-1])
+        turns = torch.stack([change.rotation for change in changes])
+        return (
+            Improved(
+                improved.poses.changed(changes, classes), improved.alone.changed(changes, classes)
+            ),
+            geodesic_degrees(turns, torch.eye(3).double()).tolist(),
+        )
 
     def _symmetry(self) -> Symmetry:
         """Of the volume in the poses found: they are determined up to it only."""
