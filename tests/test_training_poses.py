@@ -139,7 +139,7 @@ def test_every_method_goes_on_with_the_poses_found(off, tmp_path, method: str) -
 def test_a_turn_that_goes_with_the_conformation_is_undone(tmp_path) -> None:
     """And frames of a movie held out are turned with the others, but have no say."""
     path = tmp_path / "movies"
-    simulation = ("box=16", "pixel_size_angstrom=8", "snr=3", "movies=50", "frames_per_movie=10")
+    simulation = ("box=16", "pixel_size_angstrom=8", "snr=3", "movies=70", "frames_per_movie=10")
     succeed("simulate", "toy", "-o", path, *settings(simulation))
     dataset, truth = read_dataset(path), read_truth(path)
     held_out = dataset.movies[-5:]
@@ -169,7 +169,7 @@ def test_a_turn_that_goes_with_the_conformation_is_undone(tmp_path) -> None:
     improved, degrees = run._in_common_frame(stage.Improved(poses, poses), (state + noise)[:, None])
     assert error(improved.poses, rows) < 3
     assert error(improved.poses, np.concatenate(held_out)) < 4
-    assert len(degrees) == 8
+    assert len(degrees) == 6
     assert max(degrees) > 10
     # Nothing is turned where nothing is to be undone.
     same, _ = run._in_common_frame(stage.Improved(true, true), (state + noise)[:, None])

@@ -70,9 +70,11 @@ _LAST_ROUNDS = (*[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
 _SEARCHES = {0, 2}  # iterations that look everywhere, or around
 _AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
 _FURTHER = 2.0  # cycles per box
-_CLASSES = 8
-_FRAMES_OF_A_CLASS = 50  # at least, on average
-_CLASS_RADIUS = 10.0  # cycles per box
+# Classes to be brought into one frame. Noise as strong as their differences would make a sum of
+# magnitudes one of squares: therefore few, of many frames, and not at all frequencies.
+_CLASSES = 6
+_FRAMES_OF_A_CLASS = 100  # at least, on average
+_CLASS_RADIUS = 8.0  # cycles per box
 
 
 @dataclass(frozen=True)
