@@ -10,9 +10,9 @@ from temporem.cli.console import say
 
 def say_components(run: Path) -> None:
     """Say how many components a linear run has, and how many halves of the movies find alone."""
-    from temporem.report.collect import half_agreement, last_metric
+    from temporem.report.collect import half_agreement, last_metric, read_metrics
 
-    n, agreement = last_metric(run, "components"), half_agreement(run)
+    n, agreement = last_metric(run, "components"), half_agreement(read_metrics(run))
     if agreement is None:
         say(f"Components: {n}; too few movies to see whether halves of them find the same")
         return
@@ -22,9 +22,10 @@ def say_components(run: Path) -> None:
 
 def say_start(run: Path) -> None:
     """The same of the linear model that a network's training started from, where there was one."""
-    from temporem.report.collect import half_agreement
+    from temporem.report.collect import half_agreement, read_metrics
+    from temporem.training.run_files import START_METRICS_NAME
 
-    agreement = half_agreement(run)
+    agreement = half_agreement(read_metrics(run, START_METRICS_NAME))
     if agreement is not None:
         n = len(agreement["correlations"])
         say(f"Of {n} linear component{'s' * (n > 1)} at the start {_found(agreement)}")

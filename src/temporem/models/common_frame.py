@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -38,6 +37,8 @@ def classes_of(coordinates: Tensor, rows: np.ndarray, n_classes: int, seed: int)
     Every coordinate counts in units of its own spread. Classes are made of ``rows`` alone; the
     other frames go to the nearest.
     """
+    from sklearn.cluster import KMeans  # a second to import, which few runs need
+
     values = coordinates.double().numpy()
     spread = values[rows].std(0)
     values = values / np.where(spread > 0, spread, 1)
@@ -60,19 +61,22 @@ def common_frame(volumes: Tensor, voxel_angstrom: float) -> list[FrameChange]:
     optimizer = torch.optim.Adam([{"params": [p], "lr": rate} for p, rate in rates])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1 / _STEPS, _STEPS)
     for _ in range(_STEPS):
-        turns, moves = vectors - vectors.mean(0), offsets - offsets.mean(0)
+        turns, moves = _about_mean(vectors), _about_mean(offsets)
         values = _at(fine, points @ rotation_of_vector(turns).mT + moves[:, None])
         loss = ((values[first] - values[second]).square() + _SMALL**2).sqrt().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    turns = (vectors - vectors.mean(0)).detach().double()
-    moves = (offsets - offsets.mean(0)).detach().double() * voxel_angstrom
+    turns, moves = (_about_mean(p.detach()).double() for p in (vectors, offsets))
     return [
-        FrameChange(rotation, mirrored=False, shift_angstrom=move)
+        FrameChange(rotation, mirrored=False, shift_angstrom=move * voxel_angstrom)
         for rotation, move in zip(rotation_of_vector(turns), moves, strict=True)
     ]
+
+
+def _about_mean(values: Tensor) -> Tensor:
+    return values - values.mean(0)
 
 
 def _at(fine: Tensor, points: Tensor) -> Tensor:

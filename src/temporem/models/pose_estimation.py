@@ -105,6 +105,10 @@ class Improved:
     poses: Poses
     alone: Poses
 
+    def changed(self, changes: Sequence[FrameChange], classes: np.ndarray) -> Improved:
+        """Both in another frame for every class, ``(N,)``."""
+        return Improved(self.poses.changed(changes, classes), self.alone.changed(changes, classes))
+
 
 @dataclass(frozen=True)
 class FoldVolumes:
@@ -176,15 +180,19 @@ class PoseProblem:
     def class_volumes(
         self, poses: Poses, classes: np.ndarray, power: Tensor, radius: float
     ) -> Tensor:
-        """A volume of the frames of every class, ``(K, D', D', D')``: posterior means.
+        """A volume of every class, of frames that volumes may use: posterior means.
 
         Args:
             poses: of all frames.
-            classes: 0 … K − 1 of every frame, negative for frames of none, ``(N,)``.
+            classes: 0 … K − 1 of every frame, ``(N,)``.
             power: prior power τ² of slices at integer radii, ``(R,)``.
             radius: cycles per box.
+
+        Returns:
+            ``(K, D', D', D')``.
         """
-        chosen = [classes == number for number in range(int(classes.max()) + 1)]
+        usable = self.fold < FOLDS
+        chosen = [usable & (classes == number) for number in range(int(classes.max()) + 1)]
         sums = self._sums(poses, chosen, radius)
         ball = window_ball(sums[0].grid.box, self.window_radius)
         return torch.stack([part.solve_with_power(power) * ball for part in sums])

@@ -106,14 +106,9 @@ def read_metrics(run: Path, name: str = METRICS_NAME) -> list[dict[str, Any]]:
     return records
 
 
-def half_agreement(run: Path) -> dict[str, Any] | None:
-    """What halves of the movies find alone, of a linear run or the start of a network's."""
-    for name in (METRICS_NAME, START_METRICS_NAME):
-        for record in read_metrics(run, name):
-            if "half_agreement" in record:
-                agreement: dict[str, Any] = record["half_agreement"]
-                return agreement
-    return None
+def half_agreement(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What halves of the movies find alone, of the records of a linear model; None where unseen."""
+    return next((r["half_agreement"] for r in records if "half_agreement" in r), None)
 
 
 def last_metric(run: Path, name: str) -> Any:
@@ -164,7 +159,7 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
     if change is not None:
         volumes = into_frame(volumes, change, run.grid.pixel_size_angstrom)
     evaluated = (run.path / SUMMARY_NAME).is_file()
-    agreement = half_agreement(run.path)
+    agreement = half_agreement([*metrics, *read_metrics(run.path, START_METRICS_NAME)])
     return ReportRun(
         name=name,
         method=run.config.method,

@@ -372,9 +372,13 @@ class PoseRun:
             chain=self._chain,
             progress=self._frame_counter(record),
         )
-        everyone = frames.blocks(self.dataset.movies, fit.solver.n_pixels)
-        found = fit.solver.expect(fit.parameters, everyone, gradient=False).posterior
-        coordinates = found.transformed(axes).mean
+        posterior = fit.sums.posterior
+        held_out = [m for m in self.dataset.movies if problem.fold[m[0]] == FOLDS]
+        if held_out:
+            unseen = frames.blocks(held_out, fit.solver.n_pixels)
+            found = fit.solver.expect(fit.parameters, unseen, gradient=False)
+            posterior = posterior + found.posterior
+        coordinates = posterior.transformed(axes).mean
         improved, record["turned_degrees"] = self._in_common_frame(improved, coordinates)
         record["log_likelihood"] = fit.sums.log_likelihood
         return record | self._keep(improved, radius)
@@ -391,18 +395,13 @@ class PoseRun:
         if n_classes < 2:
             return improved, []
         classes = classes_of(coordinates, rows, n_classes, self.config.seed)
-        training = np.where(self.problem.fold < FOLDS, classes, -1)
         radius = min(self.state["radius"], _CLASS_RADIUS)
-        volumes = self.problem.class_volumes(improved.poses, training, self._power, radius)
+        volumes = self.problem.class_volumes(improved.poses, classes, self._power, radius)
         model = self.problem.model
         changes = common_frame(volumes, model.box * model.pixel_size_angstrom / volumes.shape[-1])
         turns = torch.stack([change.rotation for change in changes])
-        return (
-            Improved(
-                improved.poses.changed(changes, classes), improved.alone.changed(changes, classes)
-            ),
-            geodesic_degrees(turns, torch.eye(3).double()).tolist(),
-        )
+        degrees = geodesic_degrees(turns, torch.eye(3).double()).tolist()
+        return improved.changed(changes, classes), degrees
 
     def _symmetry(self) -> Symmetry:
         """Of the volume in the poses found: they are determined up to it only."""
