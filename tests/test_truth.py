@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from temporem.data import simulation
+from temporem.data import truth as truth_module
 from temporem.data.dataset import read_dataset
 from temporem.data.presets import load_simulation_config
 from temporem.data.simulation import build_motion, draw_frames, load_molecule, simulate
@@ -63,6 +64,36 @@ def test_volumes_are_those_of_all_atoms_where_they_are(dataset: Path) -> None:
     assert (volumes - expected).norm() / expected.norm() < 1e-6
     # The motion is in it: the arm's 12 % of the atoms are elsewhere.
     assert 0.05 < (volumes[0] - volumes[1]).norm() / volumes[0].norm() < 1
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**28])
+def test_volumes_of_shared_conformations_are_computed_once(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    truth = read_truth(dataset)
+    parameters = truth.parameters.clone()
+    parameters[4:8] = parameters[:4]
+    shared = dataclasses.replace(truth, parameters=parameters)
+    computed = []
+
+    def counting(positions: torch.Tensor, *rest: object) -> torch.Tensor:
+        computed.append(len(positions) if positions.ndim == 3 else 0)
+        return structure_factors(positions, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(truth_module, "structure_factors", counting)
+    monkeypatch.setattr(truth_module, "_KEPT_BYTES", kept_bytes)
+    rows = [7, 3, 5, 1, 11, 0]
+    volumes = shared.volumes(rows)
+    assert sum(computed) == 4
+    assert volumes[0].equal(volumes[1])
+    assert volumes[2].equal(volumes[3])
+    # A truth that was moved has volumes of its own.
+    moved = shared.placed(torch.diag(torch.tensor([-1.0, -1.0, 1.0])).double(), torch.zeros(3))
+    assert not moved.volumes(rows).equal(volumes)
+    computed.clear()
+    assert shared.volumes(rows).equal(volumes)
+    assert sum(computed) == (0 if kept_bytes else 4)
+    assert volumes.equal(truth.volumes([3, 3, 1, 1, 11, 0]))
 
 
 def test_truth_on_disk_is_what_was_simulated_exactly(dataset: Path) -> None:

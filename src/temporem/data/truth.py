@@ -30,6 +30,7 @@ from temporem.structures.scattering import element_index, form_factors
 TRUTH_NAME = "truth"
 _TABLE, _SETTINGS = "truth.star", "simulation.yaml"
 _VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
+_KEPT_BYTES = 2**28  # of volumes, if those of all conformations take no more
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
@@ -84,12 +85,32 @@ class Truth:
         return replace(self, linear=linear, offset_angstrom=offset_angstrom)
 
     def volumes(self, rows: np.ndarray | Tensor | Sequence[int]) -> Tensor:
-        """Fourier coefficients of the true volumes of frames ``(B,)``: complex64 ``(B, P)``."""
-        moving = [
-            self._structure_factors(self.motion.positions(parameters), self.motion.moving)
-            for parameters in self.parameters[torch.as_tensor(rows)].split(_VOLUMES_PER_CHUNK)
-        ]
-        return self._static + torch.cat(moving)
+        """Fourier coefficients of the true volumes of frames ``(B,)``: complex64 ``(B, P)``.
+
+        A conformation that many frames share is computed once.
+        """
+        distinct, index = self._conformations
+        wanted = index[torch.as_tensor(rows)]
+        bytes_of_all = len(distinct) * len(self.support) * torch.complex64.itemsize
+        known = self._known if bytes_of_all <= _KEPT_BYTES else {}
+        missing = [number for number in wanted.unique().tolist() if number not in known]
+        for start in range(0, len(missing), _VOLUMES_PER_CHUNK):
+            some = missing[start : start + _VOLUMES_PER_CHUNK]
+            positions = self.motion.positions(distinct[some])
+            moving = self._structure_factors(positions, self.motion.moving)
+            known.update(zip(some, self._static + moving, strict=True))
+        return torch.stack([known[number] for number in wanted.tolist()])
+
+    @cached_property
+    def _conformations(self) -> tuple[Tensor, Tensor]:
+        """Parameters of every conformation, and which one a frame has, ``(N,)``."""
+        distinct, index = self.parameters.unique(dim=0, return_inverse=True)
+        return distinct, index
+
+    @cached_property
+    def _known(self) -> dict[int, Tensor]:
+        """Volumes ``(P,)`` by conformation."""
+        return {}
 
     @cached_property
     def _static(self) -> Tensor:
