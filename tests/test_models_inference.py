@@ -197,3 +197,29 @@ def test_what_is_hidden_is_told_from_the_other_frames() -> None:
     features.grad = None
     network(features, lengths, None).mean.sum().backward()
     assert (features.grad != 0).any(-1).all()  # nothing is hidden when inference is deterministic
+
+
+@pytest.mark.parametrize("mean", [0.3, 0.5, 0.8])
+def test_of_every_movie_another_fraction_is_hidden(mean: float) -> None:
+    """Evenly from none on, or up to all, with the mean that was asked for."""
+    network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=mean)
+    n_movies, n_frames = 4000, 50
+    noise = FrameNoise(torch.Generator().manual_seed(4))
+    hidden = network._hidden(torch.full((n_movies,), n_frames), noise)
+    assert hidden.shape == (n_movies * n_frames, 1)
+    fraction = hidden.view(n_movies, n_frames).double().mean(1)
+    spread = 2 * min(mean, 1 - mean)
+    assert abs(float(fraction.mean()) - mean) < 0.02
+    # Uniform, and what n_frames draws of it vary by.
+    expected = (spread**2 / 12 + (mean * (1 - mean) - spread**2 / 12) / n_frames) ** 0.5
+    assert abs(float(fraction.std()) - expected) < 0.015
+    assert float(fraction.min()) < mean - 0.45 * spread
+    assert float(fraction.max()) > mean + 0.45 * spread
+
+
+def test_what_a_process_hides_does_not_depend_on_the_others() -> None:
+    network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=0.5)
+    lengths = torch.tensor([5, 3, 9, 2])
+    whole = network._hidden(lengths, FrameNoise(torch.Generator().manual_seed(5)))
+    own = FrameNoise(torch.Generator().manual_seed(5), total=19, own=slice(8, 19))
+    assert network._hidden(lengths[2:], own).equal(whole[8:])

@@ -38,7 +38,8 @@ class ModelConfig(BaseModel):
         ge=0,
         lt=1,
         description="tempor: fraction of frames hidden from the encoder at every "
-        "training step, to be inferred from the rest of their movie.",
+        "training step, to be inferred from the rest of their movie: the mean over movies, of "
+        "which some have none hidden, others nearly all.",
     )
     encoder_input: EncoderInput = Field(
         "back-projection",

@@ -84,12 +84,24 @@ class SequenceInference(nn.Module):
         epsilon = noise.normal(len(features), self.z_dim) if noise else None
         if noise and self.hidden_frames > 0:
             # A frame that is hidden must be told from the others: its noise cannot be learned.
-            features = features * (noise.uniform(len(features)) >= self.hidden_frames)
+            features = features * ~self._hidden(lengths, noise)
         context, packing, batch_sizes = self._read(features, lengths)
         drawn = None if epsilon is None else epsilon[packing]
         z, mean, log_variance = self._infer(context, batch_sizes, drawn)
         kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
+
+    def _hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
+        """Which frames are hidden, bool ``(F, 1)``: of every movie another fraction.
+
+        ``hidden_frames`` is the mean of fractions. They come down to 0 (or up to 1), as in the end
+        nothing is hidden: a recurrent network that never saw all frames of a movie misreads them.
+        """
+        first_frames = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+        n, mean = len(first_frames), self.hidden_frames
+        drawn = noise.uniform(n)
+        of_movie = drawn[first_frames.to(drawn.device, non_blocking=True)]
+        return noise.uniform(n) < mean + min(mean, 1 - mean) * (2 * of_movie - 1)
 
     def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
         """Sum of the recurrent states ``(F, H)`` in packed order, that order, and frames per t."""
