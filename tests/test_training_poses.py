@@ -29,8 +29,7 @@ FEW = ("poses.iterations=2", "poses.motion_iterations=1", "poses.starts=1")
 def short_search():
     """A search of a few rounds, so that a test takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "_FIRST_ROUNDS", (stage.Round(4, 30),) * 2)
-        patch.setattr(stage, "_LAST_ROUNDS", (stage.Round(5, 25),))
+        patch.setattr(stage, "_ROUNDS", (*[stage.Round(4, 30)] * 2, stage.Round(5, 25)))
         yield
 
 

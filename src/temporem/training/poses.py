@@ -61,11 +61,8 @@ from temporem.world import ALONE, World
 
 POSES_NAME = "poses"
 
-_FIRST_ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8)
-"""Of every start: the likelihood then tells good from bad."""
-
-_LAST_ROUNDS = (*[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
-"""Of the best start alone."""
+_ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8, *[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
+"""Of every start. At 5 cycles a volume that gives a motion to the poses may still be likelier."""
 
 _SEARCHES = {0, 2}  # iterations that look everywhere, or around
 _AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
@@ -257,35 +254,25 @@ class PoseRun:
         return power / squares
 
     def _start(self, number: int) -> dict[str, Any]:
-        """One random start; after the last one, more of the best."""
+        """One random start, kept if it is the likeliest so far."""
         search = self._ab_initio()
         seed = int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0])
-        volume = search.first_volume(_FIRST_ROUNDS[0].radius, seed)
-        volume, evidence = self._rounds(search, volume, _FIRST_ROUNDS, seed, number)
+        volume, evidence = search.first_volume(_ROUNDS[0].radius, seed), 0.0
+        for i, step in enumerate(_ROUNDS):
+            self._tell(f"start {number + 1}", {"round": i + 1, "log_evidence": evidence})
+            volume, evidence = search.iterate(volume, step, seed + i)
         if "volume" not in self.tensors or evidence > self.state["evidence"]:
             self.tensors["volume"] = volume
             self.state |= {"evidence": evidence, "chosen": number}
         record = {"stage": "ab initio", "start": number + 1, "log_evidence": evidence}
         if number == self._n_starts - 1:
-            volume = self.tensors["volume"]
-            volume, _ = self._rounds(search, volume, _LAST_ROUNDS, self.config.seed, number)
-            self.tensors["volume"] = volume
             record["chosen"] = self.state["chosen"] + 1
         return record
-
-    def _rounds(
-        self, search: AbInitio, volume: Tensor, rounds: tuple[Round, ...], seed: int, start: int
-    ) -> tuple[Tensor, float]:
-        evidence = 0.0
-        for i, step in enumerate(rounds):
-            self._tell(f"start {start + 1}", {"round": i + 1, "log_evidence": evidence})
-            volume, evidence = search.iterate(volume, step, seed + i)
-        return volume, evidence
 
     def _ab_initio(self) -> AbInitio:
         """Frames of the training movies at low resolution, in memory."""
         problem = self.problem
-        n = problem.n_pixels(_LAST_ROUNDS[-1].radius)
+        n = problem.n_pixels(_ROUNDS[-1].radius)
         rows = np.concatenate(self.movies)
         parts = [problem.source.take(part, n) for part in blocks_of(rows, problem.source.n_pixels)]
         images, contrast = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
