@@ -16,6 +16,7 @@ from temporem.data.dataset import read_dataset
 from temporem.data.star import read_star
 from temporem.data.truth import read_truth
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
+from temporem.training import checkpoint
 from temporem.training import poses as stage
 from temporem.training.checkpoint import save_checkpoint
 from temporem.training.config import RunConfig
@@ -118,6 +119,34 @@ def test_run_without_poses_that_was_stopped_ends_as_one_that_was_not(
         load_run(tmp_path / "whole").generator.mean
     )
     assert "mirrored" in (succeed("evaluate", tmp_path / "run", "--json"))
+
+
+@pytest.mark.usefixtures("short_search")
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_start_that_is_likeliest_in_the_last_round_is_kept(
+    bare, tmp_path, monkeypatch, best: int
+) -> None:
+    """Whatever it was in the rounds before."""
+    last = [3.0, 1.0, 2.0]
+    last[best] = 4.0
+    found: list[torch.Tensor] = []
+    rounds = len(stage._ROUNDS)
+
+    class Search(stage.AbInitio):
+        def iterate(self, volume, step, seed):  # type: ignore[no-untyped-def]
+            volume, _ = super().iterate(volume, step, seed)
+            found.append(volume)
+            start, number = divmod(len(found) - 1, rounds)
+            return volume, last[start] if number == rounds - 1 else -last[start]
+
+    monkeypatch.setattr(stage, "AbInitio", Search)
+    reconstruct(bare, tmp_path / "run", "homogeneous", "estimate", "poses.starts=3")
+    records = json.loads((tmp_path / "run" / "poses" / "state.json").read_text())["records"]
+    starts = [r for r in records if r["stage"] == "ab initio"]
+    assert [r["log_evidence"] for r in starts] == last
+    assert starts[-1]["chosen"] == best + 1
+    kept = checkpoint.load_tensors(tmp_path / "run" / "poses" / "extra.safetensors")
+    assert kept["volume"].equal(found[(best + 1) * rounds - 1])
 
 
 @pytest.mark.parametrize("method", ["linear", "static", "tempor"])
