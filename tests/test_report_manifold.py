@@ -75,6 +75,23 @@ def test_densities_peak_where_the_states_are(arch) -> None:
             assert at[height.argmax()] == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.filterwarnings("error")
+def test_states_far_narrower_than_their_distances_have_their_densities() -> None:
+    rng = np.random.default_rng(2)
+    points = 10 * np.stack([np.cos(STATES), np.sin(STATES)], axis=1)
+    points += 1e-4 * rng.normal(size=points.shape)
+    figure = manifold_figure({"narrow": points}, STATES)
+    components, _ = oriented_components(points, STATES)
+    for margin, component, sideways in zip(figure.axes[1:3], components.T, (0, 1), strict=True):
+        assert len(margin.lines) == 9
+        for state, line in enumerate(margin.lines):
+            at, height = line.get_xydata().T[:: -1 if sideways else 1]
+            assert len(at) > 100
+            assert height.max() == 1
+            expected = component[state == STATES].mean()
+            assert at[height.argmax()] == pytest.approx(expected, abs=3e-4)
+
+
 def test_nothing_of_one_panel_lies_in_another(arch) -> None:
     figure = drawn(manifold_figure({f"a long name {i}": 100 * arch for i in range(5)}, STATES))
     renderer = figure.canvas.get_renderer()

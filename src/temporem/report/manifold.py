@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,6 +30,7 @@ _PLANE, _DENSITY = 1.9, 0.45
 _LEFT, _BELOW, _ABOVE, _BAR = 0.7, 0.5, 0.3, 0.75
 _MAX_DENSITIES = 40  # with more states than this only that of all frames is drawn
 _POINTS, _SEEN = 400, 0.01  # of a density's curve, and from what part of its height it is drawn
+_REACH = 4.0  # kernel widths beyond the outermost frames: what is left there is not seen
 
 
 def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Figure:
@@ -142,11 +144,15 @@ def _densities(
     if len(labels) > _MAX_DENSITIES:
         groups = {None: values}
     reach = 0.05 * np.ptp(values)
-    at = np.linspace(values.min() - reach, values.max() + reach, _POINTS)
+    low, high = values.min() - reach, values.max() + reach
     for label, group in groups.items():
         if len(group) < 3 or np.ptp(group) <= 1e-9 * np.ptp(values):
             continue  # no width can be told
-        density = gaussian_kde(group)(at)
+        kernels = gaussian_kde(group)
+        # Points of its own: between common ones a narrow state would be missed altogether.
+        width = _REACH * math.sqrt(kernels.covariance[0, 0])
+        at = np.linspace(max(group.min() - width, low), min(group.max() + width, high), _POINTS)
+        density = kernels(at)
         density /= density.max()
         seen = density > _SEEN
         tint = theme.FAINT if label is None else theme.STATE_COLOURS(norm(label))
