@@ -94,19 +94,20 @@ def test_refined_poses_are_better_and_written_with_their_spread(off, tmp_path) -
 def test_run_without_poses_that_was_stopped_ends_as_one_that_was_not(
     bare, tmp_path, monkeypatch
 ) -> None:
-    reconstruct(bare, tmp_path / "whole", "homogeneous", "estimate")
+    two_starts = (*FEW, "poses.starts=2")
+    reconstruct(bare, tmp_path / "whole", "homogeneous", "estimate", *two_starts)
     saved = []
 
     def stop(directory: Path, *arguments: object, **more: object) -> None:
         save_checkpoint(directory, *arguments, **more)
         saved.append(directory)
-        if len(saved) in (1, 2):
+        if len(saved) in (1, 3):  # between starts, and between iterations
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(stage.checkpoint, "save_checkpoint", stop)
         options = ("-o", tmp_path / "run", "--method", "homogeneous", "--poses", "estimate")
-        first = command("reconstruct", bare, *options, *settings(FEW))
+        first = command("reconstruct", bare, *options, *settings(two_starts))
         assert first.code == 130
         assert "--resume" in first.err
         again = command("reconstruct", bare, "-o", tmp_path / "run", "--resume")

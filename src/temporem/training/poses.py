@@ -255,22 +255,23 @@ class PoseRun:
 
     def _start(self, number: int) -> dict[str, Any]:
         """One random start, kept if it is the likeliest so far."""
-        search = self._ab_initio()
+        search = self._ab_initio
         seed = int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0])
         volume, evidence = search.first_volume(_ROUNDS[0].radius, seed), 0.0
         for i, step in enumerate(_ROUNDS):
             self._tell(f"start {number + 1}", {"round": i + 1, "log_evidence": evidence})
             volume, evidence = search.iterate(volume, step, seed + i)
-        if "volume" not in self.tensors or evidence > self.state["evidence"]:
+        before = [record["log_evidence"] for record in self.state["records"]]
+        if not before or evidence > max(before):
             self.tensors["volume"] = volume
-            self.state |= {"evidence": evidence, "chosen": number}
         record = {"stage": "ab initio", "start": number + 1, "log_evidence": evidence}
         if number == self._n_starts - 1:
-            record["chosen"] = self.state["chosen"] + 1
+            record["chosen"] = int(np.argmax([*before, evidence])) + 1
         return record
 
+    @cached_property
     def _ab_initio(self) -> AbInitio:
-        """Frames of the training movies at low resolution, in memory."""
+        """Frames of the training movies at low resolution, in memory, for all starts."""
         problem = self.problem
         n = problem.n_pixels(_ROUNDS[-1].radius)
         rows = np.concatenate(self.movies)
