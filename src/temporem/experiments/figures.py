@@ -99,6 +99,7 @@ def measures_figure(
         labels = [theme.shorten(name, 20) for name in names] if position % columns == 0 else []
         ax.set_yticks(range(len(names)), labels or [""] * len(names))
         ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(4))  # methods that are alike have long labels
         theme.label(ax, "", "", measure.label)
     for ax in axes.flat[len(measures) :]:
         ax.set_visible(False)
