@@ -199,6 +199,7 @@ class TestPrograms:
         succeed(*common)
         assert "Left out, as --peer was not given: peer" in (folder / "results.md").read_text()
         succeed(*common, "--peer", sys.prefix)
+        assert "epochs a quick look does not change: peer" in (folder / "results.md").read_text()
         rows = {(r["method"], r["measure"]): r["value"] for r in numbers(folder)}
         assert rows["peer", "PSNR (dB)"] == rows["mean", "PSNR (dB)"]
         assert float(rows["peer", "Wall time (s)"]) == 17  # its own word, and no more than that

@@ -18,9 +18,10 @@ def way(request, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_adds_every_weighted_value_to_its_row(way, dtype) -> None:
+@pytest.mark.parametrize("index_dtype", [torch.int32, torch.int64])
+def test_adds_every_weighted_value_to_its_row(way, dtype, index_dtype) -> None:
     generator = torch.Generator().manual_seed(0)
-    index = torch.randint(7, (50, 8), generator=generator)  # many to a row
+    index = torch.randint(7, (50, 8), generator=generator, dtype=index_dtype)  # many to a row
     weight = torch.rand(50, 8, generator=generator).to(dtype)
     values = torch.randn(3, 50, generator=generator).to(dtype).T  # not contiguous
     rows = torch.ones(9, 3, dtype=dtype)

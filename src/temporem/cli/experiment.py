@@ -111,9 +111,13 @@ def _notes(chosen: Experiment, quick: bool, peer: Path | None) -> list[str]:
     notes = []
     if quick:
         notes.append("A quick look with little data, few epochs or one seed: not the experiment.")
-    left_out = [name for name, entry in chosen.methods.items() if entry.kind == "program"]
-    if left_out and peer is None:
-        notes.append(f"Left out, as --peer was not given: {', '.join(left_out)}.")
+    programs = [name for name, entry in chosen.methods.items() if entry.kind == "program"]
+    if programs and peer is None:
+        notes.append(f"Left out, as --peer was not given: {', '.join(programs)}.")
+    elif programs and quick:
+        notes.append(
+            f"Run in full, whose epochs a quick look does not change: {', '.join(programs)}."
+        )
     bounds = [name for name, entry in chosen.methods.items() if entry.kind == "true-states"]
     if bounds:
         notes.append(

@@ -32,7 +32,7 @@ class Corners:
     """Trilinear interpolation of n samples.
 
     Attributes:
-        index: rows of the 8 voxels around each sample, int64 ``(n, 8)``.
+        index: rows of the 8 voxels around each sample, int32 ``(n, 8)``.
         weight: their weights, ``(n, 8)``, summing to 1.
         mirrored: samples that stand for their mirror and are conjugate, bool ``(n,)``.
     """
@@ -109,20 +109,24 @@ class PaddedGrid:
 
     def corners(self, frequencies: Tensor) -> Corners:
         """Interpolation at ``(..., 3)`` cycles per box, ordered (x, y, z); n of them, flattened."""
-        points = frequencies.reshape(-1, 3) * PADDING
-        mirrored = points[:, 0] < 0
-        points = torch.where(mirrored[:, None], -points, points)
+        points = PADDING * frequencies.reshape(-1, 3).T.contiguous()
+        mirrored = points[0] < 0
+        points = torch.where(mirrored, -points, points)
         base = points.floor()
         upper = points - base
-        base = base.long()
+        lower = 1 - upper
+        x, y, z = base.int()
         _, height, width = self.shape
         centre = PADDING * self.box // 2
-        first = ((base[:, 2] + centre) * height + base[:, 1] + centre) * width + base[:, 0]
-        bits = torch.arange(8, device=points.device)  # of corners: one in x, one in y, one in z
+        first = ((z + centre) * height + y + centre) * width + x
+        bits = torch.arange(8, dtype=first.dtype, device=first.device)
+        # of corners: one in x, one in y, one in z
         steps = bits % 2 + bits // 2 % 2 * width + bits // 4 * (height * width)
-        pair = torch.stack([1 - upper, upper], dim=-1)
-        weight = pair[:, 2, :, None, None] * pair[:, 1, None, :, None] * pair[:, 0, None, None, :]
-        return Corners(first[:, None] + steps, weight.reshape(-1, 8), mirrored)
+        of_x = torch.stack([lower[0], upper[0]], dim=1)
+        of_y = torch.stack([lower[1], upper[1]], dim=1)
+        of_yz = torch.cat([of_y * lower[2, :, None], of_y * upper[2, :, None]], dim=1)
+        weight = (of_yz[:, :, None] * of_x[:, None]).flatten(1)
+        return Corners(first[:, None] + steps, weight, mirrored)
 
     def extract(self, rows: Tensor, corners: Corners) -> Tensor:
         """Samples of complex rows ``(V, C)``: ``(n, C)``."""

@@ -20,7 +20,7 @@ def add_to_rows(rows: Tensor, index: Tensor, weight: Tensor, values: Tensor) -> 
 
     Args:
         rows: real ``(V, C)``, contiguous.
-        index: int64 ``(n, j)``.
+        index: int32 or int64 ``(n, j)``.
         weight: ``(n, j)``.
         values: real ``(n, C)``.
 
@@ -38,7 +38,7 @@ def add_to_rows(rows: Tensor, index: Tensor, weight: Tensor, values: Tensor) -> 
     n, per_column = index.shape
     # A view, or the sums would be lost.
     target = rows.view(-1).numpy()
-    ends = np.arange(0, n * per_column + 1, per_column, dtype=np.int64)
     entries, factors = index.contiguous().view(-1).numpy(), weight.contiguous().view(-1).numpy()
+    ends = np.arange(0, len(entries) + 1, per_column, dtype=entries.dtype)
     right = values.contiguous().view(-1).numpy()
     csc_matvecs(len(rows), n, rows.shape[1], ends, entries, factors, right, target)
