@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from temporem.report.tables import Table
 
 _PIPED_WIDTH = 200  # nothing is wrapped for a program that reads a pipe
+_LOG_SECONDS = 60.0  # between lines in the log of a batch job
 
 
 def say(text: str) -> None:
@@ -57,23 +60,42 @@ def print_facts(facts: Mapping[str, str]) -> None:
 def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Callable[..., None]]:
     """A bar on the terminal; yields what is to be called with ``(done, total, note="")``.
 
-    Until the first call it shows that something is going on. Nothing is printed to a pipe,
-    or where it is hidden.
+    Until the first call it shows that something is going on. Without a terminal, as in a batch job,
+    a line a minute says how far it is. Nothing is printed where it is hidden.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
+    console = Console(stderr=True)
+    if hidden:
+        yield lambda done, total, note="": None
+        return
+    if not console.is_terminal:
+        yield _line_a_minute(description)
+        return
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()]
     columns.append(TextColumn("{task.fields[note]}"))
-    console = Console(stderr=True)
-    hidden = hidden or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=None, note="")
 
         def update(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)
 
         yield update
+
+
+def _line_a_minute(description: str) -> Callable[..., None]:
+    started = last = time.monotonic()
+
+    def update(done: float, total: float, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LOG_SECONDS:
+            last = now
+            so_far = f"{done / max(total, 1):.0%} after {(now - started) / 60:.0f} min"
+            print(f"{description}: {so_far}  {note}".rstrip(), file=sys.stderr, flush=True)
+
+    return update
 
 
 def _output() -> Console:

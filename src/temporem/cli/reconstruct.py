@@ -131,7 +131,7 @@ def run_with_progress(
     world = world or ALONE
     started, before = resume, _identity(out)
     try:
-        with progress_bar("Reading images", hidden=not world.is_main) as update:
+        with progress_bar("Reconstructing", hidden=not world.is_main) as update:
 
             def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
                 nonlocal started
