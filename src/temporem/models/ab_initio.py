@@ -37,6 +37,7 @@ from temporem.physics.rotations import random_rotations
 from temporem.physics.support import resized
 
 _ENTRIES = 2**22  # of a block of scores; bounds memory
+_FAINTEST = -60.0  # below the likeliest pose, nats: nothing, and no denormal number, which is slow
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class AbInitio:
             scores = grid_scores(shifted, squares, slices) + prior[:, None]
             flat = scores.flatten(1)
             largest = flat.amax(1, keepdim=True)
-            flat.sub_(largest).exp_()
+            flat.sub_(largest).clamp_(min=_FAINTEST).exp_()
             total = flat.sum(1, keepdim=True)
             evidence += float((largest + total.log() - math.log(m)).sum(dtype=torch.float64))
             posterior = flat.div_(total).view_as(scores)
