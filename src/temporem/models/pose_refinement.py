@@ -15,7 +15,7 @@ that neither has to make up for the other: ``∂A/∂z_j`` is the slice of U_j.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from temporem.physics.rotations import (
 _DAMPING = 1e-2  # of the diagonal, at first
 _LEAST_DAMPING, _MOST_DAMPING = 1e-4, 1e4
 _LARGEST_TURN = 0.35  # radians in one step
+_REST = 0.01  # nats that an undamped step promises: less than a seventh of a standard deviation
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ def refine_poses(
 ) -> PoseFit:
     """Damped Gauss–Newton (Levenberg–Marquardt) from given poses, every frame by itself.
 
+    A frame with slope g and curvature H rests as soon as ``½ gᵀ H⁻¹ g`` nats, what is left to gain,
+    are next to nothing.
+
     Args:
         model: image formation.
         references: what frames are images of.
@@ -133,40 +137,49 @@ def refine_poses(
         rotations: to start from, ``(B, 3, 3)``.
         shifts_angstrom: to start from, ``(B, 2)``.
         shift_sd_angstrom: of the Gaussian prior of shifts about 0.
-        iterations: steps tried.
+        iterations: steps tried, at most.
         coordinates: z to start from, ``(B, q)``; 0 when None.
         prior: of rotations; none when None.
     """
     problem = _Problem(model, references, images, contrast, shift_sd_angstrom, prior)
-    rotation, shift = rotations.double(), shifts_angstrom.double()
+    rotation, shift = rotations.double().clone(), shifts_angstrom.double().clone()
     z = shift.new_zeros(len(shift), references.q)
     if coordinates is not None:
-        z = coordinates.double()
+        z += coordinates
     score, curvature, slope = problem.expand(rotation, shift, z)
     damping = torch.full_like(score, _DAMPING)
     for _ in range(iterations):
-        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
-        damped = curvature + torch.diag_embed(damping[:, None] * diagonal + 1e-9)
-        step = torch.linalg.solve(damped, slope)
+        gain = 0.5 * (slope * torch.linalg.solve(_ridged(curvature), slope)).sum(-1)
+        moving = (gain > _REST).nonzero()[:, 0]
+        if len(moving) == 0:
+            break
+        diagonal = curvature[moving].diagonal(dim1=-2, dim2=-1)
+        damped = _ridged(curvature[moving] + torch.diag_embed(damping[moving, None] * diagonal))
+        step = torch.linalg.solve(damped, slope[moving])
         turn = step[:, :3]
         turn = turn * (_LARGEST_TURN / turn.norm(dim=-1, keepdim=True).clamp(min=1e-12)).clamp(
             max=1
         )
-        new_rotation = nearest_rotation(rotation_of_vector(turn) @ rotation)
-        new_shift, new_z = shift + step[:, 3:5], z + step[:, 5:]
-        new_score, new_curvature, new_slope = problem.expand(new_rotation, new_shift, new_z)
-        better = new_score > score
-        rotation = torch.where(better[:, None, None], new_rotation, rotation)
-        shift = torch.where(better[:, None], new_shift, shift)
-        z = torch.where(better[:, None], new_z, z)
-        curvature = torch.where(better[:, None, None], new_curvature, curvature)
-        slope = torch.where(better[:, None], new_slope, slope)
-        score = torch.where(better, new_score, score)
-        damping = torch.where(better, damping / 5, damping * 8)
-        damping = damping.clamp(_LEAST_DAMPING, _MOST_DAMPING)
-    ridge = 1e-9 * torch.eye(curvature.shape[-1], dtype=curvature.dtype)
-    covariance = torch.linalg.inv(curvature + ridge)[:, :5, :5]
+        tried = (
+            nearest_rotation(rotation_of_vector(turn) @ rotation[moving]),
+            shift[moving] + step[:, 3:5],
+            z[moving] + step[:, 5:],
+        )
+        expanded = problem.of(moving).expand(*tried)
+        better = expanded[0] > score[moving]
+        state = (rotation, shift, z, score, curvature, slope)
+        for known, new in zip(state, (*tried, *expanded), strict=True):
+            known[moving[better]] = new[better]
+        damping[moving] = torch.where(better, damping[moving] / 5, damping[moving] * 8).clamp(
+            _LEAST_DAMPING, _MOST_DAMPING
+        )
+    covariance = torch.linalg.inv(_ridged(curvature))[:, :5, :5]
     return PoseFit(rotation, shift, z, covariance, score)
+
+
+def _ridged(curvature: Tensor) -> Tensor:
+    """Curvatures ``(B, n, n)`` that can be inverted, where an image says nothing, too."""
+    return curvature + 1e-9 * torch.eye(curvature.shape[-1], dtype=curvature.dtype)
 
 
 @dataclass(frozen=True)
@@ -177,6 +190,12 @@ class _Problem:
     contrast: Tensor
     shift_sd_angstrom: float
     prior: RotationPrior | None = None
+
+    def of(self, frames: Tensor) -> _Problem:
+        """The same of some frames only."""
+        prior = self.prior and RotationPrior(self.prior.mean[frames], self.prior.precision[frames])
+        images, contrast = self.images[frames], self.contrast[frames]
+        return replace(self, images=images, contrast=contrast, prior=prior)
 
     def expand(self, rotations: Tensor, shifts: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-posterior ``(B,)``, its curvature ``(B, 5+q, 5+q)``, slope ``(B, 5+q)``, float64."""
