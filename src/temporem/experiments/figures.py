@@ -13,6 +13,8 @@ from temporem.experiments.measures import Interval, Measure
 from temporem.report import theme
 from temporem.report.plots import fsc_axes
 
+_ASIDE = 0.015  # of the axis, from line to line
+
 
 def fsc_over_seeds(
     curves: Mapping[str, np.ndarray], box: int, pixel_size_angstrom: float, title: str
@@ -115,6 +117,8 @@ def axis_figure(
 ) -> Figure:
     """A panel for every measure along the experiment's axis, a line for every series.
 
+    Lines are drawn a little apart, or those that are alike would hide one another.
+
     Args:
         values: by series, by place on the axis, by label of the measure.
         measures: to show.
@@ -126,13 +130,16 @@ def axis_figure(
         -(-len(measures) // columns), columns, width=1.5 * theme.COLUMN_INCHES, height=2.4
     )
     places = sorted({place for series in values.values() for place in series})
+    scale, back = (math.log, math.exp) if logarithmic else (float, float)
+    span = scale(places[-1]) - scale(places[0])
     for ax, measure in zip(axes.flat, measures, strict=False):
         for index, (name, series) in enumerate(values.items()):
             known = [(x, v) for x in places if (v := series.get(x, {}).get(measure.label))]
             if not known:
                 continue
             colour = theme.run_colour(index)
-            x = [place for place, _ in known]
+            aside = _ASIDE * span * (index - (len(values) - 1) / 2)
+            x = [back(scale(place) + aside) for place, _ in known]
             ax.plot(
                 x,
                 [v.mean for _, v in known],
@@ -140,7 +147,7 @@ def axis_figure(
                 linewidth=1.5,
                 label=theme.shorten(name),
             )
-            for place, value in known:
+            for place, (_, value) in zip(x, known, strict=True):
                 _dot(ax, value, place, colour, horizontal=False)
         if logarithmic:
             ax.set_xscale("log")
