@@ -223,3 +223,17 @@ def test_weights_of_corners_sum_to_one_and_centre_on_the_point() -> None:
     assert (corners.index < depth * height * width).all()
     centre = (torch.stack([x, y, z], -1) * corners.weight[..., None]).sum(1) / PADDING
     torch.testing.assert_close(centre, half)
+
+
+@pytest.mark.parametrize("box", [64, 1024])
+def test_rows_of_the_largest_grids_are_counted_in_full(box: int) -> None:
+    """The last row of a grid of 1024³ voxels is beyond 32 bits: an index may not wrap there."""
+    grid = PaddedGrid(box, box / 2, CPU)
+    depth, height, width = grid.shape
+    edge = box / 2 - 0.5  # of the last cell, on every axis
+    corners = grid.corners(torch.tensor([[edge, edge, edge]], dtype=torch.float64))
+    x = y = z = int(PADDING * edge)
+    first = ((z + box) * height + y + box) * width + x
+    assert corners.index[0, 0] == first
+    assert corners.index[0, 7] == first + height * width + width + 1
+    assert corners.index.max() <= depth * height * width - 1

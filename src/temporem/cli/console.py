@@ -63,16 +63,16 @@ def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Callable
     Until the first call it shows that something is going on. Without a terminal, as in a batch job,
     a line a minute says how far it is. Nothing is printed where it is hidden.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    console = Console(stderr=True)
     if hidden:
         yield lambda done, total, note="": None
         return
+    console = Console(stderr=True)
     if not console.is_terminal:
         yield _line_a_minute(description)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()]
     columns.append(TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=console) as progress:

@@ -32,7 +32,7 @@ class Corners:
     """Trilinear interpolation of n samples.
 
     Attributes:
-        index: rows of the 8 voxels around each sample, int32 ``(n, 8)``.
+        index: rows of the 8 voxels around each sample, int32 where that holds all, ``(n, 8)``.
         weight: their weights, ``(n, 8)``, summing to 1.
         mirrored: samples that stand for their mirror and are conjugate, bool ``(n,)``.
     """
@@ -115,7 +115,7 @@ class PaddedGrid:
         base = points.floor()
         upper = points - base
         lower = 1 - upper
-        x, y, z = base.int()
+        x, y, z = base.to(torch.int32 if math.prod(self.shape) < 2**31 else torch.int64)
         _, height, width = self.shape
         centre = PADDING * self.box // 2
         first = ((z + centre) * height + y + centre) * width + x

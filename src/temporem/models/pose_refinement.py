@@ -148,9 +148,9 @@ def refine_poses(
         z += coordinates
     score, curvature, slope = problem.expand(rotation, shift, z)
     damping = torch.full_like(score, _DAMPING)
+    moving = torch.arange(len(score))
     for _ in range(iterations):
-        gain = 0.5 * (slope * torch.linalg.solve(_ridged(curvature), slope)).sum(-1)
-        moving = (gain > _REST).nonzero()[:, 0]
+        moving = moving[_gain(curvature[moving], slope[moving]) > _REST]
         if len(moving) == 0:
             break
         diagonal = curvature[moving].diagonal(dim1=-2, dim2=-1)
@@ -175,6 +175,11 @@ def refine_poses(
         )
     covariance = torch.linalg.inv(_ridged(curvature))[:, :5, :5]
     return PoseFit(rotation, shift, z, covariance, score)
+
+
+def _gain(curvature: Tensor, slope: Tensor) -> Tensor:
+    """What an undamped step promises, ``½ gᵀ H⁻¹ g`` nats: ``(B,)``."""
+    return 0.5 * (slope * torch.linalg.solve(_ridged(curvature), slope)).sum(-1)
 
 
 def _ridged(curvature: Tensor) -> Tensor:
