@@ -106,9 +106,12 @@ def _run(arguments: list[str], stop_at: int | None, stops: bool = True) -> Resul
 
         patch.setattr(Trainer, "_step", stopping(Trainer._step))
         patch.setattr(LinearRun, "_joint", stopping(LinearRun._joint))
+    # As at a terminal: what a shell starts in the background is deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return command(*arguments)
     finally:
+        signal.signal(signal.SIGINT, before)
         patch.undo()
 
 
