@@ -20,6 +20,7 @@ from temporem.data.presets import load_simulation_config
 from temporem.data.simulation import simulate
 from temporem.data.truth import read_truth
 from temporem.errors import TemporemError
+from temporem.experiments import execute
 from temporem.experiments.config import experiment_names, load_experiment
 from temporem.experiments.measures import Record, over_movies, over_seeds
 from temporem.experiments.plan import make_plan
@@ -263,6 +264,33 @@ class TestConfig:
         assert "7bcq" in refused("experiment", "7bqc")
         assert "no such folder" in refused("experiment", "toy", "--peer", str(tmp_path / "x"))
         assert "distinct" in refused("experiment", "toy", "--seeds", "1", "1")
+
+
+def test_a_motion_is_made_once_for_datasets_that_move_alike(tmp_path, monkeypatch):
+    """And the datasets are those of a simulation on its own, byte for byte."""
+    longer = {**SMALL, "frames_per_movie": 5}
+    wider = {**SMALL, "motion.step_degrees": 8}
+    entries = [SMALL, {**SMALL, "snr": 5.0}, longer, wider]
+    datasets = {
+        str(i): {"preset": "toy", "settings": one, "value": i + 1} for i, one in enumerate(entries)
+    }
+    file = write(tmp_path / "e.yaml", datasets=datasets, quick={})
+    plan = make_plan(load_experiment(file), tmp_path)
+    made = []
+    load = execute.load_motion
+    monkeypatch.setattr(execute, "load_motion", lambda *a, **k: made.append(a) or load(*a, **k))
+    kept = execute.Datasets(None)
+    parts = [part for seed in (0, 1) for part in plan.datasets if part.seed == seed]
+    for part in parts:
+        kept.make(part, lambda done, total: None)
+    assert len(made) == 6  # 0 and 1 of each seed move alike
+    for part in parts:
+        simulate(part.config, tmp_path / "alone", overwrite=True)
+        files = [file for file in (tmp_path / "alone").rglob("*") if file.is_file()]
+        assert len(files) > 2
+        for file in files:
+            name = file.relative_to(tmp_path / "alone")
+            assert (part.folder / name).read_bytes() == file.read_bytes(), name
 
 
 class TestTrueStates:

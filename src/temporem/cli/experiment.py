@@ -84,10 +84,11 @@ def _run(
     peer: Path | None,
     structures: Path | None,
 ) -> Path:
-    from temporem.experiments.execute import make_dataset, make_result
+    from temporem.experiments.execute import Datasets, make_result
     from temporem.experiments.outcome import write_outcome
 
     total = len(plan.datasets) + len(plan.results)
+    datasets = Datasets(structures)
     page, done = folder, 0
     with progress_bar("Experiment") as overall:
 
@@ -100,7 +101,7 @@ def _run(
         for seed in chosen.seeds:
             for dataset in (part for part in plan.datasets if part.seed == seed):
                 what = f"{dataset.name}, seed {seed}"
-                step(f"{what}: simulating", partial(make_dataset, dataset, structures))
+                step(f"{what}: simulating", partial(datasets.make, dataset))
                 for result in (part for part in plan.results if part.dataset == dataset):
                     step(f"{what}: {result.method}", partial(make_result, result, peer))
             page = write_outcome(chosen, plan, folder, notes)

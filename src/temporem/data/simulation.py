@@ -59,6 +59,7 @@ def simulate(
     output: str | Path,
     *,
     structures_dir: str | Path | None = None,
+    motion: Motion | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +74,8 @@ def simulate(
         config: what to simulate.
         output: folder to write.
         structures_dir: where to look for the structure first.
+        motion: of the molecule, where :func:`load_motion` has made it for this configuration or one
+            that :func:`moves_alike`; a path between structures takes minutes.
         overwrite: replace the folder if it exists.
         progress: called with the number of frames done and of all frames; while a path between
             structures is made, with those of its conformations.
@@ -91,7 +94,8 @@ def simulate(
         _check_shifts(config, "shift_sd_angstrom", frames.shifts_angstrom)
         if shifts is not None:
             _check_shifts(config, "poses.shift_error_angstrom", shifts)
-        motion = load_motion(config, structures_dir, progress=progress)
+        if motion is None:
+            motion = load_motion(config, structures_dir, progress=progress)
         extent = _extent(motion, frames.parameters)
         _check_fits(config, extent)
         images = _clean_images(config, motion, frames, progress)
@@ -175,6 +179,14 @@ def load_motion(
         hydrogens=config.hydrogens,
     )
     return trajectory_through(molecule, snapshots - snapshots[0].mean(0))
+
+
+def moves_alike(one: SimulationConfig, other: SimulationConfig) -> bool:
+    """Whether :func:`load_motion` gives the same for both: same molecule, motion, and states."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("structure", "chains", "hydrogens", "motion", "frames_per_movie")
+    )
 
 
 def load_molecule(config: SimulationConfig, structures_dir: str | Path | None) -> Molecule:

@@ -16,11 +16,13 @@ from temporem.analysis.run_evaluation import evaluate_run, evaluate_source, fram
 from temporem.analysis.storage import SUMMARY_NAME, save_evaluation
 from temporem.data.dataset import read_dataset
 from temporem.data.files import atomic_write, fresh_directory
-from temporem.data.simulation import simulate
+from temporem.data.simulation import load_motion, moves_alike, simulate
+from temporem.data.simulation_config import SimulationConfig
 from temporem.data.truth import read_truth_of
 from temporem.errors import TemporemError
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
+from temporem.structures.motions import Motion
 from temporem.training.config import DataConfig
 from temporem.training.run import reconstruct
 from temporem.training.run_files import is_finished, is_run, load_run
@@ -31,12 +33,32 @@ Update = Callable[[int, int], None]
 """Called with how much of a part is done, and of how much."""
 
 
-def make_dataset(part: DatasetPart, structures: Path | None, update: Update) -> None:
-    """Simulate a dataset unless it is there."""
-    if part.folder.is_dir():
-        return
-    part.folder.parent.mkdir(parents=True, exist_ok=True)
-    simulate(part.config, part.folder, structures_dir=structures, progress=update)
+class Datasets:
+    """Simulates an experiment's datasets, one after another.
+
+    The motion of the last is kept for those that move alike: a path between structures takes
+    minutes.
+
+    Args:
+        structures: folder to look for structure files in first.
+    """
+
+    def __init__(self, structures: Path | None) -> None:
+        self._structures = structures
+        self._last: tuple[SimulationConfig, Motion] | None = None
+
+    def make(self, part: DatasetPart, update: Update) -> None:
+        """Simulate a dataset unless it is there."""
+        if part.folder.is_dir():
+            return
+        part.folder.parent.mkdir(parents=True, exist_ok=True)
+        motion = self._motion(part.config, update)
+        simulate(part.config, part.folder, motion=motion, progress=update)
+
+    def _motion(self, config: SimulationConfig, update: Update) -> Motion:
+        if self._last is None or not moves_alike(self._last[0], config):
+            self._last = config, load_motion(config, self._structures, progress=update)
+        return self._last[1]
 
 
 def make_result(part: ResultPart, peer: Path | None, update: Update) -> None:
