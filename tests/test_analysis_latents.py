@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from temporem.analysis import latents as latents_module
 from temporem.analysis.latents import latent_agreement, neighbourhood_overlap, state_agreement
 
 MOVIES, LENGTH = 24, 10
@@ -170,3 +171,20 @@ def test_neighbourhood_sees_half_of_a_latent_that_folds_states_in_pairs(rng):
         size=(len(states), 1)
     )
     assert neighbourhood_overlap(folded, MOVIE, states)[0] == pytest.approx(0.5, abs=0.03)
+
+
+def test_too_few_frames_to_predict_from_are_no_error(rng):
+    """Two movies, of which one frame each, or one and two, were looked at."""
+    for movie in (np.array([0, 1]), np.array([0, 0, 1])):
+        latents, parameter = rng.normal(size=(len(movie), 1)), rng.normal(size=(len(movie), 1))
+        found = latent_agreement(latents, movie, parameter, ["angle"]).parameters["angle"]
+        assert np.isnan([found.r2, found.r2_linear, found.trajectory_rmse]).all()
+        assert found.abs_spearman > 0
+
+
+def test_a_state_too_rare_to_be_drawn_has_no_silhouette(rng, monkeypatch):
+    monkeypatch.setattr(latents_module, "SILHOUETTE_FRAMES", 3)
+    states = np.r_[1, np.zeros(99, dtype=int)]
+    movie = np.arange(100) // 10
+    assert 0 not in np.random.default_rng(0).permutation(100)[:3]
+    assert np.isnan(state_agreement(rng.normal(size=(100, 2)), movie, states).silhouette)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command_line import TINY_TRAINING, command, settings
+from command_line import TINY_TRAINING, command, settings, succeed
 from temporem.cli.components import say_components
 from temporem.data.stack import open_stack, write_stack
 from temporem.data.star import Table, read_star, write_star
@@ -98,6 +98,10 @@ def one_frame_movie(columns: dict) -> None:
     columns["rlnParticleName"] = [*columns["rlnParticleName"][:-1], "lonely"]
 
 
+def all_alone(columns: dict) -> None:
+    columns["rlnParticleName"] = [f"movie{i}" for i in range(20)]
+
+
 def without_poses(columns: dict) -> None:
     for name in [name for name in columns if name.startswith(("rlnAngle", "rlnOrigin"))]:
         del columns[name]
@@ -137,7 +141,7 @@ SPOILT = {
     "huge": (lambda d: change_pixels(d, set_pixel(3e38)), "at most 1e+12"),
     "far above the noise": (lambda d: change_pixels(d, in_the_middle), "times the noise"),
     "zero voxel size": (lambda d: rewrite(d, "optics", zero_pixel), "a pixel size of 0.001 to"),
-    "movie of one frame": (lambda d: rewrite(d, "particles", one_frame_movie), "'lonely'"),
+    "one frame each": (lambda d: rewrite(d, "particles", all_alone), "every movie has one frame"),
 }
 
 
@@ -148,10 +152,17 @@ def test_bad_dataset(case, dataset, tmp_path) -> None:
     assert message in refuse(tmp_path, "reconstruct", dataset, "-o", tmp_path / "run")
 
 
-def test_movie_of_one_frame_is_no_trouble_without_time(dataset, tmp_path) -> None:
+@pytest.mark.parametrize("start", ["linear", "static"])
+def test_a_movie_of_one_frame_among_others_is_no_trouble(start, dataset, tmp_path) -> None:
     rewrite(dataset, "particles", one_frame_movie)
+    options = [*settings(TINY_TRAINING), "--set", f"training.init={start}"]
+    succeed("reconstruct", dataset, "-o", tmp_path / "run", *options)
+
+
+def test_movies_of_one_frame_are_no_trouble_without_time(dataset, tmp_path) -> None:
+    rewrite(dataset, "particles", all_alone)
     options = ["-o", tmp_path / "run", "--method", "static", *settings(TINY_TRAINING)]
-    assert command("reconstruct", dataset, *options).code == 0
+    succeed("reconstruct", dataset, *options)
 
 
 @pytest.mark.parametrize(

@@ -238,13 +238,6 @@ def test_optics_groups_need_no_order(folder):
     assert_same_frames(read_dataset(folder), before, np.arange(N))
 
 
-def test_movies_of_one_frame_are_read_and_can_be_refused(folder):
-    dataset = read_dataset(folder)
-    dataset.require_movies(min_frames=1)
-    with pytest.raises(TemporemError, match="movie 'alone' has 1 frame; expected at least 2"):
-        dataset.require_movies()
-
-
 def test_twenty_thousand_rows_are_read_at_once(tmp_path):
     n = 20000
     written = frames(n)

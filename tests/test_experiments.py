@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from temporem.analysis.compare import compare
 from temporem.analysis.storage import load_evaluation
 from temporem.data.dataset import read_dataset
 from temporem.data.presets import load_simulation_config
+from temporem.data.settings import apply_overrides
 from temporem.data.simulation import simulate
 from temporem.data.truth import read_truth
 from temporem.errors import TemporemError
 from temporem.experiments import execute
-from temporem.experiments.config import experiment_names, load_experiment
+from temporem.experiments.config import as_overrides, experiment_names, load_experiment
 from temporem.experiments.measures import Record, over_movies, over_seeds
 from temporem.experiments.plan import make_plan
 from temporem.experiments.true_states import TrueStateVolumes
@@ -47,6 +49,15 @@ EXPERIMENT = {
     "axis": {"of": "datasets", "label": "Signal-to-noise ratio", "logarithmic": True},
     "quick": {"only_datasets": ["SNR 5"]},
 }
+
+
+HELD_OUT = {"settings": {"method": "static", "data.held_out_fraction": 0.2}}
+
+
+def on_axis(*values):
+    """Datasets at these places."""
+    datasets = {str(i): {"preset": "toy", "value": value} for i, value in enumerate(values)}
+    return {"datasets": datasets, "quick": {}}
 
 
 def refused(*arguments):
@@ -225,6 +236,67 @@ class TestPrograms:
         assert "no GPU here" in said
         assert not list((folder / "results").glob("*/broken-*"))
 
+    @pytest.mark.parametrize(
+        ("leaves", "words"),
+        [
+            ({}, "method peer: "),
+            ({"motion": {"unmasked": {"correlation": "high"}}}, "method peer: "),
+            (None, "its evaluation is of other frames"),
+        ],
+    )
+    def test_a_program_must_leave_an_evaluation_of_the_same_frames(
+        self, leaves, words, finished, tmp_path
+    ):
+        """Else it is known at once, and what others have done is shown all the same."""
+        folder, file = finished
+        if leaves is None:
+            plan = make_plan(load_experiment(file), folder)
+            part = plan.of("SNR 5", "mean")[0]
+            config = part.dataset.config.model_copy(update={"movies": 5})
+            simulate(config, tmp_path / "fewer")
+            succeed(
+                *("reconstruct", tmp_path / "fewer", "--method", "homogeneous"),
+                "-o",
+                tmp_path / "r",
+            )
+            succeed("evaluate", tmp_path / "r")
+            source = tmp_path / "r"
+        else:
+            source = tmp_path / "r"
+            source.mkdir()
+            (source / "evaluation.json").write_text(json.dumps(leaves))
+            (source / "evaluation.npz").touch()
+        copy = (
+            "import shutil, sys\n"
+            "for name in ('evaluation.npz', 'evaluation.json'):\n"
+            "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
+        )
+        program = ["{python}", "-c", copy, str(source), "{output}"]
+        methods = {"peer": {"kind": "program", "program": program}} | EXPERIMENT["methods"]
+        changed = write(tmp_path / "peer.yaml", methods=methods)
+        common = ("experiment", str(changed), "-o", str(folder), "--quick", "--peer", sys.prefix)
+        for _ in range(2):  # nothing is taken for finished
+            (folder / "results.md").unlink(missing_ok=True)
+            said = refused(*common)
+            assert words in said
+            text = (folder / "results.md").read_text()
+            assert words in text
+            assert "| mean |" in text
+
+    def test_no_program_has_a_name_with_a_null_in_it(self, finished, tmp_path):
+        folder, _ = finished
+        methods = EXPERIMENT["methods"] | {"peer": {"kind": "program", "program": ["a\0b"]}}
+        changed = write(tmp_path / "peer.yaml", methods=methods)
+        common = ("experiment", str(changed), "-o", str(folder), "--quick", "--peer", sys.prefix)
+        assert "cannot run" in refused(*common)
+
+
+@pytest.mark.parametrize(
+    "value", [1e-5, 3, True, "yes", "a, b", "1e3", [1, 2.5e-7], {"a": None}, "🔥 x", "x" * 300, ""]
+)
+def test_settings_come_through_as_they_are(value):
+    assert apply_overrides({}, as_overrides({"section.key": value})) == {"section": {"key": value}}
+
 
 class TestConfig:
     @pytest.mark.parametrize("name", experiment_names())
@@ -252,6 +324,26 @@ class TestConfig:
             ({"every": 2**31}, "every"),
             ({"every": 10**30}, "64 bits"),
             ({"quick": {"only_datasets": ["SNR 7"]}}, "SNR 7"),
+            ({"quick": {"seeds": [1, 1]}}, "twice"),
+            ({"quick": {"seeds": []}}, "quick.seeds"),
+            (on_axis(0, 1), "logarithmic"),
+            (on_axis(1, 1), "two entries of datasets have one value"),
+            (on_axis(1, math.inf), "finite"),
+            (
+                {
+                    "datasets": {"a": {"preset": "toy", "settings": {"seed": 1}, "value": 1}},
+                    "quick": {},
+                },
+                "dataset a: seed is the experiment's to set",
+            ),
+            (
+                {"methods": {"static": {"settings": {"method": "static"}}, "mean": HELD_OUT}},
+                "method static: data.held_out_fraction is 0; expected 0.2, as for mean",
+            ),
+            (
+                {"methods": {"static": HELD_OUT, "true": {"kind": "true-states"}}},
+                "method true: data.held_out_fraction is 0",
+            ),
         ],
     )
     def test_a_bad_file_is_refused_before_anything_is_written(self, changes, words, tmp_path):
@@ -299,7 +391,7 @@ class TestTrueStates:
         config = load_simulation_config("toy", [*settings, "movies=60", "snr=100"])
         simulate(config, tmp_path / "movies")
         dataset, truth = read_dataset(tmp_path / "movies"), read_truth(tmp_path / "movies")
-        volumes = TrueStateVolumes(dataset, truth.states, DataConfig())
+        volumes = TrueStateVolumes(dataset, truth, DataConfig())
         rows = np.arange(8)
         found, true = volumes.volumes(rows), truth.volumes(rows)
         low = truth.support.shells <= 5
@@ -309,14 +401,28 @@ class TestTrueStates:
         same = truth.states[rows] == truth.states[rows[0]]
         assert [bool((v == found[0]).all()) for v in found] == same.tolist()
 
+    def test_it_is_told_the_poses_too(self, tmp_path):
+        """Whatever the dataset says of them: images are the same."""
+        settings = [f"{key}={value}" for key, value in SMALL.items()]
+        volumes = []
+        for poses in ("poses.written=true", "poses.error_degrees=20", "poses.written=false"):
+            config = load_simulation_config("toy", [*settings, "snr=100", poses])
+            simulate(config, tmp_path / poses)
+            dataset, truth = read_dataset(tmp_path / poses), read_truth(tmp_path / poses)
+            known = TrueStateVolumes(dataset, truth, DataConfig())
+            volumes.append(known.volumes(np.arange(8)))
+        for other in volumes[1:]:
+            assert (other - volumes[0]).abs().max() < 1e-4 * volumes[0].abs().max()
+
     def test_a_state_of_one_movie_is_refused(self, tmp_path):
         settings = [f"{key}={value}" for key, value in SMALL.items() if key != "movies"]
         simulate(load_simulation_config("toy", [*settings, "movies=2"]), tmp_path / "movies")
         dataset, truth = read_dataset(tmp_path / "movies"), read_truth(tmp_path / "movies")
         states = np.zeros_like(truth.states)
         states[0] = 99
+        alone = replace(truth, states=states)
         with pytest.raises(TemporemError, match="state 99 is in 1 movie"):
-            TrueStateVolumes(dataset, states, DataConfig())
+            TrueStateVolumes(dataset, alone, DataConfig())
 
 
 def test_intervals_over_seeds_are_students():

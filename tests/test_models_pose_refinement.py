@@ -128,6 +128,28 @@ def test_poses_without_noise_are_recovered() -> None:
     assert (fit.shifts_angstrom - data.shifts).norm(dim=-1).median() < 0.1
 
 
+def test_evidence_is_laplaces_integral_over_pose_and_conformation() -> None:
+    """In steps: over z with the pose at its best, then over the pose, whatever z."""
+    data = example(8, noise=1.0)
+    generator = torch.Generator().manual_seed(2)
+    change = data.volume * torch.rand(data.volume.shape, generator=generator)
+    references = References.of_volumes(torch.stack([data.volume, change]), data.grid)
+    images, contrast = 3 * data.images, 3 * data.contrast
+    fit = refine_poses(
+        *(MODEL, references, images, contrast, data.rotations, data.shifts),
+        shift_sd_angstrom=SHIFT_SD,
+        iterations=8,
+    )
+    n = images.shape[1]
+    points = MODEL.slice_frequencies(fit.rotations.float(), slice(0, n))
+    slices = references.sample(points, torch.ones(8, 2))[0][..., 1]
+    weights = MODEL.support.weights[:n]
+    information = ((contrast * slices).abs().square() * weights).sum(-1).double()
+    expected = fit.score - 0.5 * information.log1p() + 0.5 * torch.logdet(fit.covariance)
+    torch.testing.assert_close(fit.evidence, expected, rtol=1e-6, atol=1e-4)
+    assert information.min() > 1  # or there would be nothing to see
+
+
 def test_spread_is_what_errors_are() -> None:
     """Errors divided by the posterior's standard deviations have a variance of about 1."""
     data = example(300, noise=1.0)

@@ -148,6 +148,14 @@ def test_a_setting_changes_only_what_it_is_about(change: dict, differs: set[str]
     assert {name for name in before if not before[name].equal(after[name])} == differs
 
 
+@pytest.mark.parametrize("step", [0.7, 1.1, 1.2, 3.3, 9.0])
+def test_every_frame_of_a_hinge_is_a_state_further(step: float) -> None:
+    """Whatever the rounding of the angles, which are multiples of the step here."""
+    motion = {**TOY.motion.model_dump(), "start_degrees": (0, 0), "step_degrees": step}
+    states = draw_frames(changed(movies=1, frames_per_movie=40, motion=motion)).states
+    assert states.tolist() == list(range(40))
+
+
 def test_poses_are_uniform_on_so3_and_new_in_every_frame() -> None:
     rotations = draw_frames(changed(movies=2000, frames_per_movie=2)).rotations
     n = len(rotations)

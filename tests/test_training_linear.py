@@ -31,7 +31,14 @@ from temporem.training.frames import prepare_frames
 from temporem.training.linear import LinearRun
 from temporem.training.run import reconstruct
 from temporem.training.run_files import is_finished, load_run
-from test_cli_bad_input import change_pixels, one_frame_movie, refuse, rewrite, set_pixel
+from test_cli_bad_input import (
+    all_alone,
+    change_pixels,
+    one_frame_movie,
+    refuse,
+    rewrite,
+    set_pixel,
+)
 
 BOX, PIXEL, N = 16, 8.0, 20
 HINGE_FRAMES = 240
@@ -580,10 +587,6 @@ def test_bad_mask(case, option, tiny_dataset, tmp_path) -> None:
     refusal = refuse(tmp_path, *arguments, option, mask)
     assert message in refusal
     assert str(mask) in refusal
-
-
-def all_alone(columns: dict) -> None:
-    columns["rlnParticleName"] = [f"movie{i}" for i in range(N)]
 
 
 BAD_MOVIES: dict[str, tuple[Callable[[Path], object], str]] = {

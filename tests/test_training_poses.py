@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from command_line import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
 from temporem.analysis.poses import pose_agreement
 from temporem.data.dataset import read_dataset
+from temporem.data.simulation import simulate
 from temporem.data.star import read_star
 from temporem.data.truth import read_truth
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
@@ -21,6 +24,7 @@ from temporem.training import poses as stage
 from temporem.training.checkpoint import save_checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import open_frames
+from temporem.training.pose_state import found_symmetry
 from temporem.training.run_files import load_run
 
 FEW = ("poses.iterations=2", "poses.motion_iterations=1", "poses.starts=1")
@@ -78,8 +82,8 @@ def test_refined_poses_are_better_and_written_with_their_spread(off, tmp_path) -
     assert "temporemAngleSd" not in read_star(tmp_path / "known" / "frames.star")["frames"]
     records = json.loads((tmp_path / "run" / "poses" / "state.json").read_text())["records"]
     assert [r["stage"] for r in records] == ["poses"] * 4
-    assert stage.found_symmetry(tmp_path / "run").name == "C1"
-    assert stage.found_symmetry(tmp_path / "known") is None
+    assert found_symmetry(tmp_path / "run" / "poses").name == "C1"
+    assert found_symmetry(tmp_path / "known" / "poses") is None
     # Evaluated in the frame of the poses.
     for run in ("known", "run"):
         printed = succeed("evaluate", tmp_path / run)
@@ -208,6 +212,57 @@ def test_a_turn_that_goes_with_the_conformation_is_undone(tmp_path) -> None:
     assert run._in_common_frame(stage.Improved(poses, poses), state[:, None])[0].poses is poses
 
 
+@pytest.mark.usefixtures("short_search")
+def test_a_run_with_poses_of_its_own_knows_its_dataset(off, bare, tmp_path) -> None:
+    """Simulations of other seeds have the same frames by name."""
+    for name, dataset, poses in (("refined", off, "refine"), ("estimated", bare, "estimate")):
+        run, other = tmp_path / name, tmp_path / f"{name}-other"
+        reconstruct(dataset, run, "homogeneous", poses)
+        config = read_truth(dataset).config.model_copy(update={"seed": 7})
+        simulate(config, other)
+        for command_line in (("evaluate", run, "--truth"), ("report", run, "--dataset")):
+            result = command(*command_line, other)
+            assert result.code == 2
+            assert "is not what" in result.err
+        succeed("evaluate", run, "--truth", dataset)
+
+
+@pytest.fixture(scope="module")
+def searched(bare, short_search, tmp_path_factory) -> Path:
+    """A run that has found poses from images alone."""
+    run = tmp_path_factory.mktemp("searched") / "run"
+    reconstruct(bare, run, "homogeneous", "estimate")
+    return run
+
+
+DAMAGE: dict[str, Callable[[dict], object]] = {
+    "kind": lambda s: s.update(kind="training"),
+    "records": lambda s: s["records"].pop(),
+    "log_evidence": lambda s: s["records"][0].pop("log_evidence"),
+    "log_evidence of a start": lambda s: s["records"][0].update(log_evidence="much"),
+    "radius": lambda s: s.pop("radius"),
+    "radius below 0": lambda s: s.update(radius=-1),
+    "diffusion": lambda s: s.update(diffusion="fast"),
+    "inflation": lambda s: s.update(inflation=0.5),
+    "symmetry": lambda s: s.update(symmetry={}),
+    "symmetry and more": lambda s: s["symmetry"].update(colour="red"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_search_is_refused(searched, tmp_path, what: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(searched, run)
+    (run / "frames.star").unlink()  # as if it had been stopped
+    state = json.loads((run / "poses" / "state.json").read_text())
+    DAMAGE[what](state)
+    (run / "poses" / "state.json").write_text(json.dumps(state))
+    result = command("reconstruct", load_run(searched).config.dataset, "-o", run, "--resume")
+    assert result.code == 2
+    assert result.err.startswith("error: ")
+    assert what.partition(" ")[0] in result.err
+
+
 def test_poses_that_are_refined_must_be_there(bare, tmp_path) -> None:
     for option in ("refine", "known"):
         result = command("reconstruct", bare, "-o", tmp_path / "run", "--poses", option)
@@ -225,7 +280,7 @@ def test_a_symmetric_molecule_is_warned_of(off, tmp_path, monkeypatch) -> None:
     assert "Warning" in printed
     assert "turn by 120° about the axis (0.00, 0.00, 1.00)" in printed
     assert "D3" in printed
-    assert stage.found_symmetry(tmp_path / "run") == threefold
+    assert found_symmetry(tmp_path / "run" / "poses") == threefold
     assert "D3" in succeed("evaluate", tmp_path / "run")
 
 

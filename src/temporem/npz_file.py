@@ -14,6 +14,7 @@ _DAMAGED = (
     *(EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error),
     *(MemoryError, NotImplementedError, OverflowError, RuntimeError),
 )
+_MOST_BYTES = 2**33  # unpacked: a small file may claim any number of them
 _WORDS = {"f": "float64", "i": "int64", "b": "bool", "U": "text"}
 
 
@@ -37,6 +38,9 @@ class NpzFile:
         try:
             if not zipfile.is_zipfile(path):  # else numpy takes it for an array or a pickle
                 raise zipfile.BadZipFile
+            with zipfile.ZipFile(path) as archive:
+                if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
+                    raise MemoryError
             with np.load(path, allow_pickle=False) as arrays:
                 self._arrays: dict[str, np.ndarray] = dict(arrays)
         except OSError as error:

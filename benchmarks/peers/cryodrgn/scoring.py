@@ -12,6 +12,7 @@ from benchmarks.peers.cryodrgn.environment import Environment, report
 from benchmarks.peers.cryodrgn.training import epoch_seconds, require_stack_order, train
 from benchmarks.peers.cryodrgn.volumes import VolumeFiles, decode, read_latents
 
+from temporem.analysis.poses import same_poses
 from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate
 from temporem.analysis.storage import ARRAYS_NAME, SUMMARY_NAME, save_evaluation
 from temporem.cli.console import progress_bar
@@ -70,7 +71,10 @@ def score(
     environment.require()
     require_stack_order(dataset)
     movies = read_dataset(dataset)
+    movies.require_poses()
     truth = read_truth_of(movies)
+    poses = movies.rotations, movies.shifts_angstrom
+    true = same_poses(*poses, truth.rotations, truth.shifts_angstrom)
     seconds = epoch_seconds(training)
     frames = frames_to_evaluate(movies, every=every)  # no movie is held out
     directory = training / f"cryodrgn-epoch-{epoch}"
@@ -89,7 +93,14 @@ def score(
         decoding = decode(environment, training, epoch, latents, frames.rows, source)
         report(f"Evaluating {len(frames)} volumes")
         with progress_bar("Evaluating") as progress:
-            evaluation = evaluate_source(source, truth, frames, latents=latents, progress=progress)
+            evaluation = evaluate_source(
+                source,
+                truth,
+                frames,
+                latents=latents,
+                poses=None if true else poses,
+                progress=progress,
+            )
         save_evaluation(evaluation, partial)
         result = Score(directory, epoch, len(frames), sum(seconds[:epoch]), decoding)
         times = {k: v for k, v in asdict(result).items() if k != "directory"}
@@ -110,12 +121,15 @@ def train_and_score(
     """Train, score the last epoch and put its evaluation into OUT itself, as in a RUN.
 
     The training is in ``OUT/training``, what it took in ``OUT/time.json`` as an experiment reads
-    it. The folder may exist, if it is empty.
+    it. The folder may exist, if no evaluation or training is in it.
 
     Raises:
         TemporemError: as of training and scoring.
     """
     output.mkdir(exist_ok=True)
+    taken = (TIME_NAME, SUMMARY_NAME, ARRAYS_NAME)
+    if there := next((output / name for name in taken if (output / name).exists()), None):
+        raise TemporemError(f"{there} exists", hint="choose another folder")
     training = output / "training"
     record = json.loads(train(environment, dataset, training, options).read_text(encoding="utf-8"))
     times = {"seconds": record["seconds"], "processor_seconds": record["cpu_seconds"]}

@@ -6,6 +6,7 @@ regression from latent to parameter, always predicted for movies that the regres
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,8 @@ class ParameterAgreement:
     """Agreement of latents with one true parameter.
 
     Attributes:
-        r2: of the smooth regression; at most 1, below 0 when worse than the mean.
+        r2: of the smooth regression; at most 1, below 0 when worse than the mean. This and the next
+            two are NaN where all movies but the longest have one frame together.
         r2_linear: of the linear regression.
         trajectory_rmse: error of the smooth regression, in the parameter's unit.
         abs_spearman: greatest ``|Spearman ρ|`` of a principal axis with the parameter.
@@ -80,7 +82,7 @@ class StateAgreement:
 
     Attributes:
         n_states: number of states.
-        silhouette: −1 … 1.
+        silhouette: −1 … 1; NaN where the frames drawn for it are of one state.
         knn_accuracy: fraction of frames whose neighbours in other movies name its state.
         chance: fraction of frames in the most frequent state.
         neighbourhood_overlap: mean over frames of ``|L ∩ S| / k``, S the k frames of other movies
@@ -179,6 +181,7 @@ def state_agreement(latents: np.ndarray, movie: np.ndarray, states: np.ndarray) 
     labels, states = np.unique(states, return_inverse=True)
     # Not every tenth frame: with movies of ten frames that would be one state.
     few = np.random.default_rng(0).permutation(len(states))[:SILHOUETTE_FRAMES]
+    several = len(np.unique(states[few])) > 1  # else a state so rare that no frame of it was drawn
     votes = _neighbour_votes(latents, movie, states)
     # The nearest of the states that tie: argmax takes the first.
     agreeing = (votes[:, :, None] == votes[:, None, :]).sum(-1)
@@ -186,7 +189,7 @@ def state_agreement(latents: np.ndarray, movie: np.ndarray, states: np.ndarray) 
     overlap, by_chance = neighbourhood_overlap(latents, movie, states)
     return StateAgreement(
         n_states=len(labels),
-        silhouette=float(silhouette_score(latents[few], states[few])),
+        silhouette=float(silhouette_score(latents[few], states[few])) if several else math.nan,
         knn_accuracy=float((winner == states).mean()),
         chance=float(np.bincount(states).max() / len(states)),
         neighbourhood_overlap=overlap,
@@ -231,7 +234,10 @@ def _predict_unseen(
     """Predictions for every frame by a regression fitted to other movies, ``(n,)``."""
     if axes.shape[1] == 0:  # the latents are constant: all they can predict is the mean
         return np.full(len(parameter), parameter.mean())
-    folds = GroupKFold(min(FOLDS, len(np.unique(movie))))
+    sizes = np.unique(movie, return_counts=True)[1]
+    if len(movie) - sizes.max() < 2:  # splines need two frames
+        return np.full(len(parameter), np.nan)
+    folds = GroupKFold(min(FOLDS, len(sizes)))
     return cross_val_predict(model, axes, parameter, groups=movie, cv=folds)
 
 

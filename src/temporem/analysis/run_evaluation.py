@@ -18,7 +18,7 @@ from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
 from temporem.physics.pose_frames import FrameChange
 from temporem.training.decoder import Decoder
-from temporem.training.run_files import Run
+from temporem.training.run_files import Run, require_dataset_of
 
 
 def evaluate_run(
@@ -36,9 +36,8 @@ def evaluate_run(
         TemporemError: the dataset has no truth, or its rows are not the frames of the run.
     """
     movies = read_dataset(dataset)
-    run.require_frames_of(movies)
+    require_made_from(run, movies)
     truth = read_truth_of(movies)
-    _require_poses_of(run, movies)
     frames = frames_to_evaluate(movies, held_out=run.held_out, every=every)
     source = Decoder(run, frames.rows)
     return evaluate_source(
@@ -60,12 +59,18 @@ def alignment(run: Run, truth: Truth) -> FrameChange | None:
     ]
 
 
-def _require_poses_of(run: Run, movies: MovieDataset) -> None:
-    """A run that took its poses from a dataset says by them which one it was.
+def require_made_from(run: Run, movies: MovieDataset) -> None:
+    """Raise a TemporemError where a dataset cannot be the one that a run was made from.
 
-    Simulations of other seeds have the same names, and nothing else would tell them apart.
+    Simulations of other seeds have the same names of frames. A run that took its poses from a
+    dataset tells it by them; one that found poses of its own, by the fingerprint.
     """
-    if run.config.poses.source != "known" or not movies.has_poses:
+    run.require_frames_of(movies)
+    if run.config.poses.source != "known":
+        looked_at = movies.without_poses() if run.config.poses.source == "estimate" else movies
+        require_dataset_of(run.path, looked_at)
+        return
+    if not movies.has_poses:
         return
     poses = (movies.rotations, movies.shifts_angstrom)
     if not same_poses(run.rotations, run.shifts_angstrom, *poses):

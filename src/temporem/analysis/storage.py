@@ -62,7 +62,8 @@ def save_evaluation(
         **summarise(evaluation),
     }
     with atomic_write(summary_path) as partial:
-        partial.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text, encoding="utf-8")
     return summary_path
 
 

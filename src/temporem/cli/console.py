@@ -20,7 +20,7 @@ _LOG_SECONDS = 60.0  # between lines in the log of a batch job
 
 def say(text: str) -> None:
     """Print a line to standard output as it is."""
-    _output().print(text, markup=False, highlight=False, soft_wrap=True)
+    _output().print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:

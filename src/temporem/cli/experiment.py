@@ -46,7 +46,7 @@ def experiment(
     """Run an experiment of the paper: datasets, methods and seeds to tables, figures and a page.
 
     The same command goes on with what is not there yet. Page, tables and figures are written after
-    every seed.
+    every seed. A method that fails is left out of them, and the exit code is 2.
 
     Example:  temporem experiment 7bcq --quick
     """
@@ -90,21 +90,31 @@ def _run(
     total = len(plan.datasets) + len(plan.results)
     datasets = Datasets(structures)
     page, done = folder, 0
+    failures: list[str] = []
     with progress_bar("Experiment") as overall:
 
         def step(what: str, work: Callable[[Callable[[int, int], None]], None]) -> None:
             nonlocal done
             overall(done, total, what)
-            work(lambda part, of: overall(done + part / max(of, 1), total, what))
-            done += 1
+            try:
+                work(lambda part, of: overall(done + part / max(of, 1), total, what))
+            finally:
+                done += 1
 
         for seed in chosen.seeds:
             for dataset in (part for part in plan.datasets if part.seed == seed):
                 what = f"{dataset.name}, seed {seed}"
                 step(f"{what}: simulating", partial(datasets.make, dataset))
                 for result in (part for part in plan.results if part.dataset == dataset):
-                    step(f"{what}: {result.method}", partial(make_result, result, peer))
-            page = write_outcome(chosen, plan, folder, notes)
+                    try:
+                        step(f"{what}: {result.method}", partial(make_result, result, peer))
+                    except TemporemError as error:  # hours of other methods do not depend on it
+                        failures.append(f"{what}, {result.method} failed: {error}")
+            page = write_outcome(chosen, plan, folder, [*notes, *failures])
+    if failures:
+        say(f"Page: {page}")
+        others = f" (and {len(failures) - 1} more, on the page)" if len(failures) > 1 else ""
+        raise TemporemError(failures[0] + others, hint="mend it; the same command goes on")
     return page
 
 

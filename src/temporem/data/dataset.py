@@ -89,16 +89,9 @@ class MovieDataset:
         shifts = torch.zeros(self.n_frames, 2, dtype=torch.float64)
         return replace(self, rotations=eye, shifts_angstrom=shifts, has_poses=False)
 
-    def require_movies(self, *, min_frames: int = 2) -> None:
-        """Raise a TemporemError that names the first movie of fewer than ``min_frames`` frames."""
-        for rows in self.movies:
-            if len(rows) < min_frames:
-                raise TemporemError(
-                    f"{self.path / STAR_NAME}: movie '{self.particle_names[rows[0]]}' has "
-                    f"{len(rows)} frame{'s' if len(rows) > 1 else ''}",
-                    expected=f"at least {min_frames} frames with the same _rlnParticleName",
-                    hint="leave the movie out or use --method static",
-                )
+    def with_poses(self, rotations: Tensor, shifts_angstrom: Tensor) -> MovieDataset:
+        """The same in other poses, ``(N, 3, 3)`` and ``(N, 2)``."""
+        return replace(self, rotations=rotations, shifts_angstrom=shifts_angstrom, has_poses=True)
 
 
 def read_dataset(path: str | Path) -> MovieDataset:

@@ -286,9 +286,8 @@ def _schedule(config: SimulationConfig, generator: torch.Generator) -> tuple[Ten
         step = config.progress_step
         progress = _constant_speed(motion.start, step, movies, length, generator)
         bins = motion.states or length
-        # A frame at the border of two states, but for rounding, is in the second.
-        states = (progress * bins + 1e-9).floor().clamp(max=bins - 1)
-        return progress.reshape(-1, 1), states.long().flatten()
+        states = _state_of(progress * bins).clamp(max=bins - 1)
+        return progress.reshape(-1, 1), states.flatten()
     if isinstance(motion, PulledConfig):
         n_states, n = motion.states or length, motion.snapshots
         states = (torch.arange(length) * n_states // length).expand(movies, length)
@@ -297,7 +296,12 @@ def _schedule(config: SimulationConfig, generator: torch.Generator) -> tuple[Ten
         return progress.reshape(-1, 1), states.flatten()
     angles = _constant_speed(motion.start_degrees, motion.step_degrees, movies, length, generator)
     steps = (angles - motion.start_degrees[0]) / (motion.step_degrees or 1.0)
-    return angles.reshape(-1, 1), steps.floor().long().flatten()
+    return angles.reshape(-1, 1), _state_of(steps).flatten()
+
+
+def _state_of(steps: Tensor) -> Tensor:
+    """Whole steps done; a frame at the border of two states, but for rounding, is in the second."""
+    return (steps + 1e-9).floor().long()
 
 
 def _constant_speed(

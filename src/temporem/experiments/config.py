@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    model_validator,
+)
 
 from temporem.data.settings import load_settings, validate_settings
 from temporem.errors import TemporemError
@@ -18,6 +27,19 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_lengt
 """Of a dataset or method: becomes a folder's name."""
 
 Every = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("one occurs twice")
+    return seeds
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**31)]],
+    Field(min_length=1),
+    AfterValidator(_distinct),
+]
 
 
 class _Section(BaseModel):
@@ -35,7 +57,7 @@ class DatasetEntry(_Section):
 
     preset: str
     settings: dict[str, Any] = {}
-    value: float | None = None
+    value: FiniteFloat | None = None
 
 
 class MethodEntry(_Section):
@@ -55,7 +77,7 @@ class MethodEntry(_Section):
     settings: dict[str, Any] = {}
     kind: Literal["run", "true-states", "program"] = "run"
     program: list[str] = []
-    value: float | None = None
+    value: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _fits_kind(self) -> MethodEntry:
@@ -93,7 +115,7 @@ class Changes(_Section):
 
     datasets: dict[str, Any] = {}
     methods: dict[str, Any] = {}
-    seeds: list[int] = [0]
+    seeds: Seeds = [0]
     every: Every = 1
     only_datasets: list[str] = []
 
@@ -124,7 +146,7 @@ class Experiment(_Section):
     datasets: Annotated[dict[Name, DatasetEntry], BeforeValidator(_named)]
     methods: Annotated[dict[Name, MethodEntry], BeforeValidator(_named)]
     baseline: str
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0, 1, 2], min_length=1)
+    seeds: Seeds = [0, 1, 2]
     every: Every = 1
     axis: Axis | None = None
     quick: Changes = Changes()
@@ -135,13 +157,22 @@ class Experiment(_Section):
             raise ValueError(f"baseline: no method '{self.baseline}'")
         if unknown := set(self.quick.only_datasets) - set(self.datasets):
             raise ValueError(f"quick.only_datasets: no dataset '{sorted(unknown)[0]}'")
-        entries: Mapping[str, DatasetEntry | MethodEntry] = {}
-        if self.axis is not None:
-            entries = self.datasets if self.axis.of == "datasets" else self.methods
-        if entries and all(entry.value is None for entry in entries.values()):
-            raise ValueError(f"axis: no entry of {self.axis and self.axis.of} has a value")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one occurs twice")
+        return self
+
+    @model_validator(mode="after")
+    def _has_places(self) -> Experiment:
+        if self.axis is None:
+            return self
+        of = self.axis.of
+        entries: Mapping[str, DatasetEntry | MethodEntry]
+        entries = self.datasets if of == "datasets" else self.methods
+        places = [entry.value for entry in entries.values() if entry.value is not None]
+        if not places:
+            raise ValueError(f"axis: no entry of {of} has a value")
+        if self.axis.logarithmic and min(places) <= 0:
+            raise ValueError(f"axis: {min(places):g} cannot be shown, as it is logarithmic")
+        if len(set(places)) < len(places):
+            raise ValueError(f"axis: two entries of {of} have one value")
         return self
 
     def quickly(self) -> Experiment:
@@ -193,4 +224,9 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
 
 def as_overrides(settings: Mapping[str, Any]) -> list[str]:
     """``{"training.epochs": 8}`` as the texts of ``--set``."""
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+
+    def text(value: Any) -> str:  # in a list, or YAML would mark the end of the document
+        listed = yaml.safe_dump([value], default_flow_style=True, width=math.inf)
+        return listed.strip().removeprefix("[").removesuffix("]")
+
+    return [f"{key}={text(value)}" for key, value in settings.items()]

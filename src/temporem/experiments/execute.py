@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from temporem.analysis.run_evaluation import evaluate_run, evaluate_source, frames_to_evaluate
-from temporem.analysis.storage import SUMMARY_NAME, save_evaluation
+from temporem.analysis.storage import SUMMARY_NAME, load_evaluation, save_evaluation
 from temporem.data.dataset import read_dataset
 from temporem.data.files import atomic_write, fresh_directory
 from temporem.data.simulation import load_motion, moves_alike, simulate
@@ -102,7 +102,7 @@ def _true_states(part: ResultPart, update: Update) -> None:
     dataset = read_dataset(part.dataset.folder)
     truth = read_truth_of(dataset)
     with fresh_directory(part.folder) as folder:
-        volumes = TrueStateVolumes(dataset, truth.states, DataConfig())
+        volumes = TrueStateVolumes(dataset, truth, DataConfig())
         frames = frames_to_evaluate(dataset, every=part.every)
         save_evaluation(evaluate_source(volumes, truth, frames, progress=update), folder)
 
@@ -122,9 +122,9 @@ def _program(part: ResultPart, peer: Path | None) -> None:
         with (folder / "program.log").open("w") as log:
             try:
                 code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-            except OSError as error:
+            except (OSError, ValueError) as error:  # of a name that no program can have
                 raise TemporemError(
-                    f"method {part.method}: cannot run {command[0]} ({error.strerror})"
+                    f"method {part.method}: cannot run {command[0]!r} ({error})"
                 ) from None
         if code or not (folder / SUMMARY_NAME).is_file():
             lines = (folder / "program.log").read_text(errors="replace").split("\n")
@@ -133,6 +133,21 @@ def _program(part: ResultPart, peer: Path | None) -> None:
                 f"method {part.method}: {os.path.basename(command[0])} ended with exit code {code}"
                 f"{'' if code else f' and left no {SUMMARY_NAME}'}; its last line: {said.strip()}"
             )
+        _require_evaluation(folder, part)
+
+
+def _require_evaluation(folder: Path, part: ResultPart) -> None:
+    """Raise a TemporemError unless a program has evaluated the frames that others are."""
+    try:
+        evaluated = load_evaluation(folder).frames
+    except TemporemError as error:
+        raise TemporemError(f"method {part.method}: {error}") from None
+    dataset = read_dataset(part.dataset.folder)
+    if not evaluated.same_as(frames_to_evaluate(dataset, every=part.every)):
+        raise TemporemError(
+            f"method {part.method}: its evaluation is of other frames",
+            expected=f"those of temporem evaluate --every {part.every}",
+        )
 
 
 def _filled(word: str, words: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from temporem.analysis.compare import Comparison, compare
 from temporem.analysis.masks import WHOLE_BOX
 from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
 from temporem.data.json_file import read_json_object
+from temporem.errors import TemporemError
 from temporem.experiments.execute import TIME_NAME
 from temporem.experiments.plan import Plan, ResultPart
 
@@ -21,6 +22,8 @@ LEVEL = 0.95
 """Coverage of the intervals over seeds."""
 
 MOVING = "moving"
+
+_ANEW = "remove its folder and run again"
 
 
 class Interval(NamedTuple):
@@ -91,9 +94,15 @@ def _at(*keys: str) -> Callable[[Mapping[str, Any]], float | None]:
             if not isinstance(item, Mapping) or item.get(key) is None:
                 return None
             item = item[key]
-        return float(item)
+        return _number(item)
 
     return read
+
+
+def _number(item: object) -> float:
+    if not isinstance(item, int | float) or isinstance(item, bool):
+        raise TypeError
+    return float(item)
 
 
 def _parameter(key: str) -> Callable[[Mapping[str, Any]], float | None]:
@@ -101,8 +110,8 @@ def _parameter(key: str) -> Callable[[Mapping[str, Any]], float | None]:
 
     def read(summary: Mapping[str, Any]) -> float | None:
         parameters = (summary.get("latents") or {}).get("parameters") or {}
-        first = next(iter(parameters.values()), None)
-        return None if first is None or first[key] is None else float(first[key])
+        first: Mapping[str, Any] = next(iter(parameters.values()), {})
+        return None if first.get(key) is None else _number(first[key])
 
     return read
 
@@ -185,7 +194,13 @@ def records(plan: Plan, baseline: str) -> list[Record]:
         place = part.dataset.name, part.method, part.dataset.seed
         summary = read_summary(part)
         for measure in (*MEASURES, *TIMES):
-            rows.append(Record(*place, measure.label, measure.read(summary)))
+            try:
+                value = measure.read(summary)
+            except (AttributeError, TypeError):
+                raise TemporemError(
+                    f"{part.folder / SUMMARY_NAME}: {measure.label} is not a number", hint=_ANEW
+                ) from None
+            rows.append(Record(*place, measure.label, value))
     references = {
         part.dataset.folder: load_evaluation(part.folder)
         for part in finished
@@ -205,10 +220,9 @@ def records(plan: Plan, baseline: str) -> list[Record]:
 
 def read_summary(part: ResultPart) -> dict[str, Any]:
     """``evaluation.json`` of a part, with the times of its reconstruction where they are known."""
-    hint = "remove its folder and run again"
-    summary = read_json_object(part.folder / SUMMARY_NAME, hint=hint)
+    summary = read_json_object(part.folder / SUMMARY_NAME, hint=_ANEW)
     time = part.folder / TIME_NAME
-    times = read_json_object(time, hint=hint) if time.is_file() else {}
+    times = read_json_object(time, hint=_ANEW) if time.is_file() else {}
     return {**summary, "time": times}
 
 

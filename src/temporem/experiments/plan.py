@@ -89,6 +89,8 @@ def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None)
     datasets, results = [], []
     for seed in experiment.seeds:
         for name, entry in experiment.datasets.items():
+            if "seed" in entry.settings:
+                raise _reserved(f"dataset {name}", "seed")
             overrides = [*as_overrides(entry.settings), f"seed={seed}"]
             simulation = load_simulation_config(entry.preset, overrides)
             key = _key(simulation.model_dump(mode="json"))
@@ -101,6 +103,7 @@ def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None)
                 if how.kind == "program" and peer is None:
                     continue
                 results.append(_result(folder, dataset, method, how, experiment.every))
+    _require_same_movies(results)
     return Plan(datasets, results)
 
 
@@ -111,10 +114,7 @@ def _result(
     if entry.kind == "run":
         settings = apply_overrides({}, as_overrides(entry.settings))
         if reserved := {"dataset", "seed"} & settings.keys():
-            raise TemporemError(
-                f"method {method}: {reserved.pop()} is the experiment's to set",
-                hint="leave it out of the method's settings",
-            )
+            raise _reserved(f"method {method}", reserved.pop())
         config = build_config(settings | {"seed": dataset.seed}, source=f"method {method}")
     content = {
         "dataset": dataset.folder.name,
@@ -126,6 +126,25 @@ def _result(
     kind = entry.kind if config is None else config.method
     path = folder / "results" / dataset.folder.name / f"{kind}-{_key(content)}"
     return ResultPart(dataset, method, entry, config, every, path)
+
+
+def _reserved(whose: str, name: str) -> TemporemError:
+    return TemporemError(
+        f"{whose}: {name} is the experiment's to set", hint="leave it out of the settings"
+    )
+
+
+def _require_same_movies(results: Sequence[ResultPart]) -> None:
+    """Methods are compared frame by frame, those held out marked; all must hold out the same."""
+    first: dict[Path, tuple[str, float]] = {}
+    for part in results:
+        fraction = 0.0 if part.config is None else part.config.data.held_out_fraction
+        method, expected = first.setdefault(part.dataset.folder, (part.method, fraction))
+        if fraction != expected:
+            raise TemporemError(
+                f"method {part.method}: data.held_out_fraction is {fraction:g}",
+                expected=f"{expected:g}, as for {method}: methods are compared on the same frames",
+            )
 
 
 def _key(content: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Back-projection with the true states known: what frames sorted without error would give.
+"""Back-projection with states and poses known: what frames sorted without error would give.
 
 It reads the truth, so it is a bound for methods that do not share anything between states, and no
 reconstruction.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
+from temporem.data.truth import Truth
 from temporem.errors import TemporemError
 from temporem.models.frame_source import blocks_of
 from temporem.models.homogeneous import reconstruct_homogeneous
@@ -22,11 +23,11 @@ from temporem.training.frame_stack import open_frames
 
 
 class TrueStateVolumes:
-    """A volume for every true state, back-projected from all frames in it.
+    """A volume for every true state, back-projected from all frames in it in their true poses.
 
     Args:
         dataset: the frames.
-        states: true state of every frame, ``(N,)``.
+        truth: of the same frames.
         config: how images are prepared.
 
     Raises:
@@ -34,9 +35,10 @@ class TrueStateVolumes:
             cannot be told from half sets.
     """
 
-    def __init__(self, dataset: MovieDataset, states: np.ndarray, config: DataConfig) -> None:
-        stack = open_frames(dataset, config)
-        model, rotations = stack.forward_model, dataset.rotations.float()
+    def __init__(self, dataset: MovieDataset, truth: Truth, config: DataConfig) -> None:
+        placed = dataset.with_poses(truth.rotations, truth.shifts_angstrom)
+        stack, states = open_frames(placed, config), truth.states
+        model, rotations = stack.forward_model, placed.rotations.float()
         support = FourierSupport(dataset.box, 3)
         movie = np.empty(len(states), dtype=np.int64)
         for index, rows in enumerate(dataset.movies):

@@ -417,8 +417,7 @@ def _likeliest(fit: PoseFit, keep: int, chain: PoseChain | None) -> PoseFit:
     if chain is None:
         return _kept(fit, fit.score, keep)
     variance = fit.covariance.diagonal(dim1=-2, dim2=-1)[..., :3].mean(-1)
-    evidence = fit.score + 0.5 * torch.logdet(fit.covariance)
-    return _kept(fit, chain.best_paths(fit.rotations, variance, evidence), keep)
+    return _kept(fit, chain.best_paths(fit.rotations, variance, fit.evidence), keep)
 
 
 def _poses_of(fit: PoseFit) -> Poses:

@@ -44,6 +44,8 @@ class PoseFit:
         coordinates: z, ``(B, q)`` float64.
         covariance: of (ω, d) about them, whatever z, radians and Å, ``(B, 5, 5)`` float64.
         score: log-likelihood as in :mod:`temporem.models.pose_search`, and log-prior, ``(B,)``.
+        evidence: ``score − ½ log det H``, H the curvature of all unknowns, z among them: what is
+            left, but for a constant, when they are integrated out (Laplace), ``(B,)``.
     """
 
     rotations: Tensor
@@ -51,6 +53,7 @@ class PoseFit:
     coordinates: Tensor
     covariance: Tensor
     score: Tensor
+    evidence: Tensor
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,10 @@ def refine_poses(
         damping[moving] = torch.where(better, damping[moving] / 5, damping[moving] * 8).clamp(
             _LEAST_DAMPING, _MOST_DAMPING
         )
-    covariance = torch.linalg.inv(_ridged(curvature))[:, :5, :5]
-    return PoseFit(rotation, shift, z, covariance, score)
+    curvature = _ridged(curvature)
+    covariance = torch.linalg.inv(curvature)[:, :5, :5]
+    evidence = score - 0.5 * torch.logdet(curvature)
+    return PoseFit(rotation, shift, z, covariance, score, evidence)
 
 
 def _gain(curvature: Tensor, slope: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from temporem.analysis.poses import into_frame
-from temporem.analysis.run_evaluation import alignment
+from temporem.analysis.run_evaluation import alignment, require_made_from
 from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.json_file import read_json_lines
@@ -42,7 +42,7 @@ def collect(
     runs = [load_run(path) for path in paths]
     movies = read_dataset(dataset or runs[0].config.dataset)
     for run in runs:
-        run.require_frames_of(movies)
+        require_made_from(run, movies)
     truth = read_truth_of(movies) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
     reported = [_run(run, name, shown, truth) for run, name in zip(runs, names, strict=True)]

@@ -19,7 +19,7 @@ from temporem.data.outputs import require_no_links
 from temporem.errors import TemporemError
 from temporem.world import World
 
-_WEIGHTS, _OPTIMIZER, _EXTRA, _STATE = (
+_WEIGHTS, _OPTIMIZER, _EXTRA, STATE_NAME = (
     "model.safetensors",
     "optimizer.safetensors",
     "extra.safetensors",
@@ -58,7 +58,7 @@ def save_checkpoint(
             }
             save_file(_plain(moments), temporary / _OPTIMIZER)
         save_file(_plain(extra or {}), temporary / _EXTRA)
-        (temporary / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        (temporary / STATE_NAME).write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
 class Resumable(Protocol):
@@ -80,7 +80,7 @@ def take_up(run: Resumable, directory: Path, world: World) -> None:
 
 def load_state(directory: Path) -> dict[str, Any]:
     """The JSON part of a checkpoint."""
-    path = directory / _STATE
+    path = directory / STATE_NAME
     if not path.exists():
         raise TemporemError(
             f"{directory}: no checkpoint here", hint="was the run started, and is the path right?"
@@ -96,7 +96,7 @@ def load_count(state: Mapping[str, Any], name: str, directory: Path, *, below: f
     """
     value = state.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < below:
-        raise _damaged(directory / _STATE, f"{name} is {str(value)[:40]}")
+        raise damaged(directory / STATE_NAME, f"{name} is {str(value)[:40]}")
     return value
 
 
@@ -110,11 +110,12 @@ def load_number(
         or isinstance(value, bool)
         or not (max(least, -sys.float_info.max) <= value <= sys.float_info.max)
     ):
-        raise _damaged(directory / _STATE, f"{name} is {str(value)[:40]}")
+        raise damaged(directory / STATE_NAME, f"{name} is {str(value)[:40]}")
     return float(value)
 
 
-def _damaged(path: Path, what: str) -> TemporemError:
+def damaged(path: Path, what: str) -> TemporemError:
+    """The error that a checkpoint, or a file of one, is not what it must be."""
     return TemporemError(f"{path}: not a readable checkpoint of this run ({what})", hint=_ANEW)
 
 
@@ -123,7 +124,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from None
+        raise damaged(path, str(error)) from None
 
 
 def load_weights(directory: Path, model: nn.Module) -> None:
@@ -168,10 +169,10 @@ def load_optimizer(directory: Path, optimizer: torch.optim.Optimizer) -> None:
         for key, value in own.items():
             shape = torch.Size() if key == "step" else parameter.shape
             if value is None or value.shape != shape or not value.isfinite().all():
-                raise _damaged(path, f"{index}.{key} does not fit its parameter")
+                raise damaged(path, f"{index}.{key} does not fit its parameter")
             slots.setdefault(index, {})[key] = value
     if found:
-        raise _damaged(path, f"it holds {min(found)[:40]}")
+        raise damaged(path, f"it holds {min(found)[:40]}")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
@@ -191,12 +192,12 @@ def load_extra(
     """
     path, tensors = directory / _EXTRA, load_tensors(directory / _EXTRA)
     if missing := sorted(set(required) - tensors.keys()):
-        raise _damaged(path, f"{missing[0]} is missing")
+        raise damaged(path, f"{missing[0]} is missing")
     for name, tensor in tensors.items():
         if not _fits(tensor, shapes.get(name)):
-            raise _damaged(path, f"{name[:40]} is {'x'.join(map(str, tensor.shape)) or 'scalar'}")
+            raise damaged(path, f"{name[:40]} is {'x'.join(map(str, tensor.shape)) or 'scalar'}")
         if not tensor.isfinite().all():
-            raise _damaged(path, f"{name} is not finite")
+            raise damaged(path, f"{name} is not finite")
     return tensors
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
-from temporem.errors import TemporemError
 from temporem.models.ab_initio import AbInitio, Round
 from temporem.models.common_frame import classes_of, common_frame
 from temporem.models.frame_source import blocks_of, loaded
@@ -56,6 +55,7 @@ from temporem.training.frame_stack import FrameStack, open_frames
 from temporem.training.frames import CHANGE_FRACTION, prepared_bytes, spectra
 from temporem.training.intervals import frame_intervals, frame_steps
 from temporem.training.linear import largest_components
+from temporem.training.pose_state import load_pose_state
 from temporem.training.progress import Progress
 from temporem.world import ALONE, World
 
@@ -92,21 +92,7 @@ class FoundPoses:
 
     def of(self, dataset: MovieDataset) -> MovieDataset:
         """The dataset with these poses in the place of its own."""
-        return replace(
-            dataset,
-            rotations=self.rotations,
-            shifts_angstrom=self.shifts_angstrom,
-            has_poses=True,
-        )
-
-
-def found_symmetry(run_dir: Path) -> Symmetry | None:
-    """Symmetry of the volume that a run found its poses with; None where it has found none."""
-    directory = run_dir / POSES_NAME
-    if not directory.is_dir():
-        return None
-    document = checkpoint.load_state(directory).get("symmetry")
-    return None if document is None else Symmetry(**document | {"axis": tuple(document["axis"])})
+        return dataset.with_poses(self.rotations, self.shifts_angstrom)
 
 
 class PoseRun:
@@ -434,12 +420,8 @@ class PoseRun:
     def _continue(self) -> None:
         if not self.directory.is_dir():
             return
-        state = checkpoint.load_state(self.directory)
-        if state.get("kind") != "poses" or not isinstance(state.get("records"), list):
-            raise TemporemError(f"{self.directory}: checkpoint of another kind")
-        done = checkpoint.load_count(state, "done", self.directory, below=self._n_steps + 1)
-        checkpoint.load_number(state, "seconds", self.directory)
-        n = self.dataset.n_frames
+        self.state = load_pose_state(self.directory, starts=self._n_starts, steps=self._n_steps)
+        done, n = self.state["done"], self.dataset.n_frames
         poses = {
             "rotations": (n, 3, 3),
             "shifts_angstrom": (n, 2),
@@ -448,7 +430,6 @@ class PoseRun:
         }
         required = list(poses) if done > self._n_starts else ["volume"] * (done > 0)
         shapes = {"volume": (-1, -1, -1), **poses}
-        self.state = state
         self.tensors = checkpoint.load_extra(self.directory, shapes, required)
 
     def _tell(self, stage: str, terms: dict[str, float]) -> None:

@@ -36,17 +36,18 @@ from temporem.training.progress import Progress
 from temporem.training.run_files import (
     CHECKPOINT_NAME,
     CONFIG_NAME,
+    FINGERPRINT_NAME,
     METRICS_NAME,
     VolumeGrid,
     is_finished,
     load_run_config,
+    require_dataset_of,
     write_frames,
     write_grid,
 )
 from temporem.world import ALONE, World
 
 _FOLDERS = (CHECKPOINT_NAME, POSES_NAME, START_NAME)
-_FINGERPRINT_NAME = "dataset.sha256"
 _HELD_OUT_STREAM = 1  # of random numbers, besides those of the training
 
 
@@ -111,7 +112,7 @@ def reconstruct(
         require_no_links([output, *output.iterdir(), *(output / CHECKPOINT_NAME).glob("*")])
         moved = started.model_copy(update={"dataset": config.dataset})
         task = _check(moved, world)
-        _require_same_dataset(task.dataset, output)
+        require_dataset_of(output, task.dataset)
         if world.is_main and moved != started:
             save_config(moved, output / CONFIG_NAME)
         job = None if task.config.searches_poses else _prepare(task)
@@ -121,7 +122,7 @@ def reconstruct(
             job = None if task.config.searches_poses else _prepare(task)
             if directory is not None:
                 save_config(config, directory / CONFIG_NAME)
-                (directory / _FINGERPRINT_NAME).write_text(f"{fingerprint(task.dataset)}\n")
+                (directory / FINGERPRINT_NAME).write_text(f"{fingerprint(task.dataset)}\n")
     if job is None:
         poses = PoseRun(
             task.config, task.dataset, task.training_movies, output, progress, world
@@ -190,8 +191,6 @@ def _check(config: RunConfig, world: World) -> _Task:
         dataset.require_poses()
     elif dataset.has_poses:  # not looked at
         dataset = dataset.without_poses()
-    if config.method == "tempor":
-        dataset.require_movies(min_frames=2)
     masks = _read_masks(config, dataset) if config.method == "linear" else (None, None)
     training, held_out = split_movies(dataset.movies, config.data.held_out_fraction, config.seed)
     n = sum(map(len, training))
@@ -208,7 +207,9 @@ def _check(config: RunConfig, world: World) -> _Task:
     for movie in held_out:
         mask[movie] = True
     if config.method == "linear":
-        _require_enough(config, dataset, training)
+        _require_enough(config, training)
+    if config.method == "tempor" or (config.method == "linear" and config.linear.temporal):
+        _require_dynamics(config, dataset, training)
     require_memory(config, dataset, device)
     if config.poses.source != "known":
         open_frames(dataset, config.data)  # refuses images of which the noise is unknown
@@ -289,7 +290,7 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
     save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
 
 
-def _require_enough(config: RunConfig, dataset: MovieDataset, training: list[np.ndarray]) -> None:
+def _require_enough(config: RunConfig, training: list[np.ndarray]) -> None:
     """Raise a TemporemError where the frames cannot support the linear model that is asked for."""
     n, most = sum(map(len, training)), largest_components(training)
     q = 1 if config.linear.choose_components else config.model.z_dim
@@ -299,11 +300,16 @@ def _require_enough(config: RunConfig, dataset: MovieDataset, training: list[np.
             expected="ten frames for each",
             hint=f"at most {most}, or --components auto" if most else "add frames",
         )
-    if config.linear.temporal and all(len(movie) == 1 for movie in training):
+
+
+def _require_dynamics(config: RunConfig, dataset: MovieDataset, training: list[np.ndarray]) -> None:
+    """Raise a TemporemError where no movie has a second frame."""
+    if all(len(movie) == 1 for movie in training):
+        instead = "--no-temporal" if config.method == "linear" else "--method static"
         raise TemporemError(
             f"{dataset.path}: every movie has one frame, so there are no dynamics to be found",
             expected="movies of 2 frames or more",
-            hint="--no-temporal, or check _rlnParticleName and _rlnMovieFrameNumber",
+            hint=f"{instead}, or check _rlnParticleName and _rlnMovieFrameNumber",
         )
 
 
@@ -363,24 +369,6 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
                 expected="the same settings to resume",
                 hint="leave the option out, or start another run",
             )
-
-
-def _require_same_dataset(dataset: MovieDataset, output: Path) -> None:
-    """Refuse to continue with other frames than those that the run was started with."""
-    path = output / _FINGERPRINT_NAME
-    try:
-        started = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        raise TemporemError(
-            f"{path} is not readable, so the run's dataset cannot be known again",
-            hint="start another run",
-        ) from None
-    if fingerprint(dataset) != started:
-        raise TemporemError(
-            f"{dataset.path} is not what {output} was started with",
-            expected="the same rows in the same order, with the same images",
-            hint="restore the dataset, or start another run",
-        )
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 ::
 
     RUN/config.yaml     how it was made, complete
+    RUN/dataset.sha256  what it was made from
     RUN/metrics.jsonl   one record per epoch
     RUN/start.jsonl     of the linear model that training started from, one record per step
     RUN/checkpoint/     weights
@@ -28,6 +29,7 @@ from torch import Tensor
 from temporem import __version__
 from temporem.data.dataset import MovieDataset
 from temporem.data.files import atomic_write
+from temporem.data.fingerprint import fingerprint
 from temporem.data.json_file import read_json_object
 from temporem.data.settings import load_settings
 from temporem.data.star import Table, read_star, write_star
@@ -45,7 +47,7 @@ from temporem.training.poses import FoundPoses
 from temporem.training.precision import choose_device, network_dtype
 
 CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME = "config.yaml", "metrics.jsonl", "checkpoint"
-START_METRICS_NAME = "start.jsonl"
+START_METRICS_NAME, FINGERPRINT_NAME = "start.jsonl", "dataset.sha256"
 GRID_NAME, FRAMES_NAME = "run.json", "frames.star"
 FORMAT = "temporem run 3"
 
@@ -200,6 +202,24 @@ class Run:
                 f"{self.path} is a reconstruction of other frames than those of {dataset.path}",
                 expected=f"the dataset that it was made from ({self.config.dataset})",
             )
+
+
+def require_dataset_of(path: Path, dataset: MovieDataset) -> None:
+    """Raise a TemporemError unless rows and images are those that a run was started with."""
+    file = path / FINGERPRINT_NAME
+    try:
+        started = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        raise TemporemError(
+            f"{file} is not readable, so the run's dataset cannot be known again",
+            hint="start another run",
+        ) from None
+    if fingerprint(dataset) != started:
+        raise TemporemError(
+            f"{dataset.path} is not what {path} was started with",
+            expected="the same rows in the same order, with the same images",
+            hint="restore the dataset, or start another run",
+        )
 
 
 def is_run(path: str | Path) -> bool:

@@ -1,0 +1,78 @@
+"""The JSON part of the checkpoint of a pose search; what is read back of it is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from temporem.data.settings import validate_settings
+from temporem.models.symmetry import Symmetry
+from temporem.training import checkpoint
+
+
+class _Record(BaseModel):
+    log_evidence: FiniteFloat | None = None
+
+
+class _Symmetry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    order: int = Field(ge=0, le=1000)
+    dihedral: bool
+    axis: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    agreement: FiniteFloat
+
+
+class _State(BaseModel):
+    kind: Literal["poses"]
+    done: int
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    records: list[_Record]
+    radius: float = Field(1.0, gt=0, allow_inf_nan=False)
+    diffusion: float | None = Field(None, ge=0, allow_inf_nan=False)
+    inflation: float = Field(1.0, ge=1, allow_inf_nan=False)
+    symmetry: _Symmetry | None = None
+
+
+def _checked(directory: Path) -> tuple[dict[str, Any], _State]:
+    document = checkpoint.load_state(directory)
+    source = str(directory / checkpoint.STATE_NAME)
+    return document, validate_settings(_State, document, source=source)
+
+
+def load_pose_state(directory: Path, *, starts: int, steps: int) -> dict[str, Any]:
+    """The state that a search continues from.
+
+    Args:
+        directory: RUN/poses.
+        starts: random starts of the search, the first of its steps.
+        steps: of the search in all.
+
+    Raises:
+        TemporemError: there is none, or something in it is not what such a search writes.
+    """
+    document, state = _checked(directory)
+    done = checkpoint.load_count(document, "done", directory, below=steps + 1)
+    right = {
+        "records": len(state.records) == done,
+        "log_evidence": all(r.log_evidence is not None for r in state.records[:starts]),
+        "radius": done <= starts or "radius" in document,
+    }
+    for name in right:
+        if not right[name]:
+            raise checkpoint.damaged(directory, f"{name} of {done} steps")
+    return document
+
+
+def found_symmetry(directory: Path) -> Symmetry | None:
+    """Symmetry of the volume that a search ended with; None where there is no such search.
+
+    Raises:
+        TemporemError: the state is damaged.
+    """
+    if not directory.is_dir():
+        return None
+    symmetry = _checked(directory)[1].symmetry
+    return None if symmetry is None else Symmetry(**symmetry.model_dump())
