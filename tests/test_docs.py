@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from temporem.analysis.storage import load_evaluation
+from temporem.data.dataset import read_dataset
 from temporem.data.simulation_config import SimulationConfig
+from temporem.data.stack import write_stack
+from temporem.data.star import Table, read_star, write_star
+from temporem.data.truth import read_truth
 from temporem.models.config import ModelConfig
 from temporem.training.config import (
     DataConfig,
@@ -42,7 +49,7 @@ def rows() -> dict[str, list[str]]:
 def values(field: FieldInfo) -> str:
     """What a setting may be, as it is documented: words, or bounds of a number."""
     if words := words_of(field.annotation):
-        return ", ".join(words)
+        return ", ".join([*words, *["a number"] * (float in typing.get_args(field.annotation))])
     found = {type(bound).__name__: bound for bound in field.metadata}
     signs = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
     return ", ".join(
@@ -102,3 +109,52 @@ def test_configurations_of_simulations_are_accepted() -> None:
     complete = blocks[0]
     kinds = {SimulationConfig.model_validate(complete | block).motion.kind for block in blocks}
     assert kinds == {"hinge", "trajectory", "morph", "pulled"}
+
+
+def program(page: str) -> str:
+    """The Python that a page shows."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return textwrap.dedent(block)
+
+
+def test_a_relion_project_with_a_stack_for_every_molecule_becomes_a_dataset(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the program of data.md, with columns and tables that are none of our business."""
+    expected = read_dataset(tiny_dataset)
+    tables = read_star(tiny_dataset / "particles.star")
+    columns = dict(tables["particles"])
+    del columns["rlnParticleName"], columns["rlnMovieFrameNumber"]
+    columns["rlnCoordinateX"] = [str(i) for i in range(expected.n_frames)]
+    names = np.empty(expected.n_frames, dtype=object)
+    (tmp_path / "Extract").mkdir()
+    for movie, rows in enumerate(expected.movies):
+        write_stack(tmp_path / f"Extract/{movie}.mrcs", [expected.images[rows]], 8.0)
+        names[rows] = [f"{i:06d}@Extract/{movie}.mrcs" for i in range(1, len(rows) + 1)]
+    columns["rlnImageName"] = list(names)
+    others = {"general": Table({"rlnTomoName": ["none"]})}
+    write_star(tmp_path / "particles.star", tables | others | {"particles": Table(columns)})
+    monkeypatch.chdir(tmp_path)
+    exec(program("data.md"), {})
+    found = read_dataset(tmp_path)
+    assert [rows.tolist() for rows in found.movies] == [r.tolist() for r in expected.movies]
+    rows = np.arange(expected.n_frames)
+    np.testing.assert_array_equal(found.images[rows], expected.images[rows])
+    assert "rlnCoordinateX" in read_star(tmp_path / "particles.star")["particles"]
+
+
+def test_volumes_of_any_program_can_be_evaluated(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the program of evaluation.md, with the true volumes as somebody's."""
+    truth = read_truth(tiny_dataset)
+    (tmp_path / "movies").symlink_to(tiny_dataset)
+    (tmp_path / "my-results").mkdir()
+    monkeypatch.chdir(tmp_path)
+    exec(
+        program("evaluation.md"),
+        {"my_volumes": lambda r: truth.support.synthesise(truth.volumes(r))},
+    )
+    found = load_evaluation(tmp_path / "my-results")
+    assert found.auc("unmasked").min() > 0.999

@@ -23,6 +23,7 @@ from temporem.data.stack import write_stack
 from temporem.data.star import Table, read_star
 from temporem.data.volume import write_volume
 from temporem.errors import TemporemError
+from temporem.physics.support import FourierSupport
 from temporem.report.collect import read_metrics
 from temporem.training import run as run_module
 from temporem.training.config import RunConfig, build_config
@@ -128,8 +129,8 @@ def keep_rows(dataset: Path, rows: list[int]) -> None:
 
 def test_files_of_a_run(run_of_two) -> None:
     names = {path.name for path in run_of_two.iterdir()}
-    components = {f"half{half}_component{j}.mrc" for half in (1, 2) for j in (1, 2)}
-    maps = {"half1.mrc", "half2.mrc", "mask.mrc", "focus_mask.mrc", *components}
+    components = {f"{of}component{j}.mrc" for of in ("", "half1_", "half2_") for j in (1, 2)}
+    maps = {"mean.mrc", "half1.mrc", "half2.mrc", "mask.mrc", "focus_mask.mrc", *components}
     others = {"config.yaml", "dataset.sha256", "metrics.jsonl", "run.json"}
     others |= {"frames.star", "checkpoint"}
     assert names == maps | others
@@ -145,6 +146,18 @@ def test_files_of_a_run(run_of_two) -> None:
     halves = [volume(run_of_two / f"half{half}.mrc").ravel() for half in (1, 2)]
     assert np.corrcoef(halves)[0, 1] > 0.85  # ten frames each
     assert not np.allclose(*halves)
+
+
+def test_the_volume_of_a_frame_is_the_mean_and_so_much_of_every_component(run_of_two, tmp_path):
+    """At the frequencies inside the Nyquist ball, which a volume of a frame has."""
+    succeed("export", run_of_two, "--frames", 3, "-o", tmp_path / "volumes")
+    z = load_run(run_of_two).latents[3]
+    parts = [volume(run_of_two / f"{name}.mrc") for name in ("mean", "component1", "component2")]
+    expected = parts[0] + z[0] * parts[1] + z[1] * parts[2]
+    found = volume(tmp_path / "volumes" / "frame_000003.mrc")
+    support = FourierSupport(BOX, 3)
+    found, expected = (support.analyse(torch.from_numpy(v)) for v in (found, expected))
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_frames_have_means_deviations_and_covariances(run_of_two, tiny_dataset) -> None:

@@ -74,7 +74,10 @@ class ModelConfig(BaseModel):
     generator_depth: int = Field(3, ge=0, le=16, description="Residual layers of the generator.")
     generator_features: int = Field(96, ge=4, le=4096, description="Number of Fourier features.")
     feature_radius: float = Field(
-        0.08, gt=0, le=1, description="Spread of the features' positions, in box lengths."
+        0.08,
+        gt=0,
+        le=1,
+        description="Standard deviation of the features' positions, as a fraction of the box.",
     )
 
     @property

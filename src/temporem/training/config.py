@@ -37,8 +37,8 @@ class TrainingConfig(BaseModel):
     )
     linear_start: bool = Field(
         True,
-        description="Begin the static model, for an eighth of all epochs, at the latents of a "
-        "linear model fitted beforehand.",
+        description="static, and tempor with init static: begin, for an eighth of all epochs, at "
+        "the latents of a linear model fitted beforehand.",
     )
     warmup_epochs: int | None = Field(
         None,
@@ -46,7 +46,11 @@ class TrainingConfig(BaseModel):
         description="tempor, init static: epochs in which the temporal encoder learns the latent "
         "paths of the pretrained static model; by default an eighth of all epochs.",
     )
-    frames_per_step: int = Field(20, ge=1, description="Frames in an optimiser step.")
+    frames_per_step: int = Field(
+        20,
+        ge=1,
+        description="Frames in an optimiser step; tempor takes whole movies, one at least.",
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size.")
     decay_fraction: float = Field(
         0.5, ge=0, le=1, description="Fraction of all epochs, at the end, in which it falls to 0."
@@ -105,15 +109,27 @@ class LinearConfig(BaseModel):
     choose_components: bool = Field(
         True,
         description="Choose model.z_dim by the likelihood of held-out movies; false takes it as "
-        "it is set.",
+        "it is set. static and tempor take model.linear_components.",
     )
     most_components: int = Field(4, ge=1, le=16, description="Largest number that is tried.")
     temporal: bool = Field(
-        True, description="Dynamics within movies; false makes frames independent."
+        True,
+        description="Dynamics within movies; false makes frames independent, as they are for "
+        "static.",
     )
-    iterations: int = Field(4, ge=1, le=1000, description="Iterations at full resolution.")
-    mask: str = Field("auto", description="auto, none, or an .mrc file: where the molecule is.")
-    focus_mask: str = Field("auto", description="auto, none, or an .mrc file: what may move.")
+    iterations: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="Iterations at full resolution, also of the model that static and tempor "
+        "start from.",
+    )
+    mask: str = Field(
+        "auto",
+        description="Where the molecule is: auto, none, or an .mrc file of the images' box with "
+        "values from 0 to 1. For the method linear only.",
+    )
+    focus_mask: str = Field("auto", description="What may move, likewise.")
 
     @property
     def mask_files(self) -> list[str]:
@@ -128,7 +144,10 @@ class DataConfig(BaseModel):
 
     invert: bool = Field(False, description="Flip the contrast: set for dark molecules.")
     window_radius: float = Field(
-        0.9, gt=0, le=1, description="Radius of the soft window, in half boxes; 1 is the box edge."
+        0.9,
+        gt=0,
+        le=1,
+        description="Radius of the soft window, as a fraction of half the box: 1 is its edge.",
     )
     held_out_fraction: float = Field(
         0.0, ge=0, lt=1, description="Fraction of the movies kept out of training."
@@ -185,16 +204,16 @@ class PosesConfig(BaseModel):
         0.03,
         gt=0,
         le=0.25,
-        description="Standard deviation, in box lengths, of particles about the centre (estimate) "
-        "or about their given shifts (refine).",
+        description="Standard deviation, as a fraction of the box, of particles about the centre "
+        "(estimate) or about their given shifts (refine).",
     )
     learned: Literal["auto", "none", "table", "head"] = Field(
         "auto",
-        description="static and tempor: what learns poses together with the network. A table with "
-        "an entry for every frame: in the place of the search of refine, or after that of "
-        "estimate; a head on the encoder, which knows nothing at first, in the place of the search "
-        "of estimate; none: poses are searched for before. auto: a table, where no movies are held "
-        "out and poses.diffusion is none.",
+        description="static and tempor: what learns poses together with the network. table: a free "
+        "pose for every frame, in the place of the search of refine, or after that of estimate; "
+        "head: a network on the encoder's features, in the place of the search of estimate; none: "
+        "poses come from the search alone. auto: a table, where no movies are held out and "
+        "poses.diffusion is none.",
     )
     step_degrees: float = Field(
         0.5,
@@ -205,10 +224,10 @@ class PosesConfig(BaseModel):
     )
     diffusion: Annotated[Literal["none", "auto"] | float, BeforeValidator(_coefficient)] = Field(
         "none",
-        description="Rotational diffusion from frame to frame, which a frame's neighbours then "
-        "tell its pose by: none (poses independent, as in the paper), its coefficient in degrees² "
-        "per second (per frame where times are not known), or auto: fitted to the poses found, and "
-        "used where movies held out show that frames are connected.",
+        description="Prior that links the poses of neighbouring frames by rotational diffusion: "
+        "none (poses independent, as in the paper), the coefficient in degrees² per second (per "
+        "frame where times are not known), or auto: fitted to the poses found, and used where "
+        "movies held out show that frames are connected.",
     )
 
 
@@ -225,6 +244,15 @@ class RunConfig(BaseModel):
     linear: LinearConfig = LinearConfig()
     data: DataConfig = DataConfig()
     poses: PosesConfig = PosesConfig()
+
+    @model_validator(mode="after")
+    def _masks_are_used(self) -> RunConfig:
+        for name in ("mask", "focus_mask"):
+            if getattr(self.linear, name) != "auto" and self.method != "linear":
+                raise ValueError(
+                    f"linear.{name} needs --method linear, and the method is {self.method}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _poses_can_be_found(self) -> RunConfig:

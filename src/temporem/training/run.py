@@ -247,7 +247,7 @@ def _train(job: _Job, output: Path, progress: Progress | None) -> None:
 
 
 def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
-    """Fit the linear model and write its half maps, masks and posteriors."""
+    """Fit the linear model and write its volumes, half maps, masks and posteriors."""
     run = LinearRun(
         job.config,
         job.frames,
@@ -268,9 +268,9 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
     save_config(job.config.model_copy(update={"model": model}), output / CONFIG_NAME)
     grid = _grid(job)
     maps = {"mask": result.masks[0], "focus_mask": result.masks[1]}
+    maps |= _named(result.parameters.volumes, "mean", "component")
     for half, volumes in enumerate(result.halves, start=1):
-        maps |= {f"half{half}_component{j}": v for j, v in enumerate(volumes) if j}
-        maps[f"half{half}"] = volumes[0]
+        maps |= _named(volumes, f"half{half}", f"half{half}_component")
     for name, volume in maps.items():
         scale = 1.0 if "mask" in name else grid.noise_scale
         write_volume(
@@ -288,6 +288,11 @@ def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
     dynamics = result.parameters.dynamics
     kept = {"rotation": dynamics.rotation, "decay": dynamics.decay}
     save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
+
+
+def _named(volumes: Tensor, mean: str, component: str) -> dict[str, Tensor]:
+    """μ and U_1 … U_q by the names of their files."""
+    return {f"{component}{j}" if j else mean: volume for j, volume in enumerate(volumes)}
 
 
 def _require_enough(config: RunConfig, training: list[np.ndarray]) -> None:
