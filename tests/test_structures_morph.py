@@ -9,17 +9,19 @@ import pytest
 import roma
 import torch
 from scipy.spatial import cKDTree
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.physics.rotations import rotation_about_axis
+from temporem.structures import morph as morph_module
 from temporem.structures.bonds import bonded_pairs, pairs_apart, residue_index
 from temporem.structures.matching import match
 from temporem.structures.molecule import Molecule
 from temporem.structures.morph import morph
 from temporem.structures.motions import conformations, hinge_about_atoms, trajectory_through
 from temporem.structures.reading import read_molecule
-from temporem.structures.relaxation import distances, signed_volumes
+from temporem.structures.relaxation import distances, relax, signed_volumes
 from temporem.structures.toy import toy_molecule
 
 SHARED = Path(os.environ.get("TEMPOREM_SHARED", Path(__file__).parents[2] / "shared"))
@@ -138,6 +140,21 @@ def rms(difference: Tensor) -> Tensor:
 def superposed_rms(a: Tensor, b: Tensor) -> Tensor:
     rotation, shift = roma.rigid_points_registration(a, b)
     return rms(a @ rotation.mT + shift[:, None] - b)
+
+
+def test_a_path_is_made_on_one_thread_of_blas(helix: Molecule, monkeypatch) -> None:
+    """Whatever else runs: threads that wait for one another take ten times as long."""
+    threads = []
+
+    def seen(*arguments, **more):
+        threads.extend(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
+        return relax(*arguments, **more)
+
+    monkeypatch.setattr(morph_module, "relax", seen)
+    end = helix.positions_angstrom + torch.tensor([1.0, 0.0, 0.0])
+    with threadpool_limits(2, "blas"):
+        morph(helix, end * 1.01, 3)
+    assert set(threads) == {1}
 
 
 def test_a_part_that_turned_is_turned_through_evenly(arm: Molecule) -> None:

@@ -36,6 +36,7 @@ from scipy.sparse import csgraph, csr_array, diags_array, eye_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from temporem.errors import TemporemError
@@ -74,6 +75,8 @@ _REPULSION = 10.0
 _NAMED_POINTS = ("CA", "C4'", "C4*")  # of a residue
 
 
+# The minimiser's vectors are so short that threads of BLAS only wait for one another.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def morph(
     molecule: Molecule,
     end: Tensor,
