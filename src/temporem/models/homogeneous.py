@@ -90,15 +90,42 @@ class BackProjection:
         return grid.to_volumes(numerator / weight.clamp(min=1e-12))[0]
 
 
+@dataclass(frozen=True)
+class HalfSets:
+    """Two volumes of half of the frames each.
+
+    Attributes:
+        volumes: ``(2, D, D, D)``.
+        fsc: Fourier shell correlation of the two, ``(D/2,)``.
+    """
+
+    volumes: Tensor
+    fsc: Tensor
+
+    @classmethod
+    def of(cls, one: BackProjection, other: BackProjection, mask: Tensor) -> HalfSets:
+        """Solved with little regularisation and multiplied by a mask ``(D, D, D)``."""
+        box = one.grid.box
+        support = FourierSupport(box, 3)
+        flat = torch.full((box // 2,), 10.0)
+        volumes = torch.stack([half.solve(flat) * mask for half in (one, other)])
+        a, b = support.analyse(volumes)
+        cross = support.shell_sums((a.conj() * b).real)
+        powers = support.shell_sums(a.abs().square()) * support.shell_sums(b.abs().square())
+        return cls(volumes, cross / powers.sqrt().clamp(min=1e-30))
+
+    @property
+    def signal_to_noise(self) -> Tensor:
+        """``2 FSC / (1 − FSC)`` of all frames, in the units of :meth:`BackProjection.solve`."""
+        return 2 * self.fsc.clamp(0, 0.999) / (1 - self.fsc.clamp(0, 0.999))
+
+
 def reconstruct_homogeneous(
     forward_model: ForwardModel,
     frames: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]],
     window_radius: float,
 ) -> HomogeneousVolume:
     """Wiener-filtered weighted back-projection, regularised by the FSC of half-movie sets.
-
-    With FSC between halves, ``SNR = 2 FSC / (1 − FSC)`` for all frames in the units of
-    :meth:`BackProjection.solve`.
 
     Args:
         forward_model: image formation.
@@ -114,13 +141,6 @@ def reconstruct_homogeneous(
             chosen = half == index
             halves[index].add(images[chosen], contrast[chosen], frequencies[chosen])
     ball = window_ball(box, window_radius)
-    support = FourierSupport(box, 3)
-    flat = torch.full((box // 2,), 10.0)
-    half_volumes = torch.stack([half.solve(flat) * ball for half in halves])
-    a, b = support.analyse(half_volumes)
-    cross = support.shell_sums((a.conj() * b).real)
-    powers = support.shell_sums(a.abs().square()) * support.shell_sums(b.abs().square())
-    fsc = cross / powers.sqrt().clamp(min=1e-30)
-    ratio = 2 * fsc.clamp(0, 0.999) / (1 - fsc.clamp(0, 0.999))
-    volume = (halves[0] + halves[1]).solve(ratio) * ball
-    return HomogeneousVolume(volume, half_volumes, fsc)
+    pair = HalfSets.of(*halves, ball)
+    volume = (halves[0] + halves[1]).solve(pair.signal_to_noise) * ball
+    return HomogeneousVolume(volume, pair.volumes, pair.fsc)

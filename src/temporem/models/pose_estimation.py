@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from temporem.models.frame_source import FrameSource, Recentred
-from temporem.models.homogeneous import BackProjection
+from temporem.models.homogeneous import BackProjection, HalfSets
 from temporem.models.padded_grid import grid_below
 from temporem.models.pose_chain import PoseChain
 from temporem.models.pose_refinement import PoseFit, References, RotationPrior, refine_poses
@@ -35,7 +35,7 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import window_ball
 from temporem.physics.orientations import even_rotations, small_turns
 from temporem.physics.pose_frames import FrameChange
-from temporem.physics.support import FourierSupport, resized
+from temporem.physics.support import resized
 
 Look = Literal["everywhere", "around", "here"]
 
@@ -154,14 +154,10 @@ class PoseProblem:
         grid = grid_below(self.model.box, radius)
         sums = self._sums(poses, [self.fold == fold for fold in range(FOLDS)], radius)
         ball = window_ball(grid.box, self.window_radius)
-        support = FourierSupport(grid.box, 3)
-        flat = torch.full((grid.box // 2,), 10.0)
-        halves = [_total(sums[half::2]).solve(flat) * ball for half in (0, 1)]
-        fsc = _shell_correlation(support.analyse(torch.stack(halves)), support)
-        ratio = 2 * fsc.clamp(0, 0.999) / (1 - fsc.clamp(0, 0.999))
+        halves = HalfSets.of(_total(sums[0::2]), _total(sums[1::2]), ball)
         without = [_total(sums[:f] + sums[f + 1 :]) for f in range(FOLDS)]
-        volumes = [part.solve(ratio) * ball for part in (*without, _total(sums))]
-        return FoldVolumes(torch.stack(volumes), fsc)
+        solved = [part.solve(halves.signal_to_noise) for part in (*without, _total(sums))]
+        return FoldVolumes(torch.stack(solved) * ball, halves.fsc)
 
     def _sums(
         self, poses: Poses, chosen: Sequence[np.ndarray], radius: float
@@ -432,10 +428,3 @@ def _total(parts: list[BackProjection]) -> BackProjection:
     for part in parts[1:]:
         total = total + part
     return total
-
-
-def _shell_correlation(pair: Tensor, support: FourierSupport) -> Tensor:
-    a, b = pair
-    cross = support.shell_sums((a.conj() * b).real)
-    powers = support.shell_sums(a.abs().square()) * support.shell_sums(b.abs().square())
-    return cross / powers.sqrt().clamp(min=1e-30)
