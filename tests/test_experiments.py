@@ -17,6 +17,7 @@ from command_line import command, succeed
 from temporem.analysis.compare import compare
 from temporem.analysis.storage import load_evaluation
 from temporem.data.dataset import read_dataset
+from temporem.data.outputs import held
 from temporem.data.presets import load_simulation_config
 from temporem.data.settings import apply_overrides
 from temporem.data.simulation import simulate
@@ -185,6 +186,12 @@ class TestOutcome:
         renamed = make_plan(experiment.model_copy(update=changes), folder)
         assert [part.method for part in renamed.results] == ["by another name"] * 4
         assert all(part.finished for part in renamed.results)
+
+    def test_only_one_command_at_a_time_works_on_an_experiment(self, finished):
+        folder, file = finished
+        with held(folder):
+            said = refused("experiment", str(file), "-o", str(folder))
+        assert "is being written by another process" in said
 
     def test_other_folders_are_left_alone(self, tmp_path):
         (tmp_path / "thesis.tex").touch()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from command_line import TINY_TRAINING
+from temporem.data.outputs import held
 from temporem.data.settings import apply_overrides
 from temporem.data.stack import open_stack, write_stack
 from temporem.errors import TemporemError
@@ -157,6 +158,24 @@ def test_run_without_a_record_of_its_dataset_is_not_continued(stopped) -> None:
     (run / "dataset.sha256").unlink()
     with pytest.raises(TemporemError, match="cannot be known again"):
         reconstruct(settings, run, resume=True)
+
+
+def test_run_that_is_being_written_is_left_alone(stopped, tmp_path) -> None:
+    """By another process, or by what looks like one: locks are of open files."""
+    settings, run = stopped
+    with held(run), pytest.raises(TemporemError, match="is being written by another process"):
+        reconstruct(settings, run, resume=True)
+    refused = []
+
+    def again(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
+        if not refused:
+            with pytest.raises(TemporemError, match="is being written") as error:
+                reconstruct(settings, tmp_path / "new", resume=True)
+            refused.append(error)
+
+    reconstruct(settings, tmp_path / "new", progress=again)
+    assert refused
+    assert is_finished(reconstruct(settings, run, resume=True))
 
 
 def test_links_in_a_run_are_not_written_through(stopped, tmp_path) -> None:

@@ -50,6 +50,7 @@ def experiment(
 
     Example:  temporem experiment 7bcq --quick
     """
+    from temporem.data.outputs import held
     from temporem.experiments.config import load_experiment
     from temporem.experiments.plan import make_plan
 
@@ -70,7 +71,8 @@ def experiment(
     plan = make_plan(chosen, folder, peer=peer)
     _make_folder(folder, chosen)
     try:
-        page = _run(chosen, plan, folder, _notes(chosen, quick, peer), peer, structures)
+        with held(folder):
+            page = _run(chosen, plan, folder, _notes(chosen, quick, peer), peer, structures)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
     say(f"Page: {page}")

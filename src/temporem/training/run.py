@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.files import atomic_write, fresh_directory
 from temporem.data.fingerprint import fingerprint
-from temporem.data.outputs import require_no_links, require_replaceable
+from temporem.data.outputs import held, require_no_links, require_replaceable
 from temporem.data.volume import read_mask, write_volume
 from temporem.errors import TemporemError
 from temporem.models.linear_generator import LinearGenerator
@@ -100,7 +100,7 @@ def reconstruct(
 
     Raises:
         TemporemError: bad input; a run that exists, or is not there, or was started with another
-            configuration; training that diverges.
+            configuration, or is being written by another process; training that diverges.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
     output = Path(output)
@@ -109,32 +109,57 @@ def reconstruct(
         _require_same_config(started, config, output)
         if is_finished(output):
             return output
-        require_no_links([output, *output.iterdir(), *(output / CHECKPOINT_NAME).glob("*")])
-        moved = started.model_copy(update={"dataset": config.dataset})
-        task = _check(moved, world)
-        require_dataset_of(output, task.dataset)
-        if world.is_main and moved != started:
-            save_config(moved, output / CONFIG_NAME)
-        job = None if task.config.searches_poses else _prepare(task)
+        with _held(output, world):
+            _carry_out(*_take_up(started, config, output, world), output, progress)
     else:
-        with _new_run(config, output, world, overwrite=overwrite) as directory:
-            task = _check(config, world)
-            job = None if task.config.searches_poses else _prepare(task)
-            if directory is not None:
-                save_config(config, directory / CONFIG_NAME)
-                (directory / FINGERPRINT_NAME).write_text(f"{fingerprint(task.dataset)}\n")
+        begun = _begin(config, output, world, overwrite=overwrite)
+        with _held(output, world):
+            _carry_out(*begun, output, progress)
+    return output
+
+
+def _held(output: Path, world: World) -> AbstractContextManager[None]:
+    return held(output) if world.is_main else nullcontext()
+
+
+def _begin(
+    config: RunConfig, output: Path, world: World, *, overwrite: bool
+) -> tuple[_Task, _Job | None]:
+    """Make the folder of a run; there is no job yet where poses must be found first."""
+    with _new_run(config, output, world, overwrite=overwrite) as directory:
+        task = _check(config, world)
+        job = None if task.config.searches_poses else _prepare(task)
+        if directory is not None:
+            save_config(config, directory / CONFIG_NAME)
+            (directory / FINGERPRINT_NAME).write_text(f"{fingerprint(task.dataset)}\n")
+    return task, job
+
+
+def _take_up(
+    started: RunConfig, config: RunConfig, output: Path, world: World
+) -> tuple[_Task, _Job | None]:
+    """The same of a run that was stopped; its dataset may have moved."""
+    require_no_links([output, *output.iterdir(), *(output / CHECKPOINT_NAME).glob("*")])
+    moved = started.model_copy(update={"dataset": config.dataset})
+    task = _check(moved, world)
+    require_dataset_of(output, task.dataset)
+    if world.is_main and moved != started:
+        save_config(moved, output / CONFIG_NAME)
+    return task, None if task.config.searches_poses else _prepare(task)
+
+
+def _carry_out(task: _Task, job: _Job | None, output: Path, progress: Progress | None) -> None:
     if job is None:
         poses = PoseRun(
-            task.config, task.dataset, task.training_movies, output, progress, world
+            task.config, task.dataset, task.training_movies, output, progress, task.world
         ).fit()
         job = _prepare(replace(task, dataset=poses.of(task.dataset)), poses)
-    if config.method == "homogeneous":
+    if task.config.method == "homogeneous":
         _back_project(job, output)
-    elif config.method == "linear":
+    elif task.config.method == "linear":
         _solve(job, output, progress)
     else:
         _train(job, output, progress)
-    return output
 
 
 def split_movies(
