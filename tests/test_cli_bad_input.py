@@ -491,3 +491,12 @@ def test_bad_choice_of_frames(options, message, tiny_runs, tmp_path) -> None:
 )
 def test_bad_simulation(arguments, message, tmp_path) -> None:
     assert message in refuse(tmp_path, "simulate", *arguments, "-o", tmp_path / "d")
+
+
+@pytest.mark.parametrize("given", ["model:", "model: 3"])
+def test_a_section_that_is_none_is_said(given, dataset, tmp_path) -> None:
+    (tmp_path / "c.yaml").write_text(f"{given}\n")
+    options = ("--method", "linear", "--components", 2, "--config", tmp_path / "c.yaml")
+    said = refuse(tmp_path, "reconstruct", dataset, "-o", tmp_path / "run", *options)
+    assert "model is" in said
+    assert "not a section" in said

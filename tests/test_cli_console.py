@@ -6,6 +6,7 @@ import pytest
 
 from temporem.cli import console
 from temporem.cli.console import progress_bar
+from temporem.report.tables import Table
 
 
 @pytest.fixture
@@ -42,3 +43,15 @@ def test_nothing_where_it_is_hidden(clock, capsys) -> None:
         clock[0] = 600
         update(1, 4)
     assert capsys.readouterr() == ("", "")
+
+
+def test_paths_are_said_as_they_are(capsys) -> None:
+    console.say("/data/a:fire:b [red]c[/y]")
+    assert capsys.readouterr().out == "/data/a:fire:b [red]c[/y]\n"
+    console.say("caf\udce9")  # a byte of Latin-1 in the name of a folder
+    assert capsys.readouterr().out == "caf?\n"
+
+
+def test_titles_are_no_markup(capsys) -> None:
+    console.print_table(Table(heads=["value"], rows=[]), "of a[tempor] b[/y]")
+    assert "".join(capsys.readouterr().out.split()) == "ofa[tempor]b[/y]value"

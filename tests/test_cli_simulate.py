@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,19 @@ def test_output_may_be_named_after_a_preset_and_not_hold_its_configuration(
     assert result.code == 2
     assert "toy/mine.yaml, which is read, so it is not replaced" in result.err
     assert mine.exists()
+
+
+def test_only_simulated_datasets_are_replaced(tmp_path) -> None:
+    """A dataset of one's own looks alike but for the truth; nor may the demo take its folder."""
+    succeed("simulate", "toy", "-o", tmp_path / "mine", *settings(TINY_SIMULATION))
+    (tmp_path / "project").mkdir()
+    succeed("simulate", "toy", "-o", tmp_path / "project/movies", *settings(TINY_SIMULATION))
+    for path in (tmp_path / "mine", tmp_path / "project/movies"):
+        shutil.rmtree(path / "truth")
+    result = command("simulate", "toy", "-o", tmp_path / "mine", "--overwrite")
+    assert result.code == 2
+    assert "is not a simulated dataset" in result.err
+    result = command("demo", "-o", tmp_path / "project", "--overwrite")
+    assert result.code == 2
+    assert "is not a simulated dataset" in result.err
+    assert (tmp_path / "project/movies/particles.star").is_file()

@@ -483,3 +483,35 @@ def test_movie_names_are_kept(tmp_path):
     write_dataset(tmp_path, **frames(), movie_names=["a.tif"] * N)
     particles = read_star(tmp_path / "particles.star")["particles"]
     assert particles.strings("rlnMicrographMovieName") == ["a.tif"] * N
+
+
+def test_names_may_hold_numbers_of_any_length(folder):
+    long = "9" * 4000
+    names = {"a": f"m{long}", "b": f"m1{long}"}
+
+    def change(particles: dict, optics: dict) -> None:
+        column = list(particles["rlnParticleName"])
+        known = sorted(set(column))
+        short = {known[0]: names["b"], known[1]: names["a"]}
+        particles["rlnParticleName"] = [short.get(name, name) for name in column]
+
+    edit(folder, change)
+    dataset = read_dataset(folder)
+    order = [dataset.particle_names[rows[0]] for rows in dataset.movies]
+    assert order.index(names["a"]) < order.index(names["b"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("rlnParticleName", "m" * 5000, "at most 4096 printable characters"),
+        ("rlnAngleRot", "1." + "0" * 5000, "a number"),
+        ("rlnImageName", "1@" + "s" * 5000, "NUMBER@STACK"),
+    ],
+)
+def test_texts_without_end_are_refused(column, value, words, folder):
+    """An array of texts takes the longest one's room in every row."""
+    edit(folder, set_value(column, 1, value))
+    with pytest.raises(TemporemError, match=words) as error:
+        read_dataset(folder)
+    assert "row 1 (counted from 0)" in str(error.value)

@@ -17,7 +17,7 @@ from command_line import command, succeed
 from temporem.analysis.compare import compare
 from temporem.analysis.storage import load_evaluation
 from temporem.data.dataset import read_dataset
-from temporem.data.outputs import held
+from temporem.data.files import held
 from temporem.data.presets import load_simulation_config
 from temporem.data.settings import apply_overrides
 from temporem.data.simulation import simulate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from temporem.data.files import atomic_write, fresh_directory
+from temporem.data.files import atomic_write, fresh_directory, held
 from temporem.data.outputs import require_replaceable
 from temporem.errors import TemporemError
 
@@ -191,3 +191,14 @@ def test_folder_that_holds_an_input_is_not_replaced(name, tmp_path):
     with pytest.raises(TemporemError, match="which is read, so it is not replaced"):
         require_replaceable(folder, "a dataset", holds="particles.star", inputs=[folder / name])
     require_replaceable(folder, "a dataset", holds="particles.star", inputs=[tmp_path / "other"])
+
+
+def test_folder_that_somebody_writes_is_not_replaced(tmp_path):
+    path = tmp_path / "result"
+    write("directory", path, "old")
+    with held(path), pytest.raises(TemporemError, match="is being written by another process"):
+        write("directory", path, "new", overwrite=True)
+    assert read("directory", path) == "old"
+    write("directory", path, "new", overwrite=True)
+    assert read("directory", path) == "new"
+    assert names(tmp_path) == ["result"]

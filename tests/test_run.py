@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from command_line import TINY_TRAINING
-from temporem.data.outputs import held
+from temporem.data.files import held
 from temporem.data.settings import apply_overrides
 from temporem.data.stack import open_stack, write_stack
 from temporem.errors import TemporemError

@@ -158,3 +158,20 @@ def test_failed_write_leaves_nothing(pixels, tmp_path):
     with pytest.raises(ValueError, match="shape"):
         write_stack(tmp_path / "a.mrcs", [pixels, pixels[:, :4]], 1.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_any_number_of_stacks_can_be_open(tmp_path, pixels):
+    """Systems let a process have some hundred files."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        stacks = []
+        for i in range(60):
+            write_stack(tmp_path / f"{i}.mrcs", [pixels + i], 1.0)
+            stacks.append(open_stack(tmp_path / f"{i}.mrcs"))
+        for i, stack in enumerate(stacks):
+            np.testing.assert_array_equal(stack.read(np.array([2])), pixels[2:3] + i)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

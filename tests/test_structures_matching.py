@@ -75,3 +75,13 @@ def test_other_molecules_are_refused(toy: Molecule) -> None:
     assert re.search("renumber", str(error.value))
     with pytest.raises(TemporemError, match="share 0 of the 0"):
         match(toy, replace(toy, residue_numbers=toy.residue_numbers + 5000))
+
+
+def test_residues_with_one_number_are_refused(toy: Molecule) -> None:
+    """Insertion codes, 52 and 52A, are not told apart."""
+    numbers = toy.residue_numbers.copy()
+    numbers[(toy.chains == "A") & (numbers == 6)] = 5
+    twice = replace(toy, residue_numbers=numbers)
+    for pair in ((toy, twice), (twice, toy)):
+        with pytest.raises(TemporemError, match=r"residue 5 of chain A has 2 atoms .* renumber"):
+            match(*pair)

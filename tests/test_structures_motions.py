@@ -243,3 +243,16 @@ def test_trajectory_is_read_back_exactly(tmp_path: Path) -> None:
 def test_bad_trajectory(path: tuple[float, ...], message: str) -> None:
     with pytest.raises(TemporemError, match=message):
         trajectory_through(line_of_atoms(), snapshots(*path))
+
+
+@pytest.mark.parametrize("header", [b"(", b"{1:2,'a':3}", b"{[]:1}"])
+def test_header_that_is_no_dictionary_of_numpy_is_refused(
+    header: bytes, hinge: Hinge, tmp_path: Path
+) -> None:
+    write_motion(tmp_path, hinge)
+    text = header.ljust(117) + b"\n"
+    array = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    with zipfile.ZipFile(tmp_path / "motion.npz", "w") as archive:
+        archive.writestr("axis_point.npy", array)
+    with pytest.raises(TemporemError, match=r"cannot read .*motion\.npz"):
+        read_motion(tmp_path)

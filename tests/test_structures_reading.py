@@ -148,3 +148,34 @@ def test_file_that_cannot_be_parsed(tmp_path: Path) -> None:
 def test_bad_selection_is_explained(pdb: Path, selection: str, message: str) -> None:
     with pytest.raises(TemporemError, match=message):
         read_molecule(pdb).find(selection)
+
+
+COPIES = """\
+ATOM      1  CA  ALA     1      11.000   0.000   0.000  1.00 10.00      {one} C
+ATOM      2  CA  GLY     2      12.000   0.000   0.000  1.00 10.00      {one} C
+{between}
+ATOM      3  CA  ALA     1      31.000   0.000   0.000  1.00 10.00      {two} C
+ATOM      4  CA  GLY     2      32.000   0.000   0.000  1.00 10.00      {two} C
+HETATM    5  O   HOH     2      40.000   0.000   0.000  2.00 10.00      {two} O
+END
+"""
+
+
+@pytest.mark.parametrize("between", ["REMARK", "TER"])
+def test_chains_without_names_go_by_their_segments(between: str, tmp_path: Path) -> None:
+    """As simulation programs write them; a water with a residue's number is no other kind of it."""
+    path = tmp_path / "copies.pdb"
+    path.write_text(COPIES.format(one="PROA", two="PROB", between=between))
+    molecule = read_molecule(path)
+    assert molecule.positions_angstrom[:, 0].tolist() == [11.0, 12.0, 31.0, 32.0]
+    assert molecule.chains.tolist() == ["PROA"] * 2 + ["PROB"] * 2
+    assert len(read_molecule(path, chains=["PROB"])) == 2
+
+
+@pytest.mark.parametrize("between", ["REMARK", "TER"])
+def test_copies_that_nothing_tells_apart_are_refused(between: str, tmp_path: Path) -> None:
+    """Or half of the atoms would be missing without a word."""
+    path = tmp_path / "copies.pdb"
+    path.write_text(COPIES.format(one="    ", two="    ", between=between))
+    with pytest.raises(TemporemError, match=r"residue 1 of chain A has 2 atoms CA in one place"):
+        read_molecule(path)

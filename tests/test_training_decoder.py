@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from command_line import command, succeed
+from temporem.data.files import held
 from temporem.errors import TemporemError
 from temporem.models import generator as generator_module
 from temporem.models.decoding import SPAN_TOLERANCE
@@ -286,3 +287,11 @@ def test_record_says_what_the_folder_holds(tiny_runs, tmp_path) -> None:
     assert record["rows"] == [3, 1]
     assert (record["crop"], record["downsample"], record["deviation"]) == (8, None, False)
     assert (record["method"], record["arithmetic"]) == ("static", "float32 on cpu")
+
+
+def test_folder_is_written_by_one_process_at_a_time(run, tmp_path) -> None:
+    export_volumes(run, tmp_path / "v", ROWS[:1], ExportOptions())
+    with held(tmp_path / "v"):
+        for options in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(TemporemError, match="is being written by another process"):
+                export_volumes(run, tmp_path / "v", ROWS[:1], ExportOptions(), **options)

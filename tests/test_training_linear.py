@@ -21,7 +21,7 @@ from temporem.data.dataset import read_dataset
 from temporem.data.settings import apply_overrides
 from temporem.data.stack import write_stack
 from temporem.data.star import Table, read_star
-from temporem.data.volume import write_volume
+from temporem.data.volume import read_volume, write_volume
 from temporem.errors import TemporemError
 from temporem.physics.support import FourierSupport
 from temporem.report.collect import read_metrics
@@ -660,3 +660,19 @@ def test_hinge_is_learned_and_time_helps(hinge_dataset, tmp_path) -> None:
     assert motion["--temporal"] > 0.6
     assert latents["--temporal"] > latents["--no-temporal"] + 0.05
     assert motion["--temporal"] > motion["--no-temporal"]
+
+
+def test_masks_are_read_whatever_the_order_of_their_axes(tmp_path) -> None:
+    expected = np.random.default_rng(0).random((4, 4, 4)).astype(np.float32)
+    for axes in ((1, 2, 3), (3, 2, 1), (2, 3, 1), (0, 0, 0)):
+        write_volume(tmp_path / "m.mrc", expected, 1.0)
+        with mrcfile.open(tmp_path / "m.mrc", "r+") as file:
+            if any(axes):  # columns, rows and sections run along x = 1, y = 2 or z = 3
+                file.set_data(expected.transpose([3 - axis for axis in reversed(axes)]).copy())
+            for name, axis in zip(("mapc", "mapr", "maps"), axes, strict=True):
+                file.header[name] = axis
+        np.testing.assert_array_equal(read_volume(tmp_path / "m.mrc", 4), expected)
+    with mrcfile.open(tmp_path / "m.mrc", "r+") as file:
+        file.header.mapc = 7
+    with pytest.raises(TemporemError, match="its axes are 7, 0, 0"):
+        read_volume(tmp_path / "m.mrc", 4)

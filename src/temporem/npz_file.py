@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from temporem.errors import TemporemError
 
 _DAMAGED = (
-    *(EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error),
+    *(EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, tokenize.TokenError),  # of a header that is a text of Python
     *(MemoryError, NotImplementedError, OverflowError, RuntimeError),
 )
 _MOST_BYTES = 2**33  # unpacked: a small file may claim any number of them

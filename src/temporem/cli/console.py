@@ -20,6 +20,7 @@ _LOG_SECONDS = 60.0  # between lines in the log of a batch job
 
 def say(text: str) -> None:
     """Print a line to standard output as it is."""
+    text = text.encode("utf-8", "replace").decode()  # a path may hold bytes that are no text
     _output().print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
@@ -33,7 +34,8 @@ def print_table(table: Table, title: str = "") -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    grid = RichTable(title=title or None, box=None, pad_edge=False, title_justify="left")
+    name = Text(title) if title else None  # a path in it is no markup
+    grid = RichTable(title=name, box=None, pad_edge=False, title_justify="left")
     grid.add_column("")
     for head in table.heads:
         grid.add_column(Text(head), justify="right")

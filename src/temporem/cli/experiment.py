@@ -50,7 +50,7 @@ def experiment(
 
     Example:  temporem experiment 7bcq --quick
     """
-    from temporem.data.outputs import held
+    from temporem.data.files import held
     from temporem.experiments.config import load_experiment
     from temporem.experiments.plan import make_plan
 

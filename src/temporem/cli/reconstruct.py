@@ -174,8 +174,13 @@ def _settings(
     settings |= {} if seed is None else {"seed": seed}
     for section, values in options.items():
         given = {name: value for name, value in values.items() if value is not None}
+        before = settings.get(section, {})
+        if given and not isinstance(before, dict):
+            raise TemporemError(
+                f"{section} is {before!r}, not a section", expected=f"'{section}:' with lines below"
+            )
         if given:
-            settings[section] = {**settings.get(section, {}), **given}
+            settings[section] = {**before, **given}
     return build_config(settings, source=str(file) if file else "settings")
 
 
@@ -203,8 +208,9 @@ def _say_result(config: RunConfig, out: Path) -> None:
         from temporem.training.run_files import load_run
 
         curve = np.array(last_metric(out, "half_fsc"))
-        angstrom, _ = resolution(curve, 0.143, load_run(out).grid.pixel_size_angstrom)
-        say(f"Resolution of half maps at FSC 0.143: {float(angstrom):.2f} Å")
+        angstrom, never = resolution(curve, 0.143, load_run(out).grid.pixel_size_angstrom)
+        note = ", which is Nyquist: it never falls below" if never else ""
+        say(f"Resolution of half maps at FSC 0.143: {float(angstrom):.2f} Å{note}")
     if config.method == "linear":
         say_components(out)
     if config.method in ("static", "tempor"):

@@ -44,11 +44,10 @@ def simulate(
     Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
-    from temporem.data.dataset import STAR_NAME
     from temporem.data.outputs import require_replaceable
     from temporem.data.presets import load_simulation_config
     from temporem.data.simulation import simulate as run_simulation
-    from temporem.data.truth import TRUTH_NAME
+    from temporem.data.truth import SIMULATED, TRUTH_NAME
 
     given = {
         "structure": _quoted(topology),
@@ -64,8 +63,8 @@ def simulate(
         named = [path for path in map(Path, (config, *settings.files)) if path.is_file()]
         require_replaceable(
             out,
-            "a dataset",
-            holds=STAR_NAME,
+            "a simulated dataset",
+            holds=SIMULATED,
             folders=(TRUTH_NAME,),
             inputs=named if structures is None else [structures, *named],
         )

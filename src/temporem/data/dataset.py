@@ -25,6 +25,7 @@ STACK_NAME = "particles.mrcs"
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
+_LONGEST_NAME = 4096  # characters
 _PIXEL_SIZE = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
@@ -167,7 +168,7 @@ def write_dataset(
     if isinstance(images, np.ndarray):
         images = [images]
     n = write_stack(directory / STACK_NAME, images, pixel_size_angstrom)
-    box = open_stack(directory / STACK_NAME).images.shape[-1]
+    box = open_stack(directory / STACK_NAME).shape[-1]
 
     ctf = ctf.to("cpu", torch.float64)
     optics, group = np.unique(
@@ -213,8 +214,12 @@ def write_dataset(
 def _check_names(table: Table, column: str) -> None:
     """What is read can be written again; cryoDRGN splits rows at white space, quoted or not."""
     names = table.strings(column)
-    good = np.array([len(name.split()) == 1 and fits_one_line(name) for name in names], dtype=bool)
-    table.check(column, good, "a name without spaces, of printable characters in one line")
+    good = [
+        len(name.split()) == 1 and len(name) <= _LONGEST_NAME and fits_one_line(name)
+        for name in names
+    ]
+    expected = f"a name without spaces, of at most {_LONGEST_NAME} printable characters in one line"
+    table.check(column, np.array(good, dtype=bool), expected)
 
 
 def _read_tables(path: Path) -> tuple[Table, Table]:
@@ -372,7 +377,13 @@ def _first_of_its_kind(values: np.ndarray) -> np.ndarray:
     return unique
 
 
-def _natural_order(name: str) -> tuple[list[str | int], str]:
+def _natural_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key that puts movie2 before movie10: text and numbers alternate, text first."""
     parts = re.split(r"(\d+)", name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+    return [_size(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """Sort key of a number of any length, which Python would not make of its digits."""
+    digits = digits.lstrip("0")
+    return len(digits), digits

@@ -12,6 +12,11 @@ from pathlib import Path
 
 from temporem.errors import TemporemError
 
+try:
+    import fcntl
+except ImportError:  # a system without locks of files
+    fcntl = None  # type: ignore[assignment]
+
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.(partial|old)$")  # as _sibling has it
 
 
@@ -25,7 +30,7 @@ def fresh_directory(path: str | Path, *, overwrite: bool = False) -> Iterator[Pa
 
     Raises:
         TemporemError: ``path`` is a file, or exists and ``overwrite`` is false, or holds the
-            working directory; its parent is missing or not writable.
+            working directory, or is :func:`held` by another; its parent is missing or not writable.
     """
     target = _checked_target(path, overwrite=overwrite, directory=True)
     temporary = _sibling(target, "partial")
@@ -62,6 +67,32 @@ def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         _rename_into_place(temporary, target, path, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have a folder to oneself, where system and file system can tell; freed however this ends.
+
+    Raises:
+        TemporemError: another process has it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TemporemError(
+                f"{folder} is being written by another process",
+                hint="wait until that has ended, or stop it",
+            ) from None
+        except OSError:  # no locks on this file system
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _checked_target(path: str | Path, *, overwrite: bool, directory: bool) -> Path:
@@ -118,13 +149,14 @@ def _rename_into_place(temporary: Path, target: Path, path: str | Path, *, overw
     else:
         # No call swaps two directories everywhere, so the old one steps aside first.
         aside = _sibling(target, "old")
-        try:
-            target.rename(aside)
-            temporary.rename(target)
-        except BaseException:
-            if aside.exists() and not target.exists():
-                aside.rename(target)
-            raise
+        with held(target):
+            try:
+                target.rename(aside)
+                temporary.rename(target)
+            except BaseException:
+                if aside.exists() and not target.exists():
+                    aside.rename(target)
+                raise
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # a system without locks of files
-    fcntl = None  # type: ignore[assignment]
 
 from temporem.data.files import is_leftover
 from temporem.errors import TemporemError
@@ -70,29 +63,3 @@ def require_no_links(paths: Iterable[Path]) -> None:
                 expected="a file or folder of its own",
                 hint="remove the link",
             )
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Have a folder to oneself, where system and file system can tell; freed however this ends.
-
-    Raises:
-        TemporemError: another process has it.
-    """
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TemporemError(
-                f"{folder} is being written by another process",
-                hint="wait until that has ended, or stop it",
-            ) from None
-        except OSError:  # no locks on this file system
-            pass
-        yield
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from temporem.errors import TemporemError
 
 _BLOCK_BYTES = 2**25
 _COLUMN = "rlnImageName"
+_LONGEST_PATH = 4096  # characters; an array of names has room for the longest in every row
 
 
 class ParticleImages:
@@ -36,7 +37,7 @@ class ParticleImages:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        _, height, width = self._stacks[0].images.shape
+        _, height, width = self._stacks[0].shape
         return len(self), height, width
 
     def __len__(self) -> int:
@@ -75,7 +76,7 @@ def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages
     for name, stack in zip(stack_names, stacks, strict=True):
         _check_shape(folder / name, stack, stacks[0])
     for i, stack in enumerate(stacks):
-        n = len(stack.images)
+        n = stack.shape[0]
         inside_stack = (sections >= 0) & (sections < n)
         particles.check(
             _COLUMN, (stack_index != i) | inside_stack, f"an image from 1 to {n}, the stack's last"
@@ -89,7 +90,11 @@ def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """``NUMBER@STACK`` of every row → section from 0 ``(N,)``, index ``(N,)`` into stack names."""
     parts = [name.partition("@") for name in particles.strings(_COLUMN)]
     well_formed = [
-        number.isdecimal() and len(number) < 10 and bool(separator and stack) and "\0" not in stack
+        number.isdecimal()
+        and len(number) < 10
+        and bool(separator and stack)
+        and "\0" not in stack
+        and len(stack) < _LONGEST_PATH
         for number, separator, stack in parts
     ]
     expected = "NUMBER@STACK, such as 000001@particles.mrcs"
@@ -100,16 +105,16 @@ def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
-    height, width = stack.images.shape[1:]
+    _, height, width = stack.shape
     if height != width or width % 2:
         raise TemporemError(
             f"{path} has images of {width} x {height} pixels",
             expected="square images of an even number of pixels",
             hint="crop or pad them",
         )
-    if stack.images.shape[1:] != first.images.shape[1:]:
+    if stack.shape[1:] != first.shape[1:]:
         raise TemporemError(
-            f"{path} has images of {width} pixels, another stack of {first.images.shape[-1]}",
+            f"{path} has images of {width} pixels, another stack of {first.shape[-1]}",
             expected="one image size in a dataset",
             hint="crop or rescale them, or split the dataset",
         )

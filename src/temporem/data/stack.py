@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
@@ -17,39 +18,56 @@ _HEADER_BYTES = HEADER_DTYPE.itemsize
 _PIXEL_TYPES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 
 
-class Stack(NamedTuple):
-    """Images ``(N, y, x)`` in a read-only memory map; pixel size in Å, 0 where none is recorded."""
+@dataclass(frozen=True)
+class Stack:
+    """Images ``(N, y, x)`` in a file, which is open only while some are read: there may be many.
 
-    images: np.memmap
+    Attributes:
+        path: of the file.
+        shape: ``(N, y, x)``.
+        pixel: type and byte order.
+        offset: where the first begins, bytes.
+        pixel_size_angstrom: Å, 0 where none is recorded.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    pixel: np.dtype
+    offset: int
     pixel_size_angstrom: float
 
+    @property
+    def images(self) -> np.memmap:
+        """All of them in a read-only memory map."""
+        return np.memmap(self.path, self.pixel, "r", self.offset, self.shape)
+
     def read(self, sections: np.ndarray) -> np.ndarray:
-        """Some images, ``(n, y, x)`` float32, read from the file and not through the map.
+        """Some images, ``(n, y, x)`` float32, read from the file and not through a map.
 
         Pages of a map that were looked at count as memory of the process, in the end all of them.
 
         Raises:
             TemporemError: the file is gone or has become shorter.
         """
-        mapped = self.images
-        pixels = np.empty((len(sections), *mapped.shape[1:]), dtype=np.float32)
-        size = math.prod(mapped.shape[1:])
+        n_images, height, width = self.shape
+        pixels = np.empty((len(sections), height, width), dtype=np.float32)
+        size = height * width
         ends = np.flatnonzero(np.diff(sections) != 1) + 1
         try:
-            with open(str(mapped.filename), "rb") as file:
+            with self.path.open("rb") as file:
                 for part in np.split(np.arange(len(sections)), ends):
                     first = int(sections[part[0]])
-                    file.seek(mapped.offset + first * size * mapped.dtype.itemsize)
-                    read = np.fromfile(file, mapped.dtype, len(part) * size)
+                    file.seek(self.offset + first * size * self.pixel.itemsize)
+                    read = np.fromfile(file, self.pixel, len(part) * size)
                     if len(read) < len(part) * size:
                         raise TemporemError(
-                            f"{mapped.filename} ends before image {first + len(read) // size + 1}",
-                            expected=f"the {len(mapped)} images that it had",
+                            f"{self.path} ends before image {first + len(read) // size + 1}",
+                            expected=f"the {n_images} images that it had",
                             hint="copy it again",
                         )
-                    pixels[part[0] : part[-1] + 1] = read.reshape(-1, *mapped.shape[1:])
+                    pixels[part[0] : part[-1] + 1] = read.reshape(-1, height, width)
         except OSError as error:
-            raise TemporemError(f"cannot read {mapped.filename}: {error.strerror}") from error
+            raise TemporemError(f"cannot read {self.path}: {error.strerror}") from error
         return pixels
 
 
@@ -58,7 +76,7 @@ def open_stack(path: str | Path) -> Stack:
 
     Sections along z are the images, whatever the header says of volumes. A missing ``MAP`` stamp
     and bytes after the pixels are tolerated. What the header declares is held against the size of
-    the file before anything is mapped.
+    the file.
 
     Raises:
         TemporemError: no such file, not an MRC file, pixels that are not real numbers, or fewer
@@ -98,8 +116,7 @@ def open_stack(path: str | Path) -> Stack:
             expected=f"{declared} bytes for {nz} images of {nx} x {ny} pixels",
             hint="copy it again",
         )
-    images = np.memmap(path, dtype=pixel, mode="r", offset=offset, shape=(nz, ny, nx))
-    return Stack(images, _pixel_size(header))
+    return Stack(path, (nz, ny, nx), pixel, offset, _pixel_size(header))
 
 
 def write_stack(path: str | Path, blocks: Iterable[np.ndarray], pixel_size_angstrom: float) -> int:

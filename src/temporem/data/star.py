@@ -17,6 +17,8 @@ from temporem.errors import TemporemError
 MAX_STAR_BYTES = 2**30
 """Larger files are refused: a million particles take about a third of this."""
 
+_LONGEST_NUMBER = 100  # characters; an array of texts has room for the longest in every row
+
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9+\-/.@][\w+\-/.@:,=~%]*", re.ASCII)
 _RESERVED = ("data_", "loop_", "save_", "stop_", "global_")
 
@@ -95,7 +97,8 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
     def _numbers(self, column: str, dtype: type, expected: str) -> np.ndarray:
         strings = self.strings(column)
         # Python reads 1_0 as 10, no other program does.
-        self.check(column, np.array(["_" not in text for text in strings], dtype=bool), expected)
+        short = [len(text) < _LONGEST_NUMBER and "_" not in text for text in strings]
+        self.check(column, np.array(short, dtype=bool), expected)
         texts = np.array(strings, dtype=str)
         try:
             return texts.astype(dtype)

@@ -29,6 +29,8 @@ from temporem.structures.scattering import element_index, form_factors
 
 TRUTH_NAME = "truth"
 _TABLE, _SETTINGS = "truth.star", "simulation.yaml"
+SIMULATED = f"{TRUTH_NAME}/{_SETTINGS}"
+"""By which a folder is known to be a simulation."""
 _VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
 _KEPT_BYTES = 2**28  # of volumes, if those of all conformations take no more
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")

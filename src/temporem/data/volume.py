@@ -67,7 +67,8 @@ def read_volume(
     try:
         raw = _read_bytes(path, box, what)
         with MrcInterpreter(iostream=io.BytesIO(raw), permissive=False) as file:
-            spacing, values = float(file.voxel_size.x), np.array(file.data)
+            spacing = float(file.voxel_size.x)
+            values = np.array(file.data).transpose(_axes(file.header))
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TemporemError(
             f"{what} {path} is not readable ({error})", expected="a whole .mrc file"
@@ -82,6 +83,16 @@ def read_volume(
     if not np.isfinite(values).all():
         raise TemporemError(f"{what} {path} has values that are not finite", expected="numbers")
     return values
+
+
+def _axes(header: np.recarray) -> tuple[int, ...]:
+    """Where z, y and x are among sections, rows and columns; old files do not say."""
+    found = [int(header[name]) for name in ("maps", "mapr", "mapc")]
+    if found == [0, 0, 0]:
+        return 0, 1, 2
+    if sorted(found) != [1, 2, 3]:
+        raise ValueError(f"its axes are {found[2]}, {found[1]}, {found[0]}, not x, y and z")
+    return tuple(found.index(axis) for axis in (3, 2, 1))
 
 
 def _read_bytes(path: Path, box: int, what: str) -> bytes:

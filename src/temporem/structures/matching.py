@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import roma
 import torch
@@ -25,7 +27,8 @@ def match(start: Molecule, end: Molecule) -> tuple[Molecule, Tensor]:
 
     Raises:
         TemporemError: the structures differ in their number of chains, or so few atoms of residues
-            with the same number are in both that these must be other residues.
+            with the same number are in both that these must be other residues; a residue's number
+            occurs twice in a chain, as with insertion codes, which are not told apart.
     """
     chains, others = (list(dict.fromkeys(m.chains.tolist())) for m in (start, end))
     if len(chains) != len(others):
@@ -35,8 +38,10 @@ def match(start: Molecule, end: Molecule) -> tuple[Molecule, Tensor]:
             hint="choose them with chains and motion.end_chains",
         )
     pair = dict(zip(others, chains, strict=True))
-    of_end = {key: i for i, key in enumerate(_keys(end, pair))}
-    keys = list(_keys(start))
+    keys, end_keys = _keys(start), _keys(end, pair)
+    for name, found in ((start.name, keys), (end.name, end_keys)):
+        _require_once(name, found)
+    of_end = {key: i for i, key in enumerate(end_keys)}
     shared = np.array([key in of_end for key in keys])
     kept = [key for key in keys if key in of_end]
     residues = {key[:2] for key in of_end}
@@ -51,6 +56,16 @@ def match(start: Molecule, end: Molecule) -> tuple[Molecule, Tensor]:
     molecule = start.select(torch.from_numpy(shared))
     positions = end.positions_angstrom[[of_end[key] for key in kept]]
     return molecule, _superposed(positions, molecule)
+
+
+def _require_once(name: str, keys: list[tuple[str, int, str]]) -> None:
+    ((chain, number, atom), count), *_ = Counter(keys).most_common(1)
+    if count > 1:
+        raise TemporemError(
+            f"{name}: residue {number} of chain {chain} has {count} atoms {atom}",
+            expected="every residue's number once in a chain; insertion codes are not told apart",
+            hint="renumber the residues of both structures",
+        )
 
 
 def _superposed(positions: Tensor, molecule: Molecule) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import gemmi
@@ -36,11 +38,12 @@ def read_molecule(
         hetero: keep ligands and ions, that is what is neither polymer nor water.
 
     Raises:
-        TemporemError: the file is missing or unreadable, a chain is not in it, or nothing is left.
+        TemporemError: the file is missing or unreadable, a chain is not in it, an atom is twice in
+            a residue, or nothing is left.
     """
     path = Path(path)
     model = _read_model(path)
-    present = [_chain_name(chain) for chain in model]
+    present = list(dict.fromkeys(_chain_name(chain, r) for chain in model for r in chain))
     unknown = sorted(set(chains or ()) - set(present))
     if unknown:
         raise TemporemError(
@@ -49,10 +52,9 @@ def read_molecule(
 
     columns = [
         (name, number, atom)
-        for name, chain in zip(present, model, strict=True)
-        if chains is None or name in chains
-        for number, atom in _atoms(chain, waters=waters, hetero=hetero)
-        if hydrogens or not atom.is_hydrogen()
+        for chain in model
+        for name, number, atom in _atoms(chain, waters=waters, hetero=hetero)
+        if (chains is None or name in chains) and (hydrogens or not atom.is_hydrogen())
     ]
     if not columns:
         raise TemporemError(
@@ -99,46 +101,62 @@ def _mend_elements(model: gemmi.Model) -> None:
     Without the column of elements, and with names out of their place, CA reads as calcium and HG1
     as mercury. No standard residue has either, which tells such files.
     """
-    residues = [residue for chain in model for residue in chain]
-    standard = [r for r in residues if gemmi.find_tabulated_residue(r.name).is_standard()]
+    residues = [(residue, chain) for chain in model for residue in chain]
+    standard = [r for r, _ in residues if gemmi.find_tabulated_residue(r.name).is_standard()]
     if all(atom.element.name in _ELEMENTS_OF_LIFE for r in standard for atom in r):
         return
-    for residue in residues:
-        if residue.is_water() or _is_polymer(residue):
+    for residue, chain in residues:
+        if residue.is_water() or _is_polymer(residue, chain):
             for atom in residue:
                 letter = atom.name.lstrip("0123456789")[:1]
                 atom.element = gemmi.Element(letter if letter in _ELEMENTS_OF_LIFE else "X")
 
 
-def _chain_name(chain: gemmi.Chain) -> str:
-    """Chains without a name, also of simulation programs, go by their segment."""
-    return chain.name or (chain[0].segment if len(chain) else "") or "A"
+def _chain_name(chain: gemmi.Chain, residue: gemmi.Residue) -> str:
+    """Chains without a name, also of simulation programs, go by their segments."""
+    return chain.name or residue.segment or "A"
 
 
-def _is_polymer(residue: gemmi.Residue) -> bool:
-    if residue.entity_type != gemmi.EntityType.Unknown:
-        return residue.entity_type == gemmi.EntityType.Polymer
+def _is_polymer(residue: gemmi.Residue, chain: gemmi.Chain) -> bool:
+    """In chains without a name, which may be several, what follows the first is told by its kind."""
+    if residue.entity_type == gemmi.EntityType.Polymer:
+        return True
+    if chain.name and residue.entity_type != gemmi.EntityType.Unknown:
+        return False
     kind = gemmi.find_tabulated_residue(residue.name)
     return kind.is_amino_acid() or kind.is_nucleic_acid()
 
 
-def _atoms(chain: gemmi.Chain, *, waters: bool, hetero: bool) -> Iterator[tuple[int, gemmi.Atom]]:
-    """Residue number and atom of what is wanted, one location each."""
+def _atoms(
+    chain: gemmi.Chain, *, waters: bool, hetero: bool
+) -> Iterator[tuple[str, int, gemmi.Atom]]:
+    """Chain, residue number and atom of what is wanted, one location each."""
     for residue in _one_kind_per_site(chain):
-        if waters if residue.is_water() else hetero or _is_polymer(residue):
-            for atom in _one_location_per_atom(residue):
-                yield residue.seqid.num or 0, atom
+        if waters if residue.is_water() else hetero or _is_polymer(residue, chain):
+            name, number = _chain_name(chain, residue), residue.seqid.num or 0
+            for atom in _one_location_per_atom(residue, f"residue {residue.seqid} of chain {name}"):
+                yield name, number, atom
 
 
 def _one_kind_per_site(chain: gemmi.Chain) -> Iterator[gemmi.Residue]:
-    sites: dict[str, list[gemmi.Residue]] = {}
-    for residue in chain:
-        sites.setdefault(str(residue.seqid), []).append(residue)
-    for kinds in sites.values():
+    """Of residues in a row with one number; where it occurs again is another site."""
+
+    def site(residue: gemmi.Residue) -> tuple[str, str, bool]:
+        return str(residue.seqid), residue.segment, residue.is_water()
+
+    for _, kinds in groupby(chain, key=site):
         yield max(kinds, key=lambda residue: max((atom.occ for atom in residue), default=0.0))
 
 
-def _one_location_per_atom(residue: gemmi.Residue) -> Iterator[gemmi.Atom]:
+def _one_location_per_atom(residue: gemmi.Residue, what: str) -> Iterator[gemmi.Atom]:
+    names = Counter((atom.name, atom.altloc) for atom in residue)
+    (name, _), count = names.most_common(1)[0]
+    if count > 1:  # of several molecules in one chain, which the parser takes for one
+        raise TemporemError(
+            f"{what} has {count} atoms {name} in one place",
+            expected="alternative locations, or chains of different names",
+            hint="name the chains in the file",
+        )
     best: dict[str, gemmi.Atom] = {}
     for atom in residue:
         if atom.name not in best or atom.occ > best[atom.name].occ:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from temporem import __version__
-from temporem.data.files import fresh_directory
+from temporem.data.files import fresh_directory, held
 from temporem.data.json_file import read_json_object
 from temporem.data.outputs import require_no_links, require_replaceable
 from temporem.data.volume import MRC_HEADER_BYTES, write_volume
@@ -79,7 +79,8 @@ def export_volumes(
 
     Raises:
         TemporemError: options that do not fit the run; a folder that exists, or is to be continued
-            and was made from another run or with other options; a disk that is too full.
+            and was made from another run or with other options, or is being written by another
+            process; a disk that is too full.
     """
     out = Path(out)
     _require_sizes(options, run.grid.box)
@@ -95,19 +96,19 @@ def export_volumes(
     job = _Job(run, decoder, options, out)
     missing = [row for row in rows if not (resume and job.has(row))]
     _require_space(out, len(missing) * job.bytes_per_frame, replaced=overwrite)
-    if resume:
-        for leftover in out.glob(".frame_*.partial.mrc"):  # of a process that was killed
-            leftover.unlink()
-    else:
+    if not resume:
         with fresh_directory(out, overwrite=overwrite) as directory:
             text = json.dumps(record, indent=1)
             (directory / RECORD_NAME).write_text(text, encoding="utf-8")
-    # Batches do not depend on what is missing, so that rounding does not either.
-    size = max(1, _VOXELS_PER_BATCH // decoder.box**3)
-    for start in range(0, len(rows), size):
-        job.write(rows[start : start + size])
-        if progress is not None:
-            progress(min(start + size, len(rows)), len(rows))
+    with held(out):
+        for leftover in out.glob(".frame_*.partial.mrc"):  # of a process that was killed
+            leftover.unlink()
+        # Batches do not depend on what is missing, so that rounding does not either.
+        size = max(1, _VOXELS_PER_BATCH // decoder.box**3)
+        for start in range(0, len(rows), size):
+            job.write(rows[start : start + size])
+            if progress is not None:
+                progress(min(start + size, len(rows)), len(rows))
 
 
 @dataclass(frozen=True, eq=False)

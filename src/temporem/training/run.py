@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset, read_dataset
-from temporem.data.files import atomic_write, fresh_directory
+from temporem.data.files import atomic_write, fresh_directory, held
 from temporem.data.fingerprint import fingerprint
-from temporem.data.outputs import held, require_no_links, require_replaceable
+from temporem.data.outputs import require_no_links, require_replaceable
 from temporem.data.volume import read_mask, write_volume
 from temporem.errors import TemporemError
 from temporem.models.linear_generator import LinearGenerator
