@@ -393,6 +393,16 @@ def test_known_coordinates_give_the_same_sums_as_an_exact_posterior(tiny: Proble
     assert (expected.normal[:, 3] - expected.normal[:, 0]).abs().max() < 1e-4  # E z² = 1
 
 
+def test_a_posterior_that_is_given_keeps_its_moments(tiny: Problem, dynamics: Dynamics) -> None:
+    """Covariances between neighbours too, or dynamics made from them would forget too soon."""
+    parameters = replace(tiny.truth, dynamics=dynamics)
+    found = tiny.solver.expect(parameters, [tiny.block])
+    given = tiny.solver.gather(parameters, found.posterior, [tiny.block])
+    torch.testing.assert_close(given.moments.pairs, found.moments.pairs)
+    assert given.moments.counts.equal(found.moments.counts)
+    torch.testing.assert_close(vars(given.posterior), vars(found.posterior))
+
+
 # --- volumes as least squares ---
 
 

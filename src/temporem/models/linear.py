@@ -213,7 +213,7 @@ class LinearSolver:
             corners = self.grid.corners(self._frequencies(block))
             packing = _packing(block.lengths)
             own = posterior[block.rows]
-            self._add_moments(sums, block, _unsmoothed(own, block.lengths, packing), packing)
+            self._add_moments(sums, block, _as_movies(own, block.lengths, packing), packing)
             mean, covariance = self._with_constant(own)
             values = block.images[:, : self.n_pixels, None] * mean[:, None]
             self._insert(sums, parameters.noise, block, corners, values, mean, covariance)
@@ -497,12 +497,12 @@ def _packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
     return movie, torch.arange(len(movie)) - first[movie]
 
 
-def _unsmoothed(
+def _as_movies(
     posterior: Posterior, lengths: Tensor, packing: tuple[Tensor, Tensor]
 ) -> SmoothedMovies:
-    """Given coordinates of frames as movies, neighbours independent."""
+    """Coordinates that are given for the frames of a block, by movie."""
     m, t, q = len(lengths), int(lengths.max()), posterior.mean.shape[1]
     mean = posterior.mean.new_zeros(m, t, q)
-    covariance = posterior.mean.new_zeros(m, t, q, q)
-    mean[packing], covariance[packing] = posterior.mean, posterior.covariance
-    return SmoothedMovies(mean, covariance, covariance.new_zeros(m, t - 1, q, q), mean.new_zeros(m))
+    covariance, lag = mean.new_zeros(m, t, q, q), mean.new_zeros(m, t, q, q)
+    mean[packing], covariance[packing], lag[packing] = vars(posterior).values()
+    return SmoothedMovies(mean, covariance, lag[:, 1:], mean.new_zeros(m))

@@ -77,8 +77,8 @@ def find_symmetry(volume: Tensor, half_fsc: Tensor) -> Symmetry:
         volume: ``(D, D, D)``.
         half_fsc: of half sets, at integer radii from 0, no more than D / 2.
     """
-    agreeing = (half_fsc < _HALF_AGREEMENT).nonzero()
-    last = int(agreeing[0]) - 1 if len(agreeing) else len(half_fsc) - 1
+    below = (half_fsc[_FIRST_SHELL:] < _HALF_AGREEMENT).nonzero()
+    last = _FIRST_SHELL + int(below[0]) - 1 if len(below) else len(half_fsc) - 1
     radius = min(max(last, _FIRST_SHELL + 1), _FINE_RADIUS, volume.shape[-1] // 2 - 1)
     fine = _Turns.of(volume, half_fsc, radius)
     coarse = _Turns.of(volume, half_fsc, min(radius, _COARSE_RADIUS))

@@ -118,7 +118,7 @@ def _chain_name(chain: gemmi.Chain, residue: gemmi.Residue) -> str:
 
 
 def _is_polymer(residue: gemmi.Residue, chain: gemmi.Chain) -> bool:
-    """In chains without a name, which may be several, what follows the first is told by its kind."""
+    """After the first of the chains that have no name only the kind of residue tells."""
     if residue.entity_type == gemmi.EntityType.Polymer:
         return True
     if chain.name and residue.entity_type != gemmi.EntityType.Unknown:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
-from temporem.models.learned_poses import PoseTable
+from temporem.models.learned_poses import PosePosterior, PoseTable
 from temporem.models.pose_head import PoseHead
 from temporem.models.vae import FrameBatch, MovieVAE
 from temporem.physics.rotations import nearest_rotation
@@ -20,7 +22,7 @@ from temporem.world import ALONE, World
 _LEVER = 0.25  # from a molecule's centre to its edge, in box lengths
 _UNKNOWN_SD = 2.0  # degrees, of given poses to start with; of shifts, as far as that moves the edge
 _LEAST_SD = 1e-3  # degrees and Å
-_MOVIES = 32  # looked at together
+_FRAMES = 100  # looked at together, at all frequencies
 _ADAM_MEMORY = 1000  # steps that the second moment goes back, at most
 
 
@@ -97,17 +99,23 @@ def learned_poses(
     rotations, shifts = torch.zeros(n, 3, 3, device=device), torch.zeros(n, 2, device=device)
     turn_sd, shift_sd = torch.zeros(2, n, device=device)
     movies = world.share(frames.movies)
-    groups = [movies[i : i + _MOVIES] for i in range(0, len(movies), _MOVIES)]
+
+    def keep(rows: Tensor, posterior: PosePosterior, mine: Tensor) -> None:
+        """Of the frames of a posterior those that are chosen, bool ``(F,)``."""
+        chosen = rows[mine]
+        rotations[chosen] = posterior.rotations[mine]
+        shifts[chosen] = posterior.shifts_angstrom[mine]
+        turn_sd[chosen], shift_sd[chosen] = (part[mine] for part in posterior.spread())
+
     with torch.no_grad():
-        for batch in frames.batches(groups):
-            posteriors = model.pose_posteriors(batch)
+        if isinstance(model.poses, PoseTable) and movies:  # there is nothing to choose from
+            rows = torch.from_numpy(np.concatenate(movies)).to(device)
+            keep(rows, model.poses(rows), torch.ones_like(rows, dtype=torch.bool))
+            movies = []
+        for batch in frames.batches(_groups(movies)):
             best = model.scored(batch, z[batch.rows])[2]
-            for which, posterior in enumerate(posteriors):
-                mine = best == which
-                rows = batch.rows[mine]
-                rotations[rows] = posterior.rotations[mine]
-                shifts[rows] = posterior.shifts_angstrom[mine]
-                turn_sd[rows], shift_sd[rows] = (part[mine] for part in posterior.spread())
+            for which, posterior in enumerate(model.pose_posteriors(batch)):
+                keep(batch.rows, posterior, best == which)
     found = (rotations, shifts, turn_sd, shift_sd)
     world.add(*found)
     rotations, shifts, turn_sd, shift_sd = (part.double().cpu() for part in found)
@@ -117,3 +125,15 @@ def learned_poses(
         angle_sd_degrees=turn_sd,
         shift_sd_angstrom=shift_sd,
     )
+
+
+def _groups(movies: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Movies of some frames in all; a longer one by itself."""
+    group: list[np.ndarray] = []
+    for movie in movies:
+        if group and sum(map(len, group)) + len(movie) > _FRAMES:
+            yield group
+            group = []
+        group.append(movie)
+    if group:
+        yield group

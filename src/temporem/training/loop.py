@@ -113,7 +113,8 @@ class Trainer:
         total = sum(stage.epochs * self._steps_per_epoch(stage) for stage in self.stages)
         if not self.targets:  # else they come from a checkpoint
             self.targets = self._make_targets(self.model)
-        self.world.same(*self.model.state_dict().values())
+        # Processes on unlike machines may have made them with axes of other signs.
+        self.world.same(*self.model.state_dict().values(), *self.targets.values())
         with InterruptFlag() as interrupted:
             for index in range(self.state.stage, len(self.stages)):
                 stage = self.stages[index]
@@ -177,7 +178,7 @@ class Trainer:
         Returns:
             Sums of this process: log-likelihood or fit, KL of latents and of poses, and frames.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # also of what this stage leaves alone
         terms = torch.zeros(4, device=self.device, dtype=torch.float64)
         if batch is not None:
             seed = np.random.SeedSequence([self.config.seed, _NOISE_STREAM, self.state.step])
@@ -295,7 +296,7 @@ class Trainer:
             if start.volumes is not None and generator.base is not None:
                 generator.base.set_maps(start.volumes)  # masked when they were solved for
             start_of = {"mean": start.mean, "variance": start.variance}
-            return {name: value.to(self.device) for name, value in start_of.items()}
+            return {name: value.to(self.device).contiguous() for name, value in start_of.items()}
         return _static_posteriors(before, self.frames, self.world) if name == "warm-up" else {}
 
     def _linear_start(self) -> LinearStart:

@@ -47,7 +47,7 @@ def network_dtype(
     """bfloat16 when asked for or fast on this device, else None for plain float32."""
     if precision == "auto":
         if device.type == "cuda":
-            fast = torch.cuda.is_bf16_supported()
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             fast = _cpu_is_faster_in_bfloat16()
         return torch.bfloat16 if fast else None
