@@ -9,7 +9,9 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from temporem.analysis.pose_leakage import PoseLeakage, StateLeakage
 from temporem.report import plots, theme
+from temporem.report.pose_plot import pose_error_figure
 
 BOX, PIXEL = 32, 2.0
 
@@ -183,3 +185,23 @@ def test_run_colours_differ_in_lightness_or_hue_for_dichromats() -> None:
         seen = (rgb @ np.array(matrix).T).clip(0, 1) ** (1 / 2.2)
         distance = np.linalg.norm(seen[:, None] - seen, axis=-1) + 9 * np.eye(4)
         assert distance.min() > 0.15
+
+
+def test_a_run_has_one_colour_in_all_figures() -> None:
+    """Also where a figure does not show the runs before it."""
+    runs = ["linear", "static", "tempor"]
+    state = StateLeakage(
+        state=0, n_frames=4, n_close=4, median=2.0, low=1.0, high=3.0, turn=(0, 0, 0), chance=0.0
+    )
+    leakage = PoseLeakage(n_close=4, error_r2=0.0, pose_r2=0.0, view_r2=0.0, states=(state,))
+    record = {"epoch": 1, "stage": "tempor", "kl": 2.0}
+    movies, numbers = [np.arange(4)], np.arange(1, 5)
+    figures = [
+        plots.fsc_figure({"tempor": np.full((3, 8), 0.7)}, 16, 2.0, runs=runs),
+        plots.latent_path_figure({"tempor": np.arange(4.0)[:, None]}, movies, numbers, runs=runs),
+        plots.training_figure({"tempor": [record]}, {"kl": "KL"}, runs=runs),
+        pose_error_figure({"tempor": leakage}, runs),
+    ]
+    for figure in figures:
+        lines = figure.axes[0].get_lines()
+        assert theme.run_colour(2) in {line.get_color() for line in lines}

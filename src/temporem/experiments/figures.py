@@ -17,7 +17,11 @@ _ASIDE = 0.015  # of the axis, from line to line
 
 
 def fsc_over_seeds(
-    curves: Mapping[str, np.ndarray], box: int, pixel_size_angstrom: float, title: str
+    curves: Mapping[str, np.ndarray],
+    box: int,
+    pixel_size_angstrom: float,
+    title: str,
+    methods: Sequence[str] = (),
 ) -> Figure:
     """Mean FSC curve of every method, with the range of the seeds' curves.
 
@@ -26,10 +30,12 @@ def fsc_over_seeds(
         box: box edge, pixels.
         pixel_size_angstrom: pixel size, Å.
         title: set above the axes.
+        methods: all of the dataset, in their order, by which they have their colours.
     """
     figure, axes = theme.new_figure(height=3.4)
     ax = axes[0, 0]
-    for index, (name, values) in enumerate(curves.items()):
+    for index, name in theme.places(curves, methods):
+        values = curves[name]
         frequency = np.arange(values.shape[1]) / (box * pixel_size_angstrom)
         colour = theme.run_colour(index)
         ax.fill_between(
@@ -51,18 +57,24 @@ def fsc_over_seeds(
     return figure
 
 
-def states_over_seeds(areas: Mapping[str, np.ndarray], labels: np.ndarray, region: str) -> Figure:
+def states_over_seeds(
+    areas: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    region: str,
+    methods: Sequence[str] = (),
+) -> Figure:
     """Area under the FSC curve of every true state by method, with the range of the seeds.
 
     Args:
         areas: by method, ``(seeds, states)``.
         labels: the states, ``(states,)``.
         region: of the FSC, in words.
+        methods: all of the dataset, in their order, by which they have their colours.
     """
     figure, axes = theme.new_figure(height=3.4)
     ax = axes[0, 0]
-    for index, (name, values) in enumerate(areas.items()):
-        colour = theme.run_colour(index)
+    for index, name in theme.places(areas, methods):
+        colour, values = theme.run_colour(index), areas[name]
         ax.fill_between(labels, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
         ax.plot(
             labels,

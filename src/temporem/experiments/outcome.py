@@ -154,7 +154,7 @@ def _panels(
         if curves:
             title = "Whole box" if region == WHOLE_BOX else "Moving region"
             figure = figures.fsc_over_seeds(
-                curves, any_of_them.box, any_of_them.pixel_size_angstrom, title
+                curves, any_of_them.box, any_of_them.pixel_size_angstrom, title, list(parts)
             )
             caption = "Mean FSC over frames and seeds, with the range of the seeds."
             panels.append(Panel(f"{slug}-fsc-{region}", figure, caption))
@@ -178,7 +178,7 @@ def _state_panels(evaluations: Mapping[str, Sequence[Evaluation]], slug: str) ->
         for method, states in curves.items()
         if states and all(np.array_equal(s.labels, first.labels) for s in states)
     }
-    figure = figures.states_over_seeds(areas, first.labels, REGIONS[region])
+    figure = figures.states_over_seeds(areas, first.labels, REGIONS[region], list(evaluations))
     caption = "FSC area of the mean volume of every true state, with the range of the seeds."
     return [Panel(f"{slug}-states", figure, caption)]
 

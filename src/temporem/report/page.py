@@ -231,6 +231,7 @@ def _fsc_figures(runs: Sequence[ReportRun]) -> list[Markup]:
             any_of_them.pixel_size_angstrom,
             threshold=any_of_them.settings.fsc_threshold,
             title=REGIONS[region].capitalize(),
+            runs=[run.name for run in runs],
         )
         figures.append(figure_svg(figure, f"FSC by resolution, {REGIONS[region]}"))
     return figures
@@ -242,7 +243,10 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
         return None
     truth = dataset.truth
     if truth is None:
-        figure = plots.latent_path_figure(latents, dataset.movies, dataset.frame_numbers)
+        names = [run.name for run in runs]
+        figure = plots.latent_path_figure(
+            latents, dataset.movies, dataset.frame_numbers, runs=names
+        )
         return figure_svg(figure, "Latent path of every movie")
     title = f"Latent against {truth.label}"
     if len(latents) != _THREE:
@@ -276,7 +280,8 @@ def _pose_figure(runs: Sequence[ReportRun]) -> Markup | None:
     leakage = {name: item for name, item in items.items() if item is not None and item.states}
     if not leakage:
         return None
-    return figure_svg(pose_error_figure(leakage), "Pose error by true state")
+    figure = pose_error_figure(leakage, [run.name for run in runs])
+    return figure_svg(figure, "Pose error by true state")
 
 
 def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:
@@ -292,4 +297,6 @@ def _training_figure(runs: Sequence[ReportRun]) -> Markup | None:
             metrics[run.name] = records
     if not metrics:
         return None
-    return figure_svg(plots.training_figure(metrics, TRAINING_TERMS), "Training curves")
+    names = [run.name for run in runs]
+    figure = plots.training_figure(metrics, TRAINING_TERMS, runs=names)
+    return figure_svg(figure, "Training curves")

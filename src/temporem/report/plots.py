@@ -28,6 +28,7 @@ def fsc_figure(
     *,
     threshold: float = 0.5,
     title: str = "",
+    runs: Sequence[str] = (),
 ) -> Figure:
     """Mean FSC against the truth, with the range that holds 80 % of the frames.
 
@@ -37,11 +38,13 @@ def fsc_figure(
         pixel_size_angstrom: pixel size, Å.
         threshold: where the resolution is read.
         title: set above the axes.
+        runs: all that the page shows, in their order, by which they have their colours.
     """
     figure, axes = theme.new_figure()
     ax = axes[0, 0]
     length = box * pixel_size_angstrom
-    for index, (name, values) in enumerate(curves.items()):
+    for index, name in theme.places(curves, runs):
+        values = curves[name]
         frequency = np.arange(values.shape[1]) / length
         colour = theme.run_colour(index)
         low, high = np.quantile(values, [0.1, 0.9], axis=0)
@@ -156,7 +159,11 @@ def latent_figure(
 
 
 def latent_path_figure(
-    latents: Mapping[str, np.ndarray], movies: Sequence[np.ndarray], frame_numbers: np.ndarray
+    latents: Mapping[str, np.ndarray],
+    movies: Sequence[np.ndarray],
+    frame_numbers: np.ndarray,
+    *,
+    runs: Sequence[str] = (),
 ) -> Figure:
     """Latent path of every movie, for data whose truth is unknown; one panel per run.
 
@@ -165,18 +172,19 @@ def latent_path_figure(
             component is shown.
         movies: rows of each movie, in order of time.
         frame_numbers: 1-based number of every frame in its movie ``(frames,)``.
+        runs: all that the page shows, in their order, by which they have their colours.
     """
     figure, axes = _panels(len(latents), height=2.6)
     shown = movies[:: -(-len(movies) // 100)]
-    for index, (name, values) in enumerate(latents.items()):
-        ax = axes.flat[index]
+    for index, (place, name) in enumerate(theme.places(latents, runs)):
+        ax, values = axes.flat[index], latents[name]
         axis = principal_axes(values)
         coordinate = axis[:, 0] if axis.shape[1] else np.zeros(len(values))
         for movie in shown:
             ax.plot(
                 frame_numbers[movie],
                 coordinate[movie],
-                color=theme.run_colour(index),
+                color=theme.run_colour(place),
                 linewidth=0.7,
                 alpha=0.35,
             )
@@ -188,18 +196,22 @@ def latent_path_figure(
 
 
 def training_figure(
-    metrics: Mapping[str, Sequence[Mapping[str, Any]]], terms: Mapping[str, str]
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
+    terms: Mapping[str, str],
+    *,
+    runs: Sequence[str] = (),
 ) -> Figure:
     """Terms of the loss by epoch, one panel per term; a gap between curves parts two stages.
 
     Args:
         metrics: per run its records, one per epoch, each with ``epoch``, ``stage`` and the terms.
         terms: label of every term to show, by its key in the records.
+        runs: all that the page shows, in their order, by which they have their colours.
     """
     figure, axes = _panels(len(terms), height=2.4)
     for ax, (key, text) in zip(axes.flat, terms.items(), strict=False):
-        for index, (name, records) in enumerate(metrics.items()):
-            colour = theme.run_colour(index)
+        for place, name in theme.places(metrics, runs):
+            colour, records = theme.run_colour(place), metrics[name]
             for number, (_, stage) in enumerate(groupby(records, key=lambda r: r.get("stage"))):
                 epochs, values = zip(*[(r["epoch"], r[key]) for r in stage], strict=True)
                 ax.plot(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,16 +19,17 @@ POSE_ERRORS = (
 """What the figure shows, for its caption."""
 
 
-def pose_error_figure(leakage: Mapping[str, PoseLeakage]) -> Figure:
+def pose_error_figure(leakage: Mapping[str, PoseLeakage], runs: Sequence[str] = ()) -> Figure:
     """Median and quartiles of pose errors by true state, and the turn common to the state.
 
     Args:
         leakage: per run, each with at least one state.
+        runs: all that the page shows, in their order, by which they have their colours.
     """
     figure, axes = theme.new_figure()
     ax = axes[0, 0]
-    for index, (name, item) in enumerate(leakage.items()):
-        colour = theme.run_colour(index)
+    for place, name in theme.places(leakage, runs):
+        colour, item = theme.run_colour(place), leakage[name]
         state, low, median, high, systematic, chance = np.array(
             [(s.state, s.low, s.median, s.high, s.systematic, s.chance) for s in item.states]
         ).T

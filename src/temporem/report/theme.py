@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -24,6 +26,15 @@ SMALL_POINTS = 8.0
 def run_colour(index: int) -> str:
     """Colour of the run at a place in the report."""
     return RUN_COLOURS[index % len(RUN_COLOURS)]
+
+
+def places(shown: Iterable[str], runs: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Place and name of the runs that a figure shows, among all of a page where those are given.
+
+    So a run has one colour in all figures, also in those that do not show the runs before it.
+    """
+    for index, name in enumerate(shown):
+        yield (runs.index(name) if runs else index), name
 
 
 def new_figure(
