@@ -239,9 +239,10 @@ class LinearSolver:
         sums: Sums,
         blocks: Callable[[], Iterable[MovieBlock]],
     ) -> tuple[LinearParameters, Sums]:
-        """One iteration: M-step, then E-step. The objective never falls.
+        """One iteration: M-step, then E-step. Where the objective would fall, nothing is changed.
 
-        Mathematics forbids a fall; where rounding makes one, nothing is changed.
+        A step of the volumes alone cannot make it fall, nor one of the noise; both at once might,
+        where shells of very different noise have voxels in common.
         """
         new = self.update(parameters, sums)
         found = self.expect(new, blocks())

@@ -150,7 +150,11 @@ class DataConfig(BaseModel):
         description="Radius of the soft window, as a fraction of half the box: 1 is its edge.",
     )
     held_out_fraction: float = Field(
-        0.0, ge=0, lt=1, description="Fraction of the movies kept out of training."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of the movies kept out of training and of all volumes; the level of "
+        "the noise and the spectra of signal and CTF are those of all movies.",
     )
     memory_gb: float = Field(
         1.0,
