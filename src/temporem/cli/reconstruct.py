@@ -78,6 +78,7 @@ def reconstruct(
 
     Example:  temporem reconstruct 7bcq-movies -o 7bcq-run --set training.epochs=60
     """
+    from temporem.training.config import RunConfig, build_config
     from temporem.training.run_files import is_finished, load_run_config
     from temporem.world import join_world
 
@@ -96,9 +97,9 @@ def reconstruct(
             "training": {"init": init},
             "poses": {"source": poses},
         }
-        settings = _settings(base, dataset, method, config, set_ or [], seed, options)
+        merged = _merged(base, dataset, method, config, set_ or [], seed, options)
         _require_method(
-            settings.method,
+            str(merged.get("method", RunConfig().method)),
             {
                 "--components": ("linear", components),
                 "--temporal" if temporal else "--no-temporal": ("linear", temporal),
@@ -107,6 +108,7 @@ def reconstruct(
                 "--init": ("tempor", init),
             },
         )
+        settings = build_config(merged, source=str(config) if config else "settings")
         finished_before = resume and is_finished(out)
         run_with_progress(settings, out, overwrite=overwrite, resume=resume, world=world)
         if finished_before and world.is_main:
@@ -154,7 +156,7 @@ def _identity(out: Path) -> int | None:
     return out.stat().st_ino if out.is_dir() else None
 
 
-def _settings(
+def _merged(
     base: dict[str, Any],
     dataset: Path,
     method: str | None,
@@ -162,10 +164,9 @@ def _settings(
     overrides: list[str],
     seed: int | None,
     options: Mapping[str, Mapping[str, object]],
-) -> RunConfig:
+) -> dict[str, Any]:
     """Defaults, then the run to resume, the file, --set, and last options that are not None."""
     from temporem.data.settings import apply_overrides, load_settings
-    from temporem.training.config import build_config
 
     settings = {**base, **(load_settings(file) if file else {})}
     settings = apply_overrides(settings, overrides)
@@ -181,7 +182,7 @@ def _settings(
             )
         if given:
             settings[section] = {**before, **given}
-    return build_config(settings, source=str(file) if file else "settings")
+    return settings
 
 
 def _mask(value: str | None) -> str | None:
