@@ -19,12 +19,12 @@ from temporem.analysis.storage import load_evaluation
 from temporem.data.dataset import read_dataset
 from temporem.data.files import held
 from temporem.data.presets import load_simulation_config
-from temporem.data.settings import apply_overrides
+from temporem.data.settings import apply_changes
 from temporem.data.simulation import simulate
 from temporem.data.truth import read_truth
 from temporem.errors import TemporemError
 from temporem.experiments import execute
-from temporem.experiments.config import as_overrides, experiment_names, load_experiment
+from temporem.experiments.config import experiment_names, load_experiment
 from temporem.experiments.measures import Record, over_movies, over_seeds
 from temporem.experiments.plan import make_plan
 from temporem.experiments.true_states import TrueStateVolumes
@@ -302,7 +302,12 @@ class TestPrograms:
     "value", [1e-5, 3, True, "yes", "a, b", "1e3", [1, 2.5e-7], {"a": None}, "🔥 x", "x" * 300, ""]
 )
 def test_settings_come_through_as_they_are(value):
-    assert apply_overrides({}, as_overrides({"section.key": value})) == {"section": {"key": value}}
+    settings = {"section": {"key": 0, "other": 1}, "top": 2}
+    changed = apply_changes(settings, {"section.key": value}, source="test")
+    assert changed == {"section": {"key": value, "other": 1}, "top": 2}
+    assert settings["section"]["key"] == 0
+    with pytest.raises(TemporemError, match="test: top is a value, not a section"):
+        apply_changes(settings, {"top.key": value}, source="test")
 
 
 class TestConfig:

@@ -342,7 +342,7 @@ def test_order_of_rows_does_not_matter(start, method) -> None:
 
 @pytest.mark.parametrize("kind", ["static", "tempor"])
 def test_infer_all_is_inference_movie_by_movie_in_row_order(frames, kind, monkeypatch) -> None:
-    monkeypatch.setattr("temporem.training.loop._INFERENCE_MOVIES", 3)
+    monkeypatch.setattr("temporem.training.loop._INFERENCE_FRAMES", 9)
     rows = np.random.default_rng(2).permutation(32)
     movies = [
         rows[i] for i in (slice(0, 5), slice(5, 9), slice(9, 20), slice(20, 30), slice(30, 32))

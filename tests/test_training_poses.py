@@ -82,8 +82,8 @@ def test_refined_poses_are_better_and_written_with_their_spread(off, tmp_path) -
     assert "temporemAngleSd" not in read_star(tmp_path / "known" / "frames.star")["frames"]
     records = json.loads((tmp_path / "run" / "poses" / "state.json").read_text())["records"]
     assert [r["stage"] for r in records] == ["poses"] * 4
-    assert found_symmetry(tmp_path / "run" / "poses").name == "C1"
-    assert found_symmetry(tmp_path / "known" / "poses") is None
+    assert found_symmetry(tmp_path / "run").name == "C1"
+    assert found_symmetry(tmp_path / "known") is None
     # Evaluated in the frame of the poses.
     for run in ("known", "run"):
         printed = succeed("evaluate", tmp_path / run)
@@ -280,7 +280,7 @@ def test_a_symmetric_molecule_is_warned_of(off, tmp_path, monkeypatch) -> None:
     assert "Warning" in printed
     assert "turn by 120° about the axis (0.00, 0.00, 1.00)" in printed
     assert "D3" in printed
-    assert found_symmetry(tmp_path / "run" / "poses") == threefold
+    assert found_symmetry(tmp_path / "run") == threefold
     assert "D3" in succeed("evaluate", tmp_path / "run")
 
 

@@ -12,7 +12,6 @@ from benchmarks.peers.cryodrgn.environment import Environment, report
 from benchmarks.peers.cryodrgn.training import epoch_seconds, require_stack_order, train
 from benchmarks.peers.cryodrgn.volumes import VolumeFiles, decode, read_latents
 
-from temporem.analysis.poses import same_poses
 from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate
 from temporem.analysis.storage import ARRAYS_NAME, SUMMARY_NAME, save_evaluation
 from temporem.cli.console import progress_bar
@@ -73,8 +72,6 @@ def score(
     movies = read_dataset(dataset)
     movies.require_poses()
     truth = read_truth_of(movies)
-    poses = movies.rotations, movies.shifts_angstrom
-    true = same_poses(*poses, truth.rotations, truth.shifts_angstrom)
     seconds = epoch_seconds(training)
     frames = frames_to_evaluate(movies, every=every)  # no movie is held out
     directory = training / f"cryodrgn-epoch-{epoch}"
@@ -98,7 +95,7 @@ def score(
                 truth,
                 frames,
                 latents=latents,
-                poses=None if true else poses,
+                poses=(movies.rotations, movies.shifts_angstrom),
                 progress=progress,
             )
         save_evaluation(evaluation, partial)

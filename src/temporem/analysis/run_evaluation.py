@@ -45,18 +45,17 @@ def evaluate_run(
         truth,
         frames,
         latents=run.latents,
-        poses=None if _has_true_poses(run, truth) else (run.rotations, run.shifts_angstrom),
+        poses=(run.rotations, run.shifts_angstrom),
         progress=progress,
     )
 
 
 def alignment(run: Run, truth: Truth) -> FrameChange | None:
     """From the frame of a run to that of the truth; None where the run has the true poses."""
-    if _has_true_poses(run, truth):
+    poses = run.rotations, run.shifts_angstrom
+    if _are_true(poses, truth):
         return None
-    return align_poses(run.rotations, run.shifts_angstrom, truth.rotations, truth.shifts_angstrom)[
-        0
-    ]
+    return align_poses(*poses, truth.rotations, truth.shifts_angstrom)[0]
 
 
 def require_made_from(run: Run, movies: MovieDataset) -> None:
@@ -80,8 +79,8 @@ def require_made_from(run: Run, movies: MovieDataset) -> None:
         )
 
 
-def _has_true_poses(run: Run, truth: Truth) -> bool:
-    return same_poses(run.rotations, run.shifts_angstrom, truth.rotations, truth.shifts_angstrom)
+def _are_true(poses: tuple[Tensor, Tensor], truth: Truth) -> bool:
+    return same_poses(*poses, truth.rotations, truth.shifts_angstrom)
 
 
 def evaluate_source(
@@ -101,16 +100,16 @@ def evaluate_source(
         frames: which rows of the dataset to evaluate.
         latents: latent means of **all** N frames of the dataset, ``(N, q)``; None for a method
             without latents.
-        poses: rotations ``(N, 3, 3)`` and displacements ``(N, 2)`` that the method found or used,
-            where they are not the true ones. The volumes are in the frame of these poses, so the
-            truth is moved into it.
+        poses: rotations ``(N, 3, 3)`` and displacements ``(N, 2)`` that the method found or used;
+            None for the true ones. The volumes are in the frame of these poses, so that the truth
+            is moved into it where they are others.
         progress: told after every batch of frames.
 
     Raises:
         TemporemError: volumes or latents that are not finite or of another size than the truth.
     """
     agreement, change, moved = None, None, truth
-    if poses is not None:
+    if poses is not None and not _are_true(poses, truth):
         agreement, change = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)
         agreement = replace(
             agreement,

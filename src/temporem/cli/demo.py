@@ -65,9 +65,6 @@ def demo(
 
 def _make_folder(out: Path, *, overwrite: bool) -> None:
     """Make the folder, or make sure that what it holds is a demo and may be replaced."""
-    from temporem.data.outputs import require_replaceable
-    from temporem.data.truth import SIMULATED, TRUTH_NAME
-
     if out.exists() and not overwrite:
         raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
     if out.is_file() or (out.is_dir() and not _holds_demo(out)):
@@ -78,10 +75,6 @@ def _make_folder(out: Path, *, overwrite: bool) -> None:
     if not out.resolve().parent.is_dir():
         raise TemporemError(
             f"cannot write {out}: the folder {out.parent} does not exist", hint="create it first"
-        )
-    if overwrite:
-        require_replaceable(
-            out / _DATASET, "a simulated dataset", holds=SIMULATED, folders=(TRUTH_NAME,)
         )
     out.mkdir(exist_ok=True)
 

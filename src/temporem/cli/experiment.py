@@ -69,9 +69,10 @@ def experiment(
     stem = Path(name).stem
     folder = out or Path(f"{stem}-quick" if quick else f"{stem}-experiment")
     plan = make_plan(chosen, folder, peer=peer)
-    _make_folder(folder, chosen)
+    _make_folder(folder)
     try:
         with held(folder):
+            _mark(folder, chosen)
             page = _run(chosen, plan, folder, _notes(chosen, quick, peer), peer, structures)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
@@ -140,12 +141,8 @@ def _notes(chosen: Experiment, quick: bool, peer: Path | None) -> list[str]:
     return notes
 
 
-def _make_folder(folder: Path, chosen: Experiment) -> None:
+def _make_folder(folder: Path) -> None:
     """Make the folder, or make sure that it is an experiment's."""
-    import yaml
-
-    from temporem.data.files import atomic_write
-
     if folder.exists() and not (folder / _MARK).is_file() and any(folder.iterdir()):
         raise TemporemError(
             f"{folder} is not an experiment (it holds no {_MARK})", hint="choose another name"
@@ -154,6 +151,14 @@ def _make_folder(folder: Path, chosen: Experiment) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise TemporemError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def _mark(folder: Path, chosen: Experiment) -> None:
+    """Say in the folder what is run there."""
+    import yaml
+
+    from temporem.data.files import atomic_write
+
     with atomic_write(folder / _MARK) as partial:
         document = chosen.model_dump(mode="json")
         partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

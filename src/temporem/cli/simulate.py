@@ -44,10 +44,9 @@ def simulate(
     Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
-    from temporem.data.outputs import require_replaceable
     from temporem.data.presets import load_simulation_config
     from temporem.data.simulation import simulate as run_simulation
-    from temporem.data.truth import SIMULATED, TRUTH_NAME
+    from temporem.data.truth import require_simulated
 
     given = {
         "structure": _quoted(topology),
@@ -59,15 +58,8 @@ def simulate(
     overrides = [*(set_ or []), *short]
     settings = load_simulation_config(config, overrides)
     if overwrite:
-        # A PDB code or a preset is no file, and an output may well be named after it.
-        named = [path for path in map(Path, (config, *settings.files)) if path.is_file()]
-        require_replaceable(
-            out,
-            "a simulated dataset",
-            holds=SIMULATED,
-            folders=(TRUTH_NAME,),
-            inputs=named if structures is None else [structures, *named],
-        )
+        # A preset is no file, and an output may well be named after it.
+        require_simulated(out, [config] if Path(config).is_file() else [])
     with progress_bar("Simulating") as progress:
         summary = run_simulation(
             settings, out, structures_dir=structures, overwrite=overwrite, progress=progress

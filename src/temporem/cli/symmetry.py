@@ -10,9 +10,8 @@ from temporem.cli.console import say
 def warn_of_symmetry(run: Path) -> None:
     """Say so where the volume that poses were found with looks the same after some turn."""
     from temporem.training.pose_state import found_symmetry
-    from temporem.training.poses import POSES_NAME
 
-    symmetry = found_symmetry(run / POSES_NAME)
+    symmetry = found_symmetry(run)
     if symmetry is None or symmetry.order == 1:
         return
     turn = f"a turn by {360 / symmetry.order:g}°" if symmetry.order else "any turn"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from temporem.data.settings import apply_overrides, load_settings, validate_settings
+from temporem.data.settings import apply_changes, apply_overrides, load_settings, validate_settings
 from temporem.data.simulation_config import SimulationConfig
 from temporem.errors import TemporemError
 
@@ -18,9 +19,14 @@ def preset_names() -> list[str]:
 
 
 def load_simulation_config(
-    name_or_path: str | Path, overrides: Iterable[str] = ()
+    name_or_path: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    changes: Mapping[str, Any] | None = None,
 ) -> SimulationConfig:
     """A preset or a YAML file, with ``key=value`` texts applied (``snr=0.3``, ``ctf.cs_mm=2``).
+
+    ``changes`` are applied too, as values: ``{"ctf.cs_mm": 2}``.
 
     Raises:
         TemporemError: no such preset or file, an unknown key or a bad value.
@@ -36,4 +42,5 @@ def load_simulation_config(
             expected=f"a YAML file or one of {', '.join(preset_names())}",
         )
     settings = apply_overrides(load_settings(path), overrides)
+    settings = apply_changes(settings, changes or {}, source=name)
     return validate_settings(SimulationConfig, settings, source=name)

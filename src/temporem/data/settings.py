@@ -98,27 +98,44 @@ def load_settings(path: Path) -> dict[str, Any]:
 
 def apply_overrides(settings: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """Settings with ``section.key=value`` texts applied; values are read as YAML."""
-    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in settings.items()}
+    merged: dict[str, Any] = dict(settings)
     for text in overrides:
         name, separator, value = text.partition("=")
-        keys = name.strip().split(".")
-        if not separator or not all(keys):
+        if not separator or not all(name.strip().split(".")):
             raise TemporemError(
                 f"--set {text}: not understood",
                 expected="key=value or section.key=value",
                 hint="for example --set seed=1",
             )
-        node = merged
-        for key in keys[:-1]:
-            child = node.setdefault(key, {})
-            if not isinstance(child, dict):
-                raise TemporemError(f"--set {text}: {key} is a value, not a section")
-            node = child
         try:
-            node[keys[-1]] = _parse(value)
+            change = {name.strip(): _parse(value)}
         except yaml.YAMLError as error:
             message = f"--set {text}: the value is not valid YAML ({error})"
             raise TemporemError(message) from None
+        merged = apply_changes(merged, change, source=f"--set {text}")
+    return merged
+
+
+def apply_changes(
+    settings: Mapping[str, Any], changes: Mapping[str, Any], *, source: str
+) -> dict[str, Any]:
+    """Settings with others in their place, by dotted keys: ``{"ctf.cs_mm": 2.0}``.
+
+    Raises:
+        TemporemError: a value stands where a key has a section; ``source`` says where that came
+            from.
+    """
+    merged = dict(settings)
+    for name, value in changes.items():
+        *sections, last = name.split(".")
+        node = merged
+        for key in sections:
+            child = node.get(key, {})
+            if not isinstance(child, dict):
+                raise TemporemError(f"{source}: {key} is a value, not a section")
+            node[key] = dict(child)
+            node = node[key]
+        node[last] = value
     return merged
 
 

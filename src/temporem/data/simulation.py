@@ -23,7 +23,7 @@ from temporem.data.simulation_config import (
     PulledConfig,
     SimulationConfig,
 )
-from temporem.data.truth import Truth, write_truth
+from temporem.data.truth import Truth, require_simulated, write_truth
 from temporem.errors import TemporemError
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
@@ -76,7 +76,7 @@ def simulate(
         structures_dir: where to look for the structure first.
         motion: of the molecule, where :func:`load_motion` has made it for this configuration or one
             that :func:`moves_alike`; a path between structures takes minutes.
-        overwrite: replace the folder if it exists.
+        overwrite: replace the folder if it exists. Nothing but a simulation is ever replaced.
         progress: called with the number of frames done and of all frames; while a path between
             structures is made, with those of its conformations.
 
@@ -88,6 +88,10 @@ def simulate(
             atom, the molecule does not fit the box, a particle is drawn outside its image, or the
             output exists or cannot be written.
     """
+    if overwrite:
+        # A PDB code is no file, and an output may well be named after it.
+        inputs = [file for file in map(Path, config.files) if file.is_file()]
+        require_simulated(output, inputs if structures_dir is None else [structures_dir, *inputs])
     with fresh_directory(output, overwrite=overwrite) as directory:
         frames = draw_frames(config)
         rotations, shifts = written_poses(config, frames)

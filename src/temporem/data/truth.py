@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from temporem import __version__
 from temporem.data.dataset import STAR_NAME, MovieDataset
 from temporem.data.limits import ANGLE_DEGREES, Limits
+from temporem.data.outputs import require_replaceable
 from temporem.data.settings import load_settings, validate_settings
 from temporem.data.simulation_config import SimulationConfig
 from temporem.data.star import Table, read_star, write_star
@@ -29,8 +30,6 @@ from temporem.structures.scattering import element_index, form_factors
 
 TRUTH_NAME = "truth"
 _TABLE, _SETTINGS = "truth.star", "simulation.yaml"
-SIMULATED = f"{TRUTH_NAME}/{_SETTINGS}"
-"""By which a folder is known to be a simulation."""
 _VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
 _KEPT_BYTES = 2**28  # of volumes, if those of all conformations take no more
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -193,6 +192,21 @@ def read_truth(dataset: str | Path) -> Truth:
         rotations=euler_to_rotation(numbers(_ANGLES, ANGLE_DEGREES)),
         shifts_angstrom=origin_to_shift(numbers(_ORIGINS)),
         times_seconds=table.floats("temporemTimeSeconds")[row],
+    )
+
+
+def require_simulated(output: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Raise a TemporemError unless ``output`` is free or a simulation that may be replaced.
+
+    A dataset of somebody's own looks alike, but for the truth.
+
+    Args:
+        output: the folder.
+        inputs: files and folders that are read, which would be gone with it.
+    """
+    holds = f"{TRUTH_NAME}/{_SETTINGS}"
+    require_replaceable(
+        output, "a simulated dataset", holds=holds, folders=(TRUTH_NAME,), inputs=inputs
     )
 
 

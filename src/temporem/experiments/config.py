@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -220,13 +218,3 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
             expected=f"a YAML file or one of {', '.join(experiment_names())}",
         )
     return validate_settings(Experiment, load_settings(path), source=name)
-
-
-def as_overrides(settings: Mapping[str, Any]) -> list[str]:
-    """``{"training.epochs": 8}`` as the texts of ``--set``."""
-
-    def text(value: Any) -> str:  # in a list, or YAML would mark the end of the document
-        listed = yaml.safe_dump([value], default_flow_style=True, width=math.inf)
-        return listed.strip().removeprefix("[").removesuffix("]")
-
-    return [f"{key}={text(value)}" for key, value in settings.items()]

@@ -122,9 +122,10 @@ def _program(part: ResultPart, peer: Path | None) -> None:
         with (folder / "program.log").open("w") as log:
             try:
                 code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-            except (OSError, ValueError) as error:  # of a name that no program can have
+            except (OSError, ValueError) as error:  # the latter of a name that no program can have
+                why = error.strerror if isinstance(error, OSError) else error
                 raise TemporemError(
-                    f"method {part.method}: cannot run {command[0]!r} ({error})"
+                    f"method {part.method}: cannot run {command[0]!r} ({why})"
                 ) from None
         if code or not (folder / SUMMARY_NAME).is_file():
             lines = (folder / "program.log").read_text(errors="replace").split("\n")

@@ -12,10 +12,10 @@ from typing import Any
 from temporem import __version__
 from temporem.analysis.storage import FORMAT, SUMMARY_NAME
 from temporem.data.presets import load_simulation_config
-from temporem.data.settings import apply_overrides
+from temporem.data.settings import apply_changes
 from temporem.data.simulation_config import SimulationConfig
 from temporem.errors import TemporemError
-from temporem.experiments.config import Experiment, MethodEntry, as_overrides
+from temporem.experiments.config import Experiment, MethodEntry
 from temporem.training.config import RunConfig, build_config
 
 
@@ -91,8 +91,8 @@ def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None)
         for name, entry in experiment.datasets.items():
             if "seed" in entry.settings:
                 raise _reserved(f"dataset {name}", "seed")
-            overrides = [*as_overrides(entry.settings), f"seed={seed}"]
-            simulation = load_simulation_config(entry.preset, overrides)
+            changes = {**entry.settings, "seed": seed}
+            simulation = load_simulation_config(entry.preset, changes=changes)
             key = _key(simulation.model_dump(mode="json"))
             kind = Path(entry.preset).stem
             dataset = DatasetPart(
@@ -112,7 +112,7 @@ def _result(
 ) -> ResultPart:
     config = None
     if entry.kind == "run":
-        settings = apply_overrides({}, as_overrides(entry.settings))
+        settings = apply_changes({}, entry.settings, source=f"method {method}")
         if reserved := {"dataset", "seed"} & settings.keys():
             raise _reserved(f"method {method}", reserved.pop())
         config = build_config(settings | {"seed": dataset.seed}, source=f"method {method}")

@@ -113,6 +113,18 @@ def blocks_of(rows: np.ndarray, n_pixels: int) -> list[np.ndarray]:
     return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
+def groups_of(movies: Iterable[np.ndarray], n_frames: int) -> Iterator[list[np.ndarray]]:
+    """Whole movies, in order, of so many frames in all at most; a longer one by itself."""
+    group: list[np.ndarray] = []
+    for movie in movies:
+        if group and sum(map(len, group)) + len(movie) > n_frames:
+            yield group
+            group = []
+        group.append(movie)
+    if group:
+        yield group
+
+
 def loaded(source: FrameSource) -> FramesInMemory:
     """All frames of a source, prepared once."""
     n, p = len(source), source.n_pixels

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.models.frame_source import FramesInMemory, FrameSource, one_ahead
+from temporem.models.frame_source import FramesInMemory, FrameSource, groups_of, one_ahead
 from temporem.physics.forward import ForwardModel
 from temporem.world import ALONE, World
 
@@ -111,17 +111,9 @@ class MovieFrames:
 
     def _groups(self, movies: list[np.ndarray], n_pixels: int) -> Iterator[list[np.ndarray]]:
         samples = _SAMPLES_PER_BLOCK if self.device.type == "cpu" else _SAMPLES_GPU
-        per_block = max(1, samples // n_pixels)
-        waiting: list[np.ndarray] = []
-        for movie in movies:
-            if self.mine is not None and not self.mine[movie[0]]:
-                continue
-            if waiting and sum(map(len, waiting)) + len(movie) > per_block:
-                yield waiting
-                waiting = []
-            waiting.append(movie)
-        if waiting:
-            yield waiting
+        mine = self.mine
+        wanted = (movie for movie in movies if mine is None or mine[movie[0]])
+        return groups_of(wanted, max(1, samples // n_pixels))
 
     def _block(self, movies: list[np.ndarray], n_pixels: int | None) -> MovieBlock:
         rows = np.concatenate(movies)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
+from temporem.models.frame_source import groups_of
 from temporem.models.learned_poses import PosePosterior, PoseTable
 from temporem.models.pose_head import PoseHead
 from temporem.models.vae import FrameBatch, MovieVAE
@@ -112,7 +112,7 @@ def learned_poses(
             rows = torch.from_numpy(np.concatenate(movies)).to(device)
             keep(rows, model.poses(rows), torch.ones_like(rows, dtype=torch.bool))
             movies = []
-        for batch in frames.batches(_groups(movies)):
+        for batch in frames.batches(groups_of(movies, _FRAMES)):
             best = model.scored(batch, z[batch.rows])[2]
             for which, posterior in enumerate(model.pose_posteriors(batch)):
                 keep(batch.rows, posterior, best == which)
@@ -125,15 +125,3 @@ def learned_poses(
         angle_sd_degrees=turn_sd,
         shift_sd_angstrom=shift_sd,
     )
-
-
-def _groups(movies: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Movies of some frames in all; a longer one by itself."""
-    group: list[np.ndarray] = []
-    for movie in movies:
-        if group and sum(map(len, group)) + len(movie) > _FRAMES:
-            yield group
-            group = []
-        group.append(movie)
-    if group:
-        yield group

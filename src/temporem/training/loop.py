@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
+from temporem.models.frame_source import groups_of
 from temporem.models.latents import FrameNoise, Latents, gaussian_kl, sample_gaussian
 from temporem.models.learned_poses import PoseTable
 from temporem.models.vae import FrameBatch, MovieVAE, VAEKind
@@ -42,7 +43,7 @@ from temporem.world import ALONE, World
 
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3
-_INFERENCE_MOVIES = 64
+_INFERENCE_FRAMES = 640
 _WIDE_SD = 2.0  # of latents that are drawn while poses alone are learned; their prior has 1
 START_NAME = "start"  # folder of a linear run, until this one is finished
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
@@ -510,8 +511,7 @@ def infer_all(model: MovieVAE, frames: PreparedFrames, world: World = ALONE) -> 
     n, device = len(frames), frames.device
     z, mean, log_variance = torch.zeros(3, n, model.inference.z_dim, device=device)
     found = Latents(z, mean, log_variance, torch.zeros(n, device=device))
-    movies, step = world.share(frames.movies), _INFERENCE_MOVIES
-    groups = [movies[start : start + step] for start in range(0, len(movies), step)]
+    groups = list(groups_of(world.share(frames.movies), _INFERENCE_FRAMES))
     with torch.no_grad():
         for part, batch in zip(groups, frames.batches(groups, n_pixels=0), strict=True):
             rows = torch.from_numpy(np.concatenate(part)).to(device)

@@ -11,6 +11,8 @@ from temporem.data.settings import validate_settings
 from temporem.models.symmetry import Symmetry
 from temporem.training import checkpoint
 
+POSES_NAME = "poses"
+
 
 class _Record(BaseModel):
     log_evidence: FiniteFloat | None = None
@@ -27,7 +29,6 @@ class _Symmetry(BaseModel):
 
 class _State(BaseModel):
     kind: Literal["poses"]
-    done: int
     seconds: float = Field(ge=0, allow_inf_nan=False)
     records: list[_Record]
     radius: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -66,12 +67,13 @@ def load_pose_state(directory: Path, *, starts: int, steps: int) -> dict[str, An
     return document
 
 
-def found_symmetry(directory: Path) -> Symmetry | None:
-    """Symmetry of the volume that a search ended with; None where there is no such search.
+def found_symmetry(run_dir: Path) -> Symmetry | None:
+    """Symmetry of the volume that a run found its poses with; None where it has found none.
 
     Raises:
-        TemporemError: the state is damaged.
+        TemporemError: the state of the search is damaged.
     """
+    directory = run_dir / POSES_NAME
     if not directory.is_dir():
         return None
     symmetry = _checked(directory)[1].symmetry

@@ -55,11 +55,9 @@ from temporem.training.frame_stack import FrameStack, open_frames
 from temporem.training.frames import CHANGE_FRACTION, prepared_bytes, spectra
 from temporem.training.intervals import frame_intervals, frame_steps
 from temporem.training.linear import largest_components
-from temporem.training.pose_state import load_pose_state
+from temporem.training.pose_state import POSES_NAME, load_pose_state
 from temporem.training.progress import Progress
 from temporem.world import ALONE, World
-
-POSES_NAME = "poses"
 
 _ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8, *[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
 """Of every start. At 5 cycles a volume that gives a motion to the poses may still be likelier."""

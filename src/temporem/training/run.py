@@ -29,7 +29,8 @@ from temporem.training.learned_poses import learned_poses
 from temporem.training.linear import LinearRun, largest_components
 from temporem.training.loop import START_NAME, Trainer, infer_all
 from temporem.training.memory import require_memory
-from temporem.training.poses import POSES_NAME, FoundPoses, PoseRun
+from temporem.training.pose_state import POSES_NAME
+from temporem.training.poses import FoundPoses, PoseRun
 from temporem.training.precision import choose_device
 from temporem.training.predictions import write_predictions
 from temporem.training.progress import Progress
@@ -110,7 +111,7 @@ def reconstruct(
         if is_finished(output):
             return output
         with _held(output, world):
-            _carry_out(*_take_up(started, config, output, world), output, progress)
+            _carry_out(*_continue(started, config, output, world), output, progress)
     else:
         begun = _begin(config, output, world, overwrite=overwrite)
         with _held(output, world):
@@ -135,7 +136,7 @@ def _begin(
     return task, job
 
 
-def _take_up(
+def _continue(
     started: RunConfig, config: RunConfig, output: Path, world: World
 ) -> tuple[_Task, _Job | None]:
     """The same of a run that was stopped; its dataset may have moved."""
