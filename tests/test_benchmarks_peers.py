@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.peers.cryodrgn.__main__ import main
+from benchmarks.peers.cryodrgn.ab_initio import convert_poses, epochs_of, pose_errors, read_poses
 from benchmarks.peers.cryodrgn.check import compare
 from benchmarks.peers.cryodrgn.commands import (
+    AbInitioOptions,
     Inputs,
     TrainingOptions,
+    ab_initio_command,
     backproject_command,
     decode_command,
     train_command,
@@ -25,7 +28,12 @@ from benchmarks.peers.cryodrgn.environment import (
     install_commands,
     run,
 )
-from benchmarks.peers.cryodrgn.training import epoch_seconds, parse_duration, require_stack_order
+from benchmarks.peers.cryodrgn.training import (
+    convert,
+    epoch_seconds,
+    parse_duration,
+    require_stack_order,
+)
 from benchmarks.peers.cryodrgn.volumes import VolumeFiles, read_latents
 
 from command_line import succeed
@@ -35,6 +43,7 @@ from temporem.data.dataset import read_dataset
 from temporem.data.truth import read_truth
 from temporem.data.volume import write_volume
 from temporem.errors import TemporemError
+from temporem.physics.rotations import geodesic_degrees, rotation_to_euler
 from temporem.physics.support import FourierSupport
 
 REAL = Path(os.environ.get("TEMPOREM_CRYODRGN", DEFAULT_PATH))
@@ -47,6 +56,11 @@ Evaluating z
 # =====> Epoch: 2 Average gen loss = 0.68, KLD = 0.2, total loss = 0.68; Finished in 0:01:01
 Finished in 0:01:57.313190 (0:00:58 per epoch)
 """
+
+
+AB_INITIO = AbInitioOptions(
+    epochs=30, searches=3, shift_pixels=2.0, shift_points=7, batch=16, seed=5
+)
 
 
 def with_value(command, option):
@@ -172,6 +186,7 @@ class TestCommandLines:
         for command in (
             train_command(ENVIRONMENT, self.inputs, Path("out"), options),
             backproject_command(ENVIRONMENT, self.inputs, Path("out")),
+            ab_initio_command(ENVIRONMENT, self.inputs, Path("out"), AB_INITIO),
         ):
             assert "--uninvert-data" not in command
 
@@ -183,6 +198,25 @@ class TestCommandLines:
         assert with_value(command, "--Apix") == "2.2"
         assert with_value(command, "--vol-start-index") == "0"
         assert "--invert" not in command
+
+    def test_reconstruction_from_images_alone(self):
+        command = ab_initio_command(ENVIRONMENT, self.inputs, Path("out"), AB_INITIO)
+        assert command[1:3] == ["abinit", "/d/particles.mrcs"]
+        expected = {
+            "--ctf": "/o/ctf.pkl",
+            "--zdim": "0",
+            "-n": "30",
+            "-o": str(Path.cwd() / "out"),
+            "--dim": "256",
+            "--epochs-pose-search": "3",
+            "--t-extent": "2.0",
+            "--t-ngrid": "7",
+            "--batch-size-hps": "16",
+            "--seed": "5",
+        }
+        assert {option: with_value(command, option) for option in expected} == expected
+        assert {"--no-amp", "--no-analysis"} < set(command)
+        assert "/o/poses.pkl" not in command  # the true ones
 
     def test_installation_is_pinned(self):
         _, torch_alone, pip = install_commands(Path("drgn"))
@@ -210,6 +244,49 @@ class TestLogs:
     def test_no_duration(self):
         with pytest.raises(TemporemError, match="no duration"):
             parse_duration("soon")
+
+
+class TestPoses:
+    def table(self, movies):
+        """RELION's angles and origins in pixels."""
+        angles = rotation_to_euler(movies.rotations)
+        origins = -movies.shifts_angstrom / movies.pixel_size_angstrom
+        return torch.cat([angles, origins], dim=1).numpy()
+
+    def test_the_true_ones_have_no_error(self, tiny_dataset, tmp_path):
+        movies = read_dataset(tiny_dataset)
+        np.save(tmp_path / "poses.npy", self.table(movies))
+        errors = pose_errors(read_poses(tmp_path / "poses.npy", movies), movies)
+        assert errors["median_degrees"] < 1e-3
+        assert errors["median_shift_angstrom"] < 1e-3
+        assert errors["within_10_degrees"] == 1
+        assert errors["mirrored"] is False
+
+    def test_origins_are_the_other_way(self, tiny_dataset, tmp_path):
+        movies = read_dataset(tiny_dataset)
+        table = self.table(movies)
+        table[:, 3:] *= -1
+        np.save(tmp_path / "poses.npy", table)
+        errors = pose_errors(read_poses(tmp_path / "poses.npy", movies), movies)
+        assert errors["median_shift_angstrom"] > 0.5
+
+    @pytest.mark.parametrize("change", [lambda t: t[1:], lambda t: t[:, :3], lambda t: t * np.nan])
+    def test_not_a_pose_for_every_frame(self, change, tiny_dataset, tmp_path):
+        movies = read_dataset(tiny_dataset)
+        np.save(tmp_path / "poses.npy", change(self.table(movies)))
+        with pytest.raises(TemporemError, match="not a pose for every frame"):
+            read_poses(tmp_path / "poses.npy", movies)
+
+    def test_epochs(self):
+        log = (
+            "(abinit.py) # =====> Pretrain Epoch: 0 finished in 0:00:20.5; total loss = 1.0\n"
+            "(abinit.py) # [Train Epoch: 1/30] [20/200 particles]\n"
+            "(abinit.py) # =====> HPS Epoch: 1 finished in 0:02:00; total loss = 0.9\n"
+        )
+        assert epochs_of(log) == [
+            {"kind": "Pretrain", "epoch": 0, "seconds": 20.5},
+            {"kind": "HPS", "epoch": 1, "seconds": 120.0},
+        ]
 
 
 class TestChildren:
@@ -299,6 +376,7 @@ class TestBadInput:
             ("train", "d", "-o", "o", "--z-dim", 1, "--epochs", 20),
             ("evaluate", "o", "d", "--epoch", 20),
             ("check", "d"),
+            ("abinit", "d", "-o", "o"),
         ],
         ids=lambda command: command[0],
     )
@@ -379,3 +457,21 @@ def test_the_real_cryodrgn(tmp_path, capsys):
     assert evaluation.fsc["unmasked"][:, 1:4].mean() > 0.5  # bright, in place, of our hand
     assert evaluation.latents is not None
     assert not (out / "cryodrgn-epoch-2" / "volumes").exists()
+
+    # Poses come back from cryoDRGN's rotations as they were.
+    (tmp_path / "poses").mkdir()
+    pickled = convert(Environment(REAL), movies, tmp_path / "poses").poses
+    convert_poses(Environment(REAL), pickled, tmp_path / "poses" / "poses.npy")
+    dataset = read_dataset(movies)
+    rotations, shifts = read_poses(tmp_path / "poses" / "poses.npy", dataset)
+    assert geodesic_degrees(rotations, dataset.rotations).max() < 1e-3
+    expected = dataset.shifts_angstrom / dataset.box  # the file has fractions of the box
+    assert torch.allclose(shifts, expected, atol=1e-4)
+
+    few = tmp_path / "few"
+    succeed("simulate", "toy", "-o", few, *options, "--set", "movies=2", "--overwrite")
+    quick = ("--epochs", 2, "--searches", 1, "--shift-pixels", 2, "--shift-points", 2)
+    peer("abinit", few, "-o", tmp_path / "found", *quick)
+    found = json.loads((tmp_path / "found" / "poses.json").read_text(encoding="utf-8"))
+    assert [epoch["kind"] for epoch in found["epochs"]] == ["Pretrain", "HPS", "SGD"]
+    assert 0 < found["poses"]["median_degrees"] < 180

@@ -91,6 +91,24 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ab_initio(options: argparse.Namespace) -> int:
+    from benchmarks.peers.cryodrgn.ab_initio import find_poses
+    from benchmarks.peers.cryodrgn.commands import AbInitioOptions
+
+    settings = AbInitioOptions(
+        epochs=options.epochs,
+        searches=options.searches,
+        shift_pixels=options.shift_pixels,
+        shift_points=options.shift_points,
+        batch=options.batch,
+        seed=options.seed,
+    )
+    environment = Environment(options.environment)
+    result = find_poses(environment, options.dataset, options.output, settings)
+    print(f"Poses: {result}")
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     from benchmarks.peers.cryodrgn.check import check
 
@@ -144,17 +162,37 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(both)
     _add_every(both)
 
+    searching = command("abinit", _ab_initio, "Find poses from images alone; how far off.")
+    _add_data(searching)
+    searching.add_argument("--epochs", type=positive, default=30, help="in all (default: 30)")
+    searching.add_argument(
+        "--searches", type=positive, default=3, help="epochs that search all poses (default: 3)"
+    )
+    searching.add_argument(
+        "--shift-pixels", type=float, default=20.0, help="largest shift (default: 20, cryoDRGN's)"
+    )
+    searching.add_argument(
+        "--shift-points", type=positive, default=7, help="shifts along an axis (default: 7)"
+    )
+    searching.add_argument(
+        "--batch", type=positive, default=16, help="frames searched at once (default: 16)"
+    )
+
     checking = command("check", _check, "Compare back-projections of cryoDRGN and temporem.")
     checking.add_argument("dataset", type=Path, metavar="DATASET")
     return parser
 
 
-def _add_training(command: argparse.ArgumentParser) -> None:
+def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("dataset", type=Path, metavar="DATASET")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    command.add_argument("--seed", type=int, default=0)
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    _add_data(command)
     command.add_argument("--z-dim", type=positive, required=True, help="latent dimension")
     command.add_argument("--epochs", type=positive, required=True)
-    command.add_argument("--seed", type=int, default=0)
 
 
 def _add_every(command: argparse.ArgumentParser) -> None:

@@ -28,6 +28,27 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
+class AbInitioOptions:
+    """What is asked of a reconstruction from images alone; the rest is cryoDRGN's default.
+
+    Attributes:
+        epochs: in all; after those that search, poses are refined by gradients.
+        searches: epochs that search all rotations and shifts.
+        shift_pixels: largest shift that is looked for, in either direction.
+        shift_points: of the first grid of shifts, along either axis.
+        batch: frames that are searched at once; they share the slices of the volume.
+        seed: of all random numbers.
+    """
+
+    epochs: int
+    searches: int
+    shift_pixels: float
+    shift_points: int
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Inputs:
     """A dataset as cryoDRGN takes it: image stack, poses and CTF in the same order."""
 
@@ -51,6 +72,21 @@ def train_command(
         *("--zdim", options.z_dim, "-n", options.epochs, "-o", directory.absolute()),
         *("--enc-dim", 256, "--dec-dim", 256, "--no-amp", "--no-analysis"),
         *("--seed", options.seed, "--checkpoint", options.checkpoint),
+    )
+
+
+def ab_initio_command(
+    environment: Environment, inputs: Inputs, directory: Path, options: AbInitioOptions
+) -> list[str]:
+    """One volume and the poses of all frames; the generator's size is ours, arithmetic float32."""
+    return environment.cryodrgn(
+        "abinit",
+        inputs.particles.absolute(),
+        *("--ctf", inputs.ctf, "--zdim", 0, "-n", options.epochs, "-o", directory.absolute()),
+        *("--dim", 256, "--no-amp", "--no-analysis", "--num-workers", 0),
+        *("--epochs-pose-search", options.searches, "--batch-size-hps", options.batch),
+        *("--t-extent", options.shift_pixels, "--t-ngrid", options.shift_points),
+        *("--seed", options.seed),
     )
 
 

@@ -53,10 +53,7 @@ def train(environment: Environment, dataset: Path, output: Path, options: Traini
             expected="a multiple of --checkpoint",
         )
     require_stack_order(dataset)
-    try:
-        output.mkdir()
-    except FileExistsError:
-        raise TemporemError(f"{output} exists", hint="choose another name") from None
+    make_output(output)
     inputs = convert(environment, dataset, output)
     report(f"Training {options.epochs} epochs; log: {output / LOG_NAME}")
     command = train_command(environment, inputs, output / TRAIN_NAME, options)
@@ -81,16 +78,35 @@ def train(environment: Environment, dataset: Path, output: Path, options: Traini
 
 def convert(environment: Environment, dataset: Path, directory: Path) -> Inputs:
     """Have cryoDRGN read poses and CTF from ``particles.star``; writes into ``directory``."""
-    star = (dataset / STAR_NAME).absolute()
-    inputs = Inputs(
-        (dataset / STACK_NAME).absolute(),
-        (directory / "poses.pkl").absolute(),
-        (directory / "ctf.pkl").absolute(),
-    )
-    for name, path in (("parse_pose_star", inputs.poses), ("parse_ctf_star", inputs.ctf)):
-        report(f"cryodrgn {name}")
-        run(environment.cryodrgn(name, star, "-o", path), directory / LOG_NAME)
+    inputs = inputs_in(directory, dataset)
+    parse(environment, "parse_pose_star", dataset, inputs.poses)
+    parse(environment, "parse_ctf_star", dataset, inputs.ctf)
     return inputs
+
+
+def inputs_in(directory: Path, dataset: Path) -> Inputs:
+    """The dataset's stack, and where in a directory its poses and CTF are when converted."""
+    folder = directory.absolute()
+    return Inputs((dataset / STACK_NAME).absolute(), folder / "poses.pkl", folder / "ctf.pkl")
+
+
+def parse(environment: Environment, command: str, dataset: Path, target: Path) -> None:
+    """Have a command of cryoDRGN convert ``particles.star`` into a file; the log lies beside it."""
+    report(f"cryodrgn {command}")
+    star = (dataset / STAR_NAME).absolute()
+    run(environment.cryodrgn(command, star, "-o", target), target.parent / LOG_NAME)
+
+
+def make_output(output: Path) -> None:
+    """Make a folder that is not there yet.
+
+    Raises:
+        TemporemError: it is.
+    """
+    try:
+        output.mkdir()
+    except FileExistsError:
+        raise TemporemError(f"{output} exists", hint="choose another name") from None
 
 
 def require_stack_order(dataset: Path) -> None:
