@@ -37,7 +37,11 @@ SIZE = 2
 FORWARD = ForwardModel(8, 8.0)
 # Three movies of four frames to train on. Batches are of two movies and one, or of 11 frames and
 # one, so that a process has nothing to do in every second step.
-COMMON = (*TINY_TRAINING, "data.held_out_fraction=0.4", "training.epochs=8")
+COMMON = (
+    *TINY_TRAINING,
+    *("data.held_out_fraction=0.4", "training.epochs=8"),
+    "training.checkpoint_seconds=0",  # after every step
+)
 TEMPOR = (*COMMON, "training.frames_per_step=8", "training.learning_rate=5e-3")
 STATIC = (*COMMON, "training.frames_per_step=11", "training.learning_rate=5e-3")
 METHODS: dict[str, list[str]] = {

@@ -593,7 +593,7 @@ def test_run_killed_while_it_solves_its_start_ends_as_one_that_was_not(start) ->
 @pytest.mark.parametrize("stop_at", STOPS[::2])
 def test_run_killed_outright_goes_on_from_its_last_checkpoint(whole, start, stop_at) -> None:
     """No time to save: what was done since the last checkpoint is done again."""
-    config = configure(checkpoint_seconds=0)  # one after every epoch
+    config = configure(checkpoint_seconds=0)  # one after every step
 
     def die(stage: str, done: int, total: int, terms: dict) -> None:
         if done == stop_at + STEPS_PER_EPOCH:
@@ -606,7 +606,7 @@ def test_run_killed_outright_goes_on_from_its_last_checkpoint(whole, start, stop
         file.write('{"stage": "static", "ep')  # died while writing, too
     resumed = start(config, run_dir=killed.run_dir)
     resumed.restore()
-    assert 0 < resumed.state.step <= stop_at + STEPS_PER_EPOCH
+    assert resumed.state.step == stop_at + STEPS_PER_EPOCH - 1
     resumed.fit()
     assert_same_weights(resumed.model, whole.model)
     assert metrics(resumed) == metrics(whole)

@@ -148,14 +148,25 @@ class Trainer:
             state.step += 1
             if self.progress is not None:
                 self.progress(stage.name, state.step, total, state.terms)
-            if self.world.any(bool(interrupted)):
-                state.seconds += time.monotonic() - started
-                self.world.add(self.sums)
-                self._save()
+            stop, save = self._wishes(bool(interrupted))
+            if stop or save:
+                now = time.monotonic()
+                state.seconds, started = state.seconds + now - started, now
+                self._checkpoint()
+            if stop:
                 self.world.wait()  # who ends early has the others killed
                 raise KeyboardInterrupt
         state.seconds += time.monotonic() - started
         self._finish_epoch(stage)
+
+    def _wishes(self, interrupted: bool) -> tuple[bool, bool]:
+        """Whether any process is to stop, and whether it is time for a checkpoint."""
+        since = time.monotonic() - self._saved_at
+        due = self.world.is_main and since >= self.config.training.checkpoint_seconds
+        wishes = torch.tensor([interrupted, due], dtype=torch.float32)
+        self.world.add(wishes)  # on the CPU: no GPU is waited for
+        stop, save = wishes.tolist()
+        return stop > 0, save > 0
 
     def _step(
         self,
@@ -264,12 +275,9 @@ class Trainer:
         }
         state.epoch += 1
         state.step_in_epoch = 0
-        if not self.world.is_main:
-            return
-        with open(self.run_dir / METRICS_NAME, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        if time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
-            self._save()
+        if self.world.is_main:
+            with open(self.run_dir / METRICS_NAME, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
 
     # --- stages and schedules ---
 
@@ -420,6 +428,13 @@ class Trainer:
 
     # --- checkpoints ---
 
+    def _checkpoint(self) -> None:
+        """Save in the middle of an epoch, whose sums so far go to the first process."""
+        self.world.add(self.sums)
+        self._save()
+        if not self.world.is_main:
+            self.sums.zero_()
+
     def _save(self, *, finished: bool = False) -> None:
         if not self.world.is_main:
             return
@@ -459,7 +474,7 @@ class Trainer:
                 name.removeprefix("target."): value.to(self.device) for name, value in extra.items()
             }
         if self.world.is_main:
-            _truncate_metrics(self.run_dir / METRICS_NAME, self.state.step)
+            _truncate_metrics(self.run_dir / METRICS_NAME, self.state.epoch)
 
     def _read_state(self, saved: dict[str, Any], directory: Path) -> _State:
         terms = saved.get("terms")
@@ -540,17 +555,18 @@ def _static_posteriors(model: MovieVAE, frames: PreparedFrames, world: World) ->
     }
 
 
-def _truncate_metrics(path: Path, step: int) -> None:
+def _truncate_metrics(path: Path, epoch: int) -> None:
+    """Leave the lines of so many epochs; an epoch that goes on will write its own again."""
     if not path.exists():
         return
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         complete = [line for line in lines if line.endswith("}")]
-        kept = [line for line in complete if json.loads(line)["step"] <= step]
+        kept = [line for line in complete if json.loads(line)["epoch"] <= epoch]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TemporemError(
             f"{path}: a line is not of this run ({type(error).__name__})",
-            expected="a JSON object with the step in every line",
+            expected="a JSON object with the epoch in every line",
             hint="remove the file; what it told of earlier epochs is lost",
         ) from None
     path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
