@@ -129,12 +129,27 @@ def test_prior_trusts_what_halves_share_and_less_at_higher_resolution(
         normal = solver.expect(own, blocks(half)).normal
         diagonal = [0, 3, 5]  # of three channels, in the order of pairs
         weights += solver.grid.shell_means(normal[:, diagonal])
+    weights /= halves.noise[:, None]  # made with unit noise
     ratio = weights / halves.precision  # F / (1 - F), twice
     used = (ratio / (2 + ratio))[weights > 0].reshape(-1, 3)
     assert (used > 0).all()
     assert (used < 1).all()
     assert (used[1:] <= used[:-1] + 1e-5).all()
     assert (used[:4, 0] > 0.9).all()
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0])
+def test_prior_and_noise_are_those_of_the_data_whatever_is_assumed(
+    frames, solver, coordinates, halves, factor
+) -> None:
+    """Where noise is assumed to be four times as strong or weak, only posteriors change them."""
+    data, given = frames.movie_frames, Posterior.of_points(coordinates)
+    first = initial_parameters(solver, 2, frames.spectral_prior, temporal=False)
+    assumed = replace(first, noise=factor * first.noise, precision=first.precision / factor)
+    found = fit_halves(solver, assumed, given, data, frames.movies)
+    low = slice(1, 6)
+    torch.testing.assert_close(found.noise[low], halves.noise[low], rtol=0.3, atol=0)
+    assert (found.precision[low] / halves.precision[low]).log().abs().max() < np.log(1.6)
 
 
 def test_principal_axes_are_orthogonal_and_diagonalise(solver) -> None:

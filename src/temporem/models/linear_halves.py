@@ -24,12 +24,15 @@ class Halves:
         volumes: μ, U_1 … U_q of either half, the second turned onto the first,
             ``(2, q + 1, D', D', D')``.
         fsc: Fourier shell correlation of the two, ``(n_shells, q + 1)``.
-        precision: what the prior of a model of all movies should be, ``(n_shells, q + 1)``.
+        noise: σ² of what either leaves unexplained, their mean, ``(n_shells,)``.
+        precision: what the prior of a model of all movies with this noise should be,
+            ``(n_shells, q + 1)``.
         posterior: of all frames, each by the model of its own half.
     """
 
     volumes: Tensor
     fsc: Tensor
+    noise: Tensor
     precision: Tensor
     posterior: Posterior
 
@@ -44,7 +47,8 @@ def fit_halves(
     """Fit either half on its own, from a common start: two updates with an E-step between.
 
     With ``F`` the correlation of the halves, a model of all movies has the signal-to-noise ratio
-    ``2 F / (1 − F)``, and its prior the precision ``w̄ / SNR``, w̄ the mean weight of the shell.
+    ``2 F / (1 − F)``, and its prior the precision ``w̄ / SNR``, w̄ the mean weight of the shell,
+    ``Σ CTF² E[u²] / σ²``, with the noise that the halves find and not what was assumed.
 
     Args:
         solver: at the resolution that is wanted.
@@ -54,7 +58,7 @@ def fit_halves(
         movies: every other one goes to the second half.
     """
     grid = solver.grid
-    volumes, posteriors, weights = zip(
+    volumes, posteriors, weights, noises = zip(
         *(
             _fit_half(solver, parameters, posterior, frames, half)
             for half in (movies[0::2], movies[1::2])
@@ -68,12 +72,15 @@ def fit_halves(
     volumes[1][1:] = torch.einsum("izyx,ij->jzyx", volumes[1][1:], turn)
     fsc = _correlation(solver, first, second)
     reliable = _reliable(fsc)
+    noise = (noises[0] + noises[1]) / 2
+    weight = (weights[0] + weights[1]) * (parameters.noise / noise)[:, None]
     # V = Σ z_i U_i = Σ (Rᵀz)_j (U R)_j
     turned = posteriors[1].transformed(turn.mT.double().cpu())
     return Halves(
         torch.stack(volumes),
         fsc,
-        (weights[0] + weights[1]) * (1 - reliable) / (2 * reliable),
+        noise,
+        weight * (1 - reliable) / (2 * reliable),
         posteriors[0] + turned,
     )
 
@@ -84,8 +91,8 @@ def _fit_half(
     posterior: Posterior,
     frames: MovieFrames,
     movies: list[np.ndarray],
-) -> tuple[Tensor, Posterior, Tensor]:
-    """Volumes, posterior and the mean weight of shells ``(n_shells, q + 1)``.
+) -> tuple[Tensor, Posterior, Tensor, Tensor]:
+    """Volumes, posterior, mean weights of shells ``(n_shells, q + 1)`` as assumed, and noise.
 
     Sums are large; none is kept longer than it is needed.
     """
@@ -93,7 +100,8 @@ def _fit_half(
     sums = solver.expect(own, frames.blocks(movies))
     i, j = torch.triu_indices(parameters.q + 1, parameters.q + 1)
     weights = solver.grid.shell_means(sums.normal[:, i == j])
-    return solver.update(own, sums).volumes, sums.posterior, weights
+    better = solver.update(own, sums)
+    return better.volumes, sums.posterior, weights, better.noise
 
 
 def principal_axes(solver: LinearSolver, volumes: Tensor) -> Tensor:

@@ -37,8 +37,8 @@ from temporem.world import ALONE, World
 _FRAMES_PER_COMPONENT = 10
 _TENSORS = {  # of a checkpoint, by how many steps leave them behind
     1: ("mean", "covariance", "lag", "rotation", "decay", "masks"),
-    2: ("halves", "precision"),
-    3: ("volumes", "noise"),
+    2: ("halves", "noise", "precision"),
+    3: ("volumes",),
 }
 
 
@@ -187,7 +187,8 @@ class LinearRun:
         first = self._first_parameters(solver)
         halves = fit_halves(solver, first, self._posterior(), self.data, self.movies)
         self._keep_posterior(halves.posterior)
-        self.tensors |= {"halves": halves.volumes, "precision": halves.precision}
+        found = {"halves": halves.volumes, "noise": halves.noise, "precision": halves.precision}
+        self.tensors |= found
         return {"half_fsc": halves.fsc.T.tolist()}
 
     def _agreement(self, fit: CoarseFit) -> dict[str, Any]:
@@ -259,10 +260,14 @@ class LinearRun:
         parameters = initial_parameters(
             solver, self.state["q"], self.prior, temporal=self.settings.temporal
         )
-        precision = self.tensors.get("precision", parameters.precision)
-        return replace(
-            parameters, dynamics=self._dynamics(), precision=precision.to(parameters.precision)
-        )
+        found = {
+            name: self.tensors.get(name, before).to(before)
+            for name, before in (
+                ("noise", parameters.noise),
+                ("precision", parameters.precision),
+            )
+        }
+        return replace(parameters, dynamics=self._dynamics(), **found)
 
     def _parameters(self) -> LinearParameters:
         device = self.data.device
