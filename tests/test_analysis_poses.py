@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from temporem.analysis.compare import compare
 from temporem.analysis.evaluation import EvaluationSettings
 from temporem.analysis.frames import Frames
 from temporem.analysis.poses import (
@@ -17,11 +18,13 @@ from temporem.analysis.poses import (
 )
 from temporem.analysis.resampling import BootstrapSettings, MovieBootstrap
 from temporem.analysis.run_evaluation import evaluate_source
+from temporem.analysis.state_alignment import AlignedStates
 from temporem.analysis.storage import load_evaluation, save_evaluation
 from temporem.analysis.summary import summarise
 from temporem.data.presets import load_simulation_config
 from temporem.data.simulation import simulate
 from temporem.data.truth import read_truth
+from temporem.errors import TemporemError
 from temporem.physics.forward import ForwardModel
 from temporem.physics.pose_frames import FrameChange
 from temporem.physics.projection import FormFactor, structure_factors
@@ -162,6 +165,64 @@ def test_a_perfect_reconstruction_is_perfect_in_whatever_frame(tmp_path) -> None
     assert result.leakage.error_r2 is None  # no latents
     assert summary["leakage"]["systematic_degrees"] < 0.01
     assert dataclasses.asdict(loaded.settings) == dataclasses.asdict(EvaluationSettings())
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> None:
+    """Perfect but for a turn and a displacement that go with the state, which no image tells."""
+    config = load_simulation_config("toy", ["movies=12", "box=16", "pixel_size_angstrom=8"])
+    simulate(config, tmp_path / "movies")
+    truth = read_truth(tmp_path / "movies")
+    rotations, shifts = torch.empty_like(truth.rotations), torch.empty_like(truth.shifts_angstrom)
+    about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
+    hand = about_beam if mirrored else torch.eye(3, dtype=torch.float64)
+    axis = torch.tensor([0.3, 1.0, -0.5], dtype=torch.float64)
+    moved = {}
+    for state in np.unique(truth.states):
+        turn = rotation_about_axis(axis, torch.tensor(0.07 * state - 0.3).double()) @ TURN
+        offset = OFFSET + state * torch.tensor([1.0, -0.5, 0.2]).double()
+        change = FrameChange(turn, mirrored, offset)
+        rows = truth.states == state
+        rotations[rows] = hand @ truth.rotations[rows] @ turn.mT
+        shifts[rows] = truth.shifts_angstrom[rows] - (rotations[rows] @ offset)[:, :2]
+        moved[state] = truth.placed(change.linear, offset)
+
+    class Source:
+        def volumes(self, rows: np.ndarray) -> torch.Tensor:
+            return torch.cat([moved[truth.states[row]].volumes([row]) for row in rows])
+
+    rows = np.random.default_rng(0).permutation(truth.n_frames)[:40]
+    movie = rows // 10
+    held_out = np.zeros(len(rows), dtype=bool)
+    frames = Frames(rows, movie, movie.astype(np.str_), rows % 10 + 1, held_out)
+    together, apart = (
+        evaluate_source(
+            Source(), truth, frames, poses=(rotations, shifts), states_aligned=states_aligned
+        )
+        for states_aligned in (False, True)
+    )
+    assert together.fsc["unmasked"][:, 1:].mean() < 0.95
+    assert np.median(together.poses.angle_degrees) > 5
+    assert apart.fsc["unmasked"][:, 1:].min() > 0.999
+    assert apart.motion["unmasked"].correlation() > 0.999
+    assert apart.poses.angle_degrees.max() < 1e-3
+    assert apart.poses.shift_angstrom.max() < 1e-3
+    assert apart.poses.mirrored is mirrored
+    # What conformations have taken from the poses is said as before.
+    assert apart.leakage == together.leakage
+    save_evaluation(apart, tmp_path)
+    assert load_evaluation(tmp_path).settings.states_aligned
+    with pytest.raises(TemporemError, match="evaluated differently"):
+        compare(together, apart)
+
+
+def test_states_of_few_frames_are_not_aligned_by_themselves(tmp_path) -> None:
+    config = load_simulation_config("toy", ["movies=2", "box=16", "pixel_size_angstrom=8"])
+    simulate(config, tmp_path / "movies")
+    truth = read_truth(tmp_path / "movies")
+    poses = truth.rotations.roll(1, 0), truth.shifts_angstrom
+    with pytest.raises(TemporemError, match=r"10 of at least 2 frames; expected .* of 10 frames"):
+        AlignedStates(truth, *poses, mirrored=False)
 
 
 def test_medians_of_samples_are_those_of_the_frames_drawn() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 
@@ -290,6 +291,27 @@ class TestPrograms:
             assert words in text
             assert "| mean |" in text
 
+    def test_a_program_must_align_as_the_others_do(self, finished, tmp_path):
+        folder, file = finished
+        plan = make_plan(load_experiment(file).quickly(), folder)
+        part = plan.of("SNR 5", "mean")[0]
+        run = shutil.copytree(part.folder, tmp_path / "run")
+        data, every = part.dataset.folder, str(part.every)
+        succeed(
+            *("evaluate", run, "--truth", data, "--every", every, "--align", "states"),
+            "--overwrite",
+        )
+        copy = (
+            "import shutil, sys\n"
+            "for name in ('evaluation.npz', 'evaluation.json'):\n"
+            "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
+        )
+        program = ["{python}", "-c", copy, str(run), "{output}"]
+        methods = {"peer": {"kind": "program", "program": program}} | EXPERIMENT["methods"]
+        changed = write(tmp_path / "peer.yaml", methods=methods)
+        common = ("experiment", str(changed), "-o", str(folder), "--quick", "--peer", sys.prefix)
+        assert "aligns otherwise than the experiment" in refused(*common)
+
     def test_no_program_has_a_name_with_a_null_in_it(self, finished, tmp_path):
         folder, _ = finished
         methods = EXPERIMENT["methods"] | {"peer": {"kind": "program", "program": ["a\0b"]}}
@@ -308,6 +330,16 @@ def test_settings_come_through_as_they_are(value):
     assert settings["section"]["key"] == 0
     with pytest.raises(TemporemError, match="test: top is a value, not a section"):
         apply_changes(settings, {"top.key": value}, source="test")
+
+
+def test_how_states_are_aligned_is_a_part_of_the_result(tmp_path):
+    file = write(tmp_path / "e.yaml")
+    together = load_experiment(file)
+    apart = together.model_copy(update={"align": "states"})
+    one, other = (make_plan(e, tmp_path).of("SNR 5", "mean")[0] for e in (together, apart))
+    assert (one.states_aligned, other.states_aligned) == (False, True)
+    assert one.folder != other.folder
+    assert one.dataset == other.dataset
 
 
 class TestConfig:

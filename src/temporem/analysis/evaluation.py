@@ -46,12 +46,15 @@ class EvaluationSettings:
         low_pass_fraction: cut-off for PSNR and SSIM as a fraction of Nyquist.
         masks: how the masks are made from the truth.
         bootstrap: how confidence intervals are made.
+        states_aligned: where poses were found, every true state is aligned by itself, and not all
+            frames as one.
     """
 
     fsc_threshold: float = TRUTH_THRESHOLD
     low_pass_fraction: float = 0.75
     masks: MaskSettings = field(default_factory=MaskSettings)
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+    states_aligned: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.low_pass_fraction <= 1:

@@ -70,7 +70,12 @@ def same_poses(
 
 
 def align_poses(
-    rotations: Tensor, shifts_angstrom: Tensor, true_rotations: Tensor, true_shifts: Tensor
+    rotations: Tensor,
+    shifts_angstrom: Tensor,
+    true_rotations: Tensor,
+    true_shifts: Tensor,
+    *,
+    mirrored: bool | None = None,
 ) -> tuple[FrameChange, float]:
     """The change of frame that brings estimated poses closest to the true ones.
 
@@ -82,6 +87,7 @@ def align_poses(
         shifts_angstrom: ``(N, 2)``.
         true_rotations: ``(N, 3, 3)``.
         true_shifts: ``(N, 2)``.
+        mirrored: the hand, where it is known.
 
     Returns:
         The change of frame, and the median angle in degrees of the other hand.
@@ -91,7 +97,7 @@ def align_poses(
         mean = robust_mean_rotation(hand.mT @ true_rotations)
         fits.append((mean, geodesic_degrees(hand @ mean, true_rotations)))
     cost = [float(angle.clamp(max=TOLERANCE_DEGREES).mean()) for _, angle in fits]
-    chosen = int(cost[1] < cost[0])
+    chosen = int(cost[1] < cost[0] if mirrored is None else mirrored)
     mean, angle = fits[chosen]
     shift = _common_shift(rotations, true_shifts - shifts_angstrom, angle)
     return FrameChange(mean, bool(chosen), shift), float(fits[1 - chosen][1].median())

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from temporem.analysis.evaluation import Evaluation, Progress, evaluate
+from temporem.analysis.evaluation import Evaluation, EvaluationSettings, Progress, evaluate
 from temporem.analysis.frames import Frames
 from temporem.analysis.pose_leakage import pose_leakage
 from temporem.analysis.poses import align_poses, pose_agreement, same_poses
 from temporem.analysis.source import VolumeSource
+from temporem.analysis.state_alignment import AlignedStates
 from temporem.data.dataset import STAR_NAME, MovieDataset, read_dataset
 from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
@@ -22,7 +23,12 @@ from temporem.training.run_files import Run, require_dataset_of
 
 
 def evaluate_run(
-    run: Run, dataset: str | Path, *, every: int = 1, progress: Progress | None = None
+    run: Run,
+    dataset: str | Path,
+    *,
+    every: int = 1,
+    states_aligned: bool = False,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a run against the truth of a simulated dataset.
 
@@ -30,6 +36,7 @@ def evaluate_run(
         run: a finished run.
         dataset: the dataset that it was made from.
         every: evaluate every so manieth frame of every movie.
+        states_aligned: align every true state by itself, where the run found its poses.
         progress: told after every batch of frames.
 
     Raises:
@@ -46,6 +53,7 @@ def evaluate_run(
         frames,
         latents=run.latents,
         poses=(run.rotations, run.shifts_angstrom),
+        states_aligned=states_aligned,
         progress=progress,
     )
 
@@ -90,6 +98,7 @@ def evaluate_source(
     *,
     latents: np.ndarray | None = None,
     poses: tuple[Tensor, Tensor] | None = None,
+    states_aligned: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure the volumes, latents and poses of any method against the truth of a dataset.
@@ -103,20 +112,24 @@ def evaluate_source(
         poses: rotations ``(N, 3, 3)`` and displacements ``(N, 2)`` that the method found or used;
             None for the true ones. The volumes are in the frame of these poses, so that the truth
             is moved into it where they are others.
+        states_aligned: move every true state by itself, by the poses of its own frames.
         progress: told after every batch of frames.
 
     Raises:
-        TemporemError: volumes or latents that are not finite or of another size than the truth.
+        TemporemError: volumes or latents that are not finite or of another size than the truth;
+            states that cannot be aligned.
     """
-    agreement, change, moved = None, None, truth
+    agreement, change = None, None
+    moved: Truth | AlignedStates = truth
     if poses is not None and not _are_true(poses, truth):
         agreement, change = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)
-        agreement = replace(
-            agreement,
-            angle_degrees=agreement.angle_degrees[frames.rows],
-            shift_angstrom=agreement.shift_angstrom[frames.rows],
-        )
         moved = truth.placed(change.linear, change.shift_angstrom)
+        errors = agreement.angle_degrees, agreement.shift_angstrom
+        if states_aligned:
+            moved = AlignedStates(truth, *poses, mirrored=change.mirrored)
+            errors = moved.angle_degrees, moved.shift_angstrom
+        angle, shift = (error[frames.rows] for error in errors)
+        agreement = replace(agreement, angle_degrees=angle, shift_angstrom=shift)
     evaluation = evaluate(
         source,
         moved,
@@ -129,6 +142,7 @@ def evaluate_source(
         states=truth.states[frames.rows],
         poses=agreement,
         unmoved_truth=None if moved is truth else truth,
+        settings=EvaluationSettings(states_aligned=states_aligned),
         progress=progress,
     )
     if poses is None or change is None:

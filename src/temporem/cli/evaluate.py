@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -29,6 +29,12 @@ def evaluate(
             validator=Number(gte=1, lt=2**31),
         ),
     ] = 1,
+    align: Annotated[
+        Literal["all", "states"],
+        Parameter(
+            help="Of poses that were found: align all frames as one, or every true state by itself."
+        ),
+    ] = "all",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -38,7 +44,9 @@ def evaluate(
 
     Example:  temporem evaluate 7bcq-run --every 2
     """
-    path = evaluate_with_progress(run, truth, every=every, overwrite=overwrite)
+    path = evaluate_with_progress(
+        run, truth, every=every, states_aligned=align == "states", overwrite=overwrite
+    )
     if json:
         print_json(json_format.loads(path.read_text(encoding="utf-8")))
         return
@@ -79,7 +87,12 @@ def compare(runs: Runs, /, *, json: Json = False) -> None:
 
 
 def evaluate_with_progress(
-    run: Path, truth: Path | None = None, *, every: int = 1, overwrite: bool = False
+    run: Path,
+    truth: Path | None = None,
+    *,
+    every: int = 1,
+    states_aligned: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Evaluate a run and save the result; returns the path of ``evaluation.json``."""
     from temporem.analysis.run_evaluation import evaluate_run
@@ -95,5 +108,7 @@ def evaluate_with_progress(
             f"{dataset}, the dataset of {run}, is not there", hint="name it with --truth"
         )
     with progress_bar(f"Evaluating {run.name}") as progress:
-        evaluation = evaluate_run(loaded, dataset, every=every, progress=progress)
+        evaluation = evaluate_run(
+            loaded, dataset, every=every, states_aligned=states_aligned, progress=progress
+        )
     return save_evaluation(evaluation, run, overwrite=overwrite)

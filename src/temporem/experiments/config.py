@@ -135,6 +135,7 @@ class Experiment(_Section):
         baseline: method that others are held to (Eq. 16).
         seeds: of simulation and reconstruction alike.
         every: evaluate every so manieth frame of every movie.
+        align: poses that were found, all as one or those of every true state by themselves.
         axis: None where datasets and methods are not values of one quantity.
         quick: the changes of ``--quick``.
     """
@@ -146,6 +147,7 @@ class Experiment(_Section):
     baseline: str
     seeds: Seeds = [0, 1, 2]
     every: Every = 1
+    align: Literal["all", "states"] = "all"
     axis: Axis | None = None
     quick: Changes = Changes()
 

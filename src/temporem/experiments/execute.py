@@ -93,7 +93,11 @@ def _run(part: ResultPart, update: Update) -> None:
         if not resume:  # what it took before it was stopped is not known
             clock.write(part.folder)
     evaluation = evaluate_run(
-        load_run(part.folder), part.dataset.folder, every=part.every, progress=update
+        load_run(part.folder),
+        part.dataset.folder,
+        every=part.every,
+        states_aligned=part.states_aligned,
+        progress=update,
     )
     save_evaluation(evaluation, part.folder)
 
@@ -104,7 +108,10 @@ def _true_states(part: ResultPart, update: Update) -> None:
     with fresh_directory(part.folder) as folder:
         volumes = TrueStateVolumes(dataset, truth, DataConfig())
         frames = frames_to_evaluate(dataset, every=part.every)
-        save_evaluation(evaluate_source(volumes, truth, frames, progress=update), folder)
+        evaluation = evaluate_source(
+            volumes, truth, frames, states_aligned=part.states_aligned, progress=update
+        )
+        save_evaluation(evaluation, folder)
 
 
 def _program(part: ResultPart, peer: Path | None) -> None:
@@ -140,14 +147,19 @@ def _program(part: ResultPart, peer: Path | None) -> None:
 def _require_evaluation(folder: Path, part: ResultPart) -> None:
     """Raise a TemporemError unless a program has evaluated the frames that others are."""
     try:
-        evaluated = load_evaluation(folder).frames
+        evaluation = load_evaluation(folder)
     except TemporemError as error:
         raise TemporemError(f"method {part.method}: {error}") from None
     dataset = read_dataset(part.dataset.folder)
-    if not evaluated.same_as(frames_to_evaluate(dataset, every=part.every)):
+    if not evaluation.frames.same_as(frames_to_evaluate(dataset, every=part.every)):
         raise TemporemError(
             f"method {part.method}: its evaluation is of other frames",
             expected=f"those of temporem evaluate --every {part.every}",
+        )
+    if evaluation.settings.states_aligned != part.states_aligned:
+        raise TemporemError(
+            f"method {part.method}: its evaluation aligns otherwise than the experiment",
+            expected="as temporem evaluate --align " + ("states" if part.states_aligned else "all"),
         )
 
 

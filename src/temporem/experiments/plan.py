@@ -46,6 +46,7 @@ class ResultPart:
         entry: the kind, and the command of a program.
         config: of a reconstruction, with its seed and without its dataset; None for other kinds.
         every: evaluate every so manieth frame.
+        states_aligned: align every true state by itself, where poses were found.
         folder: where it is, or is to be; named by all that decides its content, which the names
             in the experiment do not: methods that are the same are run once.
     """
@@ -55,6 +56,7 @@ class ResultPart:
     entry: MethodEntry
     config: RunConfig | None
     every: int
+    states_aligned: bool
     folder: Path
 
     @property
@@ -102,13 +104,17 @@ def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None)
             for method, how in experiment.methods.items():
                 if how.kind == "program" and peer is None:
                     continue
-                results.append(_result(folder, dataset, method, how, experiment.every))
+                results.append(_result(folder, dataset, method, how, experiment))
     _require_same_movies(results)
     return Plan(datasets, results)
 
 
 def _result(
-    folder: Path, dataset: DatasetPart, method: str, entry: MethodEntry, every: int
+    folder: Path,
+    dataset: DatasetPart,
+    method: str,
+    entry: MethodEntry,
+    experiment: Experiment,
 ) -> ResultPart:
     config = None
     if entry.kind == "run":
@@ -120,12 +126,14 @@ def _result(
         "dataset": dataset.folder.name,
         "entry": entry.model_dump(mode="json", exclude={"value", "settings"}),
         "config": None if config is None else config.model_dump(mode="json"),
-        "every": every,
+        "every": experiment.every,
+        "align": experiment.align,
         "evaluation": FORMAT,
     }
     kind = entry.kind if config is None else config.method
     path = folder / "results" / dataset.folder.name / f"{kind}-{_key(content)}"
-    return ResultPart(dataset, method, entry, config, every, path)
+    aligned = experiment.align == "states"
+    return ResultPart(dataset, method, entry, config, experiment.every, aligned, path)
 
 
 def _reserved(whose: str, name: str) -> TemporemError:
