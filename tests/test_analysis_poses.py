@@ -30,6 +30,7 @@ from temporem.physics.pose_frames import FrameChange
 from temporem.physics.projection import FormFactor, structure_factors
 from temporem.physics.rotations import geodesic_degrees, random_rotations, rotation_about_axis
 from temporem.physics.support import FourierSupport
+from temporem.report.tables import metrics_table
 
 N = 60
 GENERATOR = torch.Generator().manual_seed(3)
@@ -196,10 +197,8 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
     held_out = np.zeros(len(rows), dtype=bool)
     frames = Frames(rows, movie, movie.astype(np.str_), rows % 10 + 1, held_out)
     together, apart = (
-        evaluate_source(
-            Source(), truth, frames, poses=(rotations, shifts), states_aligned=states_aligned
-        )
-        for states_aligned in (False, True)
+        evaluate_source(Source(), truth, frames, poses=(rotations, shifts), align=align)
+        for align in ("all", "states")
     )
     assert together.fsc["unmasked"][:, 1:].mean() < 0.95
     assert np.median(together.poses.angle_degrees) > 5
@@ -211,7 +210,10 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
     # What conformations have taken from the poses is said as before.
     assert apart.leakage == together.leakage
     save_evaluation(apart, tmp_path)
-    assert load_evaluation(tmp_path).settings.states_aligned
+    assert load_evaluation(tmp_path).settings.align == "states"
+    labels = [[row.label for row in metrics_table({"": e}).rows] for e in (together, apart)]
+    assert ["Pose error, median (°)" in names for names in labels] == [True, False]
+    assert "Pose error, median, each state aligned (°)" in labels[1]
     with pytest.raises(TemporemError, match="evaluated differently"):
         compare(together, apart)
 

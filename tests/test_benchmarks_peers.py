@@ -40,7 +40,7 @@ from command_line import succeed
 from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate
 from temporem.analysis.storage import load_evaluation, save_evaluation
 from temporem.data.dataset import read_dataset
-from temporem.data.truth import read_truth
+from temporem.data.truth import read_truth, read_truth_of
 from temporem.data.volume import write_volume
 from temporem.errors import TemporemError
 from temporem.physics.rotations import geodesic_degrees, rotation_to_euler
@@ -256,7 +256,9 @@ class TestPoses:
     def test_the_true_ones_have_no_error(self, tiny_dataset, tmp_path):
         movies = read_dataset(tiny_dataset)
         np.save(tmp_path / "poses.npy", self.table(movies))
-        errors = pose_errors(read_poses(tmp_path / "poses.npy", movies), movies)
+        errors = pose_errors(
+            read_poses(tmp_path / "poses.npy", movies), movies, read_truth_of(movies)
+        )
         assert errors["median_degrees"] < 1e-3
         assert errors["median_shift_angstrom"] < 1e-3
         assert errors["within_10_degrees"] == 1
@@ -267,7 +269,9 @@ class TestPoses:
         table = self.table(movies)
         table[:, 3:] *= -1
         np.save(tmp_path / "poses.npy", table)
-        errors = pose_errors(read_poses(tmp_path / "poses.npy", movies), movies)
+        errors = pose_errors(
+            read_poses(tmp_path / "poses.npy", movies), movies, read_truth_of(movies)
+        )
         assert errors["median_shift_angstrom"] > 0.5
 
     @pytest.mark.parametrize("change", [lambda t: t[1:], lambda t: t[:, :3], lambda t: t * np.nan])

@@ -76,6 +76,16 @@ def write(path, **changes):
     return path
 
 
+def copying(run):
+    """A program that leaves the evaluation of a run."""
+    code = (
+        "import shutil, sys\n"
+        "for name in ('evaluation.npz', 'evaluation.json'):\n"
+        "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
+    )
+    return {"kind": "program", "program": ["{python}", "-c", code, str(run), "{output}"]}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder of an experiment with two seeds, and its file."""
@@ -274,13 +284,7 @@ class TestPrograms:
             source.mkdir()
             (source / "evaluation.json").write_text(json.dumps(leaves))
             (source / "evaluation.npz").touch()
-        copy = (
-            "import shutil, sys\n"
-            "for name in ('evaluation.npz', 'evaluation.json'):\n"
-            "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
-        )
-        program = ["{python}", "-c", copy, str(source), "{output}"]
-        methods = {"peer": {"kind": "program", "program": program}} | EXPERIMENT["methods"]
+        methods = {"peer": copying(source)} | EXPERIMENT["methods"]
         changed = write(tmp_path / "peer.yaml", methods=methods)
         common = ("experiment", str(changed), "-o", str(folder), "--quick", "--peer", sys.prefix)
         for _ in range(2):  # nothing is taken for finished
@@ -301,13 +305,7 @@ class TestPrograms:
             *("evaluate", run, "--truth", data, "--every", every, "--align", "states"),
             "--overwrite",
         )
-        copy = (
-            "import shutil, sys\n"
-            "for name in ('evaluation.npz', 'evaluation.json'):\n"
-            "    shutil.copy(sys.argv[1] + '/' + name, sys.argv[2])\n"
-        )
-        program = ["{python}", "-c", copy, str(run), "{output}"]
-        methods = {"peer": {"kind": "program", "program": program}} | EXPERIMENT["methods"]
+        methods = {"peer": copying(run)} | EXPERIMENT["methods"]
         changed = write(tmp_path / "peer.yaml", methods=methods)
         common = ("experiment", str(changed), "-o", str(folder), "--quick", "--peer", sys.prefix)
         assert "aligns otherwise than the experiment" in refused(*common)
@@ -337,7 +335,7 @@ def test_how_states_are_aligned_is_a_part_of_the_result(tmp_path):
     together = load_experiment(file)
     apart = together.model_copy(update={"align": "states"})
     one, other = (make_plan(e, tmp_path).of("SNR 5", "mean")[0] for e in (together, apart))
-    assert (one.states_aligned, other.states_aligned) == (False, True)
+    assert (one.align, other.align) == ("all", "states")
     assert one.folder != other.folder
     assert one.dataset == other.dataset
 

@@ -74,9 +74,13 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process; the same answer in all."""
-        raised = torch.tensor(float(flag))  # on the CPU: no GPU is waited for
+        return self.any_of(flag)[0]
+
+    def any_of(self, *flags: bool) -> list[bool]:
+        """The same of each of several flags, in one message."""
+        raised = torch.tensor(flags, dtype=torch.float32)  # on the CPU: no GPU is waited for
         self.add(raised)
-        return bool(raised > 0)
+        return (raised > 0).tolist()
 
     def wait(self) -> None:
         """Until all processes have come here."""

@@ -30,11 +30,12 @@ from benchmarks.peers.cryodrgn.training import (
 )
 from torch import Tensor
 
+from temporem.analysis.frames import Frames
 from temporem.analysis.poses import pose_agreement, summarise_poses
 from temporem.analysis.resampling import BootstrapSettings, MovieBootstrap
 from temporem.data.dataset import MovieDataset, read_dataset
 from temporem.data.files import atomic_write
-from temporem.data.truth import read_truth_of
+from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift
 
@@ -65,7 +66,7 @@ def find_poses(
     environment.require()
     require_stack_order(dataset)
     movies = read_dataset(dataset)
-    read_truth_of(movies)
+    truth = read_truth_of(movies)
     make_output(output)
     inputs = inputs_in(output, dataset)
     parse(environment, "parse_ctf_star", dataset, inputs.ctf)
@@ -83,7 +84,7 @@ def find_poses(
         "frames": movies.n_frames,
         **asdict(usage),
         "epochs": epochs_of((output / LOG_NAME).read_text(encoding="utf-8")),
-        "poses": pose_errors(poses, movies),
+        "poses": pose_errors(poses, movies, truth),
     }
     with atomic_write(output / RESULT_NAME) as partial:
         partial.write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -113,16 +114,18 @@ def read_poses(path: Path, movies: MovieDataset) -> tuple[Tensor, Tensor]:
     return euler_to_rotation(table[:, :3]), shifts
 
 
-def pose_errors(poses: tuple[Tensor, Tensor], movies: MovieDataset) -> dict[str, object]:
+def pose_errors(
+    poses: tuple[Tensor, Tensor], movies: MovieDataset, truth: Truth
+) -> dict[str, object]:
     """As section ``poses`` of an evaluation, of all frames, after one alignment of all."""
-    truth = read_truth_of(movies)
+    frames = Frames.of_dataset(movies)
     agreement, _ = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)
-    movie = np.empty(movies.n_frames, dtype=np.int64)
-    for i, rows in enumerate(movies.movies):
-        movie[rows] = i
-    bootstrap = MovieBootstrap(movie, BootstrapSettings())
-    chosen = np.ones(movies.n_frames, dtype=bool)
-    summary = summarise_poses(agreement, chosen, bootstrap, movies.pixel_size_angstrom)
+    summary = summarise_poses(
+        agreement.at(frames.rows),
+        np.ones(len(frames), dtype=bool),
+        MovieBootstrap(frames.groups, BootstrapSettings()),
+        movies.pixel_size_angstrom,
+    )
     return summary | agreement.alignment()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -33,6 +34,9 @@ from temporem.analysis.states import MAX_STATES, StateCurves, StateMeans, are_st
 from temporem.errors import TemporemError
 from temporem.physics.support import FourierSupport
 
+Align = Literal["all", "states"]
+"""Which frames are aligned as one, where poses were found: all, or those of every true state."""
+
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and the number of frames in all."""
 
@@ -46,19 +50,20 @@ class EvaluationSettings:
         low_pass_fraction: cut-off for PSNR and SSIM as a fraction of Nyquist.
         masks: how the masks are made from the truth.
         bootstrap: how confidence intervals are made.
-        states_aligned: where poses were found, every true state is aligned by itself, and not all
-            frames as one.
+        align: where poses were found.
     """
 
     fsc_threshold: float = TRUTH_THRESHOLD
     low_pass_fraction: float = 0.75
     masks: MaskSettings = field(default_factory=MaskSettings)
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
-    states_aligned: bool = False
+    align: Align = "all"
 
     def __post_init__(self) -> None:
         if not 0 < self.low_pass_fraction <= 1:
             raise ValueError(f"low_pass_fraction of {self.low_pass_fraction}; above 0, at most 1")
+        if self.align not in get_args(Align):
+            raise ValueError(f"align is {self.align!r}")
 
 
 @dataclass(frozen=True, eq=False)

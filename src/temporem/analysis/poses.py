@@ -11,7 +11,7 @@ pose is plainly wrong have no say in it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,14 @@ class PoseAgreement:
     other_hand_degrees: float
     rotation: list[list[float]]
     offset_angstrom: list[float]
+
+    def at(self, rows: np.ndarray) -> PoseAgreement:
+        """Of some of the frames."""
+        return replace(
+            self,
+            angle_degrees=self.angle_degrees[rows],
+            shift_angstrom=self.shift_angstrom[rows],
+        )
 
     def alignment(self) -> dict[str, Any]:
         """All but the errors, as JSON has it."""
@@ -104,10 +112,17 @@ def align_poses(
 
 
 def pose_agreement(
-    rotations: Tensor, shifts_angstrom: Tensor, true_rotations: Tensor, true_shifts: Tensor
+    rotations: Tensor,
+    shifts_angstrom: Tensor,
+    true_rotations: Tensor,
+    true_shifts: Tensor,
+    *,
+    mirrored: bool | None = None,
 ) -> tuple[PoseAgreement, FrameChange]:
     """Errors of all N frames after :func:`align_poses`, and the alignment."""
-    change, other = align_poses(rotations, shifts_angstrom, true_rotations, true_shifts)
+    change, other = align_poses(
+        rotations, shifts_angstrom, true_rotations, true_shifts, mirrored=mirrored
+    )
     angle = geodesic_degrees(change.rotations(rotations), true_rotations)
     shift = (change.shifts(rotations, shifts_angstrom) - true_shifts).norm(dim=-1)
     agreement = PoseAgreement(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from temporem.analysis.evaluation import Evaluation, EvaluationSettings, Progress, evaluate
+from temporem.analysis.evaluation import Align, Evaluation, EvaluationSettings, Progress, evaluate
 from temporem.analysis.frames import Frames
 from temporem.analysis.pose_leakage import pose_leakage
 from temporem.analysis.poses import align_poses, pose_agreement, same_poses
@@ -27,7 +27,7 @@ def evaluate_run(
     dataset: str | Path,
     *,
     every: int = 1,
-    states_aligned: bool = False,
+    align: Align = "all",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a run against the truth of a simulated dataset.
@@ -36,7 +36,7 @@ def evaluate_run(
         run: a finished run.
         dataset: the dataset that it was made from.
         every: evaluate every so manieth frame of every movie.
-        states_aligned: align every true state by itself, where the run found its poses.
+        align: what is aligned as one, where the run found its poses.
         progress: told after every batch of frames.
 
     Raises:
@@ -53,7 +53,7 @@ def evaluate_run(
         frames,
         latents=run.latents,
         poses=(run.rotations, run.shifts_angstrom),
-        states_aligned=states_aligned,
+        align=align,
         progress=progress,
     )
 
@@ -98,7 +98,7 @@ def evaluate_source(
     *,
     latents: np.ndarray | None = None,
     poses: tuple[Tensor, Tensor] | None = None,
-    states_aligned: bool = False,
+    align: Align = "all",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure the volumes, latents and poses of any method against the truth of a dataset.
@@ -112,7 +112,7 @@ def evaluate_source(
         poses: rotations ``(N, 3, 3)`` and displacements ``(N, 2)`` that the method found or used;
             None for the true ones. The volumes are in the frame of these poses, so that the truth
             is moved into it where they are others.
-        states_aligned: move every true state by itself, by the poses of its own frames.
+        align: move all of the truth as one, or every true state by the poses of its own frames.
         progress: told after every batch of frames.
 
     Raises:
@@ -123,13 +123,14 @@ def evaluate_source(
     moved: Truth | AlignedStates = truth
     if poses is not None and not _are_true(poses, truth):
         agreement, change = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)
-        moved = truth.placed(change.linear, change.shift_angstrom)
-        errors = agreement.angle_degrees, agreement.shift_angstrom
-        if states_aligned:
+        if align == "states":
             moved = AlignedStates(truth, *poses, mirrored=change.mirrored)
-            errors = moved.angle_degrees, moved.shift_angstrom
-        angle, shift = (error[frames.rows] for error in errors)
-        agreement = replace(agreement, angle_degrees=angle, shift_angstrom=shift)
+            agreement = replace(
+                agreement, angle_degrees=moved.angle_degrees, shift_angstrom=moved.shift_angstrom
+            )
+        else:
+            moved = truth.placed(change.linear, change.shift_angstrom)
+        agreement = agreement.at(frames.rows)
     evaluation = evaluate(
         source,
         moved,
@@ -142,7 +143,7 @@ def evaluate_source(
         states=truth.states[frames.rows],
         poses=agreement,
         unmoved_truth=None if moved is truth else truth,
-        settings=EvaluationSettings(states_aligned=states_aligned),
+        settings=EvaluationSettings(align=align),
         progress=progress,
     )
     if poses is None or change is None:

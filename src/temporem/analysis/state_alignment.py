@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.analysis.poses import align_poses
+from temporem.analysis.poses import pose_agreement
 from temporem.analysis.states import MAX_STATES, are_states
 from temporem.data.truth import Truth
 from temporem.errors import TemporemError
-from temporem.physics.pose_frames import FrameChange
-from temporem.physics.rotations import geodesic_degrees
 
 _LEAST_FRAMES = 10  # of a state: fewer are aligned by their noise
 
@@ -34,6 +32,10 @@ class AlignedStates:
         shifts_angstrom: displacements that it found, ``(N, 2)``.
         mirrored: whether the method's volumes are of the other hand.
 
+    Attributes:
+        angle_degrees: errors of the poses, each after its state's alignment, ``(N,)``.
+        shift_angstrom: and of the displacements, ``(N,)``.
+
     Raises:
         TemporemError: the truth has no states, too many of them, or some with too few frames.
     """
@@ -41,7 +43,7 @@ class AlignedStates:
     def __init__(
         self, truth: Truth, rotations: Tensor, shifts_angstrom: Tensor, *, mirrored: bool
     ) -> None:
-        labels, self.state, counts = np.unique(
+        labels, self._state, counts = np.unique(
             truth.states, return_inverse=True, return_counts=True
         )
         if not are_states(truth.states) or len(labels) > MAX_STATES or counts.min() < _LEAST_FRAMES:
@@ -51,27 +53,26 @@ class AlignedStates:
                 expected=f"2 to {MAX_STATES} states of {_LEAST_FRAMES} frames or more",
                 hint="align all frames together",
             )
-        self.changes: list[FrameChange] = []
-        self.angle_degrees = np.empty(truth.n_frames)
-        self.shift_angstrom = np.empty(truth.n_frames)
+        self.angle_degrees, self.shift_angstrom = np.empty((2, truth.n_frames))
+        self._truths: list[Truth] = []
         for state in range(len(labels)):
-            rows = np.flatnonzero(self.state == state)
-            found, shifts = rotations[rows], shifts_angstrom[rows]
-            true = truth.rotations[rows], truth.shifts_angstrom[rows]
-            change, _ = align_poses(found, shifts, *true, mirrored=mirrored)
-            self.changes.append(change)
-            self.angle_degrees[rows] = geodesic_degrees(change.rotations(found), true[0])
-            self.shift_angstrom[rows] = (change.shifts(found, shifts) - true[1]).norm(dim=-1)
-        self._truths = [truth.placed(c.linear, c.shift_angstrom) for c in self.changes]
+            rows = np.flatnonzero(self._state == state)
+            agreement, change = pose_agreement(
+                rotations[rows],
+                shifts_angstrom[rows],
+                truth.rotations[rows],
+                truth.shifts_angstrom[rows],
+                mirrored=mirrored,
+            )
+            self.angle_degrees[rows] = agreement.angle_degrees
+            self.shift_angstrom[rows] = agreement.shift_angstrom
+            self._truths.append(truth.placed(change.linear, change.shift_angstrom))
 
     def volumes(self, rows: np.ndarray) -> Tensor:
         """Fourier coefficients of the true volumes of frames ``(B,)``: complex64 ``(B, P)``."""
-        parts = [
-            (where, self._truths[state].volumes(rows[where]))
-            for state in np.unique(self.state[rows])
-            for where in (np.flatnonzero(self.state[rows] == state),)
-        ]
-        volumes = parts[0][1].new_empty(len(rows), parts[0][1].shape[1])
-        for where, part in parts:
-            volumes[torch.from_numpy(where)] = part
-        return volumes
+        found = torch.empty(len(rows), len(self._truths[0].support), dtype=torch.complex64)
+        states = self._state[rows]
+        for state in np.unique(states):
+            which = torch.from_numpy(states == state)
+            found[which] = self._truths[state].volumes(rows[states == state])
+        return found

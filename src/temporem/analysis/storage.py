@@ -177,12 +177,12 @@ def _states(document: dict[str, Any], arrays: NpzFile, box: int) -> StateCurves:
 
 
 def _settings(document: dict[str, Any]) -> EvaluationSettings:
-    others = ("masks", "bootstrap", "states_aligned")
+    others = ("masks", "bootstrap", "align")
     numbers = {key: value for key, value in document.items() if key not in others}
     return EvaluationSettings(
         masks=MaskSettings(**_numbers(document["masks"])),
         bootstrap=BootstrapSettings(**_numbers(document["bootstrap"])),
-        states_aligned=document.get("states_aligned", False) is True,
+        align=document.get("align", "all"),
         **_numbers(numbers),
     )
 

@@ -98,9 +98,11 @@ def _measures(evaluation: Evaluation, chosen: np.ndarray) -> dict[str, Any]:
             "ci": bootstrap.interval(sums.correlation(bootstrap.weights)),
         }
     quality = {"psnr_db": spread(evaluation.psnr_db), "ssim": spread(evaluation.ssim)}
-    poses = evaluation.poses and summarise_poses(
-        evaluation.poses, chosen, bootstrap, evaluation.pixel_size_angstrom
-    )
+    poses = None
+    if evaluation.poses is not None:
+        poses = {"align": evaluation.settings.align} | summarise_poses(
+            evaluation.poses, chosen, bootstrap, evaluation.pixel_size_angstrom
+        )
     return {"fsc": fsc, "image_quality": quality, "motion": motion, "poses": poses}
 
 

@@ -44,9 +44,7 @@ def evaluate(
 
     Example:  temporem evaluate 7bcq-run --every 2
     """
-    path = evaluate_with_progress(
-        run, truth, every=every, states_aligned=align == "states", overwrite=overwrite
-    )
+    path = evaluate_with_progress(run, truth, every=every, align=align, overwrite=overwrite)
     if json:
         print_json(json_format.loads(path.read_text(encoding="utf-8")))
         return
@@ -91,7 +89,7 @@ def evaluate_with_progress(
     truth: Path | None = None,
     *,
     every: int = 1,
-    states_aligned: bool = False,
+    align: Literal["all", "states"] = "all",
     overwrite: bool = False,
 ) -> Path:
     """Evaluate a run and save the result; returns the path of ``evaluation.json``."""
@@ -108,7 +106,5 @@ def evaluate_with_progress(
             f"{dataset}, the dataset of {run}, is not there", hint="name it with --truth"
         )
     with progress_bar(f"Evaluating {run.name}") as progress:
-        evaluation = evaluate_run(
-            loaded, dataset, every=every, states_aligned=states_aligned, progress=progress
-        )
+        evaluation = evaluate_run(loaded, dataset, every=every, align=align, progress=progress)
     return save_evaluation(evaluation, run, overwrite=overwrite)

@@ -132,6 +132,8 @@ def _notes(chosen: Experiment, quick: bool, peer: Path | None) -> list[str]:
         notes.append(
             f"Run in full, whose epochs a quick look does not change: {', '.join(programs)}."
         )
+    if chosen.align == "states":
+        notes.append("Where poses were found, every true state is aligned by itself.")
     bounds = [name for name, entry in chosen.methods.items() if entry.kind == "true-states"]
     if bounds:
         notes.append(

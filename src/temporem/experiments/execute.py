@@ -96,7 +96,7 @@ def _run(part: ResultPart, update: Update) -> None:
         load_run(part.folder),
         part.dataset.folder,
         every=part.every,
-        states_aligned=part.states_aligned,
+        align=part.align,
         progress=update,
     )
     save_evaluation(evaluation, part.folder)
@@ -108,9 +108,7 @@ def _true_states(part: ResultPart, update: Update) -> None:
     with fresh_directory(part.folder) as folder:
         volumes = TrueStateVolumes(dataset, truth, DataConfig())
         frames = frames_to_evaluate(dataset, every=part.every)
-        evaluation = evaluate_source(
-            volumes, truth, frames, states_aligned=part.states_aligned, progress=update
-        )
+        evaluation = evaluate_source(volumes, truth, frames, align=part.align, progress=update)
         save_evaluation(evaluation, folder)
 
 
@@ -156,10 +154,10 @@ def _require_evaluation(folder: Path, part: ResultPart) -> None:
             f"method {part.method}: its evaluation is of other frames",
             expected=f"those of temporem evaluate --every {part.every}",
         )
-    if evaluation.settings.states_aligned != part.states_aligned:
+    if evaluation.settings.align != part.align:
         raise TemporemError(
             f"method {part.method}: its evaluation aligns otherwise than the experiment",
-            expected="as temporem evaluate --align " + ("states" if part.states_aligned else "all"),
+            expected=f"as temporem evaluate --align {part.align}",
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from temporem import __version__
+from temporem.analysis.evaluation import Align
 from temporem.analysis.storage import FORMAT, SUMMARY_NAME
 from temporem.data.presets import load_simulation_config
 from temporem.data.settings import apply_changes
@@ -46,7 +47,7 @@ class ResultPart:
         entry: the kind, and the command of a program.
         config: of a reconstruction, with its seed and without its dataset; None for other kinds.
         every: evaluate every so manieth frame.
-        states_aligned: align every true state by itself, where poses were found.
+        align: what is aligned as one, where poses were found.
         folder: where it is, or is to be; named by all that decides its content, which the names
             in the experiment do not: methods that are the same are run once.
     """
@@ -56,7 +57,7 @@ class ResultPart:
     entry: MethodEntry
     config: RunConfig | None
     every: int
-    states_aligned: bool
+    align: Align
     folder: Path
 
     @property
@@ -132,8 +133,7 @@ def _result(
     }
     kind = entry.kind if config is None else config.method
     path = folder / "results" / dataset.folder.name / f"{kind}-{_key(content)}"
-    aligned = experiment.align == "states"
-    return ResultPart(dataset, method, entry, config, experiment.every, aligned, path)
+    return ResultPart(dataset, method, entry, config, experiment.every, experiment.align, path)
 
 
 def _reserved(whose: str, name: str) -> TemporemError:

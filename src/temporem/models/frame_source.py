@@ -116,11 +116,13 @@ def blocks_of(rows: np.ndarray, n_pixels: int) -> list[np.ndarray]:
 def groups_of(movies: Iterable[np.ndarray], n_frames: int) -> Iterator[list[np.ndarray]]:
     """Whole movies, in order, of so many frames in all at most; a longer one by itself."""
     group: list[np.ndarray] = []
+    size = 0
     for movie in movies:
-        if group and sum(map(len, group)) + len(movie) > n_frames:
+        if group and size + len(movie) > n_frames:
             yield group
-            group = []
+            group, size = [], 0
         group.append(movie)
+        size += len(movie)
     if group:
         yield group
 

@@ -224,6 +224,8 @@ def _pose_values(poses: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
         ends = [end if end is None else factor * end for end in poses[f"{key}_ci"]]
         return _Value(factor * poses[key], ends, sense=sense)
 
+    if poses["align"] == "states":
+        suffix = f", each state aligned{suffix}"
     return {
         f"Pose error, median{suffix} (°)": value("median_degrees"),
         f"Poses within 10°{suffix} (%)": value("within_10_degrees", 100, 1),

@@ -187,8 +187,8 @@ class LinearRun:
         first = self._first_parameters(solver)
         halves = fit_halves(solver, first, self._posterior(), self.data, self.movies)
         self._keep_posterior(halves.posterior)
-        found = {"halves": halves.volumes, "noise": halves.noise, "precision": halves.precision}
-        self.tensors |= found
+        self.tensors |= {"noise": halves.noise, "precision": halves.precision}
+        self.tensors["halves"] = halves.volumes
         return {"half_fsc": halves.fsc.T.tolist()}
 
     def _agreement(self, fit: CoarseFit) -> dict[str, Any]:
@@ -260,13 +260,8 @@ class LinearRun:
         parameters = initial_parameters(
             solver, self.state["q"], self.prior, temporal=self.settings.temporal
         )
-        found = {
-            name: self.tensors.get(name, before).to(before)
-            for name, before in (
-                ("noise", parameters.noise),
-                ("precision", parameters.precision),
-            )
-        }
+        names = [name for name in ("noise", "precision") if name in self.tensors]
+        found = {name: self.tensors[name].to(self.data.device) for name in names}
         return replace(parameters, dynamics=self._dynamics(), **found)
 
     def _parameters(self) -> LinearParameters:

@@ -148,7 +148,7 @@ class Trainer:
             state.step += 1
             if self.progress is not None:
                 self.progress(stage.name, state.step, total, state.terms)
-            stop, save = self._wishes(bool(interrupted))
+            stop, save = self.world.any_of(bool(interrupted), self._is_due())
             if stop or save:
                 now = time.monotonic()
                 state.seconds, started = state.seconds + now - started, now
@@ -158,15 +158,6 @@ class Trainer:
                 raise KeyboardInterrupt
         state.seconds += time.monotonic() - started
         self._finish_epoch(stage)
-
-    def _wishes(self, interrupted: bool) -> tuple[bool, bool]:
-        """Whether any process is to stop, and whether it is time for a checkpoint."""
-        since = time.monotonic() - self._saved_at
-        due = self.world.is_main and since >= self.config.training.checkpoint_seconds
-        wishes = torch.tensor([interrupted, due], dtype=torch.float32)
-        self.world.add(wishes)  # on the CPU: no GPU is waited for
-        stop, save = wishes.tolist()
-        return stop > 0, save > 0
 
     def _step(
         self,
@@ -427,6 +418,11 @@ class Trainer:
         return movies[part], slice(first, first + sum(lengths[part]))
 
     # --- checkpoints ---
+
+    def _is_due(self) -> bool:
+        """Whether it is time for a checkpoint, by the clock of the process that writes it."""
+        since = time.monotonic() - self._saved_at
+        return self.world.is_main and since >= self.config.training.checkpoint_seconds
 
     def _checkpoint(self) -> None:
         """Save in the middle of an epoch, whose sums so far go to the first process."""
