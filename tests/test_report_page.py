@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from temporem.analysis.evaluation import Evaluation, evaluate
+from temporem.analysis.evaluation import Evaluation, EvaluationSettings, evaluate
 from temporem.analysis.frames import Frames
-from temporem.analysis.pose_leakage import pose_leakage
+from temporem.analysis.pose_leakage import PoseLeakage, StateLeakage, pose_leakage
+from temporem.analysis.poses import PoseAgreement
 from temporem.errors import TemporemError
 from temporem.physics.rotations import random_rotations
 from temporem.physics.support import FourierSupport
@@ -441,10 +443,43 @@ def test_the_manifold_is_of_runs_with_several_dimensions_and_not_blown_up(
     for shown in ([several], [several, replace(several, name="again")]):
         drawn = build_report(dataset, shown)
         assert "first two principal components, with" in drawn
-        (found,) = re.findall(r'<div style="max-width: (\d+)px"><svg', drawn)
+        label = 'role="img" aria-label="Latents in the plane'
+        (found,) = re.findall(rf'style="max-width: (\d+)px" {label}', drawn)
         widths.append(int(found))
     assert widths[0] < 520  # as other figures of one column
     assert widths[0] < widths[1] < 1080
+
+
+def test_text_is_as_large_in_all_figures() -> None:
+    scales = []
+    for inches in (2.3, 4.6, 9.0):
+        svg = figure_svg(Figure(figsize=(inches, 2)), "a figure")
+        (size,) = re.findall(r'<svg viewBox="0 0 ([\d.]+) [\d.]+" style="max-width: (\d+)px"', svg)
+        scales.append(int(size[1]) / float(size[0]))
+    assert max(scales) - min(scales) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("align", "turn", "words"),
+    [
+        ("all", 5.0, "turned by 5.0° in common (by chance 1.0°)"),
+        ("all", 2.0, None),
+        ("states", 5.0, "every true state is aligned by itself"),
+    ],
+)
+def test_what_an_alignment_forgives_or_does_not_is_said(runs, align, turn, words) -> None:
+    state = StateLeakage(0, 4, 4, 6.0, 5.0, 7.0, (0.0, turn, 0.0), 1.0)
+    evaluation = replace(
+        runs[0].evaluation,
+        settings=EvaluationSettings(align=align),
+        poses=PoseAgreement(np.full(4, 6.0), np.zeros(4), False, 90.0, np.eye(3).tolist(), [0.0]),
+        leakage=PoseLeakage(4, 0.0, 0.0, 0.0, (state,)),
+    )
+    assert not any("in common" in text for text in find(runs).warnings)
+    found = find([replace(runs[0], evaluation=evaluation)]).warnings
+    said = [text for text in found if "in common" in text]
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
 
 
 def test_poses_that_were_found_are_shown_against_the_state(

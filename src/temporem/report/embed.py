@@ -16,6 +16,8 @@ from PIL import Image
 
 from temporem.report.theme import INK
 
+_PIXELS_PER_INCH = 112  # a figure of one column fills it; the text of all others is as large
+
 
 def figure_svg(figure: Figure, description: str) -> Markup:
     """A figure as inline SVG on a transparent ground, in the page's own text colour.
@@ -33,8 +35,12 @@ def figure_svg(figure: Figure, description: str) -> Markup:
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to these, and figures repeat them
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert size, "matplotlib's SVG has a viewBox"
-    # Without a size of its own the figure takes the width of its place in the page.
-    tag = f'<svg viewBox="0 0 {size[1]} {size[2]}" role="img" aria-label="{escape(description)}">'
+    # As wide as its place in the page lets it, but a single panel would have huge text there.
+    most = round(_PIXELS_PER_INCH * figure.get_figwidth())
+    tag = (
+        f'<svg viewBox="0 0 {size[1]} {size[2]}" style="max-width: {most}px" role="img" '
+        f'aria-label="{escape(description)}">'
+    )
     svg = tag + svg[svg.index(">") + 1 :]
     return Markup(svg.replace(INK, "currentColor"))
 

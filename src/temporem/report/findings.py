@@ -12,6 +12,7 @@ from temporem.errors import TemporemError
 from temporem.report.content import ReportRun, parameter_words
 
 REGIONS = {WHOLE_BOX: "whole box", "particle": "particle mask", "moving": "moving region"}
+_BEYOND_CHANCE = 3  # times the length of a common turn by chance
 _BASELINES = ("static", "homogeneous")  # what others are held to, the paper's reference first
 
 
@@ -158,7 +159,26 @@ def _shortcomings(name: str, item: Evaluation) -> list[str]:
         texts.append(f"{name}: a single movie gives no confidence intervals and no latent scores.")
     if not item.motion:
         texts.append(f"{name}: the truth does not move, so there is no motion to measure.")
-    return texts
+    return texts + _turned_states(name, item)
+
+
+def _turned_states(name: str, item: Evaluation) -> list[str]:
+    """Which part of a molecule stays where it is no image tells, but one alignment judges."""
+    if item.poses is None or item.leakage is None:
+        return []
+    if item.settings.align == "states":
+        return [
+            f"{name}: every true state is aligned by itself, which forgives what turn its frames "
+            "have in common."
+        ]
+    turn, chance = item.leakage.systematic_degrees, item.leakage.chance_degrees
+    if not turn > _BEYOND_CHANCE * chance:  # NaN without states
+        return []
+    return [
+        f"{name}: frames of a state are turned by {turn:.1f}° in common (by chance {chance:.1f}°), "
+        "a motion taken for poses or another choice of what stays; what is left without it is told "
+        "by `temporem evaluate --align states`."
+    ]
 
 
 def _unequal_training(runs: Sequence[ReportRun]) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from temporem.analysis.evaluation import Evaluation
 from temporem.analysis.masks import WHOLE_BOX
@@ -28,7 +27,6 @@ PICTURE_SIZE = 220
 """Edge of the picture of one volume before its empty border goes, pixels."""
 
 _THREE = 3  # runs whose latents stand in one row, wider than a column
-_PIXELS_PER_INCH = 112  # at which a figure's text is as large as in those of one column
 
 TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
 _TRUTH = "truth"  # the row of true volumes, beside those of the runs
@@ -249,13 +247,11 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
         )
         return figure_svg(figure, "Latent path of every movie")
     title = f"Latent against {truth.label}"
-    if len(latents) != _THREE:
-        figure = plots.latent_figure(latents, truth.parameter, truth.states, truth.label)
-        return figure_svg(figure, title)
-    figure = plots.latent_figure(  # none alone in its row
-        latents, truth.parameter, truth.states, truth.label, columns=_THREE
+    columns = _THREE if len(latents) == _THREE else 2  # none alone in its row
+    figure = plots.latent_figure(
+        latents, truth.parameter, truth.states, truth.label, columns=columns
     )
-    return _in_its_own_width(figure, title)
+    return figure_svg(figure, title)
 
 
 def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup | None:
@@ -265,13 +261,7 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
         return None
     figure = manifold_figure(latents, dataset.truth.states)
     title = "Latents in the plane of their first two principal components"
-    return _in_its_own_width(figure, title)
-
-
-def _in_its_own_width(figure: Figure, title: str) -> Markup:
-    """One panel would take the page's width, and its text would be huge."""
-    width = round(_PIXELS_PER_INCH * figure.get_figwidth())
-    return Markup(f'<div style="max-width: {width}px">{figure_svg(figure, title)}</div>')
+    return figure_svg(figure, title)
 
 
 def _pose_figure(runs: Sequence[ReportRun]) -> Markup | None:

@@ -12,9 +12,10 @@ from temporem.analysis.pose_leakage import PoseLeakage
 from temporem.report import theme
 
 POSE_ERRORS = (
-    "Angle between estimated and true pose by true state: median, with the range that holds the "
-    "middle half of the frames. Dashed: the turn that all frames of a state have in common, which "
-    "is a motion taken for a pose; dots: what it would be by chance."
+    "Angle between estimated and true pose by true state, after one alignment of all frames: "
+    "median, with the range that holds the middle half of the frames. Dashed: the turn that all "
+    "frames of a state have in common, which is a motion taken for a pose, or another choice of "
+    "what stays where it is; dots: what it would be by chance."
 )
 """What the figure shows, for its caption."""
 
