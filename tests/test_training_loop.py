@@ -647,6 +647,18 @@ def test_checkpoint_of_another_model_is_refused(whole, start, change) -> None:
         start(other, run_dir=whole.run_dir).restore()
 
 
+def test_checkpoint_that_does_not_say_its_arithmetic_is_refused(start) -> None:
+    stopped = start(
+        configure(), progress=lambda _, done, *__: done == 3 and os.kill(os.getpid(), 2)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    path = stopped.run_dir / "checkpoint" / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bfloat16": "yes"}))
+    with pytest.raises(TemporemError, match=r"state\.json: not .*bfloat16 is yes.*--overwrite"):
+        start(configure(), run_dir=stopped.run_dir).restore()
+
+
 def test_checkpoint_of_another_kind_of_run_is_refused(whole, start) -> None:
     with pytest.raises(TemporemError, match="checkpoint of this run"):
         start(configure("static"), run_dir=whole.run_dir).restore()
@@ -697,6 +709,31 @@ def test_precision_is_as_asked_for() -> None:
     assert network_dtype("float32", cpu) is None
     assert network_dtype("bfloat16", cpu) is torch.bfloat16
     assert network_dtype("auto", cpu) in (None, torch.bfloat16)
+
+
+@pytest.mark.parametrize("first", [None, torch.bfloat16])
+def test_resumed_run_keeps_its_arithmetic_when_auto_measures_otherwise(
+    start, monkeypatch, first
+) -> None:
+    config = configure(precision="auto")
+
+    def measure(dtype: torch.dtype | None) -> None:
+        monkeypatch.setattr("temporem.training.loop.network_dtype", lambda *_: dtype)
+
+    measure(first)
+    stopped = start(config, progress=lambda _, done, *__: done == 10 and os.kill(os.getpid(), 2))
+    whole = start(config)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    whole.fit()
+    measure(torch.bfloat16 if first is None else None)
+    resumed = start(config, run_dir=stopped.run_dir)
+    resumed.restore()
+    resumed.fit()
+    assert_same_weights(resumed.model, whole.model)
+    other = start(config)
+    other.fit()
+    assert not other.model.generator.condition.weight.equal(whole.model.generator.condition.weight)
 
 
 def test_training_in_bfloat16_keeps_weights_in_float32(start) -> None:

@@ -114,6 +114,14 @@ def load_number(
     return float(value)
 
 
+def load_flag(state: Mapping[str, Any], name: str, directory: Path) -> bool:
+    """True or false of a checkpoint's state, likewise."""
+    value = state.get(name)
+    if not isinstance(value, bool):
+        raise damaged(directory / STATE_NAME, f"{name} is {str(value)[:40]}")
+    return value
+
+
 def damaged(path: Path, what: str) -> TemporemError:
     """The error that a checkpoint, or a file of one, is not what it must be."""
     return TemporemError(f"{path}: not a readable checkpoint of this run ({what})", hint=_ANEW)

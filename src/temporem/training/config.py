@@ -78,7 +78,8 @@ class TrainingConfig(BaseModel):
     kl_rise_epochs: int = Field(2, ge=0, description="Epochs in which β rises from 0.")
     gradient_clip: float = Field(1e4, gt=0, description="Largest norm of a gradient.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Matrix products of the networks; auto takes bfloat16 where it is fast."
+        "auto",
+        description="Products of the networks; auto takes bfloat16 where fast, once for a run.",
     )
     device: str = Field(
         "auto", description="cpu, cuda, cuda:1 …; auto takes a GPU if there is one."

@@ -94,7 +94,8 @@ class Trainer:
         self.stages = plan_stages(config)
         self.state = _State()
         self.noise = torch.Generator(self.device)  # seeded at every step
-        self.model = build_model(config, self.stages[0].kind, frames)
+        self.dtype = self._choose_dtype()
+        self.model = self._build(self.stages[0].kind)
         self.model.poses = starting_poses(config, frames, found)
         self.optimizer = self._make_optimizer()
         self.targets: dict[str, Tensor] = {}
@@ -272,12 +273,23 @@ class Trainer:
 
     # --- stages and schedules ---
 
+    def _choose_dtype(self) -> torch.dtype | None:
+        """The arithmetic of the networks, to the end of the run wherever that goes on.
+
+        Chosen by the first process: ``auto`` measures, and could tell others otherwise.
+        """
+        chosen = network_dtype(self.config.training.precision, self.device)
+        return torch.bfloat16 if self.world.any(self.world.is_main and chosen is not None) else None
+
+    def _build(self, kind: VAEKind) -> MovieVAE:
+        return build_model(self.config, kind, self.frames, self.dtype)
+
     def _enter(self, index: int) -> None:
         """Begin a stage with what the one before it learned."""
         stage, before = self.stages[index], self.model
         self.state.stage = index
         if stage.kind != before.kind:
-            self.model = build_model(self.config, stage.kind, self.frames)
+            self.model = self._build(stage.kind)
             self.model.extractor.load_state_dict(before.extractor.state_dict())
             self.model.generator.load_state_dict(before.generator.state_dict())
             self.model.poses = before.poses
@@ -435,7 +447,13 @@ class Trainer:
         if not self.world.is_main:
             return
         rate = self.optimizer.param_groups[0]["lr"]
-        state = {**vars(self.state), "rate": rate, "finished": finished, "kind": self.model.kind}
+        state = {
+            **vars(self.state),
+            "rate": rate,
+            "finished": finished,
+            "kind": self.model.kind,
+            "bfloat16": self.dtype is not None,
+        }
         extra = {"sums": self.sums}
         extra |= {f"target.{name}": value for name, value in self.targets.items()}
         checkpoint.save_checkpoint(
@@ -455,7 +473,8 @@ class Trainer:
         kind = self.stages[self.state.stage].kind
         rate = checkpoint.load_number(saved, "rate", directory)
         poses = self.model.poses
-        self.model = build_model(self.config, kind, self.frames)
+        self.dtype = torch.bfloat16 if checkpoint.load_flag(saved, "bfloat16", directory) else None
+        self.model = self._build(kind)
         self.model.poses = poses
         checkpoint.load_weights(directory, self.model)
         self.optimizer = self._make_optimizer()
@@ -504,8 +523,13 @@ class Trainer:
         }
 
 
-def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> MovieVAE:
-    """A new model for the frames, its initial weights a function of the seed alone."""
+def build_model(
+    config: RunConfig, kind: VAEKind, frames: PreparedFrames, dtype: torch.dtype | None = None
+) -> MovieVAE:
+    """A new model for the frames, its initial weights a function of the seed alone.
+
+    Its networks multiply in ``dtype``; None is float32.
+    """
     model = MovieVAE.from_config(
         kind, config.model, frames.forward_model, frames.n_evidence, seed=config.seed
     )
@@ -513,7 +537,7 @@ def build_model(config: RunConfig, kind: VAEKind, frames: PreparedFrames) -> Mov
     base = model.generator.base
     if base is not None:  # without components until a linear model gives them
         base.set_mean(frames.mean_volume.volume)
-    model.set_network_dtype(network_dtype(config.training.precision, frames.device))
+    model.set_network_dtype(dtype)
     return model.to(frames.device)
 
 
