@@ -9,13 +9,7 @@ import torch
 from temporem.analysis.compare import compare
 from temporem.analysis.evaluation import EvaluationSettings
 from temporem.analysis.frames import Frames
-from temporem.analysis.poses import (
-    align_poses,
-    into_frame,
-    pose_agreement,
-    robust_mean_rotation,
-    same_poses,
-)
+from temporem.analysis.poses import into_frame, pose_agreement, same_poses
 from temporem.analysis.resampling import BootstrapSettings, MovieBootstrap
 from temporem.analysis.run_evaluation import evaluate_source
 from temporem.analysis.state_alignment import AlignedStates
@@ -26,6 +20,7 @@ from temporem.data.simulation import simulate
 from temporem.data.truth import read_truth
 from temporem.errors import TemporemError
 from temporem.physics.forward import ForwardModel
+from temporem.physics.pose_alignment import align_poses
 from temporem.physics.pose_frames import FrameChange
 from temporem.physics.projection import FormFactor, structure_factors
 from temporem.physics.rotations import geodesic_degrees, random_rotations, rotation_about_axis
@@ -95,15 +90,6 @@ def test_errors_are_angles_and_do_not_depend_on_the_frame() -> None:
     assert turned.mirrored
     assert same_poses(TRUE_ROTATIONS, TRUE_SHIFTS, TRUE_ROTATIONS, TRUE_SHIFTS)
     assert not same_poses(rotations, shifts, TRUE_ROTATIONS, TRUE_SHIFTS)
-
-
-def test_robust_mean_is_where_most_rotations_are() -> None:
-    near = rotation_about_axis(
-        torch.randn(30, 3, generator=GENERATOR, dtype=torch.float64),
-        torch.full((30,), 0.05, dtype=torch.float64),
-    )
-    mean = robust_mean_rotation(torch.cat([near @ TURN, random_rotations(25, GENERATOR)]))
-    assert geodesic_degrees(mean, TURN) < 2
 
 
 def test_pictures_are_turned_into_the_frame_of_the_truth() -> None:

@@ -23,8 +23,8 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from torch import Tensor
 
 from temporem.analysis.latents import FOLDS, principal_axes
-from temporem.analysis.poses import TOLERANCE_DEGREES
 from temporem.analysis.states import MAX_STATES, are_states
+from temporem.physics.pose_alignment import TOLERANCE_DEGREES
 from temporem.physics.rotations import vector_of_rotation
 
 DEGREE = 3

@@ -11,12 +11,13 @@ from torch import Tensor
 from temporem.analysis.evaluation import Align, Evaluation, EvaluationSettings, Progress, evaluate
 from temporem.analysis.frames import Frames
 from temporem.analysis.pose_leakage import pose_leakage
-from temporem.analysis.poses import align_poses, pose_agreement, same_poses
+from temporem.analysis.poses import pose_agreement, same_poses
 from temporem.analysis.source import VolumeSource
 from temporem.analysis.state_alignment import AlignedStates
 from temporem.data.dataset import STAR_NAME, MovieDataset, read_dataset
 from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
+from temporem.physics.pose_alignment import align_poses
 from temporem.physics.pose_frames import FrameChange
 from temporem.training.decoder import Decoder
 from temporem.training.run_files import Run, require_dataset_of
