@@ -1,4 +1,4 @@
-"""Poses in two descriptions of a molecule: what images leave open is taken out, and nothing else."""
+"""Poses in two descriptions of a molecule: what images leave open is taken out, nothing else."""
 
 import pytest
 import torch

@@ -369,6 +369,23 @@ def test_runs_table_reads_the_last_record(runs: list[ReportRun]) -> None:
     checked = replace(runs[1], components_found=2)
     rows = {row.label: [c.text for c in row.cells] for row in runs_table([runs[0], checked]).rows}
     assert rows[again] == ["–", "2"]
+    alike = "Frames that two random starts find in like poses"
+    assert alike not in rows
+    checked = replace(runs[1], starts_alike=0.634)
+    rows = {row.label: [c.text for c in row.cells] for row in runs_table([runs[0], checked]).rows}
+    assert rows[alike] == ["–", "63%"]
+
+
+def test_a_run_that_says_it_may_be_noise_is_warned_of_with_and_without_truth(
+    runs: list[ReportRun],
+) -> None:
+    for run in (runs[0], replace(runs[0], evaluation=None)):
+        assert not any("may be" in text for text in find([run]).warnings)
+        still = find([replace(run, components_found=0)]).warnings
+        assert any("what moves may be noise" in text for text in still)
+        lost = find([replace(run, components_found=2, starts_alike=0.3)]).warnings
+        assert any("more than 30% of the frames" in text for text in lost)
+        assert not any("may be" in t for t in find([replace(run, starts_alike=0.9)]).warnings)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from temporem.training import poses as stage
 from temporem.training.checkpoint import save_checkpoint
 from temporem.training.config import RunConfig
 from temporem.training.frame_stack import open_frames
-from temporem.training.pose_state import found_symmetry
+from temporem.training.pose_state import found_symmetry, starts_alike
 from temporem.training.run_files import load_run
 
 FEW = ("poses.iterations=2", "poses.motion_iterations=1", "poses.starts=1")
@@ -123,6 +123,7 @@ def test_run_without_poses_that_was_stopped_ends_as_one_that_was_not(
     assert load_run(tmp_path / "run").generator.mean.equal(
         load_run(tmp_path / "whole").generator.mean
     )
+    assert 0 < starts_alike(tmp_path / "whole") == starts_alike(tmp_path / "run") < 1
     assert "mirrored" in (succeed("evaluate", tmp_path / "run", "--json"))
 
 
@@ -139,10 +140,11 @@ def test_the_start_that_is_likeliest_in_the_last_round_is_kept(
 
     class Search(stage.AbInitio):
         def iterate(self, volume, step, seed):  # type: ignore[no-untyped-def]
-            volume, _ = super().iterate(volume, step, seed)
-            found.append(volume)
+            expected = super().iterate(volume, step, seed)
+            found.append(expected.volume)
             start, number = divmod(len(found) - 1, rounds)
-            return volume, last[start] if number == rounds - 1 else -last[start]
+            evidence = last[start] if number == rounds - 1 else -last[start]
+            return replace(expected, log_evidence=evidence)
 
     monkeypatch.setattr(stage, "AbInitio", Search)
     reconstruct(bare, tmp_path / "run", "homogeneous", "estimate", "poses.starts=3")
@@ -244,6 +246,7 @@ DAMAGE: dict[str, Callable[[dict], object]] = {
     "radius below 0": lambda s: s.update(radius=-1),
     "diffusion": lambda s: s.update(diffusion="fast"),
     "inflation": lambda s: s.update(inflation=0.5),
+    "starts_alike": lambda s: s.update(starts_alike=2),
     "symmetry": lambda s: s.update(symmetry={}),
     "symmetry and more": lambda s: s["symmetry"].update(colour="red"),
 }
@@ -261,6 +264,29 @@ def test_a_damaged_search_is_refused(searched, tmp_path, what: str) -> None:
     assert result.code == 2
     assert result.err.startswith("error: ")
     assert what.partition(" ")[0] in result.err
+
+
+@pytest.mark.usefixtures("short_search")
+@pytest.mark.parametrize("alike", [0.2, 0.8])
+def test_poses_that_no_other_start_finds_are_warned_of(
+    bare, tmp_path, monkeypatch, alike: float
+) -> None:
+    """As if so many had been found again: what is said, and what the report has."""
+    monkeypatch.setattr(stage, "frames_alike", lambda *_: alike)
+    run = tmp_path / "run"
+    options = ("-o", run, "--method", "homogeneous", "--poses", "estimate")
+    printed = succeed("reconstruct", bare, *options, *settings((*FEW, "poses.starts=2")))
+    assert f"two random starts, each on its own, find {alike:.0%} of the frames alike" in printed
+    assert ("most poses may be wrong" in printed) == (alike < 0.5)
+    succeed("report", run, "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Frames that two random starts find in like poses" in page
+    assert ("poses may be wrong for the most part" in page) == (alike < 0.5)
+    assert starts_alike(run) == alike
+
+
+def test_of_one_start_nothing_is_said(searched) -> None:
+    assert starts_alike(searched) is None
 
 
 def test_poses_that_are_refined_must_be_there(bare, tmp_path) -> None:

@@ -10,6 +10,10 @@ Both are matrix products (:mod:`temporem.models.pose_search`). The number of fre
 grid of rotations becomes finer, and it is turned anew in every iteration so that it leaves no
 mark. Where this ends depends on where it starts, so it is done several times and the likeliest
 volume is taken. Its hand is a matter of chance: projections do not know it.
+
+Starts have nothing in common but the images. Poses that several of them give a frame are of the
+images, then, and what part of the frames has such poses (:func:`frames_alike`) says whether any
+were found at all, which neither likelihoods nor half sets do.
 """
 
 from __future__ import annotations
@@ -30,11 +34,19 @@ from temporem.models.pose_search import (
     shifted_images,
     slice_volume,
 )
+from temporem.models.symmetry import Symmetry
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import window_ball
 from temporem.physics.orientations import even_rotations
-from temporem.physics.rotations import random_rotations
+from temporem.physics.pose_alignment import align_rotations
+from temporem.physics.rotations import geodesic_degrees, random_rotations
 from temporem.physics.support import resized
+
+ALIKE_DEGREES = 20.0
+"""Two starts have found a frame alike up to this; rotations of the last grid are 11° apart."""
+
+LEAST_ALIKE = 0.5
+"""Part of the frames that two starts should have found alike, for poses to be taken as found."""
 
 _ENTRIES = 2**22  # of a block of scores; bounds memory
 _FAINTEST = -60.0  # below the likeliest pose, nats: nothing, and no denormal number, which is slow
@@ -46,6 +58,21 @@ class Round:
 
     radius: float
     spacing_degrees: float
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one iteration makes of N frames and a volume.
+
+    Attributes:
+        volume: the next one, ``(D', D', D')`` on the round's grid.
+        log_evidence: mean of a frame, under the volume that was given.
+        rotations: the likeliest of the grid under that volume, whatever the shift, ``(N, 3, 3)``.
+    """
+
+    volume: Tensor
+    log_evidence: float
+    rotations: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,13 +106,8 @@ class AbInitio:
         sums.add(self.images[:, :n], self.contrast[:, :n], points)
         return self._solve(sums)
 
-    def iterate(self, volume: Tensor, step: Round, seed: int) -> tuple[Tensor, float]:
-        """One round from a volume on any coarse grid.
-
-        Returns:
-            The next volume ``(D', D', D')`` on the round's grid, and the mean log-evidence of a
-            frame under the one that was given.
-        """
+    def iterate(self, volume: Tensor, step: Round, seed: int) -> Expected:
+        """One round from a volume on any coarse grid."""
         n, grid = self._n_pixels(step.radius), grid_below(self.model.box, step.radius)
         generator = torch.Generator().manual_seed(seed)
         rotations = (even_rotations(step.spacing_degrees) @ random_rotations(1, generator)).float()
@@ -97,7 +119,7 @@ class AbInitio:
         phases = self.model.shift_phase(shifts)[:, :n]
         m = len(rotations)
         image_sums, weight_sums = torch.zeros(m, 2 * n), torch.zeros(m, n)
-        evidence = 0.0
+        evidence, likeliest = 0.0, []
         for block in self._blocks(len(shifts) * m):
             images, contrast = self.images[block, :n], self.contrast[block, :n]
             shifted, squares = shifted_images(images, contrast, phases), contrast.square()
@@ -109,11 +131,17 @@ class AbInitio:
             evidence += float((largest + total.log() - math.log(m)).sum(dtype=torch.float64))
             posterior = flat.div_(total).view_as(scores)
             image_sums += posterior.flatten(0, 1).T @ shifted.flatten(0, 1)
-            weight_sums += posterior.sum(1).T @ squares
+            of_rotations = posterior.sum(1)
+            weight_sums += of_rotations.T @ squares
+            likeliest.append(of_rotations.argmax(1))
         sums = BackProjection(grid)
         values = torch.view_as_complex(image_sums.view(m, n, 2))
         sums.add_sums(values, weight_sums, self.model.slice_frequencies(rotations, slice(0, n)))
-        return self._solve(sums), evidence / len(self.images)
+        return Expected(
+            volume=self._solve(sums),
+            log_evidence=evidence / len(self.images),
+            rotations=rotations[torch.cat(likeliest)],
+        )
 
     def _n_pixels(self, radius: float) -> int:
         return int((self.model.support.radii < radius).sum())
@@ -125,3 +153,32 @@ class AbInitio:
     def _blocks(self, entries_a_frame: int) -> Iterator[slice]:
         step = max(1, _ENTRIES // entries_a_frame)
         return (slice(i, i + step) for i in range(0, len(self.images), step))
+
+
+def frames_alike(starts: Tensor, chosen: int, found: Tensor, symmetry: Symmetry) -> float:
+    """The part of N frames whose poses another start has found as the chosen one has.
+
+    Of the other starts that one counts which has found the most so. Starts are brought into one
+    frame and hand first, as a whole. Where the molecule is symmetric, turns about its axis say
+    nothing, and the direction of the axis is what is compared.
+
+    Args:
+        starts: rotations that S starts have found, ``(S, N, 3, 3)``, S from 2.
+        chosen: which of them the search went on from.
+        found: what it has become, float64 ``(N, 3, 3)``, in whose frame the symmetry is.
+        symmetry: of the volume found.
+    """
+    mine = align_rotations(starts[chosen].double(), found)
+    axis = torch.tensor(symmetry.axis, dtype=torch.float64)
+    parts = []
+    for other in [*starts[:chosen], *starts[chosen + 1 :]]:
+        theirs = align_rotations(other.double(), mine)
+        if symmetry.order == 1:
+            apart = geodesic_degrees(theirs, mine)
+        else:
+            cosine = ((theirs @ axis) * (mine @ axis)).sum(-1)
+            apart = torch.rad2deg(
+                (cosine.abs() if symmetry.dihedral else cosine).clamp(-1, 1).acos()
+            )
+        parts.append(float((apart < ALIKE_DEGREES).double().mean()))
+    return max(parts)

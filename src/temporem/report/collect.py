@@ -18,6 +18,7 @@ from temporem.data.settings import validate_settings
 from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
+from temporem.training.pose_state import starts_alike
 from temporem.training.run_files import METRICS_NAME, START_METRICS_NAME, Run, load_run
 
 SHOWN_FRAMES = 6
@@ -170,4 +171,5 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
         evaluation=load_evaluation(run.path) if evaluated else None,
         seconds=metrics[-1].get("seconds") if metrics else None,
         components_found=None if agreement is None else agreement["components_found"],
+        starts_alike=starts_alike(run.path),
     )

@@ -109,6 +109,8 @@ class ReportRun:
         seconds: time the training took, where known.
         components_found: how many components of a linear model halves of the movies find alone,
             where that was looked at.
+        starts_alike: part of the frames whose poses two random starts have found alike, where
+            poses are from images alone.
     """
 
     name: str
@@ -120,3 +122,4 @@ class ReportRun:
     evaluation: Evaluation | None = None
     seconds: float | None = None
     components_found: int | None = None
+    starts_alike: float | None = None

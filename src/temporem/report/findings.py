@@ -9,6 +9,7 @@ from temporem.analysis.compare import Comparison, Estimate, compare
 from temporem.analysis.evaluation import Evaluation
 from temporem.analysis.masks import WHOLE_BOX
 from temporem.errors import TemporemError
+from temporem.models.ab_initio import LEAST_ALIKE
 from temporem.report.content import ReportRun, parameter_words
 
 REGIONS = {WHOLE_BOX: "whole box", "particle": "particle mask", "moving": "moving region"}
@@ -37,6 +38,7 @@ def find(runs: Sequence[ReportRun]) -> Findings:
     """Compare runs and put the result into words."""
     evaluated = {run.name: run.evaluation for run in runs if run.evaluation is not None}
     warnings = [text for name, item in evaluated.items() for text in _shortcomings(name, item)]
+    warnings += [text for run in runs for text in _doubts(run)]
     warnings += _unequal_training(runs)
     if not evaluated:
         text = "No run was held against a truth, so nothing here says how right they are."
@@ -179,6 +181,22 @@ def _turned_states(name: str, item: Evaluation) -> list[str]:
         "a motion taken for poses or another choice of what stays; what is left without it is told "
         "by `temporem evaluate --align states`."
     ]
+
+
+def _doubts(run: ReportRun) -> list[str]:
+    """What a run says of itself that makes it doubtful, truth or not."""
+    texts = []
+    if run.components_found == 0:
+        texts.append(
+            f"{run.name}: what moves may be noise: of the linear components that it is made of, or "
+            "began with, half of the movies find none on their own."
+        )
+    if run.starts_alike is not None and run.starts_alike < LEAST_ALIKE:
+        texts.append(
+            f"{run.name}: poses may be wrong for the most part: no two random starts have found "
+            f"more than {run.starts_alike:.0%} of the frames in like poses."
+        )
+    return texts
 
 
 def _unequal_training(runs: Sequence[ReportRun]) -> list[str]:

@@ -122,7 +122,13 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
     def found_again(run: ReportRun) -> Cell:
         return _MISSING if run.components_found is None else Cell(str(run.components_found))
 
-    again = row("Components that half of the movies find on their own", found_again)
+    def alike(run: ReportRun) -> Cell:
+        return _MISSING if run.starts_alike is None else Cell(f"{run.starts_alike:.0%}")
+
+    looked_at = [
+        row("Components that half of the movies find on their own", found_again),
+        row("Frames that two random starts find in like poses", alike),
+    ]
     return Table(
         [run.name for run in runs],
         [
@@ -131,7 +137,7 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
                 "Latent dimension",
                 lambda run: _MISSING if run.latents is None else Cell(str(run.latents.shape[1])),
             ),
-            *([again] if any(cell != _MISSING for cell in again.cells) else []),
+            *(item for item in looked_at if any(cell != _MISSING for cell in item.cells)),
             row("Epochs", lambda run: last(run, "epoch")),
             row("Optimiser updates", lambda run: last(run, "step")),
             row(

@@ -35,6 +35,7 @@ class _State(BaseModel):
     diffusion: float | None = Field(None, ge=0, allow_inf_nan=False)
     inflation: float = Field(1.0, ge=1, allow_inf_nan=False)
     symmetry: _Symmetry | None = None
+    starts_alike: float | None = Field(None, ge=0, le=1)
 
 
 def _checked(directory: Path) -> tuple[dict[str, Any], _State]:
@@ -73,8 +74,24 @@ def found_symmetry(run_dir: Path) -> Symmetry | None:
     Raises:
         TemporemError: the state of the search is damaged.
     """
-    directory = run_dir / POSES_NAME
-    if not directory.is_dir():
+    state = _found(run_dir)
+    if state is None or state.symmetry is None:
         return None
-    symmetry = _checked(directory)[1].symmetry
-    return None if symmetry is None else Symmetry(**symmetry.model_dump())
+    return Symmetry(**state.symmetry.model_dump())
+
+
+def starts_alike(run_dir: Path) -> float | None:
+    """The part of the frames whose poses two random starts of a run have found alike.
+
+    None where poses were not sought from images alone, or from one start.
+
+    Raises:
+        TemporemError: the state of the search is damaged.
+    """
+    state = _found(run_dir)
+    return None if state is None else state.starts_alike
+
+
+def _found(run_dir: Path) -> _State | None:
+    directory = run_dir / POSES_NAME
+    return _checked(directory)[1] if directory.is_dir() else None

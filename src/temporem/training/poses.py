@@ -18,7 +18,8 @@ With ``poses.diffusion``, frames of a movie tell one another's poses
 (:mod:`temporem.models.pose_chain`); ``auto`` fits the coefficient after every step.
 
 At the end the volume is looked at for rotational symmetry, up to which poses are determined only
-(:mod:`temporem.models.symmetry`). Every step is a function of the one before, so that a run that
+(:mod:`temporem.models.symmetry`), and random starts are compared: what part of the frames they have
+found alike. Every step is a function of the one before, so that a run that
 was stopped ends as one that was not.
 """
 
@@ -37,7 +38,7 @@ import torch
 from torch import Tensor
 
 from temporem.data.dataset import MovieDataset
-from temporem.models.ab_initio import AbInitio, Round
+from temporem.models.ab_initio import AbInitio, Round, frames_alike
 from temporem.models.common_frame import classes_of, common_frame
 from temporem.models.frame_source import blocks_of, loaded
 from temporem.models.linear_halves import principal_axes
@@ -62,6 +63,7 @@ from temporem.world import ALONE, World
 _ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8, *[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
 """Of every start. At 5 cycles a volume that gives a motion to the poses may still be likelier."""
 
+_STARTS = "start_rotations"  # in checkpoints
 _SEARCHES = {0, 2}  # iterations that look everywhere, or around
 _AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
 _FURTHER = 2.0  # cycles per box
@@ -159,7 +161,7 @@ class PoseRun:
             done = self.state["done"]
             record = self._step(done)
             if done + 1 == self._n_steps:
-                self.state["symmetry"] = asdict(self._symmetry())
+                self._conclude()
             self.state["seconds"] += time.monotonic() - started
             self.state["records"].append(record | {"seconds": round(self.state["seconds"], 3)})
             self.state["done"] += 1
@@ -244,10 +246,13 @@ class PoseRun:
         volume, evidence = search.first_volume(_ROUNDS[0].radius, seed), 0.0
         for i, step in enumerate(_ROUNDS):
             self._tell(f"start {number + 1}", {"round": i + 1, "log_evidence": evidence})
-            volume, evidence = search.iterate(volume, step, seed + i)
+            expected = search.iterate(volume, step, seed + i)
+            volume, evidence = expected.volume, expected.log_evidence
         before = [record["log_evidence"] for record in self.state["records"]]
         if not before or evidence > max(before):
             self.tensors["volume"] = volume
+        earlier = [self.tensors[_STARTS]] if before else []
+        self.tensors[_STARTS] = torch.cat([*earlier, expected.rotations[None]])
         record = {"stage": "ab initio", "start": number + 1, "log_evidence": evidence}
         if number == self._n_starts - 1:
             record["chosen"] = int(np.argmax([*before, evidence])) + 1
@@ -375,10 +380,22 @@ class PoseRun:
         degrees = geodesic_degrees(turns, torch.eye(3).double()).tolist()
         return improved.changed(changes, classes), degrees
 
-    def _symmetry(self) -> Symmetry:
-        """Of the volume in the poses found: they are determined up to it only."""
+    def _conclude(self) -> None:
+        """What there is to say of the poses found."""
+        poses = self._poses()
+        symmetry = self._symmetry(poses)
+        self.state["symmetry"] = asdict(symmetry)
+        starts = self.tensors.pop(_STARTS, None)
+        if starts is not None and len(starts) > 1:
+            evidences = [r["log_evidence"] for r in self.state["records"][: self._n_starts]]
+            found = poses.rotations[np.concatenate(self.movies)]
+            alike = frames_alike(starts, int(np.argmax(evidences)), found, symmetry)
+            self.state["starts_alike"] = alike
+
+    def _symmetry(self, poses: Poses) -> Symmetry:
+        """Of the volume in these poses: they are determined up to it only."""
         radius = min(self.state["radius"], SEARCH_RADIUS)
-        folds = self.problem.back_project(self._poses(), radius)
+        folds = self.problem.back_project(poses, radius)
         return find_symmetry(folds.volumes[-1], folds.half_fsc)
 
     def _keep(self, improved: Improved, radius: float) -> dict[str, Any]:
@@ -428,6 +445,10 @@ class PoseRun:
         }
         required = list(poses) if done > self._n_starts else ["volume"] * (done > 0)
         shapes = {"volume": (-1, -1, -1), **poses}
+        starts = min(done, self._n_starts)
+        if starts and done < self._n_steps:
+            required.append(_STARTS)
+            shapes[_STARTS] = (starts, sum(map(len, self.movies)), 3, 3)
         self.tensors = checkpoint.load_extra(self.directory, shapes, required)
 
     def _tell(self, stage: str, terms: dict[str, float]) -> None:
