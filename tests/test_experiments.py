@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -425,6 +426,29 @@ def test_a_motion_is_made_once_for_datasets_that_move_alike(tmp_path, monkeypatc
         for file in files:
             name = file.relative_to(tmp_path / "alone")
             assert (part.folder / name).read_bytes() == file.read_bytes(), name
+
+
+def test_progress_of_an_experiment_never_goes_back(tmp_path, monkeypatch):
+    """Though each of the stages of a run begins at 0."""
+    shown = []
+
+    @contextmanager
+    def bar(_description):
+        yield lambda done, total, note: shown.append(done / total)
+
+    def stages(part, _peer, update):
+        for done in (0, 2, 4, 0, 1, 4):
+            update(done, 4)
+        raise TemporemError(f"{part.method} ends")
+
+    monkeypatch.setattr("temporem.cli.experiment.progress_bar", bar)
+    monkeypatch.setattr(execute, "make_result", stages)
+    file = write(tmp_path / "small.yaml")
+    said = refused("experiment", str(file), "-o", str(tmp_path / "out"), "--quick")
+    assert "ends" in said
+    assert len(set(shown)) > 6
+    assert shown == sorted(shown)
+    assert shown[-1] == 1
 
 
 class TestTrueStates:

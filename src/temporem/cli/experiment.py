@@ -98,9 +98,16 @@ def _run(
 
         def step(what: str, work: Callable[[Callable[[int, int], None]], None]) -> None:
             nonlocal done
+            furthest = 0.0
+
+            def tell(part: int, of: int) -> None:  # stages of a run begin at 0 each; a bar must not
+                nonlocal furthest
+                furthest = max(furthest, part / max(of, 1))
+                overall(done + furthest, total, what)
+
             overall(done, total, what)
             try:
-                work(lambda part, of: overall(done + part / max(of, 1), total, what))
+                work(tell)
             finally:
                 done += 1
 
