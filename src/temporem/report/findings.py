@@ -121,7 +121,10 @@ def _verdict(name: str, baseline: str, comparison: Comparison) -> list[str]:
 
 
 def _list(measures: Sequence[_Measure]) -> str:
-    texts = [f"{m.name} ({m.detail})" for m in measures]
+    return _join([f"{m.name} ({m.detail})" for m in measures])
+
+
+def _join(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
 
@@ -149,14 +152,14 @@ def _alone(name: str, item: Evaluation) -> str:
 def _shortcomings(name: str, item: Evaluation) -> list[str]:
     """What makes the numbers of a run say less than they seem to."""
     texts, n = [], len(item.frames)
-    for region in item.fsc:
-        count = int(item.resolution(region).never_crossed.sum())
-        if count:
-            texts.append(
-                f"{name}: the FSC of {count} of {n} frames ({100 * count / n:.1f}%) never falls "
-                f"below {item.settings.fsc_threshold:g} in the {REGIONS[region]}; they count as "
-                f"Nyquist ({2 * item.pixel_size_angstrom:.3g} Å)."
-            )
+    counts = {region: int(item.resolution(region).never_crossed.sum()) for region in item.fsc}
+    for count in sorted(set(counts.values()) - {0}, reverse=True):
+        regions = [f"the {REGIONS[region]}" for region in counts if counts[region] == count]
+        texts.append(
+            f"{name}: the FSC of {count} of {n} frames ({100 * count / n:.1f}%) never falls "
+            f"below {item.settings.fsc_threshold:g} in {_join(regions)}; they count as "
+            f"Nyquist ({2 * item.pixel_size_angstrom:.3g} Å)."
+        )
     if len(set(item.frames.movie.tolist())) < 2:
         texts.append(f"{name}: a single movie gives no confidence intervals and no latent scores.")
     if not item.motion:
