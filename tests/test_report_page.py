@@ -402,6 +402,8 @@ def test_parameter_values_carry_their_unit(dataset: ReportDataset) -> None:
     assert truth is not None
     assert truth.label == "Angle (°)"
     assert truth.value(4) == "80°"
+    for still, text in ((45.0, "45°"), (0.0, "0°"), (0.25, "0.25°")):
+        assert replace(truth, parameter=np.full(5, still)).value(4) == text
     small = replace(truth, parameter_name="opening_angstrom", parameter=np.array([0.0, 0.834]))
     assert (small.label, small.value(1)) == ("Opening (Å)", "0.83 Å")
     assert replace(small, parameter_name="progress").value(0) == "0.00"

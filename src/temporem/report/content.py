@@ -39,7 +39,9 @@ class ReportTruth:
     def value(self, row: int) -> str:
         """The parameter of one row with its unit, as in ``27°``."""
         unit = _split_unit(self.parameter_name)[1]
-        decimals = max(2 - math.ceil(math.log10(max(np.ptp(self.parameter), 1e-6))), 0)
+        # As many digits as tell the values apart, or as the one value needs.
+        span = float(np.ptp(self.parameter)) or float(np.abs(self.parameter).max())
+        decimals = max(2 - math.ceil(math.log10(max(span, 1e-6))), 0) if span else 0
         return f"{self.parameter[row]:.{decimals}f}{'' if unit == '°' else ' '}{unit}".strip()
 
 
