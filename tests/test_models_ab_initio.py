@@ -90,6 +90,11 @@ def starts(problem: AbInitio, rounds: int) -> list[list[Expected]]:
     return paths
 
 
+def alike_in(paths: list[list[Expected]]) -> float:
+    found = torch.stack([path[-1].rotations for path in paths])
+    return frames_alike(found, 0, found[0].double(), NONE)
+
+
 def test_a_likely_molecule_is_found_from_chance_and_found_again() -> None:
     """One of two starts reaches nine tenths of the evidence of the true volume."""
     data = example(200, noise=0.7, shift_sd=2.0)
@@ -105,15 +110,11 @@ def test_a_likely_molecule_is_found_from_chance_and_found_again() -> None:
 def test_poses_of_noise_are_not_found_again() -> None:
     """Though volumes and evidences rise as if there were something."""
     data = example(200, noise=0.7)
-    noise = torch.randn(data.images.shape, dtype=data.images.dtype, generator=GENERATOR)
+    generator = torch.Generator().manual_seed(4)  # whatever tests ran before
+    noise = torch.randn(data.images.shape, dtype=data.images.dtype, generator=generator)
     paths = starts(search(replace(data, images=noise * 2**0.5)), 8)
     assert all(path[-3].log_evidence > path[0].log_evidence for path in paths)
     assert alike_in(paths) < 0.1
-
-
-def alike_in(paths: list[list[Expected]]) -> float:
-    found = torch.stack([path[-1].rotations for path in paths])
-    return frames_alike(found, 0, found[0].double(), NONE)
 
 
 def described(rotations: torch.Tensor, mirrored: bool) -> torch.Tensor:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def start(frames, tmp_path):
         return Trainer(config, frames, movies or frames.movies, run_dir, progress)
 
     return start
+
+
+def ctrl_c_at(step: int) -> Callable[..., None]:
+    """Progress in which somebody presses Ctrl-C."""
+
+    def progress(stage: str, done: int, total: int, terms: dict) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return progress
 
 
 def metrics(trainer: Trainer) -> list[dict]:
@@ -402,11 +413,7 @@ def whole(frames, tmp_path_factory) -> Trainer:
 
 @pytest.mark.parametrize("stop_at", STOPS)
 def test_run_stopped_by_ctrl_c_goes_on_as_if_it_never_was(whole, start, stop_at) -> None:
-    def interrupt(stage: str, done: int, total: int, terms: dict) -> None:
-        if done == stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    stopped = start(configure(), progress=interrupt)
+    stopped = start(configure(), progress=ctrl_c_at(stop_at))
     with pytest.raises(KeyboardInterrupt):
         stopped.fit()
     assert stopped.state.step == stop_at
@@ -613,9 +620,7 @@ def test_run_killed_outright_goes_on_from_its_last_checkpoint(whole, start, stop
 
 
 def test_epochs_logged_after_the_last_checkpoint_are_not_logged_twice(whole, start) -> None:
-    stopped = start(
-        configure(), progress=lambda _, done, *__: done == 5 and os.kill(os.getpid(), 2)
-    )
+    stopped = start(configure(), progress=ctrl_c_at(5))
     with pytest.raises(KeyboardInterrupt):
         stopped.fit()
     later = json.dumps({"stage": "static", "epoch": 2, "step": 8})
@@ -648,9 +653,7 @@ def test_checkpoint_of_another_model_is_refused(whole, start, change) -> None:
 
 
 def test_checkpoint_that_does_not_say_its_arithmetic_is_refused(start) -> None:
-    stopped = start(
-        configure(), progress=lambda _, done, *__: done == 3 and os.kill(os.getpid(), 2)
-    )
+    stopped = start(configure(), progress=ctrl_c_at(3))
     with pytest.raises(KeyboardInterrupt):
         stopped.fit()
     path = stopped.run_dir / "checkpoint" / "state.json"
@@ -721,7 +724,7 @@ def test_resumed_run_keeps_its_arithmetic_when_auto_measures_otherwise(
         monkeypatch.setattr("temporem.training.loop.network_dtype", lambda *_: dtype)
 
     measure(first)
-    stopped = start(config, progress=lambda _, done, *__: done == 10 and os.kill(os.getpid(), 2))
+    stopped = start(config, progress=ctrl_c_at(10))
     whole = start(config)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit()

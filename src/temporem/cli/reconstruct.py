@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from temporem.cli.components import say_components, say_start
 from temporem.cli.console import progress_bar, say
 from temporem.cli.options import Overwrite, Settings, output
-from temporem.cli.starts import say_starts
+from temporem.cli.random_starts import say_random_starts
 from temporem.cli.symmetry import warn_of_symmetry
 from temporem.errors import TemporemError
 
@@ -217,6 +217,6 @@ def _say_result(config: RunConfig, out: Path) -> None:
         say_components(out)
     if config.method in ("static", "tempor"):
         say_start(out)
-    say_starts(out)
+    say_random_starts(out)
     warn_of_symmetry(out)
     say(f"Run: {out}")

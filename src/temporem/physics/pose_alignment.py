@@ -59,7 +59,7 @@ def align_rotations(rotations: Tensor, true_rotations: Tensor) -> Tensor:
     """Estimated rotations, float64 ``(N, 3, 3)``, as the true ones are described, likewise."""
     fits = _both_hands(rotations, true_rotations)
     mirrored = _is_mirrored(fits)
-    return (other_hand(rotations) if mirrored else rotations) @ fits[mirrored][0]
+    return FrameChange(fits[mirrored][0], mirrored, torch.zeros(3)).rotations(rotations)
 
 
 def _both_hands(rotations: Tensor, true_rotations: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -19,8 +19,8 @@ With ``poses.diffusion``, frames of a movie tell one another's poses
 
 At the end the volume is looked at for rotational symmetry, up to which poses are determined only
 (:mod:`temporem.models.symmetry`), and random starts are compared: what part of the frames they have
-found alike. Every step is a function of the one before, so that a run that
-was stopped ends as one that was not.
+found alike. Every step is a function of the one before, so that a run that was stopped ends as one
+that was not.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class PoseRun:
             self._tell(f"start {number + 1}", {"round": i + 1, "log_evidence": evidence})
             expected = search.iterate(volume, step, seed + i)
             volume, evidence = expected.volume, expected.log_evidence
-        before = [record["log_evidence"] for record in self.state["records"]]
+        before = self._evidences
         if not before or evidence > max(before):
             self.tensors["volume"] = volume
         earlier = [self.tensors[_STARTS]] if before else []
@@ -257,6 +257,11 @@ class PoseRun:
         if number == self._n_starts - 1:
             record["chosen"] = int(np.argmax([*before, evidence])) + 1
         return record
+
+    @property
+    def _evidences(self) -> list[float]:
+        """Of the starts so far, in their last rounds."""
+        return [record["log_evidence"] for record in self.state["records"][: self._n_starts]]
 
     @cached_property
     def _ab_initio(self) -> AbInitio:
@@ -387,9 +392,8 @@ class PoseRun:
         self.state["symmetry"] = asdict(symmetry)
         starts = self.tensors.pop(_STARTS, None)
         if starts is not None and len(starts) > 1:
-            evidences = [r["log_evidence"] for r in self.state["records"][: self._n_starts]]
-            found = poses.rotations[np.concatenate(self.movies)]
-            alike = frames_alike(starts, int(np.argmax(evidences)), found, symmetry)
+            chosen, rows = int(np.argmax(self._evidences)), np.concatenate(self.movies)
+            alike = frames_alike(starts, chosen, poses.rotations[rows], symmetry)
             self.state["starts_alike"] = alike
 
     def _symmetry(self, poses: Poses) -> Symmetry:

@@ -7,7 +7,7 @@ from pathlib import Path
 from temporem.cli.console import say
 
 
-def say_starts(run: Path) -> None:
+def say_random_starts(run: Path) -> None:
     """Say what part of the frames two starts have found in like poses; warn where it is small."""
     from temporem.models.ab_initio import ALIKE_DEGREES, LEAST_ALIKE
     from temporem.training.pose_state import starts_alike
