@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from command_line import TINY_TRAINING
-from elsewhere import ELSEWHERE, WAITS, elsewhere
-from temporem.analysis.run_evaluation import evaluate_run
-from temporem.data.settings import apply_overrides
-from temporem.training import run as training_run
-from temporem.training import run_files
-from temporem.training.config import RunConfig, build_config
-from temporem.training.frames import PreparedFrames
-from temporem.training.loop import Trainer
-from temporem.training.run import reconstruct
-from temporem.training.run_files import load_run
+from helpers.commands import TINY_TRAINING
+from helpers.elsewhere import ELSEWHERE, WAITS, elsewhere
+from temporem.dvae.training import Trainer
+from temporem.evaluation.run_evaluation import evaluate_run
+from temporem.frames.frames import PreparedFrames
+from temporem.io.settings import apply_overrides
+from temporem.runs import pipeline as training_run
+from temporem.runs import run_files
+from temporem.runs.config import RunConfig, build_config
+from temporem.runs.pipeline import reconstruct
+from temporem.runs.run_files import load_run
 
 DEVICES = [ELSEWHERE, *map(torch.device, ["cuda"] * torch.cuda.is_available())]
 # A GPU sums in another order, and steps of Adam have the sign of a gradient, however small.

@@ -13,20 +13,20 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from temporem.analysis.storage import load_evaluation
-from temporem.data.dataset import read_dataset
-from temporem.data.simulation_config import SimulationConfig
-from temporem.data.stack import write_stack
-from temporem.data.star import Table, read_star, write_star
-from temporem.data.truth import read_truth
-from temporem.models.config import ModelConfig
-from temporem.training.config import (
+from temporem.dvae.config import ModelConfig
+from temporem.evaluation.storage import load_evaluation
+from temporem.frames.dataset import read_dataset
+from temporem.io.stack import write_stack
+from temporem.io.star import Table, read_star, write_star
+from temporem.runs.config import (
     DataConfig,
     LinearConfig,
     PosesConfig,
     RunConfig,
     TrainingConfig,
 )
+from temporem.simulation.config import SimulationConfig
+from temporem.simulation.truth import read_truth
 
 DOCS = Path(__file__).parent.parent / "docs"
 SETTINGS = (DOCS / "settings.md").read_text(encoding="utf-8")
@@ -154,7 +154,7 @@ def test_volumes_of_any_program_can_be_evaluated(
     monkeypatch.chdir(tmp_path)
     exec(
         program("evaluation.md"),
-        {"my_volumes": lambda r: truth.support.synthesise(truth.volumes(r))},
+        {"my_volumes": lambda r: truth.support.ifft(truth.volumes(r))},
     )
     found = load_evaluation(tmp_path / "my-results")
     assert found.auc("unmasked").min() > 0.999

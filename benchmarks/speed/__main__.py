@@ -17,8 +17,8 @@ from benchmarks.speed.record import Record
 from benchmarks.speed.report import markdown
 from benchmarks.speed.scale import FULL, QUICK, STANDARD
 
-from temporem.data.files import atomic_write
 from temporem.errors import TemporemError
+from temporem.io.files import atomic_write
 
 BAD_INPUT, INTERRUPTED = 2, 130
 RESULTS_NAME, PAGE_NAME, WORK_NAME = "results.json", "results.md", "work"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from temporem.data.files import atomic_write
 from temporem.errors import TemporemError
+from temporem.io.files import atomic_write
 
 FORMAT = "temporem benchmark 1"
 

@@ -56,8 +56,8 @@ def _train(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from benchmarks.peers.cryodrgn.scoring import score
 
-    from temporem.analysis.storage import load_evaluation
     from temporem.cli.console import print_facts, print_table
+    from temporem.evaluation.storage import load_evaluation
     from temporem.report.tables import metrics_table
 
     result = score(

@@ -30,14 +30,14 @@ from benchmarks.peers.cryodrgn.training import (
 )
 from torch import Tensor
 
-from temporem.analysis.frames import Frames
-from temporem.analysis.poses import pose_agreement, summarise_poses
-from temporem.analysis.resampling import BootstrapSettings, MovieBootstrap
-from temporem.data.dataset import MovieDataset, read_dataset
-from temporem.data.files import atomic_write
-from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
+from temporem.evaluation.frames import Frames
+from temporem.evaluation.poses import pose_agreement, summarise_poses
+from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
+from temporem.frames.dataset import Dataset, read_dataset
+from temporem.io.files import atomic_write
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift
+from temporem.simulation.truth import Truth, read_truth_of
 
 POSES_NAME, RESULT_NAME = "poses.npy", "poses.json"
 FORMAT = "temporem peer poses 1"
@@ -97,7 +97,7 @@ def convert_poses(environment: Environment, pickled: Path, target: Path) -> None
     run(code, target.parent / LOG_NAME)
 
 
-def read_poses(path: Path, movies: MovieDataset) -> tuple[Tensor, Tensor]:
+def read_poses(path: Path, movies: Dataset) -> tuple[Tensor, Tensor]:
     """Rotations ``(N, 3, 3)`` and displacements in Å ``(N, 2)`` of :data:`POSES_NAME`.
 
     Raises:
@@ -114,9 +114,7 @@ def read_poses(path: Path, movies: MovieDataset) -> tuple[Tensor, Tensor]:
     return euler_to_rotation(table[:, :3]), shifts
 
 
-def pose_errors(
-    poses: tuple[Tensor, Tensor], movies: MovieDataset, truth: Truth
-) -> dict[str, object]:
+def pose_errors(poses: tuple[Tensor, Tensor], movies: Dataset, truth: Truth) -> dict[str, object]:
     """As section ``poses`` of an evaluation, of all frames, after one alignment of all."""
     frames = Frames.of_dataset(movies)
     agreement, _ = pose_agreement(*poses, truth.rotations, truth.shifts_angstrom)

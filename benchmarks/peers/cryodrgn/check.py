@@ -18,14 +18,14 @@ from benchmarks.peers.cryodrgn.environment import Environment, report, run
 from benchmarks.peers.cryodrgn.training import LOG_NAME, convert, require_stack_order
 from torch import Tensor
 
-from temporem.analysis.fsc import HALF_MAP_THRESHOLD, crossing_shell, fourier_shell_correlation
-from temporem.data.dataset import read_dataset
-from temporem.data.volume import read_volume
+from temporem.frames.dataset import read_dataset
+from temporem.io.volume import read_volume
+from temporem.physics.fourier import FourierSupport
+from temporem.physics.fsc import HALF_MAP_THRESHOLD, crossing_shell, fourier_shell_correlation
 from temporem.physics.masks import soft_ball
-from temporem.physics.support import FourierSupport
 from temporem.report.collect import read_metrics
-from temporem.training.config import build_config
-from temporem.training.run import reconstruct
+from temporem.runs.config import build_config
+from temporem.runs.pipeline import reconstruct
 
 MINIMUM = 0.9
 """Correlation of the two volumes, below which something is converted wrong."""
@@ -134,8 +134,8 @@ def compare(
     support = FourierSupport(box, 3)
     edge = 0.05 * box  # as of the window of our reconstruction
     ball = soft_ball(box, 3, window_radius * box / 2 - edge, edge)
-    first, second = (support.analyse(volume * ball) for volume in (ours, theirs))
-    voxels = [support.synthesise(coefficients).flatten() for coefficients in (first, second)]
+    first, second = (support.fft(volume * ball) for volume in (ours, theirs))
+    voxels = [support.ifft(coefficients).flatten() for coefficients in (first, second)]
     return Agreement(
         box=box,
         pixel_size_angstrom=pixel_size_angstrom,

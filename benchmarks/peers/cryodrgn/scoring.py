@@ -12,14 +12,14 @@ from benchmarks.peers.cryodrgn.environment import Environment, report
 from benchmarks.peers.cryodrgn.training import epoch_seconds, require_stack_order, train
 from benchmarks.peers.cryodrgn.volumes import VolumeFiles, decode, read_latents
 
-from temporem.analysis.run_evaluation import evaluate_source, frames_to_evaluate
-from temporem.analysis.storage import ARRAYS_NAME, SUMMARY_NAME, save_evaluation
 from temporem.cli.console import progress_bar
-from temporem.data.dataset import read_dataset
-from temporem.data.files import fresh_directory
-from temporem.data.truth import read_truth_of
 from temporem.errors import TemporemError
+from temporem.evaluation.run_evaluation import evaluate_source, frames_to_evaluate
+from temporem.evaluation.storage import ARRAYS_NAME, SUMMARY_NAME, save_evaluation
 from temporem.experiments.execute import TIME_NAME
+from temporem.frames.dataset import read_dataset
+from temporem.io.files import fresh_directory
+from temporem.simulation.truth import read_truth_of
 
 TIMES_NAME = "times.json"
 

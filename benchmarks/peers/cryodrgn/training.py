@@ -25,10 +25,10 @@ from benchmarks.peers.cryodrgn.commands import (
 )
 from benchmarks.peers.cryodrgn.environment import VERSION, Environment, report, run
 
-from temporem.data.dataset import STACK_NAME, STAR_NAME, read_dataset
-from temporem.data.files import atomic_write
-from temporem.data.star import read_star
 from temporem.errors import TemporemError
+from temporem.frames.dataset import STACK_NAME, STAR_NAME, read_dataset
+from temporem.io.files import atomic_write
+from temporem.io.star import read_star
 
 LOG_NAME, RECORD_NAME = "cryodrgn.log", "peer.json"
 FORMAT = "temporem peer 1"

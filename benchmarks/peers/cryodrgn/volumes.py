@@ -15,9 +15,9 @@ from benchmarks.peers.cryodrgn.training import parse_duration
 from torch import Tensor
 
 from temporem.cli.console import progress_bar
-from temporem.data.volume import read_volume
 from temporem.errors import TemporemError
-from temporem.physics.support import FourierSupport
+from temporem.io.volume import read_volume
+from temporem.physics.fourier import FourierSupport
 
 # A pickle runs code as it is read, so it is read where it was written: in cryoDRGN's environment.
 _READ_LATENTS = (
@@ -60,7 +60,7 @@ class VolumeFiles:
             read_volume(self.path(row), self.box, pixel_size_angstrom=self.pixel_size_angstrom)
             for row in rows.tolist()
         ]
-        return self.support.analyse(torch.from_numpy(np.stack(voxels)))
+        return self.support.fft(torch.from_numpy(np.stack(voxels)))
 
 
 def read_latents(environment: Environment, training: Path, epoch: int, work: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 from benchmarks.speed.counting import StepSize, operations, products
 from benchmarks.speed.probes.clock import seconds_when_done
 
-from temporem.training.precision import choose_device
+from temporem.device import choose_device
 
 _TRIES = 5
 

@@ -18,12 +18,12 @@ from typing import Any
 
 from benchmarks.speed.probes.clock import seconds_when_done
 
-from temporem.data.dataset import read_dataset
-from temporem.data.settings import apply_overrides
-from temporem.training.config import RunConfig, build_config
-from temporem.training.frames import prepare_frames
-from temporem.training.loop import Trainer
-from temporem.training.precision import choose_device
+from temporem.device import choose_device
+from temporem.dvae.training import Trainer
+from temporem.frames.dataset import read_dataset
+from temporem.frames.frames import prepare_frames
+from temporem.io.settings import apply_overrides
+from temporem.runs.config import RunConfig, build_config
 
 _MOST_BEFORE = 10  # steps that are not counted: memory is allocated, kernels are chosen
 

@@ -23,7 +23,7 @@ def say_components(run: Path) -> None:
 def say_start(run: Path) -> None:
     """The same of the linear model that a network's training started from, where there was one."""
     from temporem.report.collect import half_agreement, read_metrics
-    from temporem.training.run_files import START_METRICS_NAME
+    from temporem.runs.run_files import START_METRICS_NAME
 
     agreement = half_agreement(read_metrics(run, START_METRICS_NAME))
     if agreement is not None:

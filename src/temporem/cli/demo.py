@@ -32,12 +32,12 @@ def demo(
 
     Example:  temporem demo
     """
-    from temporem.analysis.compare import compare
-    from temporem.analysis.storage import load_evaluation
-    from temporem.data.presets import load_simulation_config
-    from temporem.data.simulation import simulate
+    from temporem.evaluation.compare import compare
+    from temporem.evaluation.storage import load_evaluation
     from temporem.report.tables import comparison_table, metrics_table
-    from temporem.training.config import build_config
+    from temporem.runs.config import build_config
+    from temporem.simulation.presets import load_simulation_config
+    from temporem.simulation.simulate import simulate
 
     started = time.monotonic()
     _make_folder(out, overwrite=overwrite)

@@ -48,7 +48,7 @@ def evaluate(
     if json:
         print_json(json_format.loads(path.read_text(encoding="utf-8")))
         return
-    from temporem.analysis.storage import load_evaluation
+    from temporem.evaluation.storage import load_evaluation
     from temporem.report.tables import metrics_table
 
     print_table(metrics_table({run.resolve().name: load_evaluation(run)}))
@@ -61,8 +61,8 @@ def compare(runs: Runs, /, *, json: Json = False) -> None:
 
     Example:  temporem compare static-run tempor-run
     """
-    from temporem.analysis.compare import compare as compare_evaluations
-    from temporem.analysis.storage import load_evaluation
+    from temporem.evaluation.compare import compare as compare_evaluations
+    from temporem.evaluation.storage import load_evaluation
     from temporem.report.collect import run_names
     from temporem.report.tables import comparison_table, metrics_table
 
@@ -93,9 +93,9 @@ def evaluate_with_progress(
     overwrite: bool = False,
 ) -> Path:
     """Evaluate a run and save the result; returns the path of ``evaluation.json``."""
-    from temporem.analysis.run_evaluation import evaluate_run
-    from temporem.analysis.storage import SUMMARY_NAME, save_evaluation
-    from temporem.training.run_files import load_run
+    from temporem.evaluation.run_evaluation import evaluate_run
+    from temporem.evaluation.storage import SUMMARY_NAME, save_evaluation
+    from temporem.runs.run_files import load_run
 
     loaded = load_run(run)
     if (run / SUMMARY_NAME).exists() and not overwrite:  # said before the work, not after it

@@ -50,9 +50,9 @@ def experiment(
 
     Example:  temporem experiment 7bcq --quick
     """
-    from temporem.data.files import held
     from temporem.experiments.config import load_experiment
     from temporem.experiments.plan import make_plan
+    from temporem.io.files import held
 
     chosen = load_experiment(name)
     chosen = chosen.quickly() if quick else chosen
@@ -166,7 +166,7 @@ def _mark(folder: Path, chosen: Experiment) -> None:
     """Say in the folder what is run there."""
     import yaml
 
-    from temporem.data.files import atomic_write
+    from temporem.io.files import atomic_write
 
     with atomic_write(folder / _MARK) as partial:
         document = chosen.model_dump(mode="json")

@@ -17,7 +17,7 @@ from temporem.errors import TemporemError
 if TYPE_CHECKING:
     import numpy as np
 
-    from temporem.training.run_files import Run
+    from temporem.runs.run_files import Run
 
 _NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
@@ -75,8 +75,8 @@ def export(
     """
     if resume and overwrite:
         raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
-    from temporem.training.export import RECORD_NAME, ExportOptions, export_volumes
-    from temporem.training.run_files import load_run
+    from temporem.runs.export import RECORD_NAME, ExportOptions, export_volumes
+    from temporem.runs.run_files import load_run
 
     loaded = load_run(run)
     rows = choose_rows(loaded, movie, frames)

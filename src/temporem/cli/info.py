@@ -20,7 +20,7 @@ def info(*, json: Json = False) -> None:
     """
     import torch
 
-    from temporem.training.precision import choose_device, network_dtype
+    from temporem.device import choose_device, network_dtype
 
     multiplied = network_dtype("auto", choose_device("auto")) or torch.float32
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -9,8 +9,8 @@ from temporem.cli.console import say
 
 def say_random_starts(run: Path) -> None:
     """Say what part of the frames two starts have found in like poses; warn where it is small."""
-    from temporem.models.ab_initio import ALIKE_DEGREES, LEAST_ALIKE
-    from temporem.training.pose_state import starts_alike
+    from temporem.poses.ab_initio import ALIKE_DEGREES, LEAST_ALIKE
+    from temporem.runs.pose_state import starts_alike
 
     alike = starts_alike(run)
     if alike is None:

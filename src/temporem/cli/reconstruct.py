@@ -17,8 +17,8 @@ from temporem.cli.symmetry import warn_of_symmetry
 from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
-    from temporem.training.config import RunConfig
-    from temporem.world import World
+    from temporem.distributed import ProcessGroup
+    from temporem.runs.config import RunConfig
 
 
 def reconstruct(
@@ -79,11 +79,11 @@ def reconstruct(
 
     Example:  temporem reconstruct 7bcq-movies -o 7bcq-run --set training.epochs=60
     """
-    from temporem.training.config import RunConfig, build_config
-    from temporem.training.run_files import is_finished, load_run_config
-    from temporem.world import join_world
+    from temporem.distributed import join_processes
+    from temporem.runs.config import RunConfig, build_config
+    from temporem.runs.run_files import is_finished, load_run_config
 
-    with join_world() as world:
+    with join_processes() as processes:
         if resume and overwrite:
             raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
         base = load_run_config(out).model_dump(mode="json") if resume else {}
@@ -111,10 +111,10 @@ def reconstruct(
         )
         settings = build_config(merged, source=str(config) if config else "settings")
         finished_before = resume and is_finished(out)
-        run_with_progress(settings, out, overwrite=overwrite, resume=resume, world=world)
-        if finished_before and world.is_main:
+        run_with_progress(settings, out, overwrite=overwrite, resume=resume, processes=processes)
+        if finished_before and processes.is_main:
             say(f"{out} was finished already")
-        elif world.is_main:
+        elif processes.is_main:
             _say_result(settings, out)
 
 
@@ -124,17 +124,17 @@ def run_with_progress(
     *,
     overwrite: bool = False,
     resume: bool = False,
-    world: World | None = None,
+    processes: ProcessGroup | None = None,
 ) -> None:
     """Reconstruct with a progress bar; after Ctrl-C say how to go on."""
-    from temporem.training.run import reconstruct as run
-    from temporem.training.run_files import is_run
-    from temporem.world import ALONE
+    from temporem.distributed import SINGLE_PROCESS
+    from temporem.runs.pipeline import reconstruct as run
+    from temporem.runs.run_files import is_run
 
-    world = world or ALONE
+    processes = processes or SINGLE_PROCESS
     started, before = resume, _identity(out)
     try:
-        with progress_bar("Reconstructing", hidden=not world.is_main) as update:
+        with progress_bar("Reconstructing", hidden=not processes.is_main) as update:
 
             def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
                 nonlocal started
@@ -142,7 +142,14 @@ def run_with_progress(
                 note = "  ".join(f"{name.replace('_', ' ')} {v:.4g}" for name, v in terms.items())
                 update(done, total, f"{stage}  {note}")
 
-            run(config, out, overwrite=overwrite, resume=resume, progress=progress, world=world)
+            run(
+                config,
+                out,
+                overwrite=overwrite,
+                resume=resume,
+                progress=progress,
+                processes=processes,
+            )
     except KeyboardInterrupt:
         if not (is_run(out) and (started or _identity(out) != before)):
             raise KeyboardInterrupt("stopped before anything was written") from None
@@ -167,7 +174,7 @@ def _merged(
     options: Mapping[str, Mapping[str, object]],
 ) -> dict[str, Any]:
     """Defaults, then the run to resume, the file, --set, and last options that are not None."""
-    from temporem.data.settings import apply_overrides, load_settings
+    from temporem.io.settings import apply_overrides, load_settings
 
     settings = {**base, **(load_settings(file) if file else {})}
     settings = apply_overrides(settings, overrides)
@@ -205,9 +212,9 @@ def _say_result(config: RunConfig, out: Path) -> None:
     if config.method == "homogeneous":
         import numpy as np
 
-        from temporem.analysis.fsc import resolution
+        from temporem.physics.fsc import resolution
         from temporem.report.collect import last_metric
-        from temporem.training.run_files import load_run
+        from temporem.runs.run_files import load_run
 
         curve = np.array(last_metric(out, "half_fsc"))
         angstrom, never = resolution(curve, 0.143, load_run(out).grid.pixel_size_angstrom)

@@ -44,9 +44,9 @@ def simulate(
     Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
-    from temporem.data.presets import load_simulation_config
-    from temporem.data.simulation import simulate as run_simulation
-    from temporem.data.truth import require_simulated
+    from temporem.simulation.presets import load_simulation_config
+    from temporem.simulation.simulate import simulate as run_simulation
+    from temporem.simulation.truth import require_simulated
 
     given = {
         "structure": _quoted(topology),

@@ -9,7 +9,7 @@ from temporem.cli.console import say
 
 def warn_of_symmetry(run: Path) -> None:
     """Say so where the volume that poses were found with looks the same after some turn."""
-    from temporem.training.pose_state import found_symmetry
+    from temporem.runs.pose_state import found_symmetry
 
     symmetry = found_symmetry(run)
     if symmetry is None or symmetry.order == 1:

@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from temporem.data.settings import load_settings, validate_settings
 from temporem.errors import TemporemError
+from temporem.io.settings import load_settings, validate_settings
 
 _FOLDER = Path(__file__).parent / "catalogue"
 

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import torch
 
-from temporem.analysis.run_evaluation import evaluate_run, evaluate_source, frames_to_evaluate
-from temporem.analysis.storage import SUMMARY_NAME, load_evaluation, save_evaluation
-from temporem.data.dataset import read_dataset
-from temporem.data.files import atomic_write, fresh_directory
-from temporem.data.simulation import load_motion, moves_alike, simulate
-from temporem.data.simulation_config import SimulationConfig
-from temporem.data.truth import read_truth_of
 from temporem.errors import TemporemError
+from temporem.evaluation.run_evaluation import evaluate_run, evaluate_source, frames_to_evaluate
+from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation, save_evaluation
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
+from temporem.frames.dataset import read_dataset
+from temporem.io.files import atomic_write, fresh_directory
+from temporem.runs.config import DataConfig
+from temporem.runs.pipeline import reconstruct
+from temporem.runs.run_files import is_finished, is_run, load_run
+from temporem.simulation.config import SimulationConfig
+from temporem.simulation.simulate import load_motion, moves_alike, simulate
+from temporem.simulation.truth import read_truth_of
 from temporem.structures.motions import Motion
-from temporem.training.config import DataConfig
-from temporem.training.run import reconstruct
-from temporem.training.run_files import is_finished, is_run, load_run
 
 TIME_NAME = "time.json"
 

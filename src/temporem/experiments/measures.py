@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from temporem.analysis.compare import Comparison, compare
-from temporem.analysis.masks import WHOLE_BOX
-from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
-from temporem.data.json_file import read_json_object
 from temporem.errors import TemporemError
+from temporem.evaluation.compare import Comparison, compare
+from temporem.evaluation.masks import WHOLE_BOX
+from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
 from temporem.experiments.execute import TIME_NAME
 from temporem.experiments.plan import Plan, ResultPart
+from temporem.io.json_file import read_json_object
 
 LEVEL = 0.95
 """Coverage of the intervals over seeds."""

@@ -13,13 +13,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from temporem import __version__
-from temporem.analysis.compare import compare
-from temporem.analysis.evaluation import Evaluation
-from temporem.analysis.fsc import area_under_curve
-from temporem.analysis.masks import WHOLE_BOX
-from temporem.analysis.storage import load_evaluation
-from temporem.data.files import atomic_write
-from temporem.data.truth import read_truth
+from temporem.evaluation.compare import compare
+from temporem.evaluation.evaluation import Evaluation
+from temporem.evaluation.masks import WHOLE_BOX
+from temporem.evaluation.storage import load_evaluation
 from temporem.experiments import figures
 from temporem.experiments.config import Experiment
 from temporem.experiments.measures import (
@@ -33,13 +30,16 @@ from temporem.experiments.measures import (
 )
 from temporem.experiments.plan import Plan, ResultPart
 from temporem.experiments.tables import markdown, method_table, result_tables, write_csv
+from temporem.io.files import atomic_write
+from temporem.physics.fsc import area_under_curve
 from temporem.report.content import parameter_label
 from temporem.report.embed import figure_svg, write_svg
 from temporem.report.findings import REGIONS
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.page import DEFINITIONS
 from temporem.report.plots import gain_figure, latent_figure
-from temporem.training.run_files import load_run
+from temporem.runs.run_files import load_run
+from temporem.simulation.truth import read_truth
 
 PAGE_NAME, TABLE_NAME, NUMBERS_NAME = "index.html", "results.md", "results.csv"
 _FIGURES = "figures"

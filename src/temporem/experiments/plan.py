@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from temporem import __version__
-from temporem.analysis.evaluation import Align
-from temporem.analysis.storage import FORMAT, SUMMARY_NAME
-from temporem.data.presets import load_simulation_config
-from temporem.data.settings import apply_changes
-from temporem.data.simulation_config import SimulationConfig
 from temporem.errors import TemporemError
+from temporem.evaluation.evaluation import Align
+from temporem.evaluation.storage import FORMAT, SUMMARY_NAME
 from temporem.experiments.config import Experiment, MethodEntry
-from temporem.training.config import RunConfig, build_config
+from temporem.io.settings import apply_changes
+from temporem.runs.config import RunConfig, build_config
+from temporem.simulation.config import SimulationConfig
+from temporem.simulation.presets import load_simulation_config
 
 
 @dataclass(frozen=True)

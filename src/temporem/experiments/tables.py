@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from temporem.data.files import atomic_write
 from temporem.experiments.config import Experiment
 from temporem.experiments.measures import (
     GAINS,
@@ -20,6 +19,7 @@ from temporem.experiments.measures import (
     over_movies,
     over_seeds,
 )
+from temporem.io.files import atomic_write
 from temporem.report.tables import Cell, Row, Table
 
 _MISSING = Cell("\N{EN DASH}")

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.data.dataset import MovieDataset
-from temporem.data.truth import Truth
 from temporem.errors import TemporemError
-from temporem.models.frame_source import blocks_of
-from temporem.models.homogeneous import reconstruct_homogeneous
-from temporem.physics.support import FourierSupport
-from temporem.training.config import DataConfig
-from temporem.training.frame_stack import open_frames
+from temporem.frames.dataset import Dataset
+from temporem.frames.frame_stack import open_frames
+from temporem.frames.source import blocks_of
+from temporem.physics.fourier import FourierSupport
+from temporem.runs.config import DataConfig
+from temporem.simulation.truth import Truth
+from temporem.volumes.back_projection import reconstruct_homogeneous
 
 
 class TrueStateVolumes:
@@ -35,7 +35,7 @@ class TrueStateVolumes:
             cannot be told from half sets.
     """
 
-    def __init__(self, dataset: MovieDataset, truth: Truth, config: DataConfig) -> None:
+    def __init__(self, dataset: Dataset, truth: Truth, config: DataConfig) -> None:
         placed = dataset.with_poses(truth.rotations, truth.shifts_angstrom)
         stack, states = open_frames(placed, config), truth.states
         model, rotations = stack.forward_model, placed.rotations.float()
@@ -59,12 +59,12 @@ class TrueStateVolumes:
                 rows: np.ndarray = rows, half: np.ndarray = order % 2
             ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
                 for part in blocks_of(np.arange(len(rows)), stack.n_pixels):
-                    images, contrast = stack.take(rows[part])
+                    images, ctf = stack.take(rows[part])
                     index = torch.from_numpy(rows[part])
-                    yield images, contrast, rotations[index], torch.from_numpy(half[part])
+                    yield images, ctf, rotations[index], torch.from_numpy(half[part])
 
             volume = reconstruct_homogeneous(model, blocks(), config.window_radius).volume
-            coefficients.append(stack.noise_scale * support.analyse(volume))
+            coefficients.append(stack.noise_scale * support.fft(volume))
         self._coefficients = torch.stack(coefficients)
 
     def volumes(self, rows: np.ndarray) -> Tensor:

@@ -1,1 +1,1 @@
-"""Image formation in pure torch: no files, no printing, leading batch dimensions everywhere."""
+"""Image formation, Fourier space, rotations: pure functions of tensors, no files."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from temporem.physics.ctf import CTFParameters, contrast_transfer
-from temporem.physics.support import FourierSupport
+from temporem.physics.fourier import FourierSupport
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ForwardModel:
         k = self.support.frequencies[pixels].to(rotations, non_blocking=True)
         return k @ rotations[..., :2, :]  # rows of R are the columns of Rᵀ
 
-    def contrast(self, parameters: CTFParameters, n_pixels: int | None = None) -> Tensor:
+    def ctf(self, parameters: CTFParameters, n_pixels: int | None = None) -> Tensor:
         """CTF at the image frequencies, or only the ``n_pixels`` lowest: float32 ``(N, P)``."""
         k = self.frequencies_per_angstrom()[:n_pixels].to(parameters.voltage_kv.device)
         return contrast_transfer(parameters, k).float()
@@ -74,14 +74,12 @@ class ForwardModel:
         phase = (-2 * torch.pi) * (shifts_angstrom.double() @ k.T)
         return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
 
-    def observe(
-        self, slices: Tensor, contrast: Tensor, shift_phase: Tensor | None = None
-    ) -> Tensor:
+    def observe(self, slices: Tensor, ctf: Tensor, shift_phase: Tensor | None = None) -> Tensor:
         """Noise-free images of slices, all ``(..., P)``: ``CTF · S · slice``.
 
         ``slices`` are 2D coefficients, that is ``√D V̂(Rᵀk)``; None for frames that are centred.
         """
-        observed = slices * contrast
+        observed = slices * ctf
         return observed if shift_phase is None else observed * shift_phase
 
     def add_noise(self, observed: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from temporem.physics.support import FourierSupport
+from temporem.physics.fourier import FourierSupport
 
 
 @dataclass(frozen=True)

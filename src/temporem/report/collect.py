@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from temporem.analysis.poses import into_frame
-from temporem.analysis.run_evaluation import alignment, require_made_from
-from temporem.analysis.storage import SUMMARY_NAME, load_evaluation
-from temporem.data.dataset import MovieDataset, read_dataset
-from temporem.data.json_file import read_json_lines
-from temporem.data.settings import validate_settings
-from temporem.data.truth import Truth, read_truth_of
 from temporem.errors import TemporemError
+from temporem.evaluation.poses import into_frame
+from temporem.evaluation.run_evaluation import alignment, require_made_from
+from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
+from temporem.frames.dataset import Dataset, read_dataset
+from temporem.io.json_file import read_json_lines
+from temporem.io.settings import validate_settings
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
-from temporem.training.pose_state import starts_alike
-from temporem.training.run_files import METRICS_NAME, START_METRICS_NAME, Run, load_run
+from temporem.runs.pose_state import starts_alike
+from temporem.runs.run_files import METRICS_NAME, START_METRICS_NAME, Run, load_run
+from temporem.simulation.truth import Truth, read_truth_of
 
 SHOWN_FRAMES = 6
 """Frames of one movie whose volumes are shown."""
@@ -120,14 +120,14 @@ def last_metric(run: Path, name: str) -> Any:
     raise TemporemError(f"{run / METRICS_NAME} has no record of {name}")
 
 
-def _shown_rows(dataset: MovieDataset) -> np.ndarray:
+def _shown_rows(dataset: Dataset) -> np.ndarray:
     """Rows spread over the longest movie."""
     movie = max(dataset.movies, key=len)
     spread = np.linspace(0, len(movie) - 1, min(SHOWN_FRAMES, len(movie)))
     return movie[spread.round().astype(int)]
 
 
-def _dataset(dataset: MovieDataset, truth: Truth | None, shown: np.ndarray) -> ReportDataset:
+def _dataset(dataset: Dataset, truth: Truth | None, shown: np.ndarray) -> ReportDataset:
     facts = {"Image": f"{dataset.box} × {dataset.box} pixels of {dataset.pixel_size_angstrom:g} Å"}
     reported = None
     if truth is not None:
@@ -136,7 +136,7 @@ def _dataset(dataset: MovieDataset, truth: Truth | None, shown: np.ndarray) -> R
             "Signal-to-noise ratio": f"{truth.config.snr:g}",
         }
         reported = ReportTruth(
-            volumes=truth.support.synthesise(truth.volumes(shown)).numpy(),
+            volumes=truth.support.ifft(truth.volumes(shown)).numpy(),
             parameter_name=truth.parameter_names[0],
             parameter=truth.parameters[:, 0].numpy(),
             states=truth.states,

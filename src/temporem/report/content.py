@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from temporem.analysis.evaluation import Evaluation
+from temporem.evaluation.evaluation import Evaluation
 
 _UNITS = {"degrees": "°", "angstrom": "Å", "seconds": "s", "nanometres": "nm"}
 

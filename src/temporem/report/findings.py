@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from temporem.analysis.compare import Comparison, Estimate, compare
-from temporem.analysis.evaluation import Evaluation
-from temporem.analysis.masks import WHOLE_BOX
 from temporem.errors import TemporemError
-from temporem.models.ab_initio import LEAST_ALIKE
+from temporem.evaluation.compare import Comparison, Estimate, compare
+from temporem.evaluation.evaluation import Evaluation
+from temporem.evaluation.masks import WHOLE_BOX
+from temporem.poses.ab_initio import LEAST_ALIKE
 from temporem.report.content import ReportRun, parameter_words
 
 REGIONS = {WHOLE_BOX: "whole box", "particle": "particle mask", "moving": "moving region"}
@@ -169,14 +169,14 @@ def _shortcomings(name: str, item: Evaluation) -> list[str]:
 
 def _turned_states(name: str, item: Evaluation) -> list[str]:
     """Which part of a molecule stays where it is no image tells, but one alignment judges."""
-    if item.poses is None or item.leakage is None:
+    if item.poses is None or item.coupling is None:
         return []
     if item.settings.align == "states":
         return [
             f"{name}: every true state is aligned by itself, which forgives what turn its frames "
             "have in common."
         ]
-    turn, chance = item.leakage.systematic_degrees, item.leakage.chance_degrees
+    turn, chance = item.coupling.systematic_degrees, item.coupling.chance_degrees
     if not turn > _BEYOND_CHANCE * chance:  # NaN without states
         return []
     return [

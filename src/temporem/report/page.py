@@ -10,10 +10,10 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from temporem.analysis.evaluation import Evaluation
-from temporem.analysis.masks import WHOLE_BOX
-from temporem.data.files import atomic_write
 from temporem.errors import TemporemError
+from temporem.evaluation.evaluation import Evaluation
+from temporem.evaluation.masks import WHOLE_BOX
+from temporem.io.files import atomic_write
 from temporem.report import plots, tables
 from temporem.report.camera import revealing_view
 from temporem.report.content import ReportDataset, ReportRun, parameter_words
@@ -266,11 +266,11 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
 
 def _pose_figure(runs: Sequence[ReportRun]) -> Markup | None:
     """Of runs that found their poses, where there are true states."""
-    items = {run.name: run.evaluation.leakage for run in runs if run.evaluation is not None}
-    leakage = {name: item for name, item in items.items() if item is not None and item.states}
-    if not leakage:
+    items = {run.name: run.evaluation.coupling for run in runs if run.evaluation is not None}
+    coupling = {name: item for name, item in items.items() if item is not None and item.states}
+    if not coupling:
         return None
-    figure = pose_error_figure(leakage, [run.name for run in runs])
+    figure = pose_error_figure(coupling, [run.name for run in runs])
     return figure_svg(figure, "Pose error by true state")
 
 

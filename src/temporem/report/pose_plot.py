@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from temporem.analysis.pose_leakage import PoseLeakage
+from temporem.evaluation.pose_conformation_coupling import PoseConformationCoupling
 from temporem.report import theme
 
 POSE_ERRORS = (
@@ -20,7 +20,9 @@ POSE_ERRORS = (
 """What the figure shows, for its caption."""
 
 
-def pose_error_figure(leakage: Mapping[str, PoseLeakage], runs: Sequence[str] = ()) -> Figure:
+def pose_error_figure(
+    coupling: Mapping[str, PoseConformationCoupling], runs: Sequence[str] = ()
+) -> Figure:
     """Median and quartiles of pose errors by true state, and the turn common to the state.
 
     Args:
@@ -29,8 +31,8 @@ def pose_error_figure(leakage: Mapping[str, PoseLeakage], runs: Sequence[str] = 
     """
     figure, axes = theme.new_figure()
     ax = axes[0, 0]
-    for place, name in theme.places(leakage, runs):
-        colour, item = theme.run_colour(place), leakage[name]
+    for place, name in theme.places(coupling, runs):
+        colour, item = theme.run_colour(place), coupling[name]
         state, low, median, high, systematic, chance = np.array(
             [(s.state, s.low, s.median, s.high, s.systematic, s.chance) for s in item.states]
         ).T

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
-from temporem.analysis.compare import Comparison, Estimate
-from temporem.analysis.evaluation import Evaluation
-from temporem.analysis.summary import summarise
+from temporem.evaluation.compare import Comparison, Estimate
+from temporem.evaluation.evaluation import Evaluation
+from temporem.evaluation.summary import summarise
 from temporem.report.content import ReportDataset, ReportRun, parameter_label, parameter_words
 from temporem.report.findings import REGIONS
 
@@ -239,22 +239,22 @@ def _pose_values(poses: Mapping[str, Any], suffix: str) -> dict[str, _Value]:
     }
 
 
-def _leakage_values(leakage: Mapping[str, Any]) -> dict[str, _Value]:
+def _leakage_values(coupling: Mapping[str, Any]) -> dict[str, _Value]:
     values = {}
     for label, key in (
         ("Pose error told by latents, R²", "error_r2"),
         ("True pose told by latents, R²", "pose_r2"),
         ("True view told by latents, R²", "view_r2"),
     ):
-        if leakage[key] is not None:
-            values[label] = _Value(leakage[key], sense=-1, digits=3)
-    if leakage["states"]:
+        if coupling[key] is not None:
+            values[label] = _Value(coupling[key], sense=-1, digits=3)
+    if coupling["states"]:
         for label, key in (
             ("Turn common to a state (°)", "systematic_degrees"),
             ("Turn common to a state, by chance (°)", "chance_degrees"),
         ):
             sense = -1 if key == "systematic_degrees" else 0  # chance is no merit
-            values[label] = _Value(leakage[key], sense=sense)
+            values[label] = _Value(coupling[key], sense=sense)
     return values
 
 

@@ -1,1 +1,1 @@
-"""Atoms and how they move: reading, looking up, scattering, motions."""
+"""Molecules and how they move."""

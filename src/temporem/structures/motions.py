@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.npz_file import NpzFile
+from temporem.io.npz import NpzFile
 from temporem.physics.rotations import rotation_about_axis
 from temporem.structures.molecule import Molecule
 

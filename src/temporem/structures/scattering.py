@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.physics.projection import FormFactor
+from temporem.physics.structure_factors import FormFactor
 from temporem.structures.molecule import Molecule
 
 

@@ -1,1 +1,0 @@
-"""How good a reconstruction is: measures of volumes, motion and latents, and their comparison."""

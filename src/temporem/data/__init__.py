@@ -1,1 +1,0 @@
-"""Movies on disk: formats, the dataset contract and simulation."""

@@ -1,0 +1,1 @@
+"""TEMPOR and the static model: inference, priors, objective, training."""

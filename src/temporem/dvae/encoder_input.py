@@ -1,0 +1,134 @@
+"""What the feature extractor is shown of a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from temporem.dvae.config import EncoderInputKind
+from temporem.physics.forward import ForwardModel
+from temporem.physics.fourier import FourierSupport
+from temporem.physics.slicing import insert_slices_apart
+from temporem.volumes.linear_volumes import LinearVolumes
+
+_BACK_PROJECTION_RADIUS = 9  # cycles per box: a molecule that moves, moves at low resolution
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderInput:
+    """What the extractor is shown, as a function of frames: ``(F, E)``.
+
+    Attributes:
+        forward_model: image formation.
+        kind: which function.
+        mean: volume μ that is subtracted, for back-projection.
+        weight: how far to trust a frequency, ``(P,)``.
+        scale: what all is divided by.
+    """
+
+    forward_model: ForwardModel
+    kind: EncoderInputKind
+    mean: LinearVolumes
+    weight: Tensor
+    scale: float = 1.0
+
+    @classmethod
+    def of_mean(
+        cls, forward_model: ForwardModel, kind: EncoderInputKind, volume: Tensor, weight: Tensor
+    ) -> EncoderInput:
+        """With the mean volume given as ``(D, D, D)``."""
+        mean = LinearVolumes(forward_model.box, 0)
+        mean.set_mean(volume)
+        return cls(forward_model, kind, mean, weight)
+
+    @property
+    def size(self) -> int:
+        """E."""
+        return encoder_input_size(self.forward_model, self.kind)
+
+    @property
+    def n_pixels(self) -> int:
+        """How many image frequencies are looked at, the lowest ones."""
+        if self.kind == "image":
+            return len(self.forward_model.support)
+        radius = _radius(self.forward_model)
+        return int((self.forward_model.support.radii <= radius).sum())
+
+    def __call__(self, images: Tensor, ctf: Tensor, rotations: Tensor) -> Tensor:
+        """Of images and CTF ``(F, P)`` with :attr:`n_pixels` frequencies or more."""
+        model, n = self.forward_model, self.n_pixels
+        images, ctf, weight = images[:, :n], ctf[:, :n], self.weight[:n]
+        if self.kind == "image":
+            return image_input(images, ctf, weight) / self.scale
+        slices = self.mean(model.slice_frequencies(rotations, slice(n)), rotations.new_zeros(0))
+        explained = model.observe(slices, ctf)
+        residuals = images - explained
+        encoder_input = back_projection_input(model, residuals, ctf, rotations, weight)
+        return encoder_input / self.scale
+
+    def to(self, device: torch.device) -> EncoderInput:
+        """The same on a device."""
+        return replace(self, mean=self.mean.to(device), weight=self.weight.to(device))
+
+
+def encoder_input_size(forward_model: ForwardModel, kind: EncoderInputKind) -> int:
+    """Numbers E that are seen of a frame."""
+    if kind == "image":
+        return 2 * len(forward_model.support)
+    return 2 * len(_half_ball(_radius(forward_model)))
+
+
+def image_input(images: Tensor, ctf: Tensor, weight: Tensor) -> Tensor:
+    """Phase-flipped images as real numbers, ``(F, P)`` → ``(F, 2P)``.
+
+    Args:
+        images: Fourier images with unit noise, ``(F, P)``.
+        contrast: CTF, ``(F, P)``.
+        weight: how far to trust a frequency, ``(P,)``.
+    """
+    return torch.view_as_real(images * (ctf.sign() * weight)).flatten(-2)
+
+
+def back_projection_input(
+    forward_model: ForwardModel,
+    residuals: Tensor,
+    ctf: Tensor,
+    rotations: Tensor,
+    weight: Tensor,
+) -> Tensor:
+    """Low-resolution back-projection of single frames, ``Pᵀ CTF (y − CTF P μ)``, real ``(F, E)``.
+
+    In the frame of the molecule a change of conformation looks alike from all sides, so that a
+    linear layer can already tell it: this is the sufficient statistic of a linear volume model.
+
+    Args:
+        forward_model: image formation.
+        residuals: images less the projection of the mean volume, ``(F, P)``, all frequencies or
+            the lowest ones.
+        contrast: CTF, ``(F, P)``.
+        rotations: molecule to camera, ``(F, 3, 3)``.
+        weight: how far to trust a frequency, ``(P,)``.
+    """
+    radius = _radius(forward_model)
+    low = int((forward_model.support.radii <= radius).sum())
+    points = forward_model.slice_frequencies(rotations, slice(low))
+    values = (residuals * ctf * weight)[:, :low]
+    edge = 2 * (radius + 2)
+    mirrored = torch.cat([values, values.conj()], dim=1)
+    grids = insert_slices_apart(mirrored, torch.cat([points, -points], dim=1), edge)
+    wanted = _half_ball(radius).frequencies + edge // 2
+    x, y, z = wanted.to(grids.device, non_blocking=True).unbind(-1)
+    return torch.view_as_real(grids[:, z, y, x]).flatten(1)
+
+
+def _radius(forward_model: ForwardModel) -> int:
+    return min(_BACK_PROJECTION_RADIUS, forward_model.box // 2 - 1)
+
+
+@lru_cache
+def _half_ball(radius: int) -> FourierSupport:
+    """Where back-projections are kept; the rest mirrors it."""
+    return FourierSupport(2 * (radius + 2), 3, radius + 1)

@@ -1,0 +1,170 @@
+"""From features of images to latent paths: one frame at a time, or a movie at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+from temporem.dvae.config import InferenceStructure
+from temporem.dvae.latents import Latents
+from temporem.dvae.priors import GatedTransition, StandardPrior
+from temporem.frames.frame_noise import FrameNoise
+from temporem.physics.gaussian import gaussian_kl, sample_gaussian
+from temporem.volumes.layers import ResidualMLP
+
+_LOG_VARIANCE_RANGE = (-12.0, 4.0)
+
+
+class FrameInference(nn.Module):
+    """``q(z_t | X_t)``: every frame on its own, prior N(0, 1) (the static model)."""
+
+    def __init__(self, features: int, z_dim: int) -> None:
+        super().__init__()
+        self.n_features, self.z_dim = features, z_dim
+        self.read_out = nn.Linear(features, 2 * z_dim)
+
+    def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
+        """Latents of F frames from ``features (F, W)``; ``lengths`` are not looked at."""
+        mean, log_variance = _posterior(self.read_out(features))
+        zero = torch.zeros_like(mean)
+        kl = gaussian_kl(mean, log_variance, zero, zero)
+        epsilon = noise.normal(*mean.shape) if noise else None
+        return Latents(sample_gaussian(mean, log_variance, epsilon), mean, log_variance, kl)
+
+
+class SequenceInference(nn.Module):
+    """``q(z_t | z_{t−1}, X_{1:T})`` of a structured inference network (paper Eq. 9).
+
+    A recurrent network reads the features of a movie, forwards, backwards or both; the combiner
+    ``g_t = mean(tanh(W z_{t−1}), h→_t, h←_t)`` joins what the structure allows, and a residual MLP
+    reads mean and log-variance of z_t off it.
+
+    ========= ========== ========= ============
+    structure z_{t−1}    past      future
+    ========= ========== ========= ============
+    ST-LR     yes        yes       yes
+    MF-LR     no         yes       yes
+    DKS       yes        no        yes
+    filter    yes        yes       no
+    ========= ========== ========= ============
+
+    Frames are computed without padding: movies are packed, and step t of the recursion over
+    z_{t−1}, which is sequential by nature, handles frame t of all movies that still have one.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        z_dim: int,
+        rnn_width: int,
+        structure: InferenceStructure,
+        prior: StandardPrior | GatedTransition,
+        hidden_frames: float,
+    ) -> None:
+        super().__init__()
+        self.n_features, self.z_dim = features, z_dim
+        self.structure = structure
+        self.prior = prior
+        self.hidden_frames = hidden_frames
+        past, future = structure != "DKS", structure != "filter"
+        self.forwards = nn.LSTM(features, rnn_width) if past else None
+        self.backwards = nn.LSTM(features, rnn_width) if future else None
+        self.previous = nn.Linear(z_dim, rnn_width) if structure != "MF-LR" else None
+        self.first = nn.Parameter(torch.zeros(z_dim)) if structure != "MF-LR" else None
+        self.combiner = ResidualMLP(rnn_width, rnn_width, 2, 2 * z_dim)
+
+    def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
+        """Latents of M movies.
+
+        Args:
+            features: ``(F, W)``, the frames of the movies one after the other, in order of time.
+            lengths: frames per movie ``(M,)`` on the CPU, positive, summing to F.
+            noise: draws z and which frames are hidden; None hides nothing and takes the mean, so
+                that inference is deterministic.
+        """
+        epsilon = noise.normal(len(features), self.z_dim) if noise else None
+        if noise and self.hidden_frames > 0:
+            # A frame that is hidden must be told from the others: its noise cannot be learned.
+            features = features * ~self._hidden(lengths, noise)
+        context, packing, batch_sizes = self._read(features, lengths)
+        drawn = None if epsilon is None else epsilon[packing]
+        z, mean, log_variance = self._infer(context, batch_sizes, drawn)
+        kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
+        return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
+
+    def _hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
+        """Which frames are hidden, bool ``(F, 1)``: of every movie another fraction.
+
+        ``hidden_frames`` is the mean of fractions. They come down to 0 (or up to 1), as in the end
+        nothing is hidden: a recurrent network that never saw all frames of a movie misreads them.
+        """
+        first_frames = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+        n, mean = len(first_frames), self.hidden_frames
+        drawn = noise.uniform(n)
+        of_movie = drawn[first_frames.to(drawn.device, non_blocking=True)]
+        return noise.uniform(n) < mean + min(mean, 1 - mean) * (2 * of_movie - 1)
+
+    def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        """Sum of the recurrent states ``(F, H)`` in packed order, that order, and frames per t."""
+        rows = torch.arange(len(features)).split(lengths.tolist())
+        forward_order = pack_sequence(list(rows), enforce_sorted=False)
+        batch_sizes = forward_order.batch_sizes
+        order = forward_order.data.to(features.device, non_blocking=True)
+        context: Tensor | None = None
+        if self.forwards is not None:
+            packed = PackedSequence(features[order], batch_sizes)
+            context = self.forwards(packed)[0].data
+        if self.backwards is not None:
+            reversed_rows = pack_sequence([r.flip(0) for r in rows], enforce_sorted=False)
+            reversed_order = reversed_rows.data.to(features.device, non_blocking=True)
+            packed = PackedSequence(features[reversed_order], batch_sizes)
+            states = _restore(self.backwards(packed)[0].data, reversed_order)[order]
+            context = states if context is None else context + states
+        assert context is not None
+        return context, order, batch_sizes.tolist()
+
+    def _infer(
+        self, context: Tensor, batch_sizes: list[int], noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws, means and log-variances of z, each ``(F, q)`` in packed order."""
+        terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
+        layers, weight = self.combiner.residual_layers(), self.combiner.first.weight / terms
+        # What does not depend on z is computed for all frames at once.
+        seen = nn.functional.linear(context, weight, self.combiner.first.bias)
+        if self.previous is None or self.first is None:
+            mean, log_variance = _posterior(self.combiner.after_first(seen, layers))
+            return sample_gaussian(mean, log_variance, noise), mean, log_variance
+        drawn = [None] * len(batch_sizes) if noise is None else noise.split(batch_sizes)
+        steps = []
+        z = self.first.expand(batch_sizes[0], -1)
+        for n, frames, epsilon in zip(batch_sizes, seen.split(batch_sizes), drawn, strict=True):
+            # Movies are sorted by length: the first n have a frame t.
+            before = torch.tanh(self.previous(z[:n]))
+            joined = torch.addmm(frames, before, weight.T)
+            mean, log_variance = _posterior(self.combiner.after_first(joined, layers))
+            z = sample_gaussian(mean, log_variance, epsilon)
+            steps.append((z, mean, log_variance))
+        z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))
+        return z, mean, log_variance
+
+    def _prior(self, z: Tensor, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the prior of z ``(F, q)``, in packed order; all at once."""
+        first, later = z.split([batch_sizes[0], len(z) - batch_sizes[0]])
+        mean, log_variance = self.prior(None, first)
+        if len(later) == 0:
+            return mean, log_variance
+        steps = z.split(batch_sizes)
+        before = torch.cat([s[:n] for s, n in zip(steps, batch_sizes[1:], strict=False)])
+        later_mean, later_log_variance = self.prior(before, later)
+        return torch.cat([mean, later_mean]), torch.cat([log_variance, later_log_variance])
+
+
+def _posterior(read_out: Tensor) -> tuple[Tensor, Tensor]:
+    mean, log_variance = read_out.float().chunk(2, dim=-1)
+    return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+
+
+def _restore(packed: Tensor, order: Tensor) -> Tensor:
+    """Undo ``packed = original[order]``."""
+    return torch.empty_like(packed).index_copy(0, order, packed)

@@ -1,0 +1,124 @@
+"""Estimated poses against true ones, after the alignment that images leave open.
+
+One rotation, one displacement and the hand are fitted to all frames before errors are read
+(:mod:`temporem.poses.alignment`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from torch import Tensor
+
+from temporem.evaluation.resampling import MovieBootstrap
+from temporem.physics.rigid_transform import RigidTransform
+from temporem.physics.rotations import geodesic_degrees
+from temporem.poses.alignment import align_poses
+
+CLOSE_DEGREES = 10.0
+"""A pose within this angle of the true one is counted as found."""
+
+_EXACT_DEGREES, _EXACT_ANGSTROM = 1e-2, 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class PoseAgreement:
+    """Errors of the poses of n frames, aligned as a whole.
+
+    Attributes:
+        angle_degrees: angle between estimated and true rotation, ``(n,)``.
+        shift_angstrom: distance between estimated and true displacement in the image, ``(n,)``.
+        mirrored: whether the reconstruction is of the other hand.
+        other_hand_degrees: median angle that is left with the hand that was not taken.
+        rotation: G, ``(3, 3)`` nested.
+        offset_angstrom: t, ``(3,)``.
+    """
+
+    angle_degrees: np.ndarray
+    shift_angstrom: np.ndarray
+    mirrored: bool
+    other_hand_degrees: float
+    rotation: list[list[float]]
+    offset_angstrom: list[float]
+
+    def at(self, rows: np.ndarray) -> PoseAgreement:
+        """Of some of the frames."""
+        return replace(
+            self,
+            angle_degrees=self.angle_degrees[rows],
+            shift_angstrom=self.shift_angstrom[rows],
+        )
+
+    def alignment(self) -> dict[str, Any]:
+        """All but the errors, as JSON has it."""
+        document = asdict(self)
+        return {k: v for k, v in document.items() if k not in ("angle_degrees", "shift_angstrom")}
+
+
+def same_poses(
+    rotations: Tensor, shifts_angstrom: Tensor, true_rotations: Tensor, true_shifts: Tensor
+) -> bool:
+    """Whether poses ``(N, 3, 3)`` and ``(N, 2)`` are the true ones, but for rounding."""
+    angle = geodesic_degrees(rotations, true_rotations).max()
+    shift = (shifts_angstrom - true_shifts).norm(dim=-1).max()
+    return bool(angle < _EXACT_DEGREES) and bool(shift < _EXACT_ANGSTROM)
+
+
+def pose_agreement(
+    rotations: Tensor,
+    shifts_angstrom: Tensor,
+    true_rotations: Tensor,
+    true_shifts: Tensor,
+    *,
+    mirrored: bool | None = None,
+) -> tuple[PoseAgreement, RigidTransform]:
+    """Errors of all N frames after :func:`align_poses`, and the alignment."""
+    change, other = align_poses(
+        rotations, shifts_angstrom, true_rotations, true_shifts, mirrored=mirrored
+    )
+    angle = geodesic_degrees(change.rotations(rotations), true_rotations)
+    shift = (change.shifts(rotations, shifts_angstrom) - true_shifts).norm(dim=-1)
+    agreement = PoseAgreement(
+        angle_degrees=angle.numpy(),
+        shift_angstrom=shift.numpy(),
+        mirrored=change.mirrored,
+        other_hand_degrees=other,
+        rotation=change.rotation.tolist(),
+        offset_angstrom=change.shift_angstrom.tolist(),
+    )
+    return agreement, change
+
+
+def into_frame(
+    volumes: np.ndarray, change: RigidTransform, pixel_size_angstrom: float
+) -> np.ndarray:
+    """Volumes ``(B, D, D, D)`` of the estimate turned into the other frame, by cubic splines.
+
+    For pictures: numbers are measured where nothing is interpolated.
+    """
+    reverse = np.eye(3)[::-1]  # (x, y, z) as array indices (z, y, x)
+    matrix = reverse @ change.linear.numpy() @ reverse
+    centre = np.full(3, volumes.shape[-1] // 2)
+    shift = reverse @ change.shift_angstrom.numpy() / pixel_size_angstrom
+    offset = centre + shift - matrix @ centre
+    return np.stack([ndimage.affine_transform(v, matrix, offset, order=3) for v in volumes])
+
+
+def summarise_poses(
+    agreement: PoseAgreement, chosen: np.ndarray, bootstrap: MovieBootstrap, pixel_size: float
+) -> dict[str, Any]:
+    """Section ``poses`` of an evaluation, over the chosen frames, bool ``(n,)``."""
+    angle, shift = agreement.angle_degrees[chosen], agreement.shift_angstrom[chosen]
+    close = (angle < CLOSE_DEGREES).astype(np.float64)
+    return {
+        "median_degrees": float(np.median(angle)),
+        "median_degrees_ci": bootstrap.interval(bootstrap.medians(angle)),
+        "within_10_degrees": float(close.mean()),
+        "within_10_degrees_ci": bootstrap.interval(bootstrap.means(close)),
+        "median_shift_angstrom": float(np.median(shift)),
+        "median_shift_angstrom_ci": bootstrap.interval(bootstrap.medians(shift)),
+        "median_shift_pixels": float(np.median(shift)) / pixel_size,
+    }

@@ -1,0 +1,389 @@
+"""The dataset contract: particle movies as a folder that RELION and cryoDRGN read as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.frames.particle_images import ParticleImages, read_particle_images
+from temporem.io import limits
+from temporem.io.stack import open_stack, write_stack
+from temporem.io.star import Table, fits_one_line, read_star, write_star
+from temporem.physics.ctf import CTFParameters
+from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
+
+STAR_NAME = "particles.star"
+STACK_NAME = "particles.mrcs"
+
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+_DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
+_LONGEST_NAME = 4096  # characters
+_PIXEL_SIZE = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
+_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N frames of particle movies, in the order of their rows in ``particles.star``.
+
+    Attributes:
+        path: the dataset's folder.
+        images: ``(N, D, D)`` float32; of a folder, read from the disk whenever rows are asked for.
+        pixel_size_angstrom: Å per pixel, the same for all frames.
+        rotations: ``(N, 3, 3)`` float64, molecule to camera coordinates.
+        shifts_angstrom: ``(N, 2)`` float64, displacement (x, y) of the particle from the centre.
+        ctf: imaging parameters, fields ``(N,)`` float64.
+        particle_names: the movie that each frame belongs to.
+        frame_numbers: ``(N,)`` int64, position in the movie, from 1, gaps allowed.
+        times_seconds: ``(N,)`` float64, NaN where the file has no times.
+        movies: row indices of each movie in the order of its frames; movies by name (2 before 10).
+        has_poses: whether the file has poses; without, rotations are 1 and shifts 0.
+    """
+
+    path: Path
+    images: np.ndarray | ParticleImages
+    pixel_size_angstrom: float
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    ctf: CTFParameters
+    particle_names: list[str]
+    frame_numbers: np.ndarray
+    times_seconds: np.ndarray
+    movies: list[np.ndarray]
+    has_poses: bool = True
+
+    @property
+    def box(self) -> int:
+        """Side D of an image, pixels."""
+        return self.images.shape[-1]
+
+    @property
+    def n_frames(self) -> int:
+        """Number N of frames of all movies."""
+        return len(self.images)
+
+    @property
+    def n_movies(self) -> int:
+        """Number of movies."""
+        return len(self.movies)
+
+    def require_poses(self) -> None:
+        """Raise a TemporemError where the file has no poses."""
+        if not self.has_poses:
+            raise TemporemError(
+                f"{self.path / STAR_NAME} has no poses",
+                expected=f"the columns {', '.join('_' + c for c in (*_ANGLES, *_ORIGINS))}",
+                hint="refine the images in RELION or cryoSPARC, or pass --poses estimate",
+            )
+
+    def without_poses(self) -> Dataset:
+        """The same, as it is where the file has no poses."""
+        eye = torch.eye(3, dtype=torch.float64).repeat(self.n_frames, 1, 1)
+        shifts = torch.zeros(self.n_frames, 2, dtype=torch.float64)
+        return replace(self, rotations=eye, shifts_angstrom=shifts, has_poses=False)
+
+    def with_poses(self, rotations: Tensor, shifts_angstrom: Tensor) -> Dataset:
+        """The same in other poses, ``(N, 3, 3)`` and ``(N, 2)``."""
+        return replace(self, rotations=rotations, shifts_angstrom=shifts_angstrom, has_poses=True)
+
+
+def read_dataset(path: str | Path) -> Dataset:
+    """Read and check a dataset folder: ``particles.star`` and the stacks that it names.
+
+    Rows may stand in any order. Every row's poses, CTF, movie and frame number, and every pixel,
+    are checked here, so that later steps need not.
+
+    Raises:
+        TemporemError: anything that breaks the contract of ``docs/data.md``.
+    """
+    path = Path(path)
+    particles, optics = _read_tables(path)
+    images, header_pixel_sizes = read_particle_images(path, particles)
+    _check_box(optics, images.shape[-1])
+    pixel_size = _pixel_size(optics, header_pixel_sizes)
+    rotations, shifts, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
+    movies = _group_movies(particles)
+    return Dataset(
+        path=path,
+        images=images,
+        pixel_size_angstrom=pixel_size,
+        rotations=rotations,
+        shifts_angstrom=shifts,
+        ctf=_read_ctf(particles, optics),
+        particle_names=particles.strings("rlnParticleName"),
+        frame_numbers=particles.ints("rlnMovieFrameNumber"),
+        times_seconds=_read_times(particles, movies),
+        movies=movies,
+        has_poses=has_poses,
+    )
+
+
+def write_dataset(
+    directory: str | Path,
+    *,
+    images: np.ndarray | Iterable[np.ndarray],
+    pixel_size_angstrom: float,
+    rotations: Tensor | None,
+    shifts_angstrom: Tensor | None,
+    ctf: CTFParameters,
+    particle_names: Sequence[str],
+    frame_numbers: Sequence[int] | np.ndarray,
+    times_seconds: np.ndarray | None = None,
+    movie_names: Sequence[str] | None = None,
+    optics_group_name: str = "opticsGroup",
+) -> None:
+    """Write ``particles.star`` and ``particles.mrcs`` into a folder that exists.
+
+    Frames of one voltage, spherical aberration and amplitude contrast share an optics group, named
+    ``optics_group_name`` and its number. Wrap in :func:`temporem.io.files.fresh_directory` so
+    that the dataset appears whole.
+
+    Args:
+        directory: existing folder.
+        images: ``(N, D, D)``, or blocks ``(n, D, D)`` of it in order, written as they come.
+        pixel_size_angstrom: Å per pixel.
+        rotations: ``(N, 3, 3)``, molecule to camera; None, as the shifts then, for no poses.
+        shifts_angstrom: ``(N, 2)`` displacement (x, y) of the particle.
+        ctf: fields ``(N,)``.
+        particle_names: ``(N,)`` name of each frame's movie.
+        frame_numbers: ``(N,)`` position in the movie, from 1.
+        times_seconds: ``(N,)`` or None.
+        movie_names: ``(N,)`` source movie of each frame (``rlnMicrographMovieName``) or None.
+        optics_group_name: start of the optics groups' names.
+    """
+    directory = Path(directory)
+    names = {"rlnParticleName": particle_names}
+    if movie_names is not None:
+        names["rlnMicrographMovieName"] = movie_names
+    for column in names:
+        _check_names(Table(names, where="data_particles"), column)
+    if isinstance(images, np.ndarray):
+        images = [images]
+    n = write_stack(directory / STACK_NAME, images, pixel_size_angstrom)
+    box = open_stack(directory / STACK_NAME).shape[-1]
+
+    ctf = ctf.to("cpu", torch.float64)
+    optics, group = np.unique(
+        torch.stack([ctf.voltage_kv, ctf.cs_mm, ctf.amplitude_contrast], dim=1).numpy(),
+        axis=0,
+        return_inverse=True,
+    )
+    group_numbers = np.arange(1, len(optics) + 1)
+    optics_table = Table(
+        {
+            "rlnOpticsGroup": group_numbers,
+            "rlnOpticsGroupName": [f"{optics_group_name}{i}" for i in group_numbers],
+            **dict(zip(_OPTICS, optics.T, strict=True)),
+            "rlnImagePixelSize": np.full(len(optics), pixel_size_angstrom),
+            "rlnImageSize": np.full(len(optics), box),
+            "rlnImageDimensionality": np.full(len(optics), 2),
+        },
+        where="data_optics",
+    )
+    poses: dict[str, np.ndarray] = {}
+    if rotations is not None and shifts_angstrom is not None:
+        angles = rotation_to_euler(rotations.to("cpu", torch.float64)).numpy()
+        origins = origin_to_shift(shifts_angstrom.to("cpu", torch.float64)).numpy()
+        poses |= zip(_ANGLES, angles.T, strict=True)
+        poses |= zip(_ORIGINS, origins.T, strict=True)
+    columns: dict[str, Sequence[str] | np.ndarray] = {
+        "rlnImageName": [f"{i:06d}@{STACK_NAME}" for i in range(1, n + 1)],
+        **names,
+        "rlnMovieFrameNumber": np.asarray(frame_numbers),
+        "rlnOpticsGroup": group_numbers[group],
+        **poses,
+        "rlnDefocusU": ctf.defocus_u_angstrom.numpy(),
+        "rlnDefocusV": ctf.defocus_v_angstrom.numpy(),
+        "rlnDefocusAngle": torch.rad2deg(ctf.astigmatism_radians).numpy(),
+        "rlnPhaseShift": torch.rad2deg(ctf.phase_shift_radians).numpy(),
+    }
+    if times_seconds is not None and not np.isnan(times_seconds).all():
+        columns["temporemTimeSeconds"] = np.asarray(times_seconds)
+    particles_table = Table(columns, where="data_particles")
+    write_star(directory / STAR_NAME, {"optics": optics_table, "particles": particles_table})
+
+
+def _check_names(table: Table, column: str) -> None:
+    """What is read can be written again; cryoDRGN splits rows at white space, quoted or not."""
+    names = table.strings(column)
+    good = [
+        len(name.split()) == 1 and len(name) <= _LONGEST_NAME and fits_one_line(name)
+        for name in names
+    ]
+    expected = f"a name without spaces, of at most {_LONGEST_NAME} printable characters in one line"
+    table.check(column, np.array(good, dtype=bool), expected)
+
+
+def _read_tables(path: Path) -> tuple[Table, Table]:
+    """The tables of particles and of optics groups, with every column that must be there."""
+    star = path / STAR_NAME
+    if not star.is_file():
+        raise TemporemError(
+            f"{path} has no {STAR_NAME}" if path.is_dir() else f"{path} is not a folder",
+            expected=f"a dataset folder with {STAR_NAME}",
+            hint="make one with temporem simulate, or see docs/data.md for data of yours",
+        )
+    blocks = read_star(star)
+    if not {"optics", "particles"} <= blocks.keys():
+        raise TemporemError(
+            f"{star} has the blocks {', '.join('data_' + name for name in blocks)}",
+            expected="data_optics and data_particles, as RELION 3.1 and later write",
+            hint="convert it with relion_convert_star",
+        )
+    particles, optics = blocks["particles"], blocks["optics"]
+    particles.require("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup")
+    particles.require(*_DEFOCUS)
+    optics.require("rlnOpticsGroup", *_OPTICS)
+    for table in (particles, optics):
+        if table.n_rows == 0:
+            raise TemporemError(f"{table.where} has no rows", expected="at least one row")
+    return particles, optics
+
+
+def _pixel_size(optics: Table, header_pixel_sizes: np.ndarray) -> float:
+    """The one pixel size of all optics groups; without the column, that of the stacks' headers."""
+    column = "rlnImagePixelSize"
+    if column in optics:
+        sizes = optics.floats(column)
+        optics.check(column, limits.PIXEL_SIZE_ANGSTROM.hold(sizes), _PIXEL_SIZE)
+    else:
+        sizes = header_pixel_sizes
+        if (sizes <= 0).any():
+            raise TemporemError(
+                f"{optics.where} lacks _{column} and a stack's header has no pixel size",
+                expected=_PIXEL_SIZE,
+                hint=f"add the column _{column}",
+            )
+        if not limits.PIXEL_SIZE_ANGSTROM.hold(sizes).all():
+            raise TemporemError(
+                f"{optics.where} lacks _{column} and a stack's header has pixels of "
+                f"{sizes.max():g} Å",
+                expected=_PIXEL_SIZE,
+                hint=f"add the column _{column}",
+            )
+    if not np.allclose(sizes, sizes[0], rtol=1e-4, atol=0):
+        raise TemporemError(
+            f"{optics.where}: pixel sizes of {sizes.min():g} and {sizes.max():g} Å",
+            expected="one pixel size in a dataset",
+            hint="rescale the images or split the dataset",
+        )
+    return float(sizes[0])
+
+
+def _check_box(optics: Table, box: int) -> None:
+    if "rlnImageSize" in optics:
+        sizes = optics.ints("rlnImageSize")
+        optics.check("rlnImageSize", sizes == box, f"{box}, the size of the images in the stack")
+
+
+def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor, bool]:
+    """Rotations, displacements, and whether there are any. Half of a pose is refused."""
+    columns = (*_ANGLES, *_ORIGINS)
+    if not any(column in particles for column in columns):
+        n = particles.n_rows
+        eye = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1)
+        return eye, torch.zeros(n, 2, dtype=torch.float64), False
+    particles.require(*columns)
+    origins = torch.from_numpy(np.stack([particles.floats(c) for c in _ORIGINS], axis=-1))
+    for column, values in zip(_ORIGINS, origins.T, strict=True):
+        inside = (values.abs() <= width_angstrom / 2).numpy()
+        particles.check(
+            column, inside, f"a particle inside the image, at most ±{width_angstrom / 2:g} Å"
+        )
+    angles = [particles.floats(c, limits=limits.ANGLE_DEGREES) for c in _ANGLES]
+    rotations = euler_to_rotation(torch.from_numpy(np.stack(angles, axis=-1)))
+    return rotations, origin_to_shift(origins), True
+
+
+def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
+    voltage = optics.floats("rlnVoltage", limits=limits.VOLTAGE_KV)
+    cs = optics.floats("rlnSphericalAberration", limits=limits.CS_MM)
+    amplitude = optics.floats("rlnAmplitudeContrast")
+    fraction = (amplitude >= 0) & (amplitude <= 1)
+    optics.check("rlnAmplitudeContrast", fraction, "a fraction from 0 to 1")
+    premultiplied = optics.floats("rlnCtfDataAreCtfPremultiplied", default=0)
+    optics.check(
+        "rlnCtfDataAreCtfPremultiplied", premultiplied == 0, "0: images not multiplied by the CTF"
+    )
+    group = _optics_rows(particles, optics)
+
+    def angle(column: str) -> np.ndarray:
+        return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
+
+    fields = (
+        *(particles.floats(column, limits=limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS),
+        np.radians(angle("rlnDefocusAngle")),
+        voltage[group],
+        cs[group],
+        amplitude[group],
+        np.radians(angle("rlnPhaseShift")),
+    )
+    return CTFParameters(*map(torch.from_numpy, fields))
+
+
+def _optics_rows(particles: Table, optics: Table) -> np.ndarray:
+    """Row of the optics table for every particle ``(N,)``."""
+    column = "rlnOpticsGroup"
+    groups = optics.ints(column)
+    optics.check(column, _first_of_its_kind(groups), "each group once")
+    order = np.argsort(groups)
+    wanted = particles.ints(column)
+    rows = order[np.searchsorted(groups, wanted, sorter=order).clip(max=len(groups) - 1)]
+    particles.check(column, groups[rows] == wanted, f"a group of {optics.where}")
+    return rows
+
+
+def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
+    column = "temporemTimeSeconds"
+    if column not in particles:
+        return np.full(particles.n_rows, np.nan)
+    times = particles.floats(column)
+    order, lengths = np.concatenate(movies), [len(rows) for rows in movies]
+    later = np.empty(len(times), dtype=bool)
+    later[order] = np.diff(times[order], prepend=-np.inf) > 0
+    later[order[np.cumsum([0, *lengths[:-1]])]] = True  # first frames have none before them
+    particles.check(
+        column, later, "a later time than that of the movie's frame before, or no such column"
+    )
+    return times
+
+
+def _group_movies(particles: Table) -> list[np.ndarray]:
+    """Rows of every movie, by frame number; movies in natural order of their names."""
+    names, numbers = particles.strings("rlnParticleName"), particles.ints("rlnMovieFrameNumber")
+    _check_names(particles, "rlnParticleName")
+    particles.check("rlnMovieFrameNumber", numbers >= 1, "a frame number from 1")
+    rank = {name: i for i, name in enumerate(sorted(set(names), key=_natural_order))}
+    movie = np.array([rank[name] for name in names])
+    once = _first_of_its_kind(np.stack([movie, numbers], axis=1))
+    particles.check("rlnMovieFrameNumber", once, "each number once in a movie (_rlnParticleName)")
+    order = np.lexsort((numbers, movie))
+    return np.split(order, np.flatnonzero(np.diff(movie[order])) + 1)
+
+
+def _first_of_its_kind(values: np.ndarray) -> np.ndarray:
+    """Whether ``values (N, ...)`` has no equal entry before; bool ``(N,)``."""
+    _, first = np.unique(values, axis=0, return_index=True)
+    unique = np.zeros(len(values), dtype=bool)
+    unique[first] = True
+    return unique
+
+
+def _natural_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Sort key that puts movie2 before movie10: text and numbers alternate, text first."""
+    parts = re.split(r"(\d+)", name)
+    return [_size(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """Sort key of a number of any length, which Python would not make of its digits."""
+    digits = digits.lstrip("0")
+    return len(digits), digits

@@ -1,0 +1,36 @@
+"""By what a dataset is known again when a run of it is continued."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+
+import numpy as np
+
+from temporem.frames.dataset import Dataset
+
+_IMAGES = 64  # looked at, evenly spaced; all would take long where there are many
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Hexadecimal digest of all that the rows say, in their order, and of some of the images.
+
+    Where the folder lies is not in it.
+    """
+    digest = hashlib.sha256()
+
+    def add(values: np.ndarray) -> None:
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+
+    add(np.array([dataset.pixel_size_angstrom]))
+    add(dataset.rotations.numpy())
+    add(dataset.shifts_angstrom.numpy())
+    for field in fields(dataset.ctf):
+        add(getattr(dataset.ctf, field.name).numpy())
+    digest.update("\n".join(dataset.particle_names).encode())
+    add(dataset.frame_numbers)
+    add(dataset.times_seconds)
+    chosen = np.unique(np.linspace(0, dataset.n_frames - 1, _IMAGES).round().astype(np.int64))
+    add(dataset.images[chosen])
+    return digest.hexdigest()

@@ -1,0 +1,129 @@
+"""Frames prepared from the pixels of a dataset whenever they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.frames.source import blocks_of
+from temporem.physics.forward import ForwardModel
+from temporem.physics.masks import soft_ball
+from temporem.runs.config import DataConfig
+
+_WINDOW_EDGE = 0.1  # soft edge, in half boxes
+_LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single precision
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStack:
+    """A function of rows: centre, window, transform, divide by the noise scale.
+
+    On a processor a frame comes out the same, bit for bit, whatever it is prepared together with.
+
+    Attributes:
+        dataset: where pixels, shifts and CTF parameters come from.
+        forward_model: image formation at its box and pixel size.
+        window: soft disc, ``(D, D)``, on the device where frames are prepared.
+        invert: flip the sign.
+        noise_scale: what images are divided by, so that noise has unit variance in every
+            coefficient.
+    """
+
+    dataset: Dataset
+    forward_model: ForwardModel
+    window: Tensor
+    invert: bool
+    noise_scale: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        return self.window.device
+
+    @property
+    def in_memory(self) -> bool:
+        return False
+
+    @property
+    def n_pixels(self) -> int:
+        return len(self.forward_model.support)
+
+    def __len__(self) -> int:
+        return self.dataset.n_frames
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`temporem.frames.source.FrameSource`."""
+        parts = [self._prepare(part, n_pixels) for part in blocks_of(rows, self.n_pixels)]
+        images, ctf = zip(*parts, strict=True)
+        return torch.cat(images), torch.cat(ctf)
+
+    def to(self, device: torch.device) -> FrameStack:
+        """The same, prepared on a device."""
+        return replace(self, window=self.window.to(device))
+
+    def _prepare(self, rows: np.ndarray, n_pixels: int | None) -> tuple[Tensor, Tensor]:
+        if len(rows) == 1:  # a transform on its own is rounded otherwise than one of several
+            images, ctf = self._prepare(rows.repeat(2), n_pixels)
+            return images[:1], ctf[:1]
+        model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
+        pixels = torch.from_numpy(self.dataset.images[rows]).to(device)
+        pixels = -pixels if self.invert else pixels
+        centring = model.shift_phase(-self.dataset.shifts_angstrom[index].to(device))
+        centred = model.support.ifft(_product(model.support.fft(pixels), centring))
+        images = model.support.fft(centred * self.window) / self.noise_scale
+        ctf = model.ctf(self.dataset.ctf[index].to(device), n_pixels)
+        return images[:, :n_pixels], ctf
+
+
+def open_frames(dataset: Dataset, config: DataConfig) -> FrameStack:
+    """Frames of a dataset scaled to unit noise.
+
+    The noise is measured in the corners of the images as they come, outside the circle that holds
+    the particle.
+
+    Raises:
+        TemporemError: the images are constant outside the particle, so noise cannot be measured, or
+            a pixel is so far above it that single precision does not hold the squares of sums.
+    """
+    model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
+    half = dataset.box / 2
+    inner = (config.window_radius - _WINDOW_EDGE) * half
+    window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
+    corners = soft_ball(dataset.box, 2, half, 0.0) == 0
+    moments, largest = torch.zeros(2, dtype=torch.float64), 0.0
+    for rows in blocks_of(np.arange(dataset.n_frames), len(model.support)):
+        images = torch.from_numpy(dataset.images[rows])
+        largest = max(largest, float(images.abs().max()))
+        outside = images[:, corners].double()
+        moments += torch.stack([outside.sum(), outside.square().sum()])
+    mean, square = (moments / (dataset.n_frames * int(corners.sum()))).tolist()
+    variance = square - mean**2
+    if variance <= 1e-12 * max(square, 1e-30):
+        raise TemporemError(
+            f"{dataset.path}: images are constant in their corners, so the noise is unknown",
+            expected="images that are not masked",
+            hint="extract particles without a mask",
+        )
+    if largest > _LARGEST_PIXEL * variance**0.5:
+        raise TemporemError(
+            f"{dataset.path}: an image has a pixel of {largest:g}, and the noise in the corners "
+            f"has a standard deviation of {variance**0.5:g}",
+            expected=f"pixels of at most {_LARGEST_PIXEL:g} times the noise",
+            hint="leave out or mend images with broken pixels",
+        )
+    noise_scale = float((variance * window.square().mean().item()) ** 0.5)
+    return FrameStack(dataset, model, window, config.invert, noise_scale)
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """Of complex numbers, rounded alike wherever they stand.
+
+    A complex product of torch rounds the last elements of a tensor in another way than the rest;
+    a frame must not depend on the frames that are prepared with it.
+    """
+    real = one.real * other.real - one.imag * other.imag
+    return torch.complex(real, one.real * other.imag + one.imag * other.real)

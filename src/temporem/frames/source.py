@@ -1,0 +1,195 @@
+"""Where models get images and CTF of frames from, a bounded number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.physics.forward import ForwardModel
+
+_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels taken at a time; bounds memory
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class FrameSource(Protocol):
+    """N frames in Fourier space, centred, with unit noise."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether frames are at hand; otherwise they are worth preparing ahead of their use."""
+        ...
+
+    @property
+    def n_pixels(self) -> int:
+        """Image frequencies P of a frame, the lowest ones."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """Images, complex64, and CTF, float32, of F rows, each ``(F, P)`` on the device.
+
+        Args:
+            rows: indices ``(F,)``.
+            n_pixels: only so many image frequencies, the lowest ones.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FramesInMemory:
+    """Frames that are all at hand.
+
+    Attributes:
+        images: complex64 ``(N, P)``.
+        contrast: CTF, float32 ``(N, P)``.
+    """
+
+    images: Tensor
+    ctf: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    @property
+    def in_memory(self) -> bool:
+        return True
+
+    @property
+    def n_pixels(self) -> int:
+        return self.images.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`FrameSource`."""
+        index = torch.from_numpy(rows).to(self.device, non_blocking=True)
+        return self.images[:, :n_pixels][index], self.ctf[:, :n_pixels][index]
+
+    def to(self, device: torch.device) -> FramesInMemory:
+        """The same on a device."""
+        return FramesInMemory(self.images.to(device), self.ctf.to(device))
+
+
+def one_ahead(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, in_thread: bool = True
+) -> Iterator[_Result]:
+    """``map(function, items)``; while a result is used, a thread computes the one after it.
+
+    Order is kept, at most two results exist at a time, an exception comes when its result is due,
+    and none is left running when the iterator is closed. ``in_thread=False`` computes every
+    result when it is asked for.
+    """
+    if not in_thread:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for item in items:
+            following = thread.submit(function, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+def blocks_of(rows: np.ndarray, n_pixels: int) -> list[np.ndarray]:
+    """Rows in order, a bounded number of Fourier pixels at a time, of frames of ``n_pixels``."""
+    step = max(1, _SAMPLES_PER_BLOCK // n_pixels)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
+
+
+def groups_of(movies: Iterable[np.ndarray], n_frames: int) -> Iterator[list[np.ndarray]]:
+    """Whole movies, in order, of so many frames in all at most; a longer one by itself."""
+    group: list[np.ndarray] = []
+    size = 0
+    for movie in movies:
+        if group and size + len(movie) > n_frames:
+            yield group
+            group, size = [], 0
+        group.append(movie)
+        size += len(movie)
+    if group:
+        yield group
+
+
+def loaded(source: FrameSource) -> FramesInMemory:
+    """All frames of a source, prepared once."""
+    n, p = len(source), source.n_pixels
+    images = torch.empty(n, p, dtype=torch.complex64, device=source.device)
+    ctf = torch.empty(n, p, device=source.device)
+    parts = blocks_of(np.arange(n), p)
+    taken = one_ahead(source.take, parts, in_thread=not source.in_memory)
+    for rows, (some, ctf) in zip(parts, taken, strict=True):
+        images[rows], ctf[rows] = some, ctf
+    return FramesInMemory(images, ctf)
+
+
+@dataclass(frozen=True)
+class _Derived:
+    """Frames of another source, changed as they are taken.
+
+    Attributes:
+        source: the frames.
+    """
+
+    source: FrameSource
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class LowestFrequencies(_Derived):
+    """With only their P lowest image frequencies."""
+
+    n_pixels: int
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`FrameSource`."""
+        return self.source.take(rows, min(n_pixels or self.n_pixels, self.n_pixels))
+
+
+@dataclass(frozen=True)
+class Recentred(_Derived):
+    """Moved back by shifts that were found since.
+
+    Attributes:
+        model: image formation.
+        shifts_angstrom: where the particles are in the frames, ``(N, 2)``.
+    """
+
+    model: ForwardModel
+    shifts_angstrom: Tensor
+
+    @property
+    def n_pixels(self) -> int:
+        return self.source.n_pixels
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`FrameSource`."""
+        images, ctf = self.source.take(rows, n_pixels)
+        phase = self.model.shift_phase(self.shifts_angstrom[rows], slice(n_pixels))
+        return images * phase.conj(), ctf

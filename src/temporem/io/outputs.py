@@ -1,0 +1,65 @@
+"""What may be written to: folders that temporem wrote and no others, no inputs, no links."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from temporem.errors import TemporemError
+from temporem.io.files import is_leftover
+
+
+def require_replaceable(
+    path: str | Path,
+    what: str,
+    *,
+    holds: str,
+    folders: Collection[str] = (),
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Raise unless ``path`` is free, an empty folder, or a folder of the kind to be written.
+
+    A slip of the hand in an output's name must not delete a folder of something else.
+
+    Args:
+        path: the output.
+        what: the kind of folder, for the message: ``a dataset``.
+        holds: pattern of a file by which one is known.
+        folders: that one may have in it.
+        inputs: files and folders that are read, which would be gone with it.
+
+    Raises:
+        TemporemError: the folder holds other things, another folder, or an input.
+    """
+    path = Path(path)
+    for needed in map(Path, inputs):
+        if path.is_dir() and needed.resolve().is_relative_to(path.resolve()):
+            raise TemporemError(
+                f"{path} holds {needed}, which is read, so it is not replaced",
+                hint="choose another name for the output",
+            )
+    if path.is_dir() and any(path.iterdir()) and not any(path.glob(holds)):
+        raise TemporemError(
+            f"{path} is not {what} (it holds no {holds}), so it is not replaced",
+            hint="choose another name or remove it yourself",
+        )
+    for inside in path.iterdir() if path.is_dir() else ():
+        if inside.is_dir() and inside.name not in folders and not is_leftover(inside):
+            raise TemporemError(
+                f"{inside} is no part of {what}, so {path} is not replaced",
+                hint="move it elsewhere, or choose another name for the output",
+            )
+
+
+def require_no_links(paths: Iterable[Path]) -> None:
+    """Raise where a file to be written is a link: what it points to belongs to somebody else.
+
+    A folder that is continued may have come from anywhere.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise TemporemError(
+                f"{path} is a link, and nothing is written through it",
+                expected="a file or folder of its own",
+                hint="remove the link",
+            )

@@ -1,0 +1,1 @@
+"""The linear dynamical model: solver, dynamics, smoother, cross-fit, half sets."""

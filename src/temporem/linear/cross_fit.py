@@ -1,0 +1,265 @@
+"""How the linear model begins: at low resolution, every movie by the volumes of other movies.
+
+What moves, moves at low resolution, where noise is weak and a pass takes a fraction of a second.
+Iterations that fit coordinates and volumes to the same frames can be trapped: coordinates that
+follow the noise of a movie make volumes that hold this noise, which confirm them, the more so
+where dynamics find them smooth. Here movies are dealt into folds, and the coordinates of a fold
+come from volumes of all others, in which its noise is not. Repeated, this is power iteration on the
+covariance between movies, and it goes to the same end from wherever it starts.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.frames.movie_blocks import MovieFrames
+from temporem.linear.dynamics import Dynamics
+from temporem.linear.solver import LinearParameters, LinearSolver, Posterior, Sums
+from temporem.physics.masks import window_ball
+from temporem.physics.padded_grid import PADDING, PaddedGrid
+
+_RADIUS = 10  # cycles per box
+_FOLDS = 4
+_SWEEPS = 12
+_LEAST_TO_CHOOSE = 4  # movies
+_ITERATIONS = 25  # of all movies together, once they cannot go astray
+_LEARN_AFTER = 2  # sweeps; before, there is little to learn dynamics and noise from
+_LEAST_SPREAD = 1e-12
+
+
+@dataclass(frozen=True)
+class SpectralPrior:
+    """Power of slices to be expected at integer radii, noise being 1.
+
+    Attributes:
+        mean: of the mean volume, ``(R,)``.
+        change: of one component, ``(R,)``.
+    """
+
+    mean: Tensor
+    change: Tensor
+
+    def precision(self, grid: PaddedGrid, q: int) -> Tensor:
+        """``1 / (8 τ²)`` per shell of the grid, ``(n_shells, q + 1)``.
+
+        The padded grid holds every independent coefficient eight times over.
+        """
+        power = torch.stack([self.mean] + [self.change] * q, dim=1).to(grid.device)
+        shells = torch.arange(grid.n_shells, device=grid.device).clamp(max=len(power) - 1)
+        return 1 / (PADDING**3 * power[shells])
+
+
+@dataclass(frozen=True)
+class CoarseFit:
+    """A linear model at low resolution.
+
+    Attributes:
+        solver: of its grid.
+        frames: what it was fitted to, low-passed and at hand.
+        parameters: what was estimated.
+        sums: of the last iteration.
+        scores: log-likelihood per held-out frame for each number of components, nats; empty where
+            there was no choice.
+    """
+
+    solver: LinearSolver
+    frames: MovieFrames
+    parameters: LinearParameters
+    sums: Sums
+    scores: list[float]
+
+
+def fit_coarse(
+    frames: MovieFrames,
+    movies: list[np.ndarray],
+    candidates: Sequence[int],
+    prior: SpectralPrior,
+    *,
+    temporal: bool,
+    window_radius: float,
+    seed: int,
+) -> CoarseFit:
+    """The model whose number of components makes held-out movies likeliest.
+
+    Every fourth movie is held out for the choice. With the number that it gives all movies are
+    fitted, then iterated together.
+
+    Args:
+        frames: what is fitted.
+        movies: the movies that may be looked at, two or more.
+        candidates: numbers of components to choose from.
+        prior: of the volumes.
+        temporal: dynamics within movies; otherwise frames are independent.
+        window_radius: radius of the ball that holds the molecule, in half boxes.
+        seed: of the first coordinates; the result hardly depends on it.
+    """
+    solver = _coarse_solver(frames, window_radius)
+    frames = frames.low_pass(movies, solver.n_pixels)
+
+    def first(q: int) -> LinearParameters:
+        return initial_parameters(solver, q, prior, temporal=temporal)
+
+    scores = []
+    q = candidates[0]
+    if len(candidates) > 1 and len(movies) >= _LEAST_TO_CHOOSE:
+        held_out, training = movies[1::4], [m for i, m in enumerate(movies) if i % 4 != 1]
+        for candidate in candidates:
+            parameters = cross_fit(solver, frames, training, first(candidate), seed)
+            sums = solver.expect(parameters, frames.blocks(held_out), gradient=False)
+            scores.append(sums.log_likelihood / sum(map(len, held_out)))
+        q = candidates[int(np.argmax(scores))]
+    parameters = cross_fit(solver, frames, movies, first(q), seed)
+    sums = solver.expect(parameters, frames.blocks(movies))
+    for _ in range(_ITERATIONS):
+        parameters, sums = solver.improve(parameters, sums, lambda: frames.blocks(movies))
+    return CoarseFit(solver, frames, parameters, sums, scores)
+
+
+def cross_fit(
+    solver: LinearSolver,
+    frames: MovieFrames,
+    movies: list[np.ndarray],
+    parameters: LinearParameters,
+    seed: int,
+) -> LinearParameters:
+    """Volumes, noise and dynamics of some movies, each movie's coordinates by those of others.
+
+    Args:
+        solver: at low resolution.
+        frames: what is fitted.
+        movies: two or more.
+        parameters: to begin with; volumes are not looked at.
+        seed: of the first coordinates.
+    """
+    fit = _CrossFit(solver, frames, movies, parameters, seed)
+    for i in range(_SWEEPS):
+        fit.sweep(learn=i >= _LEARN_AFTER)
+    return fit.volumes()
+
+
+class _CrossFit:
+    """Coordinates of every fold of the movies from volumes of the others, repeatedly.
+
+    Attributes:
+        parameters: noise, prior and dynamics; every fold has volumes of its own.
+        coordinates: of all frames, centred and white: ``(N, q)``.
+    """
+
+    def __init__(
+        self,
+        solver: LinearSolver,
+        frames: MovieFrames,
+        movies: list[np.ndarray],
+        parameters: LinearParameters,
+        seed: int,
+    ) -> None:
+        self.solver = solver
+        self.frames = frames
+        self.movies = movies
+        self.parameters = parameters
+        n = min(_FOLDS, len(movies))
+        self.folds = [movies[k::n] for k in range(n)]
+        self.latents = self._first_latents(movies[0::2], movies[1::2], seed)
+
+    def sweep(self, *, learn: bool) -> None:
+        """New coordinates of all frames and, if asked for, new noise and dynamics."""
+        gathered = [self._gather(self.latents, fold) for fold in self.folds]
+        total = _sum(gathered)
+        found = _sum(
+            self._infer(replace(total, voxels=total.voxels - own.voxels), fold)
+            for own, fold in zip(gathered, self.folds, strict=True)
+        )
+        self.latents = self._white(found.posterior, self.movies)
+        if learn:
+            self._learn(found)
+
+    def volumes(self) -> LinearParameters:
+        """The parameters, with volumes of all movies."""
+        return self._solved(self._gather(self.latents, self.movies))
+
+    def _first_latents(self, one: list[np.ndarray], other: list[np.ndarray], seed: int) -> Tensor:
+        """Random ones of one half give those of the other, and these the first half's.
+
+        So all folds begin in common axes.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        rows = self._rows(one)  # movie by movie: the order of rows in a file means nothing
+        q = self.parameters.q
+        draws = torch.randn(len(rows), q, generator=generator, dtype=torch.float64)
+        random = draws.new_zeros(len(self.frames), q)
+        random[rows] = draws
+        theirs = self._white(self._infer(self._gather(random, one), other).posterior, other)
+        ours = self._white(self._infer(self._gather(theirs, other), one).posterior, one)
+        return ours + theirs
+
+    def _gather(self, latents: Tensor, movies: list[np.ndarray]) -> Sums:
+        points = Posterior.of_points(latents)
+        return self.solver.gather(self.parameters, points, self.frames.blocks(movies))
+
+    def _infer(self, sums: Sums, movies: list[np.ndarray]) -> Sums:
+        """Posteriors of movies by the volumes that solve the sums of others."""
+        return self.solver.expect(self._solved(sums), self.frames.blocks(movies), gradient=False)
+
+    def _solved(self, sums: Sums) -> LinearParameters:
+        return replace(self.parameters, volumes=self.solver.step(self.parameters, sums))
+
+    def _learn(self, found: Sums) -> None:
+        rows = self._rows(self.movies)
+        own = found.posterior[rows]
+        second = (own.mean.mT @ own.mean + own.covariance.sum(0)) / len(rows)
+        # The model has second moments of 1; the scale of volumes is that of the coordinates.
+        moments = found.moments.transformed(_inverse_root(second))
+        self.parameters = replace(
+            self.parameters,
+            noise=found.noise_or(self.parameters.noise),
+            dynamics=self.parameters.dynamics.maximise(moments),
+        )
+
+    def _white(self, posterior: Posterior, movies: list[np.ndarray]) -> Tensor:
+        """Posterior means of some movies, centred, uncorrelated and of unit variance; others 0."""
+        rows = self._rows(movies)
+        centred = posterior.mean[rows] - posterior.mean[rows].mean(0)
+        white = torch.zeros_like(posterior.mean)
+        white[rows] = centred @ _inverse_root(centred.mT @ centred / len(rows))
+        return white
+
+    def _rows(self, movies: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.concatenate(movies))
+
+
+def _sum(sums: Iterable[Sums]) -> Sums:
+    return reduce(operator.add, sums)
+
+
+def _inverse_root(square: Tensor) -> Tensor:
+    """``M^(−1/2)`` of a matrix that is symmetric and not negative."""
+    values, vectors = torch.linalg.eigh(square)
+    return vectors @ torch.diag(values.clamp(min=_LEAST_SPREAD).rsqrt()) @ vectors.mT
+
+
+def initial_parameters(
+    solver: LinearSolver, q: int, prior: SpectralPrior, *, temporal: bool
+) -> LinearParameters:
+    """No volumes yet, unit noise, dynamics that forget in about ten frames."""
+    grid = solver.grid
+    return LinearParameters(
+        volumes=solver.empty_volumes(q),
+        dynamics=Dynamics.initial(q, temporal=temporal),
+        noise=torch.ones(grid.n_shells, device=grid.device),
+        precision=prior.precision(grid, q),
+    )
+
+
+def _coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
+    model = frames.forward_model
+    radius = min(_RADIUS, model.box // 2 - 2)
+    grid = PaddedGrid(2 * (radius + 2), radius, frames.device)
+    mask = window_ball(grid.box, window_radius).to(frames.device)
+    return LinearSolver(model, grid, mask, frames.intervals, len(frames), frames.processes)

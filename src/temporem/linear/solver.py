@@ -1,0 +1,509 @@
+"""The linear dynamical model of volumes, fitted by expectation–maximisation.
+
+``V_t = μ + Σ_j z_tj U_j``, ``y_t = CTF_t P_t V_t + noise``, ``z`` as in
+:mod:`temporem.linear.dynamics`, noise of variance σ²(|k|). All steps are closed form but the small
+one of the dynamics: the posterior of z is Gaussian (E-step), the volumes solve regularised least
+squares (M-step), voxel by voxel of the padded Fourier grid.
+
+Frames and volumes are on the device, coordinates and their dynamics on the CPU: those are small
+float64 matrices, one frame after the other, for which a GPU takes tens of times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from temporem.distributed import SINGLE_PROCESS, ProcessGroup
+from temporem.frames.movie_blocks import MovieBlock
+from temporem.linear.dynamics import Dynamics, Moments, Transitions
+from temporem.linear.smoother import SmoothedMovies, joint_covariance, smooth
+from temporem.physics.forward import ForwardModel
+from temporem.physics.padded_grid import Corners, PaddedGrid, gridding_correction
+
+_LEAST_NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class LinearParameters:
+    """What expectation–maximisation estimates.
+
+    Attributes:
+        volumes: μ, U_1 … U_q: ``(q + 1, D', D', D')`` on the voxels of a :class:`PaddedGrid`.
+        dynamics: of z.
+        noise: σ² at integer radii, ``(n_shells,)``.
+        precision: of volumes a priori, per shell of the grid: ``(n_shells, q + 1)``; not estimated
+            by the iterations but between them.
+    """
+
+    volumes: Tensor
+    dynamics: Dynamics
+    noise: Tensor
+    precision: Tensor
+
+    @property
+    def q(self) -> int:
+        return len(self.volumes) - 1
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Of the coordinates of N frames, float64, on the CPU.
+
+    Attributes:
+        mean: ``(N, q)``.
+        covariance: ``(N, q, q)``.
+        lag: covariance with the frame before in the movie, ``Cov(z_t, z_{t−1})``, ``(N, q, q)``; 0
+            at first frames.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    lag: Tensor
+
+    @classmethod
+    def of_points(cls, mean: Tensor) -> Posterior:
+        """Coordinates ``(N, q)`` that are known exactly."""
+        zero = mean.new_zeros(*mean.shape, mean.shape[1])
+        return cls(mean, zero, zero)
+
+    def __getitem__(self, rows: Tensor) -> Posterior:
+        return Posterior(self.mean[rows], self.covariance[rows], self.lag[rows])
+
+    def transformed(self, matrix: Tensor) -> Posterior:
+        """The posterior of ``M z``."""
+        return Posterior(
+            self.mean @ matrix.mT,
+            matrix @ self.covariance @ matrix.mT,
+            matrix @ self.lag @ matrix.mT,
+        )
+
+    def __add__(self, other: Posterior) -> Posterior:
+        """Of two sets of movies that have no frame in common, each 0 in frames of the other."""
+        return Posterior(
+            self.mean + other.mean, self.covariance + other.covariance, self.lag + other.lag
+        )
+
+
+@dataclass
+class Sums:
+    """What one pass over the frames leaves; K = q + 1 channels.
+
+    Attributes:
+        posterior: of the frames that were passed; of others 0.
+        moments: for the dynamics.
+        voxels: ``(V, 2K + K (K + 1) / 2)``: the gradient of the log-likelihood by the grid of every
+            channel, real and imaginary part, and ``Σ CTF²/σ² E[u uᵀ]``, u = (1, z), by pairs.
+        residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and how many, ``(2, n_shells)``.
+        log_likelihood: of all movies, coordinates integrated out, nats.
+        penalty: ``½ Σ precision |G|²`` of the volumes.
+    """
+
+    posterior: Posterior
+    moments: Moments
+    voxels: Tensor
+    residual_power: Tensor
+    log_likelihood: float = 0.0
+    penalty: float = 0.0
+
+    @property
+    def objective(self) -> float:
+        """What the iterations maximise."""
+        return self.log_likelihood - self.penalty
+
+    def noise_or(self, noise: Tensor) -> Tensor:
+        """σ² of what is left unexplained, ``(n_shells,)``; as given where nothing was counted."""
+        power, count = self.residual_power
+        found = torch.where(count > 0, power / count.clamp(min=1), noise)
+        return found.clamp(min=_LEAST_NOISE).to(noise)
+
+    def __add__(self, other: Sums) -> Sums:
+        """Of two sets of movies that have none in common, by whatever parameters."""
+        return Sums(
+            self.posterior + other.posterior,
+            self.moments + other.moments,
+            self.voxels + other.voxels,
+            self.residual_power + other.residual_power,
+            self.log_likelihood + other.log_likelihood,
+            self.penalty + other.penalty,
+        )
+
+    @property
+    def gradient(self) -> Tensor:
+        """Complex ``(V, K)``."""
+        channels = self.posterior.mean.shape[1] + 1
+        real = self.voxels[:, : 2 * channels].unflatten(1, (channels, 2))
+        return torch.view_as_complex(real.contiguous())
+
+    @property
+    def normal(self) -> Tensor:
+        """``(V, K (K + 1) / 2)``, in the order of :func:`torch.triu_indices`."""
+        return self.voxels[:, 2 * (self.posterior.mean.shape[1] + 1) :]
+
+
+class LinearSolver:
+    """One pass (E-step and sums) and one update (M-step) at a resolution.
+
+    Args:
+        forward_model: image formation.
+        grid: where volumes are solved for; its radius is the resolution.
+        mask: real space window of the volumes, ``(D', D', D')`` or one for each ``(q + 1, …)``.
+        intervals: all different times between neighbouring frames, ``(G,)``.
+        n_frames: N.
+        world: the processes that share a pass; each goes through blocks of its own, and all get
+            the sums of all.
+    """
+
+    def __init__(
+        self,
+        forward_model: ForwardModel,
+        grid: PaddedGrid,
+        mask: Tensor,
+        intervals: Tensor,
+        n_frames: int,
+        processes: ProcessGroup = SINGLE_PROCESS,
+    ) -> None:
+        self.forward_model = forward_model
+        self.grid = grid
+        self.mask = mask
+        self.intervals = intervals
+        self.n_frames = n_frames
+        self.processes = processes
+        support = forward_model.support
+        self.n_pixels = int((support.radii <= grid.radius).sum())
+        self.weights = support.weights[: self.n_pixels].to(grid.device)
+        self.shells = support.shells[: self.n_pixels].to(grid.device)
+
+    # --- one pass over the frames ---
+
+    def expect(
+        self, parameters: LinearParameters, blocks: Iterable[MovieBlock], *, gradient: bool = True
+    ) -> Sums:
+        """Posteriors under the parameters, and all sums that an update needs (E-step).
+
+        ``gradient=False`` leaves out those over voxels, which take most of the time.
+        """
+        parameters = self._common(parameters)
+        rows = self.grid.from_volumes(parameters.volumes)
+        sums = self._empty_sums(parameters.q)
+        precision = self.grid.multiplicity[:, None] * parameters.precision[self.grid.shells]
+        sums.penalty = float(0.5 * (precision * rows.abs().square()).double().sum())
+        transitions = parameters.dynamics.transitions(self.intervals)
+        for block in blocks:
+            corners = self.grid.corners(self._frequencies(block))
+            slices = self.grid.extract(rows, corners).view(len(block.rows), self.n_pixels, -1)
+            design = self.forward_model.observe(slices, self._ctf(block)[..., None])
+            movies, packing = self._smooth(parameters.noise, transitions, block, design, sums)
+            self._add_moments(sums, block, movies, packing)
+            latents = self._with_constant(sums.posterior[block.rows])
+            values = self._explain(sums, block, design, *latents)
+            if gradient:
+                self._insert(sums, parameters.noise, block, corners, values, *latents)
+        return self._total(sums, gradient=gradient)
+
+    def gather(
+        self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[MovieBlock]
+    ) -> Sums:
+        """The sums for coordinates that are given and volumes that are 0: how a fit begins."""
+        sums = self._empty_sums(parameters.q)
+        for block in blocks:
+            corners = self.grid.corners(self._frequencies(block))
+            packing = _packing(block.lengths)
+            own = posterior[block.rows]
+            self._add_moments(sums, block, _as_movies(own, block.lengths, packing), packing)
+            mean, covariance = self._with_constant(own)
+            values = block.images[:, : self.n_pixels, None] * mean[:, None]
+            self._insert(sums, parameters.noise, block, corners, values, mean, covariance)
+        return self._total(sums, gradient=True)
+
+    def update(self, parameters: LinearParameters, sums: Sums) -> LinearParameters:
+        """Volumes, dynamics and noise that the sums make likelier (M-step).
+
+        Volumes take a :meth:`step`; its only fixed point solves masked, regularised least squares,
+        interpolation included.
+        """
+        step = self.step(parameters, sums)
+        return replace(
+            parameters,
+            volumes=parameters.volumes + step,
+            dynamics=parameters.dynamics.maximise(sums.moments),
+            noise=sums.noise_or(parameters.noise),
+        )
+
+    def improve(
+        self,
+        parameters: LinearParameters,
+        sums: Sums,
+        blocks: Callable[[], Iterable[MovieBlock]],
+    ) -> tuple[LinearParameters, Sums]:
+        """One iteration: M-step, then E-step. Where the objective would fall, nothing is changed.
+
+        A step of the volumes alone cannot make it fall, nor one of the noise; both at once might,
+        where shells of very different noise have voxels in common.
+        """
+        new = self.update(parameters, sums)
+        found = self.expect(new, blocks())
+        return (new, found) if found.objective >= sums.objective else (parameters, sums)
+
+    def step(self, parameters: LinearParameters, sums: Sums) -> Tensor:
+        """The change of the volumes, ``(q + 1, D', D', D')``.
+
+        With G the gradient g less Λ times the grid of the volumes, and m the mask,
+
+        ``x = α d``,  ``d = m c F* (N + Λ)⁻¹ F c m F* G``,  ``α = ⟨F* G, d⟩ / ⟨F d, (N + Λ) F d⟩``,
+
+        F being :meth:`PaddedGrid.from_volumes`, F* its adjoint and c the gridding correction
+        squared: the direction solves every voxel on its own, which is almost the whole solution.
+        Trilinear weights are positive and sum to 1, so that N, taken voxel by voxel, bounds the
+        curvature of the log-likelihood (Jensen); with the length α the objective cannot fall. From
+        volumes that are 0 there is nothing to lose, and the step is plain gridding,
+        ``x = m F* (N + Λ)⁻¹ g``.
+        """
+        grid, inside = self.grid, self.grid.inside
+        precision = parameters.precision[grid.shells[inside]]
+        normal, gradient = sums.normal[inside], sums.gradient[inside]
+        if not parameters.volumes.any():
+            return self.mask * self._volumes(solve_symmetric(normal, precision, gradient))
+        gradient = gradient - precision * grid.from_volumes(parameters.volumes)[inside]
+        slope = self._volumes(gradient)
+        window = self.mask * gridding_correction(grid.box).to(slope).square()
+        apart = solve_symmetric(normal, precision, grid.from_volumes(window * slope)[inside])
+        direction = window * self._volumes(apart)
+        bent = grid.from_volumes(direction)[inside]
+        bent = self._volumes(multiply_symmetric(normal, precision, bent))
+        rise = (slope * direction).double().sum()
+        length = rise / (direction * bent).double().sum().clamp(min=1e-30)
+        return length.float() * direction
+
+    def _volumes(self, rows: Tensor) -> Tensor:
+        """Volumes of the rows inside the radius."""
+        full = rows.new_zeros(len(self.grid.inside), rows.shape[1])
+        full[self.grid.inside] = rows
+        return self.grid.to_volumes(full)
+
+    def empty_volumes(self, q: int) -> Tensor:
+        """Where a fit begins: ``(q + 1, D', D', D')`` zeros."""
+        box = self.grid.box
+        return torch.zeros(q + 1, box, box, box, device=self.grid.device)
+
+    # --- parts of a pass ---
+
+    def _empty_sums(self, q: int) -> Sums:
+        device, n, g = self.grid.device, self.n_frames, len(self.intervals)
+        channels = 2 * (q + 1) + (q + 1) * (q + 2) // 2
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=torch.float64)
+
+        return Sums(
+            posterior=Posterior(zeros(n, q), zeros(n, q, q), zeros(n, q, q)),
+            moments=Moments(self.intervals, zeros(g, 2 * q, 2 * q), zeros(g)),
+            voxels=torch.zeros(len(self.grid.radii), channels, device=device),
+            residual_power=zeros(2, self.grid.n_shells).to(device),
+        )
+
+    def _frequencies(self, block: MovieBlock) -> Tensor:
+        return self.forward_model.slice_frequencies(block.rotations, slice(self.n_pixels))
+
+    def _ctf(self, block: MovieBlock) -> Tensor:
+        return block.ctf[:, : self.n_pixels]
+
+    def _smooth(
+        self,
+        noise: Tensor,
+        transitions: Transitions,
+        block: MovieBlock,
+        design: Tensor,
+        sums: Sums,
+    ) -> tuple[SmoothedMovies, tuple[Tensor, Tensor]]:
+        """Posterior of the movies of a block; adds to the log-likelihood.
+
+        ``J = Re HᴴH / σ²``, ``h = Re Hᴴ(y − H_0) / σ²`` over the full plane.
+        """
+        noise = noise[self.shells]
+        root = (self.weights / noise).sqrt()
+        residual = torch.view_as_real((block.images[:, : self.n_pixels] - design[..., 0]) * root)
+        whitened = torch.view_as_real(design[..., 1:] * root[:, None]).transpose(-1, -2)
+        h_matrix = whitened.flatten(1, 2)  # (F, 2P, q)
+        residual = residual.flatten(1)
+        information = (h_matrix.mT @ h_matrix).double().cpu()
+        score = (h_matrix.mT @ residual[..., None]).squeeze(-1).double().cpu()
+        packing = _packing(block.lengths)
+        m, t = len(block.lengths), int(block.lengths.max())
+        packed_information = information.new_zeros(m, t, *information.shape[1:])
+        packed_score = score.new_zeros(m, t, score.shape[1])
+        packed_information[packing], packed_score[packing] = information, score
+        interval = torch.zeros(m, t, dtype=torch.long)
+        interval[packing] = block.interval_index
+        movies = smooth(packed_information, packed_score, transitions[interval[:, 1:]])
+        log_det = (self.weights * noise.log()).double().sum() * len(residual)
+        unexplained = residual.square().double().sum() + log_det
+        sums.log_likelihood += float(movies.log_evidence.sum()) - 0.5 * float(unexplained)
+        return movies, packing
+
+    def _add_moments(
+        self, sums: Sums, block: MovieBlock, movies: SmoothedMovies, packing: tuple[Tensor, Tensor]
+    ) -> None:
+        """Moments of the posterior of a block of movies, and the posterior itself."""
+        mean, covariance = movies.mean, movies.covariance
+        sums.posterior.mean[block.rows] = mean[packing]
+        sums.posterior.covariance[block.rows] = covariance[packing]
+        valid = packing[1] > 0
+        movie, frame = packing[0][valid], packing[1][valid]
+        u = torch.cat([mean[movie, frame], mean[movie, frame - 1]], dim=-1)
+        lag = movies.lag_covariance[movie, frame - 1]
+        sums.posterior.lag[block.rows[valid]] = lag
+        spread = joint_covariance(covariance[movie, frame], lag, covariance[movie, frame - 1])
+        pairs = u[..., :, None] * u[..., None, :] + spread
+        index = block.interval_index[valid]
+        sums.moments.pairs.index_add_(0, index, pairs)
+        sums.moments.counts.index_add_(0, index, torch.ones_like(pairs[:, 0, 0]))
+
+    def _explain(
+        self, sums: Sums, block: MovieBlock, design: Tensor, mean: Tensor, covariance: Tensor
+    ) -> Tensor:
+        """What the model leaves unexplained of a block, by channel, ``(F, P, K)``; adds its power.
+
+        With u = (1, z), of a ``mean (F, K)``, ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
+        ``E[u_j] r̄ − Σ_i C_ji H_i`` of channel j, and the power ``|r̄|² + Σ_ij C_ij H_i* H_j``.
+        """
+        images = block.images[:, : self.n_pixels]
+        residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
+        spread = design @ covariance.to(design.dtype)
+        power = residual.abs().square() + (spread * design.conj()).real.sum(-1)
+        counts = self.weights.expand_as(power).double().sum(0)
+        both = torch.stack([(power * self.weights).double().sum(0), counts])
+        sums.residual_power.index_add_(1, self.shells.clamp(max=self.grid.n_shells - 1), both)
+        return residual[..., None] * mean[:, None] - spread
+
+    def _insert(
+        self,
+        sums: Sums,
+        noise: Tensor,
+        block: MovieBlock,
+        corners: Corners,
+        values: Tensor,
+        mean: Tensor,
+        covariance: Tensor,
+    ) -> None:
+        """Add the gradient ``Pᵀ CTF values / σ²`` and the normal matrix of a block to voxels."""
+        ctf = self._ctf(block)
+        # The origin is its own mirror and would be inserted twice.
+        precision = (self.weights / 2) / noise[self.shells]
+        values = values * (ctf * precision)[..., None]
+        i, j = torch.triu_indices(mean.shape[1], mean.shape[1])
+        second = (mean[:, i] * mean[:, j] + covariance[:, i, j])[:, None]
+        normal = (ctf.square() * precision)[..., None] * second
+        inserted = torch.cat(
+            [
+                torch.view_as_real(corners.restore(values.flatten(0, 1))).flatten(1),
+                normal.flatten(0, 1),
+            ],
+            dim=1,
+        )
+        self.grid.insert(sums.voxels, corners, inserted)
+
+    def _with_constant(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
+        """Mean ``(F, K)`` and covariance ``(F, K, K)`` of u = (1, z), on the device."""
+        mean = nn.functional.pad(posterior.mean.float(), (1, 0), value=1.0)
+        covariance = nn.functional.pad(posterior.covariance.float(), (1, 0, 1, 0))
+        return mean.to(self.grid.device), covariance.to(self.grid.device)
+
+    def _common(self, parameters: LinearParameters) -> LinearParameters:
+        """Those of the first process: machines may differ in the last bits of an update."""
+        if self.processes.size == 1:
+            return parameters
+        dynamics = parameters.dynamics
+        volumes, noise, rotation, decay = (
+            t.clone(memory_format=torch.contiguous_format)
+            for t in (parameters.volumes, parameters.noise, dynamics.rotation, dynamics.decay)
+        )
+        self.processes.same(volumes, noise, rotation, decay)
+        dynamics = replace(dynamics, rotation=rotation, decay=decay)
+        return replace(parameters, volumes=volumes, noise=noise, dynamics=dynamics)
+
+    def _total(self, sums: Sums, *, gradient: bool) -> Sums:
+        """The sums of all processes, those over voxels complete."""
+        if gradient:
+            self.processes.add(sums.voxels)
+            self._closed(sums)
+        posterior, moments = sums.posterior, sums.moments
+        self.processes.add(posterior.mean, posterior.covariance, posterior.lag)
+        self.processes.add(moments.pairs, moments.counts, sums.residual_power)
+        penalty = sums.penalty if self.processes.is_main else 0.0  # it is not a sum over frames
+        numbers = torch.tensor([sums.log_likelihood, penalty], dtype=torch.float64)
+        self.processes.add(numbers)
+        sums.log_likelihood, sums.penalty = numbers.tolist()
+        return sums
+
+    def _closed(self, sums: Sums) -> Sums:
+        """Add what is mirrored to voxels at kx = 0, complex channels as such."""
+        channels = sums.posterior.mean.shape[1] + 1
+        sign = torch.ones(sums.voxels.shape[1], device=self.grid.device)
+        sign[1 : 2 * channels : 2] = -1  # imaginary parts
+        self.grid.close(sums.voxels, sign)
+        return sums
+
+
+def solve_symmetric(normal: Tensor, precision: Tensor, right: Tensor) -> Tensor:
+    """``(N + Λ) x = b`` in every voxel, by elimination that is vectorised over voxels.
+
+    Args:
+        normal: N, not negative, by pairs: ``(V, K (K + 1) / 2)``.
+        precision: diagonal of Λ, positive: ``(V, K)``.
+        right: b, complex ``(V, K)``.
+
+    Returns:
+        x, complex ``(V, K)``.
+    """
+    size = right.shape[1]
+    i, j = torch.triu_indices(size, size).tolist()
+    entries: dict[tuple[int, int], Tensor] = {}
+    for column, pair in enumerate(zip(i, j, strict=True)):
+        entries[pair] = normal[:, column]
+    for k in range(size):
+        entries[k, k] = entries[k, k] + precision[:, k]
+    x = list(right.unbind(1))
+    for k in range(size):
+        for row in range(k + 1, size):
+            factor = entries[k, row] / entries[k, k]
+            for column in range(row, size):
+                entries[row, column] = entries[row, column] - factor * entries[k, column]
+            x[row] = x[row] - factor * x[k]
+    for k in reversed(range(size)):
+        for column in range(k + 1, size):
+            x[k] = x[k] - entries[k, column] * x[column]
+        x[k] = x[k] / entries[k, k]
+    return torch.stack(x, dim=1)
+
+
+def multiply_symmetric(normal: Tensor, precision: Tensor, x: Tensor) -> Tensor:
+    """``(N + Λ) x`` in every voxel; arguments as in :func:`solve_symmetric`."""
+    size = x.shape[1]
+    product = precision * x
+    for column, (i, j) in enumerate(zip(*torch.triu_indices(size, size).tolist(), strict=True)):
+        product[:, i] += normal[:, column] * x[:, j]
+        if i != j:
+            product[:, j] += normal[:, column] * x[:, i]
+    return product
+
+
+def _packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Movie and position in it of every frame of a block, each ``(F,)``."""
+    movie = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    first = lengths.cumsum(0) - lengths
+    return movie, torch.arange(len(movie)) - first[movie]
+
+
+def _as_movies(
+    posterior: Posterior, lengths: Tensor, packing: tuple[Tensor, Tensor]
+) -> SmoothedMovies:
+    """Coordinates that are given for the frames of a block, by movie."""
+    m, t, q = len(lengths), int(lengths.max()), posterior.mean.shape[1]
+    mean = posterior.mean.new_zeros(m, t, q)
+    covariance, lag = mean.new_zeros(m, t, q, q), mean.new_zeros(m, t, q, q)
+    mean[packing], covariance[packing], lag[packing] = vars(posterior).values()
+    return SmoothedMovies(mean, covariance, lag[:, 1:], mean.new_zeros(m))

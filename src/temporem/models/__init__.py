@@ -1,1 +1,0 @@
-"""Models of moving molecules: what is inferred from images, and the volumes it generates."""

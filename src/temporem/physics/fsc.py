@@ -1,0 +1,116 @@
+"""Fourier shell correlation and the resolution read from it.
+
+``FSC(s) = Re Σ_{k∈s} conj(A(k)) B(k) / sqrt(Σ_{k∈s} |A(k)|² · Σ_{k∈s} |B(k)|²)``
+
+over integer shells ``s = round(|k|)``. Shell 0 is 1 by definition: it holds the mean, whose sign
+and scale say nothing about structure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from temporem.physics.fourier import FourierSupport
+
+TRUTH_THRESHOLD = 0.5
+"""For a map against the truth: the map holds as much signal as noise in that shell."""
+
+HALF_MAP_THRESHOLD = 0.143
+"""For two independent half-set maps: 1/7, which is 0.5 of the full map against the truth."""
+
+
+class Resolution(NamedTuple):
+    """Resolution of one or more FSC curves.
+
+    Attributes:
+        angstrom: box · pixel size / crossing shell; Nyquist where the curve never crosses.
+        never_crossed: whether the curve stays at or above the threshold up to Nyquist.
+    """
+
+    angstrom: np.ndarray
+    never_crossed: np.ndarray
+
+
+def fourier_shell_correlation(first: Tensor, second: Tensor, support: FourierSupport) -> Tensor:
+    """FSC of volumes given by their Fourier coefficients.
+
+    Args:
+        first, second: complex ``(..., P)`` on ``support``.
+        support: the frequencies of the coefficients.
+
+    Returns:
+        Float64 ``(..., n_shells)``; a shell in which either volume has no power has FSC 0.
+    """
+    # In double: a shell sums over ten thousand coefficients, and half of all FSCs are near 1.
+    cross = support.shell_sums((first.conj() * second).real.double())
+    power = power_spectrum(first, support) * power_spectrum(second, support)
+    fsc = (cross / power.sqrt()).where(power > 0, 0.0)
+    fsc[..., 0] = 1.0
+    return fsc
+
+
+def power_spectrum(coefficients: Tensor, support: FourierSupport) -> Tensor:
+    """``Σ_{k∈s} |X(k)|²`` of complex ``(..., P)``: float64 ``(..., n_shells)``."""
+    # Not abs().square(), whose square root takes longer than all the rest.
+    squares = coefficients.real.square() + coefficients.imag.square()
+    return support.shell_sums(squares.double())
+
+
+def crossing_shell(fsc: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where FSC curves first fall below a threshold, linear between shells.
+
+    Args:
+        fsc: curves from shell 0, which counts as 1 whatever it is, to Nyquist − 1,
+            ``(..., n_shells)``.
+        threshold: between 0 and 1, exclusive.
+
+    Returns:
+        The fractional shell, Nyquist (``n_shells``) where a curve never falls below, and whether
+        it never does: ``(...,)`` each.
+    """
+    fsc = np.array(fsc, dtype=np.float64)
+    # No curve ends before it begins: means of either sign have nothing in common but noise.
+    fsc[..., 0] = 1.0
+    below = fsc < threshold
+    never = np.asarray(~below.any(-1))
+    after = np.where(never, 1, below.argmax(-1))[..., None]
+    high = np.take_along_axis(fsc, after - 1, -1)[..., 0]
+    low = np.take_along_axis(fsc, after, -1)[..., 0]
+    # A curve that never crosses has an arbitrary pair here, perhaps of equal values.
+    step = np.where(never, 0.0, (high - threshold) / np.where(never, 1.0, high - low))
+    return np.where(never, float(fsc.shape[-1]), after[..., 0] - 1 + step), never
+
+
+def resolution(fsc: np.ndarray, threshold: float, pixel_size_angstrom: float) -> Resolution:
+    """Resolution of FSC curves ``(..., n_shells)`` at a threshold: ``(...,)``, Å."""
+    fsc = np.asarray(fsc)
+    shell, never = crossing_shell(fsc, threshold)
+    box = 2 * fsc.shape[-1]
+    return Resolution(box * pixel_size_angstrom / shell, never)
+
+
+def area_under_curve(fsc: np.ndarray) -> np.ndarray:
+    """Mean FSC over shells 1 … Nyquist − 1: ``(..., n_shells)`` → ``(...,)``, at most 1."""
+    return np.asarray(fsc)[..., 1:].mean(-1)
+
+
+def half_map_resolution(
+    first: Tensor, second: Tensor, support: FourierSupport, pixel_size_angstrom: float
+) -> tuple[np.ndarray, Resolution]:
+    """FSC of two maps from independent halves of the data, and its resolution at 0.143.
+
+    Halves are independent only if no movie contributes frames to both.
+
+    Args:
+        first, second: complex ``(..., P)`` on ``support``.
+        support: the frequencies of the coefficients.
+        pixel_size_angstrom: voxel size, Å.
+
+    Returns:
+        Curves ``(..., n_shells)`` and resolutions ``(...,)``.
+    """
+    fsc = fourier_shell_correlation(first, second, support).cpu().numpy()
+    return fsc, resolution(fsc, HALF_MAP_THRESHOLD, pixel_size_angstrom)

@@ -1,0 +1,1 @@
+"""Poses: search, refinement, ab initio, symmetry, alignment, pose table and pose head."""

@@ -1,0 +1,110 @@
+"""Poses of the same frames in two descriptions of a molecule, brought into one.
+
+A reconstruction from images alone may be turned, displaced and mirrored as a whole. So one rotation
+G, one displacement t and the hand are fitted to all frames:
+
+``R_true ≈ [Z] R_est G``,   ``d_true ≈ d_est + (R_est t)_xy``
+
+with Z for the mirrored hand (:mod:`temporem.physics.rigid_transform`). The fit is robust: frames
+whose pose is plainly wrong have no say in it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from temporem.physics.rigid_transform import RigidTransform, other_hand
+from temporem.physics.rotations import geodesic_degrees, nearest_rotation
+
+TOLERANCE_DEGREES = 30.0
+"""Larger errors all count alike: such a pose was not found."""
+
+_CANDIDATES = 200  # frames whose own difference is tried as the common one
+_ROUNDS = 20
+
+
+def align_poses(
+    rotations: Tensor,
+    shifts_angstrom: Tensor,
+    true_rotations: Tensor,
+    true_shifts: Tensor,
+    *,
+    mirrored: bool | None = None,
+) -> tuple[RigidTransform, float]:
+    """The change of frame that brings estimated poses closest to the true ones.
+
+    For either hand, G is the robust mean of ``([Z] R_est)ᵀ R_true``; the hand whose errors are
+    smaller is taken. t is the least-squares solution of the frames that this G explains.
+
+    Args:
+        rotations: estimated, float64 ``(N, 3, 3)``.
+        shifts_angstrom: ``(N, 2)``.
+        true_rotations: ``(N, 3, 3)``.
+        true_shifts: ``(N, 2)``.
+        mirrored: the hand, where it is known.
+
+    Returns:
+        The change of frame, and the median angle in degrees of the other hand.
+    """
+    fits = _both_hands(rotations, true_rotations)
+    if mirrored is None:
+        mirrored = _is_mirrored(fits)
+    mean, angle = fits[mirrored]
+    shift = _common_shift(rotations, true_shifts - shifts_angstrom, angle)
+    return RigidTransform(mean, mirrored, shift), float(fits[not mirrored][1].median())
+
+
+def align_rotations(rotations: Tensor, true_rotations: Tensor) -> Tensor:
+    """Estimated rotations, float64 ``(N, 3, 3)``, as the true ones are described, likewise."""
+    fits = _both_hands(rotations, true_rotations)
+    mirrored = _is_mirrored(fits)
+    return RigidTransform(fits[mirrored][0], mirrored, torch.zeros(3)).rotations(rotations)
+
+
+def _both_hands(rotations: Tensor, true_rotations: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """G and the angles that it leaves, of the hand that was estimated and of its mirror image."""
+    fits = []
+    for hand in (rotations, other_hand(rotations)):
+        mean = robust_mean_rotation(hand.mT @ true_rotations)
+        fits.append((mean, geodesic_degrees(hand @ mean, true_rotations)))
+    return fits
+
+
+def _is_mirrored(fits: list[tuple[Tensor, Tensor]]) -> bool:
+    cost = [float(angle.clamp(max=TOLERANCE_DEGREES).mean()) for _, angle in fits]
+    return cost[1] < cost[0]
+
+
+def robust_mean_rotation(differences: Tensor) -> Tensor:
+    """The rotation that most of ``(N, 3, 3)`` agree on: float64 ``(3, 3)``.
+
+    Of up to 200 of them the one with the smallest mean angle to all, angles above 30° counting as
+    30°; then chordal means of the frames within 30° of it, weighted by the inverse of their angle
+    (Weiszfeld's iteration to the geodesic median).
+    """
+    n = len(differences)
+    candidates = differences[:: max(1, n // _CANDIDATES)]
+    cosines = (torch.einsum("cij,nij->cn", candidates, differences) - 1) / 2
+    angles = torch.rad2deg(cosines.clamp(-1, 1).acos()).clamp(max=TOLERANCE_DEGREES)
+    mean = candidates[int(angles.mean(1).argmin())]
+    for _ in range(_ROUNDS):
+        angle = geodesic_degrees(differences, mean)
+        weight = (angle < TOLERANCE_DEGREES) / angle.clamp(min=1e-3)
+        mean = nearest_rotation((weight[:, None, None] * differences).sum(0))
+    return mean
+
+
+def _common_shift(rotations: Tensor, residual: Tensor, angle: Tensor) -> Tensor:
+    """Least-squares t of ``(R t)_xy = residual (N, 2)`` over frames whose angle is small."""
+    good = angle < TOLERANCE_DEGREES
+    rows = rotations[good, :2].reshape(-1, 3)
+    target = residual[good].reshape(-1)
+    if len(rows) < 4:  # two frames: the displacement along a direction is not seen
+        return torch.zeros(3, dtype=rotations.dtype)
+    t = torch.zeros(3, dtype=rotations.dtype)
+    weight = torch.ones_like(target)
+    for _ in range(_ROUNDS):  # least absolute residuals: displacements may be wrong as well
+        t = torch.linalg.lstsq(rows * weight[:, None], (target * weight)[:, None]).solution[:, 0]
+        weight = (rows @ t - target).abs().clamp(min=1e-2).rsqrt()
+    return t

@@ -1,0 +1,96 @@
+"""Conformations in one frame: the turn that a motion has left in poses, undone.
+
+Turn the volume of a conformation and, against it, the poses of its frames, and the images are the
+same (:mod:`temporem.physics.rigid_transform`). So images alone do not say which part of a molecule
+moves and which stays. A search that compares frames with a mean volume turns those of every
+conformation by what brings the moving part nearer to the mean's. Here conformations are turned
+until as much as possible of the molecule stays where it is: over all pairs of volumes
+
+``Σ_{k<l} Σ_x ρ(V_k(Q_k x + t_k) − V_l(Q_l x + t_l))``,   ``ρ(d) = √(d² + ε²)``
+
+is least, in which, other than with squares, a part has no more weight for moving far.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from temporem.physics.fourier import resized
+from temporem.physics.rigid_transform import RigidTransform
+from temporem.physics.rotations import rotation_of_vector
+
+_STEPS = 60
+_TURN, _OFFSET = 0.02, 0.05  # radians and voxels of the first step
+_SMALL = 0.1  # ε, in standard deviations of the volumes
+_INSIDE = 0.9  # of the half box: what is turned stays in it
+_FINER = 4
+"""Voxels to a voxel between which is interpolated. Linearly between coarse ones noise would be
+averaged away, and volumes would agree better for being turned at all."""
+
+
+def classes_of(latents: Tensor, rows: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
+    """Frames of like coordinates ``(N, q)``: the class of each, ``(N,)``, by K-means.
+
+    Every coordinate counts in units of its own spread. Classes are made of ``rows`` alone; the
+    other frames go to the nearest.
+    """
+    from sklearn.cluster import KMeans  # a second to import, which few runs need
+
+    values = latents.double().numpy()
+    spread = values[rows].std(0)
+    values = values / np.where(spread > 0, spread, 1)
+    return KMeans(n_classes, n_init=5, random_state=seed).fit(values[rows]).predict(values)
+
+
+def conformational_alignment(volumes: Tensor, voxel_angstrom: float) -> list[RigidTransform]:
+    """The changes of frame after which volumes ``(K, D, D, D)`` agree best.
+
+    Small ones: it goes downhill from where the volumes are. Their rotation vectors and
+    displacements have the mean 0, as a turn of all means nothing.
+    """
+    n, box = len(volumes), volumes.shape[-1]
+    fine = resized(volumes, _FINER * box)
+    fine = fine / fine.std()
+    points = _inside(box)
+    first, second = torch.triu_indices(n, n, offset=1)
+    vectors, offsets = (torch.zeros(n, 3, requires_grad=True) for _ in range(2))
+    rates = [(vectors, _TURN), (offsets, _OFFSET)]
+    optimizer = torch.optim.Adam([{"params": [p], "lr": rate} for p, rate in rates])
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1 / _STEPS, _STEPS)
+    for _ in range(_STEPS):
+        turns, moves = _about_mean(vectors), _about_mean(offsets)
+        values = _at(fine, points @ rotation_of_vector(turns).mT + moves[:, None])
+        loss = ((values[first] - values[second]).square() + _SMALL**2).sqrt().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    turns, moves = (_about_mean(p.detach()).double() for p in (vectors, offsets))
+    return [
+        RigidTransform(rotation, mirrored=False, shift_angstrom=move * voxel_angstrom)
+        for rotation, move in zip(rotation_of_vector(turns), moves, strict=True)
+    ]
+
+
+def _about_mean(values: Tensor) -> Tensor:
+    return values - values.mean(0)
+
+
+def _at(fine: Tensor, points: Tensor) -> Tensor:
+    """Values ``(K, V)`` of volumes on the finer grid at points ``(K, V, 3)``, in coarse voxels."""
+    n = fine.shape[-1]
+    # Voxel i is at 2i/(n − 1) − 1 here; the origin is voxel n // 2.
+    grid = (_FINER * points + n // 2) * 2 / (n - 1) - 1
+    sampled = grid_sample(fine[:, None], grid[:, :, None, None], align_corners=True)
+    return sampled[:, 0, :, 0, 0]
+
+
+def _inside(box: int) -> Tensor:
+    """Voxels (x, y, z) from the origin at ``D // 2``, ``(V, 3)``."""
+    axis = torch.arange(box, dtype=torch.float32) - box // 2
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    points = torch.stack([x, y, z], dim=-1).view(-1, 3)
+    return points[points.norm(dim=1) < _INSIDE * box / 2]

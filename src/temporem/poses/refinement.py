@@ -1,0 +1,253 @@
+"""Poses by Gauss–Newton: five numbers a frame, and its conformation, with their posterior spread.
+
+The image in the pose ``exp([ω]×) R``, ``d + δ`` is linearised in ω and δ. With the slice A of the
+volume V at the points ``f = Rᵀk`` and ``g = R ∇V̂(f)``, k = (kx, ky, 0),
+
+``∂A/∂ω = −g · (e × k) = (−g_z k_y, g_z k_x, g_x k_y − g_y k_x)``,   ``∂S/∂d = −2πi k S``.
+
+``∇V̂`` is the transform of ``−2πi x V(x)``: a channel of its own for each axis, exact but for the
+interpolation that the slices have too.
+
+Where volumes change, ``V = μ + Σ_j z_j U_j`` with ``z ~ N(0, 1)``, z is found with the pose, so
+that neither has to make up for the other: ``∂A/∂z_j`` is the slice of U_j.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from temporem.physics.forward import ForwardModel
+from temporem.physics.padded_grid import PaddedGrid
+from temporem.physics.rotations import (
+    nearest_rotation,
+    rotation_of_vector,
+    vector_of_rotation,
+)
+
+_DAMPING = 1e-2  # of the diagonal, at first
+_LEAST_DAMPING, _MOST_DAMPING = 1e-4, 1e4
+_LARGEST_TURN = 0.35  # radians in one step
+_REST = 0.01  # nats that an undamped step promises: less than a seventh of a standard deviation
+
+
+@dataclass(frozen=True)
+class PoseFit:
+    """Poses of B frames, where the likelihood times the prior of shifts and z is largest.
+
+    Attributes:
+        rotations: ``(B, 3, 3)`` float64.
+        shifts_angstrom: ``(B, 2)`` float64.
+        coordinates: z, ``(B, q)`` float64.
+        covariance: of (ω, d) about them, whatever z, radians and Å, ``(B, 5, 5)`` float64.
+        score: log-likelihood as in :mod:`temporem.poses.search`, and log-prior, ``(B,)``.
+        evidence: ``score − ½ log det H``, H the curvature of all unknowns, z among them: what is
+            left, but for a constant, when they are integrated out (Laplace), ``(B,)``.
+    """
+
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    latents: Tensor
+    covariance: Tensor
+    score: Tensor
+    evidence: Tensor
+
+
+@dataclass(frozen=True)
+class RotationPrior:
+    """A Gaussian of the rotation vector that leads from each pose to a mean.
+
+    Attributes:
+        mean: ``(B, 3, 3)`` float64.
+        precision: radians⁻², ``(B, 3, 3)`` float64.
+    """
+
+    mean: Tensor
+    precision: Tensor
+
+
+@dataclass(frozen=True)
+class References:
+    """μ and U as slices are taken of them, and their gradients in Fourier space.
+
+    Attributes:
+        grid: where they are sampled.
+        rows: C = 1 + q volumes and, for each, three channels of its gradient: complex ``(V, 4 C)``.
+    """
+
+    grid: PaddedGrid
+    rows: Tensor
+
+    @classmethod
+    def of_volumes(cls, volumes: Tensor, grid: PaddedGrid) -> References:
+        """Of ``(C, D, D, D)`` on the grid's box."""
+        box = volumes.shape[-1]
+        axis = (torch.arange(box, device=volumes.device) - box // 2) / box
+        parts = [volumes, volumes * axis, volumes * axis[:, None], volumes * axis[:, None, None]]
+        rows = grid.from_volumes(torch.stack(parts, dim=1).flatten(0, 1))
+        factor = torch.tensor([1, -2j * math.pi, -2j * math.pi, -2j * math.pi])
+        return cls(grid, rows * factor.to(rows).repeat(len(volumes)))
+
+    @property
+    def q(self) -> int:
+        return self.rows.shape[1] // 4 - 1
+
+    def sample(self, frequencies: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Slices of all C volumes, and the gradient of each frame's own, at ``(B, P, 3)``.
+
+        Args:
+            frequencies: cycles per box.
+            mixture: how much of every volume is in a frame's, ``(B, C)``: (1, z).
+
+        Returns:
+            Complex ``(B, P, C)`` and ``(B, P, 3)``.
+        """
+        corners = self.grid.corners(frequencies)
+        values = self.grid.extract(self.rows, corners)
+        values = values.view(*frequencies.shape[:2], -1, 4)
+        gradient = torch.einsum("bpcj,bc->bpj", values[..., 1:], mixture.to(values))
+        # the gradient of a real volume is odd: a mirrored sample has the other sign
+        sign = torch.where(corners.mirrored, -1.0, 1.0).view(*frequencies.shape[:2], 1)
+        return values[..., 0], gradient * sign
+
+
+def refine_poses(
+    model: ForwardModel,
+    references: References,
+    images: Tensor,
+    ctf: Tensor,
+    rotations: Tensor,
+    shifts_angstrom: Tensor,
+    *,
+    shift_sd_angstrom: float,
+    iterations: int,
+    latents: Tensor | None = None,
+    prior: RotationPrior | None = None,
+) -> PoseFit:
+    """Damped Gauss–Newton (Levenberg–Marquardt) from given poses, every frame by itself.
+
+    A frame with slope g and curvature H rests as soon as ``½ gᵀ H⁻¹ g`` nats, what is left to gain,
+    are next to nothing.
+
+    Args:
+        model: image formation.
+        references: what frames are images of.
+        images: ``(B, P)``, the lowest frequencies, noise at 1.
+        contrast: CTF, ``(B, P)``.
+        rotations: to start from, ``(B, 3, 3)``.
+        shifts_angstrom: to start from, ``(B, 2)``.
+        shift_sd_angstrom: of the Gaussian prior of shifts about 0.
+        iterations: steps tried, at most.
+        coordinates: z to start from, ``(B, q)``; 0 when None.
+        prior: of rotations; none when None.
+    """
+    problem = _Problem(model, references, images, ctf, shift_sd_angstrom, prior)
+    rotation, shift = rotations.double().clone(), shifts_angstrom.double().clone()
+    z = shift.new_zeros(len(shift), references.q)
+    if latents is not None:
+        z += latents
+    score, curvature, slope = problem.expand(rotation, shift, z)
+    damping = torch.full_like(score, _DAMPING)
+    moving = torch.arange(len(score))
+    for _ in range(iterations):
+        moving = moving[_gain(curvature[moving], slope[moving]) > _REST]
+        if len(moving) == 0:
+            break
+        diagonal = curvature[moving].diagonal(dim1=-2, dim2=-1)
+        damped = _ridged(curvature[moving] + torch.diag_embed(damping[moving, None] * diagonal))
+        step = torch.linalg.solve(damped, slope[moving])
+        turn = step[:, :3]
+        turn = turn * (_LARGEST_TURN / turn.norm(dim=-1, keepdim=True).clamp(min=1e-12)).clamp(
+            max=1
+        )
+        tried = (
+            nearest_rotation(rotation_of_vector(turn) @ rotation[moving]),
+            shift[moving] + step[:, 3:5],
+            z[moving] + step[:, 5:],
+        )
+        expanded = problem.of(moving).expand(*tried)
+        better = expanded[0] > score[moving]
+        state = (rotation, shift, z, score, curvature, slope)
+        for known, new in zip(state, (*tried, *expanded), strict=True):
+            known[moving[better]] = new[better]
+        damping[moving] = torch.where(better, damping[moving] / 5, damping[moving] * 8).clamp(
+            _LEAST_DAMPING, _MOST_DAMPING
+        )
+    curvature = _ridged(curvature)
+    covariance = torch.linalg.inv(curvature)[:, :5, :5]
+    evidence = score - 0.5 * torch.logdet(curvature)
+    return PoseFit(rotation, shift, z, covariance, score, evidence)
+
+
+def _gain(curvature: Tensor, slope: Tensor) -> Tensor:
+    """What an undamped step promises, ``½ gᵀ H⁻¹ g`` nats: ``(B,)``."""
+    return 0.5 * (slope * torch.linalg.solve(_ridged(curvature), slope)).sum(-1)
+
+
+def _ridged(curvature: Tensor) -> Tensor:
+    """Curvatures ``(B, n, n)`` that can be inverted, where an image says nothing, too."""
+    return curvature + 1e-9 * torch.eye(curvature.shape[-1], dtype=curvature.dtype)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    model: ForwardModel
+    references: References
+    images: Tensor
+    ctf: Tensor
+    shift_sd_angstrom: float
+    prior: RotationPrior | None = None
+
+    def of(self, frames: Tensor) -> _Problem:
+        """The same of some frames only."""
+        prior = self.prior and RotationPrior(self.prior.mean[frames], self.prior.precision[frames])
+        images, ctf = self.images[frames], self.ctf[frames]
+        return replace(self, images=images, ctf=ctf, prior=prior)
+
+    def expand(self, rotations: Tensor, shifts: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-posterior ``(B,)``, its curvature ``(B, 5+q, 5+q)``, slope ``(B, 5+q)``, float64."""
+        model, n = self.model, self.images.shape[1]
+        turns = rotations.to(self.ctf)
+        points = model.slice_frequencies(turns, slice(0, n))
+        mixture = torch.cat([z.new_ones(len(z), 1), z], dim=1)
+        channels, gradient = self.references.sample(points, mixture)
+        slices = torch.einsum("bpc,bc->bp", channels, mixture.to(channels))
+        camera = torch.einsum("bij,bpj->bpi", turns.to(gradient), gradient)
+        k = model.support.frequencies[:n].to(turns)
+        about = torch.stack(
+            [
+                -camera[..., 2] * k[:, 1],
+                camera[..., 2] * k[:, 0],
+                camera[..., 0] * k[:, 1] - camera[..., 1] * k[:, 0],
+            ],
+            dim=-1,
+        )
+        phase = model.shift_phase(shifts)[:, :n]
+        observed = model.observe(slices, self.ctf, phase)
+        along = (-2j * math.pi) * model.frequencies_per_angstrom()[:n].to(turns)
+        optics = (self.ctf * phase)[..., None]
+        jacobian = torch.cat(
+            [about * optics, observed[..., None] * along, channels[..., 1:] * optics], dim=-1
+        )
+        weights = model.support.weights[:n].to(turns)
+        root = weights.sqrt()[:, None]
+        real = torch.view_as_real(jacobian * root).movedim(-1, 1).flatten(1, 2)  # (B, 2P, 5)
+        residual = torch.view_as_real((self.images - observed) * root[:, 0]).movedim(-1, 1)
+        precision = torch.ones_like(real[0, 0]).double()
+        precision[:3], precision[3:5] = 0, self.shift_sd_angstrom**-2
+        from_zero = torch.cat([torch.zeros_like(shifts[:, :1]).expand(-1, 3), shifts, z], dim=1)
+        curvature = (real.mT @ real).double() + torch.diag(precision)
+        slope = (real.mT @ residual.flatten(1)[..., None])[..., 0].double() - precision * from_zero
+        product = (self.images.conj() * observed).real - 0.5 * observed.abs().square()
+        score = (product * weights).sum(-1, dtype=torch.float64)
+        score = score - 0.5 * (precision * from_zero.square()).sum(-1)
+        if self.prior is not None:
+            away = vector_of_rotation(self.prior.mean @ rotations.mT)
+            pull = (self.prior.precision @ away[..., None])[..., 0]
+            score = score - 0.5 * (pull * away).sum(-1)
+            slope[:, :3] += pull
+            curvature[:, :3, :3] += self.prior.precision
+        return score, curvature, slope

@@ -1,0 +1,1 @@
+"""Run folders: pipeline, methods, checkpoints and resume, export."""

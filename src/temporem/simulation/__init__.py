@@ -1,0 +1,1 @@
+"""Movies of a molecule that moves, with known truth."""

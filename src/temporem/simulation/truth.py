@@ -1,0 +1,269 @@
+"""What is true of a simulated dataset, frame by frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from temporem import __version__
+from temporem.errors import TemporemError
+from temporem.frames.dataset import STAR_NAME, Dataset
+from temporem.io.limits import ANGLE_DEGREES, Limits
+from temporem.io.outputs import require_replaceable
+from temporem.io.settings import load_settings, validate_settings
+from temporem.io.star import Table, read_star, write_star
+from temporem.physics.fourier import FourierSupport
+from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
+from temporem.physics.structure_factors import FormFactor, structure_factors
+from temporem.simulation.config import SimulationConfig
+from temporem.structures.motions import Motion, read_motion, write_motion
+from temporem.structures.scattering import element_index, form_factors
+
+TRUTH_NAME = "truth"
+_TABLE, _SETTINGS = "truth.star", "simulation.yaml"
+_VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
+_KEPT_BYTES = 2**28  # of volumes, if those of all conformations take no more
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """States, poses and volumes of the N frames of a dataset, in the order of its rows.
+
+    Attributes:
+        config: how the dataset was simulated.
+        motion: the molecule and how it moves.
+        noise_variance: of the noise of a pixel.
+        states: index of the conformational state, int64 ``(N,)``.
+        parameters: of the motion, ``(N, n_parameters)`` float64; see ``parameter_names``.
+        rotations: molecule to camera, ``(N, 3, 3)`` float64.
+        shifts_angstrom: displacement (x, y) of the particle, ``(N, 2)`` float64.
+        times_seconds: ``(N,)`` float64.
+        linear: a rotation, or one and inversion, by which volumes are turned, ``(3, 3)``.
+        offset_angstrom: by which volumes are displaced thereafter, ``(3,)``.
+    """
+
+    config: SimulationConfig
+    motion: Motion
+    noise_variance: float
+    states: np.ndarray
+    parameters: Tensor
+    rotations: Tensor
+    shifts_angstrom: Tensor
+    times_seconds: np.ndarray
+    linear: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))
+    offset_angstrom: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.states)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Name and unit of each parameter, such as ``angle_degrees``."""
+        return self.motion.parameter_names
+
+    @cached_property
+    def support(self) -> FourierSupport:
+        """The frequencies of :meth:`volumes`."""
+        return FourierSupport(self.config.box, 3)
+
+    def placed(self, linear: Tensor, offset_angstrom: Tensor) -> Truth:
+        """The same with all volumes moved: an atom at r is at ``linear r + offset``.
+
+        Exact, as volumes are computed from atoms. Poses stay those of the molecule as simulated.
+        """
+        return replace(self, linear=linear, offset_angstrom=offset_angstrom)
+
+    def volumes(self, rows: np.ndarray | Tensor | Sequence[int]) -> Tensor:
+        """Fourier coefficients of the true volumes of frames ``(B,)``: complex64 ``(B, P)``.
+
+        A conformation that many frames share is computed once.
+        """
+        distinct, index = self._conformations
+        wanted = index[torch.as_tensor(rows)]
+        bytes_of_all = len(distinct) * len(self.support) * torch.complex64.itemsize
+        known = self._known if bytes_of_all <= _KEPT_BYTES else {}
+        missing = [number for number in wanted.unique().tolist() if number not in known]
+        for start in range(0, len(missing), _VOLUMES_PER_CHUNK):
+            some = missing[start : start + _VOLUMES_PER_CHUNK]
+            positions = self.motion.positions(distinct[some])
+            moving = self._structure_factors(positions, self.motion.moving)
+            known.update(zip(some, self._static + moving, strict=True))
+        return torch.stack([known[number] for number in wanted.tolist()])
+
+    @cached_property
+    def _conformations(self) -> tuple[Tensor, Tensor]:
+        """Parameters of every conformation, and which one a frame has, ``(N,)``."""
+        distinct, index = self.parameters.unique(dim=0, return_inverse=True)
+        return distinct, index
+
+    @cached_property
+    def _known(self) -> dict[int, Tensor]:
+        """Volumes ``(P,)`` by conformation."""
+        return {}
+
+    @cached_property
+    def _static(self) -> Tensor:
+        """The part of every volume that does not move, ``(P,)``."""
+        still = ~self.motion.moving
+        return self._structure_factors(self.motion.molecule.positions_angstrom[still], still)
+
+    @cached_property
+    def _elements(self) -> tuple[Tensor, list[FormFactor]]:
+        index, numbers = element_index(self.motion.molecule)
+        return index, form_factors(numbers, self.config.b_factor_angstrom2)
+
+    def _structure_factors(self, positions: Tensor, which: Tensor) -> Tensor:
+        index, factors = self._elements
+        pixel_size = self.config.pixel_size_angstrom
+        linear, offset = self.linear.to(positions), self.offset_angstrom.to(positions)
+        if not linear.equal(torch.eye(3).to(linear)) or offset.any():
+            positions = positions @ linear.mT + offset
+        return structure_factors(positions, index[which], factors, self.support, pixel_size)
+
+
+def write_truth(
+    dataset: Path, truth: Truth, particle_names: Sequence[str], frame_numbers: np.ndarray
+) -> None:
+    """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings."""
+    folder = dataset / TRUTH_NAME
+    folder.mkdir()
+    angles = rotation_to_euler(truth.rotations).numpy()
+    origins = origin_to_shift(truth.shifts_angstrom).numpy()
+    columns: dict[str, Sequence[str] | np.ndarray] = {
+        "rlnParticleName": particle_names,
+        "rlnMovieFrameNumber": frame_numbers,
+        "temporemState": truth.states,
+        **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
+        **dict(zip(_ANGLES, angles.T, strict=True)),
+        **dict(zip(_ORIGINS, origins.T, strict=True)),
+        "temporemTimeSeconds": truth.times_seconds,
+    }
+    write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
+    write_motion(folder, truth.motion)
+    settings = {
+        "temporem_version": __version__,
+        "noise_variance": truth.noise_variance,
+        "simulation": truth.config.model_dump(mode="json"),
+    }
+    (folder / _SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def read_truth(dataset: str | Path) -> Truth:
+    """The truth of a simulated dataset, in the order of the rows of its ``particles.star``.
+
+    Raises:
+        TemporemError: the dataset has no truth, or it lacks a frame of ``particles.star``.
+    """
+    folder = Path(dataset) / TRUTH_NAME
+    if not folder.is_dir():
+        raise TemporemError(
+            f"{dataset} has no folder {TRUTH_NAME}", expected="a dataset of temporem simulate"
+        )
+    table = _block(folder / _TABLE, "truth")
+    motion = read_motion(folder)
+    settings = load_settings(folder / _SETTINGS)
+    source = str(folder / _SETTINGS)
+    config = validate_settings(SimulationConfig, settings.get("simulation", {}), source=source)
+    noise_variance = _noise_variance(settings, source)
+    row = _rows_in_order_of(_block(Path(dataset) / STAR_NAME, "particles"), table)
+
+    def numbers(columns: Sequence[str], limits: Limits | None = None) -> Tensor:
+        values = [table.floats(column, limits=limits)[row] for column in columns]
+        return torch.from_numpy(np.stack(values, axis=-1))
+
+    return Truth(
+        config=config,
+        motion=motion,
+        noise_variance=noise_variance,
+        states=table.ints("temporemState")[row],
+        parameters=numbers(_columns(motion)),
+        rotations=euler_to_rotation(numbers(_ANGLES, ANGLE_DEGREES)),
+        shifts_angstrom=origin_to_shift(numbers(_ORIGINS)),
+        times_seconds=table.floats("temporemTimeSeconds")[row],
+    )
+
+
+def require_simulated(output: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Raise a TemporemError unless ``output`` is free or a simulation that may be replaced.
+
+    A dataset of somebody's own looks alike, but for the truth.
+
+    Args:
+        output: the folder.
+        inputs: files and folders that are read, which would be gone with it.
+    """
+    holds = f"{TRUTH_NAME}/{_SETTINGS}"
+    require_replaceable(
+        output, "a simulated dataset", holds=holds, folders=(TRUTH_NAME,), inputs=inputs
+    )
+
+
+def read_truth_of(movies: Dataset) -> Truth:
+    """The truth of a dataset that has been read.
+
+    Raises:
+        TemporemError: as :func:`read_truth`, or it is the truth of images of another size.
+    """
+    truth = read_truth(movies.path)
+    box, pixel_size = truth.config.box, truth.config.pixel_size_angstrom
+    if box != movies.box or not math.isclose(pixel_size, movies.pixel_size_angstrom, rel_tol=1e-4):
+        raise TemporemError(
+            f"{movies.path / TRUTH_NAME / _SETTINGS} is of images of {box} pixels of "
+            f"{pixel_size:g} Å",
+            expected=f"{movies.box} pixels of {movies.pixel_size_angstrom:g} Å, as {STAR_NAME}",
+            hint="copy the truth with the dataset that it belongs to",
+        )
+    return truth
+
+
+def _noise_variance(settings: Mapping[str, Any], source: str) -> float:
+    if "noise_variance" not in settings:
+        raise TemporemError(f"{source} has no noise_variance", expected="a number")
+    value = settings["noise_variance"]
+    if not isinstance(value, float | int) or not 0 <= value < math.inf:
+        raise TemporemError(
+            f"{source}: noise_variance is {value!r:.80}", expected="a finite number from 0"
+        )
+    return float(value)
+
+
+def _columns(motion: Motion) -> list[str]:
+    """STAR columns of a motion's parameters: ``temporemParameterAngleDegrees``."""
+    names = [name.title().replace("_", "") for name in motion.parameter_names]
+    return [f"temporemParameter{name}" for name in names]
+
+
+def _block(path: Path, name: str) -> Table:
+    blocks = read_star(path)
+    if name not in blocks:
+        raise TemporemError(f"{path} has no block data_{name}")
+    return blocks[name]
+
+
+def _rows_in_order_of(particles: Table, table: Table) -> np.ndarray:
+    """The row of ``table`` for each row of ``particles``, by movie and frame number."""
+    wanted, present = (
+        list(zip(t.strings("rlnParticleName"), t.ints("rlnMovieFrameNumber").tolist(), strict=True))
+        for t in (particles, table)
+    )
+    row = {key: i for i, key in enumerate(present)}
+    missing = [key for key in wanted if key not in row]
+    if missing:
+        name, number = missing[0]
+        raise TemporemError(
+            f"{TRUTH_NAME}/{_TABLE} lacks frame {number} of movie '{name}'",
+            expected=f"every frame of {STAR_NAME}",
+        )
+    return np.array([row[key] for key in wanted])

@@ -1,1 +1,0 @@
-"""Fitting models to datasets: configuration, optimisation, checkpoints and run directories."""

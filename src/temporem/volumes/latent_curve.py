@@ -1,0 +1,32 @@
+"""From latent coordinates to those of a linear model of more dimensions."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from temporem.volumes.layers import ResidualMLP
+
+_WIDTH = 64
+
+
+class LatentCurve(nn.Module):
+    """``c(z) = [z, 0] + MLP(z)``: a curve or surface in the coordinates of a linear model.
+
+    A motion with one degree of freedom, a turn by a large angle say, has a volume that bends
+    through several dimensions of a linear model. The MLP starts at 0.
+
+    Args:
+        z_dim: latent dimension q.
+        components: of the linear model, q at least.
+    """
+
+    def __init__(self, z_dim: int, components: int) -> None:
+        super().__init__()
+        self.added = components - z_dim
+        self.bend = ResidualMLP(z_dim, _WIDTH, 1, components)
+        nn.init.zeros_(self.bend.last.weight)
+        nn.init.zeros_(self.bend.last.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``(..., q)`` → ``(..., components)``."""
+        return nn.functional.pad(z, (0, self.added)) + self.bend(z)

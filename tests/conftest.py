@@ -1,0 +1,30 @@
+"""A small dataset and runs of it that many tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.commands import TINY_SIMULATION, TINY_TRAINING, settings, succeed
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory) -> Path:
+    """Five movies of four frames, with truth. Not to be changed."""
+    path = tmp_path_factory.mktemp("tiny") / "movies"
+    succeed("simulate", "toy", "-o", path, *settings(TINY_SIMULATION))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tiny_dataset, tmp_path_factory) -> dict[str, Path]:
+    """An evaluated run of every method, one movie held out. Not to be changed."""
+    folder, runs = tmp_path_factory.mktemp("runs"), {}
+    for method in ("static", "tempor", "homogeneous"):
+        runs[method] = folder / method
+        options = ("-o", runs[method], "--method", method)
+        held_out = ("data.held_out_fraction=0.2",)
+        succeed("reconstruct", tiny_dataset, *options, *settings((*TINY_TRAINING, *held_out)))
+        succeed("evaluate", runs[method])
+    return runs

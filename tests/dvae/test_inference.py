@@ -1,0 +1,226 @@
+"""What latent paths depend on: the graph of each inference structure, movies of any length."""
+
+import itertools
+
+import pytest
+import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
+from temporem.dvae.config import InferenceStructure, PriorKind
+from temporem.dvae.inference import FrameInference, SequenceInference
+from temporem.dvae.latents import Latents
+from temporem.dvae.priors import GatedTransition, StandardPrior
+from temporem.frames.frame_noise import FrameNoise
+
+WIDTH, Z_DIM = 6, 2
+LENGTHS = [3, 5, 1, 4]
+FIELDS = ("z", "mean", "log_variance", "kl")
+STRUCTURES: tuple[InferenceStructure, ...] = ("ST-LR", "MF-LR", "DKS", "filter")
+PRIORS: tuple[PriorKind, ...] = ("standard", "learned")
+
+
+def make_inference(structure: InferenceStructure, prior: PriorKind) -> SequenceInference:
+    """A network with random weights, of which none is zero or small."""
+    torch.manual_seed(0)
+    chosen = StandardPrior() if prior == "standard" else GatedTransition(Z_DIM, 4)
+    network = SequenceInference(WIDTH, Z_DIM, 5, structure, chosen, hidden_frames=0.0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.7 * torch.randn_like(parameter))
+    return network
+
+
+@pytest.fixture(
+    params=itertools.product(STRUCTURES, PRIORS), ids=lambda pair: f"{pair[0]}-{pair[1]}"
+)
+def network(request: pytest.FixtureRequest) -> SequenceInference:
+    return make_inference(*request.param)
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(sum(LENGTHS), WIDTH, generator=generator)
+
+
+def normal(mean: torch.Tensor, log_variance: torch.Tensor) -> Independent:
+    return Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
+
+
+def infer(
+    network: SequenceInference,
+    features: torch.Tensor,
+    lengths: list[int],
+    seed: int | None = None,
+) -> Latents:
+    noise = None if seed is None else FrameNoise(torch.Generator().manual_seed(seed))
+    return network(features, torch.tensor(lengths), noise)
+
+
+def assert_same(found: Latents, expected: Latents) -> None:
+    for name in FIELDS:
+        pair = getattr(found, name), getattr(expected, name)
+        torch.testing.assert_close(*pair, rtol=1e-5, atol=1e-5)
+
+
+def rows_of(latents: Latents, rows: torch.Tensor) -> Latents:
+    return Latents(*(getattr(latents, name)[rows] for name in FIELDS))
+
+
+def test_every_frame_has_a_latent(network: SequenceInference, features: torch.Tensor) -> None:
+    latents = infer(network, features, LENGTHS, seed=0)
+    for name in ("z", "mean", "log_variance"):
+        assert getattr(latents, name).shape == (len(features), Z_DIM)
+    assert latents.kl.shape == (len(features),)
+    assert (latents.kl >= 0).all()
+    assert latents.mean.std() > 0.05
+
+
+def test_movies_of_different_lengths_do_not_touch_each_other(
+    network: SequenceInference, features: torch.Tensor
+) -> None:
+    together = infer(network, features, LENGTHS)
+    alone = [infer(network, movie, [len(movie)]) for movie in features.split(LENGTHS)]
+    joined = Latents(*(torch.cat([getattr(a, n) for a in alone]) for n in FIELDS))
+    assert_same(together, joined)
+
+
+def test_order_of_movies_does_not_matter(
+    network: SequenceInference, features: torch.Tensor
+) -> None:
+    together = infer(network, features, LENGTHS)
+    order = [2, 0, 3, 1]
+    rows = torch.arange(len(features)).split(LENGTHS)
+    shuffled = torch.cat([rows[m] for m in order])
+    found = infer(network, features[shuffled], [LENGTHS[m] for m in order])
+    assert_same(found, rows_of(together, shuffled))
+
+
+def test_inference_is_deterministic_without_generator(
+    network: SequenceInference, features: torch.Tensor
+) -> None:
+    once, again = (infer(network, features, LENGTHS) for _ in range(2))
+    assert once.z.equal(once.mean)
+    network.eval()
+    evaluated = infer(network, features, LENGTHS)
+    for name in FIELDS:
+        assert getattr(again, name).equal(getattr(once, name))
+        assert getattr(evaluated, name).equal(getattr(once, name))
+
+
+def test_draws_follow_the_seed(network: SequenceInference, features: torch.Tensor) -> None:
+    one, again, other = (infer(network, features, LENGTHS, seed=s) for s in (3, 3, 4))
+    assert one.z.equal(again.z)
+    assert not torch.allclose(one.z, other.z)
+    assert not torch.allclose(one.z, one.mean)
+
+
+def test_kl_is_from_the_prior_given_the_path_drawn(
+    network: SequenceInference, features: torch.Tensor
+) -> None:
+    latents = infer(network, features, LENGTHS, seed=5)
+    fields = (getattr(latents, name).split(LENGTHS) for name in FIELDS)
+    for z, mean, log_variance, kl in zip(*fields, strict=True):
+        priors = [network.prior(None, mean[0])]
+        priors += [network.prior(before, mean[0]) for before in z[:-1]]
+        prior_mean, prior_log_variance = (torch.stack(parts) for parts in zip(*priors, strict=True))
+        expected = kl_divergence(normal(mean, log_variance), normal(prior_mean, prior_log_variance))
+        torch.testing.assert_close(kl, expected, rtol=1e-4, atol=1e-4)
+
+
+def dependence(network: SequenceInference, length: int = 5) -> torch.Tensor:
+    """Whether the posterior of frame t changes with the image of frame s: bool ``(t, s)``."""
+    generator = torch.Generator().manual_seed(2)
+    features = torch.randn(length, WIDTH, generator=generator)
+    features.requires_grad_()
+    latents = infer(network, features, [length])
+    rows = []
+    for t in range(length):
+        (gradient,) = torch.autograd.grad(latents.mean[t].sum(), features, retain_graph=True)
+        rows.append(gradient.abs().sum(-1) > 0)
+    return torch.stack(rows)
+
+
+EVERYTHING = torch.ones(5, 5, dtype=torch.bool)
+PAST, FUTURE = EVERYTHING.tril(), EVERYTHING.triu()  # both with the frame itself
+
+
+@pytest.mark.parametrize(
+    ("structure", "expected", "expected_without_previous"),
+    [
+        ("ST-LR", EVERYTHING, EVERYTHING),
+        ("MF-LR", EVERYTHING, EVERYTHING),
+        ("DKS", EVERYTHING, FUTURE),
+        ("filter", PAST, PAST),
+    ],
+)
+def test_frames_depend_on_what_the_structure_says(
+    structure: InferenceStructure, expected: torch.Tensor, expected_without_previous: torch.Tensor
+) -> None:
+    network = make_inference(structure, "standard")
+    assert dependence(network).equal(expected)
+    if network.previous is not None:  # cut the path through z_{t−1}
+        torch.nn.init.zeros_(network.previous.weight)
+    assert dependence(network).equal(expected_without_previous)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_only_mean_field_ignores_the_previous_draw(
+    structure: InferenceStructure, features: torch.Tensor
+) -> None:
+    network = make_inference(structure, "standard")
+    one, other = (infer(network, features, LENGTHS, seed=s) for s in (0, 1))
+    first_frames = torch.tensor([0, 3, 8, 9])
+    assert one.mean[first_frames].equal(other.mean[first_frames])
+    assert one.mean.equal(other.mean) == (structure == "MF-LR")
+
+
+def test_static_inference_sees_single_frames(features: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    network = FrameInference(WIDTH, Z_DIM)
+    together = network(features, torch.tensor(LENGTHS), None)
+    assert together.z.equal(together.mean)
+    alone = torch.cat([network(f[None], torch.tensor([1]), None).mean for f in features])
+    torch.testing.assert_close(together.mean, alone)
+    unit = normal(torch.zeros(Z_DIM), torch.zeros(Z_DIM))
+    expected = kl_divergence(normal(together.mean, together.log_variance), unit)
+    torch.testing.assert_close(together.kl, expected)
+
+
+def test_what_is_hidden_is_told_from_the_other_frames() -> None:
+    torch.manual_seed(2)
+    network = SequenceInference(WIDTH, Z_DIM, 5, "MF-LR", StandardPrior(), hidden_frames=0.5)
+    features = torch.randn(12, WIDTH, requires_grad=True)
+    lengths, noise = torch.tensor([12]), FrameNoise(torch.Generator().manual_seed(3))
+    network(features, lengths, noise).mean.sum().backward()
+    hidden = (features.grad == 0).all(-1)
+    assert 0 < hidden.sum() < 12
+    features.grad = None
+    network(features, lengths, None).mean.sum().backward()
+    assert (features.grad != 0).any(-1).all()  # nothing is hidden when inference is deterministic
+
+
+@pytest.mark.parametrize("mean", [0.3, 0.5, 0.8])
+def test_of_every_movie_another_fraction_is_hidden(mean: float) -> None:
+    """Evenly from none on, or up to all, with the mean that was asked for."""
+    network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=mean)
+    n_movies, n_frames = 4000, 50
+    noise = FrameNoise(torch.Generator().manual_seed(4))
+    hidden = network._hidden(torch.full((n_movies,), n_frames), noise)
+    assert hidden.shape == (n_movies * n_frames, 1)
+    fraction = hidden.view(n_movies, n_frames).double().mean(1)
+    spread = 2 * min(mean, 1 - mean)
+    assert abs(float(fraction.mean()) - mean) < 0.02
+    # Uniform, and what n_frames draws of it vary by.
+    expected = (spread**2 / 12 + (mean * (1 - mean) - spread**2 / 12) / n_frames) ** 0.5
+    assert abs(float(fraction.std()) - expected) < 0.015
+    assert float(fraction.min()) < mean - 0.45 * spread
+    assert float(fraction.max()) > mean + 0.45 * spread
+
+
+def test_what_a_process_hides_does_not_depend_on_the_others() -> None:
+    network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=0.5)
+    lengths = torch.tensor([5, 3, 9, 2])
+    whole = network._hidden(lengths, FrameNoise(torch.Generator().manual_seed(5)))
+    own = FrameNoise(torch.Generator().manual_seed(5), total=19, own=slice(8, 19))
+    assert network._hidden(lengths[2:], own).equal(whole[8:])

@@ -1,0 +1,1 @@
+"""What several tests use: commands in this process, examples, slow references."""

@@ -1,0 +1,177 @@
+"""MRC image stacks: real files are read, and what a header declares is never taken on trust."""
+
+import os
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from mrcfile.dtypes import HEADER_DTYPE
+
+from helpers.shared import SHARED
+from temporem.errors import TemporemError
+from temporem.io.stack import open_stack, write_stack
+
+SPECIMENS = SHARED / "specimens"
+
+
+def write_raw(path: Path, pixels: np.ndarray, mode: int, *, order: str = "<", **header) -> Path:
+    """An MRC file of ``pixels`` with ``header`` fields as given, true or not."""
+    fields = np.zeros((), dtype=HEADER_DTYPE.newbyteorder(order))
+    nz, ny, nx = pixels.shape
+    for name, value in {"nx": nx, "ny": ny, "nz": nz, "mode": mode, **header}.items():
+        fields[name] = value
+    path.write_bytes(fields.tobytes() + pixels.astype(pixels.dtype.newbyteorder(order)).tobytes())
+    return path
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).normal(scale=50, size=(7, 6, 4)).astype(np.float32)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:mrcfile")  # permissive reading warns
+@pytest.mark.parametrize(
+    ("name", "shape", "pixel_size"),
+    [
+        ("relion/rln_proj_64.mrcs", (5, 64, 64), 0),
+        ("relion/rln_proj_65.mrcs", (5, 65, 65), 0),
+        ("relion/sample.mrcs", (17, 200, 200), 0),
+        ("relion/empiar_10076_7.mrc", (7, 320, 320), 0),  # says that it is a volume
+        ("relion/relion31.mrcs", (5, 256, 256), 1),  # no MAP stamp
+        ("relion/toy_projections.mrcs", (1000, 30, 30), 1),
+        ("relion/ay19102021_L3_position6_ribo_it09_bin8_1.82A.mrcs", (220, 64, 64), 1),
+        ("mrc/hand.mrcs", (100, 64, 64), 1),
+        ("mrc/spike-vol.mrc", (128, 16, 16), 8),
+        ("mrc/EMD-3001.map", (25, 43, 73), 0.44825),  # extended header
+    ],
+)
+def test_specimen_agrees_with_mrcfile(name, shape, pixel_size):
+    stack = open_stack(SPECIMENS / name)
+    assert isinstance(stack.images, np.memmap)
+    assert stack.images.shape == shape
+    assert stack.pixel_size_angstrom == pytest.approx(pixel_size, rel=1e-6)
+    with mrcfile.open(SPECIMENS / name, permissive=True) as reference:
+        np.testing.assert_array_equal(stack.images, reference.data.reshape(shape))
+
+
+def test_compressed_file_is_one_clear_line():
+    with pytest.raises(TemporemError, match=r"emd_3197\.map\.gz") as caught:
+        open_stack(SPECIMENS / "mrc" / "emd_3197.map.gz")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("mode", "dtype"), [(0, "i1"), (1, "i2"), (2, "f4"), (6, "u2"), (12, "f2")]
+)
+def test_every_mode_and_byte_order(mode, dtype, order, pixels, tmp_path):
+    expected = np.abs(pixels).astype(dtype)
+    stack = open_stack(write_raw(tmp_path / "a.mrcs", expected, mode, order=order))
+    np.testing.assert_array_equal(stack.images, expected)
+    sections = np.array([3, 4, 5, 1, 1, 0])
+    read = stack.read(sections)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, expected[sections].astype(np.float32))
+
+
+def test_extended_header_and_trailing_bytes_are_passed_over(pixels, tmp_path):
+    path = write_raw(tmp_path / "a.mrcs", pixels, 2, nsymbt=pixels[0].nbytes, nz=5)
+    np.testing.assert_array_equal(open_stack(path).images, pixels[1:6])
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"nz": 8}, "cut short.*expected .* bytes for 8 images of 4 x 6 pixels"),
+        ({"nx": 30000, "ny": 2**31 - 1, "nz": 2**31 - 1}, "cut short"),
+        ({"nsymbt": 2**31 - 1}, "cut short"),
+        ({"nsymbt": -2000}, "declares"),
+        ({"nz": 0}, "declares 4 x 6 x 0 pixels"),
+        ({"ny": -6}, "declares 4 x -6 x 7 pixels"),
+        ({"nx": -1}, "declares -1 x 6 x 7 pixels"),
+        ({"nx": 65536}, "cut short.*images of 65536 x 6 pixels"),
+        ({"mode": 4}, "MRC mode 4.*real pixels"),
+        ({"mode": 77}, "MRC mode 77"),
+    ],
+)
+def test_false_header_is_refused_before_anything_is_mapped(header, message, pixels, tmp_path):
+    path = write_raw(tmp_path / "a.mrcs", pixels, **{"mode": 2, **header})
+    with pytest.raises(TemporemError, match=message):
+        open_stack(path)
+
+
+def test_unreadable_file_is_one_clear_line(tmp_path):
+    (tmp_path / "short.mrcs").write_bytes(b"MAP " * 9)
+    for name, message in [
+        ("missing.mrcs", "is not a file"),
+        ("", "is not a file"),
+        ("short.mrcs", "has 36 bytes; expected an MRC header of 1024 bytes"),
+        ("x" * 300, "cannot read"),
+    ]:
+        with pytest.raises(TemporemError, match=message):
+            open_stack(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("header", "pixel_size"),
+    [
+        ({"mx": 4, "cella": (10, 15, 1)}, 2.5),
+        ({"mx": 0, "cella": (10, 15, 1)}, 0),
+        ({"mx": 4, "cella": (0, 0, 0)}, 0),
+        ({"mx": 4, "cella": (np.nan, 0, 0)}, 0),
+        ({"mx": 4, "cella": (-10, -15, 1)}, 0),
+    ],
+)
+def test_pixel_size_is_zero_unless_the_header_has_one(header, pixel_size, pixels, tmp_path):
+    stack = open_stack(write_raw(tmp_path / "a.mrcs", pixels, 2, **header))
+    assert stack.pixel_size_angstrom == pixel_size
+
+
+def test_written_blocks_are_a_valid_stack(pixels, tmp_path):
+    path = tmp_path / "a.mrcs"
+    blocks = (pixels[start:end] for start, end in [(0, 3), (3, 3), (3, 7)])
+    assert write_stack(path, blocks, 1.25) == 7
+    assert mrcfile.validate(path)
+    with mrcfile.open(path) as file:
+        assert file.is_image_stack()
+        assert file.header.mz == 1
+        assert file.voxel_size.x == file.voxel_size.y == 1.25
+        np.testing.assert_array_equal(file.data, pixels)
+        assert file.header.dmin == pixels.min()
+        assert file.header.dmax == pixels.max()
+        assert file.header.dmean == pytest.approx(pixels.mean(dtype=np.float64))
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.images, pixels)
+    assert stack.pixel_size_angstrom == 1.25
+
+
+def test_failed_write_leaves_nothing(pixels, tmp_path):
+    def interrupted():
+        yield pixels
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_stack(tmp_path / "a.mrcs", interrupted(), 1.0)
+    with pytest.raises(ValueError, match="no images"):
+        write_stack(tmp_path / "a.mrcs", [pixels[:0]], 1.0)
+    with pytest.raises(ValueError, match="shape"):
+        write_stack(tmp_path / "a.mrcs", [pixels, pixels[:, :4]], 1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_number_of_stacks_can_be_open(tmp_path, pixels):
+    """Systems let a process have some hundred files."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        stacks = []
+        for i in range(60):
+            write_stack(tmp_path / f"{i}.mrcs", [pixels + i], 1.0)
+            stacks.append(open_stack(tmp_path / f"{i}.mrcs"))
+        for i, stack in enumerate(stacks):
+            np.testing.assert_array_equal(stack.read(np.array([2])), pixels[2:3] + i)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,209 @@
+"""Figures hold the data they were given, on axes that say what they are."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+
+from temporem.evaluation.pose_conformation_coupling import PoseConformationCoupling, StateCoupling
+from temporem.report import plots, theme
+from temporem.report.pose_plot import pose_error_figure
+
+BOX, PIXEL = 32, 2.0
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def drawn(figure: Figure) -> Figure:
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    return figure
+
+
+def test_fsc_shows_mean_and_spread_of_every_run_against_frequency(rng: np.random.Generator) -> None:
+    curves = {name: rng.uniform(0, 1, (50, BOX // 2)) for name in ("a", "b")}
+    ax = drawn(plots.fsc_figure(curves, BOX, PIXEL, title="Whole box")).axes[0]
+    lines = {line.get_label(): line for line in ax.lines if line.get_label() in curves}
+    for name, values in curves.items():
+        np.testing.assert_allclose(lines[name].get_ydata(), values.mean(axis=0))
+        np.testing.assert_allclose(lines[name].get_xdata(), np.arange(BOX // 2) / (BOX * PIXEL))
+        band = ax.collections[list(curves).index(name)].get_paths()[0].vertices
+        assert band[:, 1].max() == pytest.approx(np.quantile(values, 0.9, axis=0).max())
+        assert band[:, 1].min() == pytest.approx(np.quantile(values, 0.1, axis=0).min())
+    assert lines["a"].get_color() != lines["b"].get_color()
+    assert ax.get_xlim() == pytest.approx((0, 1 / (2 * PIXEL)))
+    assert ax.get_title(loc="left") == "Whole box"
+
+
+def test_fsc_axis_is_labelled_in_angstrom() -> None:
+    figure = plots.fsc_figure({"a": np.ones((2, BOX // 2))}, BOX, PIXEL)
+    ax = drawn(figure).axes[0]
+    assert "Å" in ax.get_xlabel()
+    for position, text in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True):
+        assert 1 / position == pytest.approx(float(text.get_text()))
+    assert ax.get_xticklabels()[-1].get_text() == "4"  # Nyquist
+
+
+def test_fsc_threshold_is_marked() -> None:
+    ax = plots.fsc_figure({"a": np.ones((2, 8))}, 16, PIXEL, threshold=0.143).axes[0]
+    assert any(np.allclose(line.get_ydata(), 0.143) for line in ax.lines)
+
+
+def test_gain_histogram_parts_winners_from_losers(rng: np.random.Generator) -> None:
+    gains = np.concatenate([rng.uniform(0.001, 0.04, 75), rng.uniform(-0.04, -0.001, 25)])
+    ax = drawn(plots.gain_figure(gains, "tempor", "static")).axes[0]
+    (text,) = (t.get_text() for t in ax.texts)
+    assert "75.0% of frames" in text
+    assert f"{100 * gains.mean():+.2f}%" in text
+    for patch, side in zip(ax.patches, (1, -1), strict=True):
+        corners = patch.get_xy()
+        assert (side * corners[corners[:, 1] > 0, 0] >= -1e-9).all()
+    low, high = ax.get_xlim()
+    assert low == pytest.approx(-high)
+    assert "static" in ax.get_xlabel()
+    assert "%" in ax.get_xlabel()
+
+
+def test_gain_histogram_counts_every_frame_outliers_too() -> None:
+    gains = np.concatenate([np.linspace(0.001, 0.01, 999), [5.0]])
+    ax = plots.gain_figure(gains, "b", "a").axes[0]
+    corners = ax.patches[0].get_xy()
+    step = np.diff(np.unique(corners[:, 0])).min()
+    area = 0.5 * abs(
+        np.dot(corners[:-1, 0], corners[1:, 1]) - np.dot(corners[1:, 0], corners[:-1, 1])
+    )
+    assert area / step == pytest.approx(1000, rel=1e-6)
+
+
+def test_latent_panels_rise_with_the_parameter_and_carry_the_states(
+    rng: np.random.Generator,
+) -> None:
+    angle, state = np.linspace(0, 90, 40), np.arange(40) // 4
+    latents = {
+        "falls": (3 - angle / 30)[:, None],
+        "second axis": np.stack([10 * rng.normal(size=40), np.exp(angle / 30)], axis=1),
+    }
+    figure = drawn(plots.latent_figure(latents, angle, state, "Angle (°)"))
+    for ax in figure.axes[:2]:
+        (dots,) = (c for c in ax.collections if isinstance(c, PathCollection))
+        x, y = dots.get_offsets().T
+        np.testing.assert_allclose(x, angle)
+        assert np.corrcoef(x, y)[0, 1] > 0.85
+        np.testing.assert_array_equal(dots.get_array(), state)
+        assert ax.get_xlabel() == "Angle (°)"
+    assert figure.axes[0].get_title(loc="left") == "falls\n|ρ| = 1.00"
+    assert "state" in figure.axes[-1].get_ylabel().lower()
+
+
+def test_latents_that_say_nothing_do_no_harm() -> None:
+    angle = np.linspace(0, 90, 10)
+    figure = plots.latent_figure({"flat": np.ones((10, 2))}, angle, np.arange(10), "Angle (°)")
+    assert figure.axes[0].get_title(loc="left") == "flat\n|ρ| = 0.00"
+
+
+def test_latent_paths_draw_each_movie_in_order_of_time() -> None:
+    movies = [np.array([3, 0, 1]), np.array([2, 4])]
+    numbers, latents = np.array([2, 3, 1, 1, 4]), np.arange(5.0)[:, None]
+    ax = drawn(plots.latent_path_figure({"run": latents}, movies, numbers)).axes[0]
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2, 3], [1, 4]]
+    differences = [np.abs(np.diff(line.get_ydata())).tolist() for line in ax.lines]
+    assert differences == [[3, 1], [2]]
+
+
+def records(*stages: tuple[str, int]) -> list[dict[str, object]]:
+    names = [name for name, epochs in stages for _ in range(epochs)]
+    return [
+        {"stage": name, "epoch": i + 1, "log_likelihood": -100.0 / (i + 1), "kl": 0.1 * i}
+        for i, name in enumerate(names)
+    ]
+
+
+def test_training_curves_break_between_stages_and_name_runs_once() -> None:
+    metrics = {"tempor": records(("static", 4), ("tempor", 3)), "static": records(("static", 7))}
+    figure = drawn(plots.training_figure(metrics, {"log_likelihood": "Log-likelihood", "kl": "KL"}))
+    for ax, key in zip(figure.axes, ("log_likelihood", "kl"), strict=True):
+        assert [len(line.get_xdata()) for line in ax.lines] == [4, 3, 7]
+        first, second, other = ax.lines
+        assert first.get_color() == second.get_color() != other.get_color()
+        np.testing.assert_allclose(second.get_xdata(), [5, 6, 7])
+        np.testing.assert_allclose(other.get_ydata(), [r[key] for r in metrics["static"]])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["tempor", "static"]
+
+
+def test_training_axis_is_not_flattened_by_the_first_epochs() -> None:
+    values = [-1e6, *np.linspace(-1010, -1000, 19)]
+    log = [{"stage": "s", "epoch": i, "nll": v} for i, v in enumerate(values)]
+    low, high = plots.training_figure({"a": log}, {"nll": "x"}).axes[0].get_ylim()
+    assert low > -1020
+    assert high >= -1000
+
+
+def test_volume_figure_is_a_labelled_grid() -> None:
+    pictures = {name: [np.full((8, 8, 4), i, np.uint8) for i in range(3)] for name in ("a", "b")}
+    figure = drawn(plots.volume_figure(pictures, ["frame 1", "frame 2", "frame 3"]))
+    assert len(figure.axes) == 6
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["frame 1", "frame 2", "frame 3"]
+    assert [figure.axes[i].texts[0].get_text() for i in (0, 3)] == ["a", "b"]
+    np.testing.assert_array_equal(figure.axes[5].images[0].get_array(), pictures["b"][2])
+
+
+def test_image_montage_shows_each_image_with_y_upwards(rng: np.random.Generator) -> None:
+    images = rng.normal(size=(7, 8, 8))
+    figure = drawn(plots.image_figure(images, [f"frame {i}" for i in range(7)], columns=4))
+    shown = [ax for ax in figure.axes if ax.images]
+    assert len(shown) == 7
+    for ax, image in zip(shown, images, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), image)
+        assert ax.images[0].origin == "lower"
+
+
+def test_hostile_names_neither_break_nor_crowd_a_figure() -> None:
+    name = "_$\\frac{1$ " + 40 * "x"
+    curves = {name: np.ones((2, 8)), "b": np.ones((2, 8))}
+    figure = drawn(plots.fsc_figure(curves, 16, PIXEL, title=name))
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(texts) == 2
+    assert all(len(text) <= 24 for text in texts)
+    drawn(plots.gain_figure(np.array([0.1, -0.1]), name, name))
+    drawn(plots.training_figure({name: records(("s", 3))}, {"kl": "KL"}))
+
+
+def test_run_colours_differ_in_lightness_or_hue_for_dichromats() -> None:
+    """Machado et al. 2009: deuteranopia and protanopia, severity 1, on linear RGB."""
+    deutan = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+    protan = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]
+    hexes = theme.RUN_COLOURS[:4]
+    rgb = np.array([[int(h[i : i + 2], 16) / 255 for i in (1, 3, 5)] for h in hexes]) ** 2.2
+    for matrix in (np.eye(3), deutan, protan):
+        seen = (rgb @ np.array(matrix).T).clip(0, 1) ** (1 / 2.2)
+        distance = np.linalg.norm(seen[:, None] - seen, axis=-1) + 9 * np.eye(4)
+        assert distance.min() > 0.15
+
+
+def test_a_run_has_one_colour_in_all_figures() -> None:
+    """Also where a figure does not show the runs before it."""
+    runs = ["linear", "static", "tempor"]
+    state = StateCoupling(
+        state=0, n_frames=4, n_close=4, median=2.0, low=1.0, high=3.0, turn=(0, 0, 0), chance=0.0
+    )
+    coupling = PoseConformationCoupling(
+        n_close=4, error_r2=0.0, pose_r2=0.0, view_r2=0.0, states=(state,)
+    )
+    record = {"epoch": 1, "stage": "tempor", "kl": 2.0}
+    movies, numbers = [np.arange(4)], np.arange(1, 5)
+    figures = [
+        plots.fsc_figure({"tempor": np.full((3, 8), 0.7)}, 16, 2.0, runs=runs),
+        plots.latent_path_figure({"tempor": np.arange(4.0)[:, None]}, movies, numbers, runs=runs),
+        plots.training_figure({"tempor": [record]}, {"kl": "KL"}, runs=runs),
+        pose_error_figure({"tempor": coupling}, runs),
+    ]
+    for figure in figures:
+        lines = figure.axes[0].get_lines()
+        assert theme.run_colour(2) in {line.get_color() for line in lines}
