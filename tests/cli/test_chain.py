@@ -260,7 +260,7 @@ def test_info_names_versions() -> None:
 
 def test_demo_runs_the_whole_chain_and_names_its_report(tmp_path, monkeypatch) -> None:
     preset = tmp_path / "small.yaml"
-    toy = Path(demo.__file__).parents[1] / "data/presets/toy.yaml"
+    toy = Path(demo.__file__).parents[1] / "simulation/presets/toy.yaml"
     smaller = dict(yaml.safe_load(text.replace("=", ": ")).popitem() for text in TINY_SIMULATION)
     preset.write_text(yaml.safe_dump(yaml.safe_load(toy.read_text()) | smaller))
     training: dict = {"model": {}, "training": {}}

@@ -130,7 +130,7 @@ def test_batch_holds_the_frames_of_its_movies_in_order(blobs):
     batch = frames.batch([frames.movies[2], frames.movies[0]])
     rows = [9, 10, 11, 0, 1, 2, 3]
     for name, values in {**vars(frames.source), **vars(frames)}.items():
-        if name in ("images", "contrast", "rotations", "evidence"):
+        if name in ("images", "ctf", "rotations", "encoder_input"):
             assert getattr(batch, name).equal(values[rows])
     assert batch.lengths.tolist() == [3, 4]
 

@@ -137,7 +137,7 @@ def test_streamed_frames_are_those_in_memory(dataset, encoder_input) -> None:
         for batch, streamed in zip(*pairs, strict=True):
             assert batch.images.shape[1] == (n_pixels if n_pixels is not None else 97)
             assert streamed.pixels.index.equal(batch.pixels.index)
-            for name in ("evidence", "images", "contrast", "rotations", "lengths"):
+            for name in ("encoder_input", "images", "ctf", "rotations", "lengths"):
                 assert getattr(streamed, name).equal(getattr(batch, name)), name
 
 

@@ -62,7 +62,7 @@ class Problem:
 
 
 def joined(movies: Sequence[MovieBlock]) -> MovieBlock:
-    names = ("rows", "images", "contrast", "rotations", "lengths", "interval_index")
+    names = ("rows", "images", "ctf", "rotations", "lengths", "interval_index")
     return MovieBlock(*(torch.cat([getattr(m, name) for m in movies]) for name in names))
 
 
@@ -145,7 +145,7 @@ def simulate(
     bounds = [0, *np.cumsum(lengths).tolist()]
     movies = [
         MovieBlock(
-            *(getattr(block, name)[a:b] for name in ("rows", "images", "contrast", "rotations")),
+            *(getattr(block, name)[a:b] for name in ("rows", "images", "ctf", "rotations")),
             lengths=torch.tensor([b - a]),
             interval_index=block.interval_index[a:b],
         )

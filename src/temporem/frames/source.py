@@ -134,8 +134,8 @@ def loaded(source: FrameSource) -> FramesInMemory:
     ctf = torch.empty(n, p, device=source.device)
     parts = blocks_of(np.arange(n), p)
     taken = one_ahead(source.take, parts, in_thread=not source.in_memory)
-    for rows, (some, ctf) in zip(parts, taken, strict=True):
-        images[rows], ctf[rows] = some, ctf
+    for rows, (some_images, some_ctf) in zip(parts, taken, strict=True):
+        images[rows], ctf[rows] = some_images, some_ctf
     return FramesInMemory(images, ctf)
 
 
