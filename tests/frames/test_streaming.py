@@ -126,7 +126,7 @@ def test_streamed_frames_are_those_in_memory(dataset, encoder_input) -> None:
     assert isinstance(other.source, FrameStack)
     assert isinstance(other.encoder_input, EncoderInput) == (encoder_input is not None)
     assert other.n_inputs == one.n_inputs == one.encoder_input.shape[1]
-    for name in ("signal_power", "contrast_power", "change_amplitude", "rotations", "intervals"):
+    for name in ("signal_power", "ctf_power", "change_amplitude", "rotations", "intervals"):
         assert getattr(other, name).equal(getattr(one, name)), name
     assert other.noise_scale == one.noise_scale
     assert other.mean_volume.volume.equal(one.mean_volume.volume)
