@@ -1,1 +1,1 @@
-"""Files: STAR, MRC, JSON, YAML, checkpoints. Everything read is checked, everything written appears whole."""
+"""Files: STAR, MRC, JSON, YAML, checkpoints; all that is read is checked."""
