@@ -14,6 +14,7 @@ from temporem.physics.fsc import (
     half_map_resolution,
     power_spectrum,
     resolution,
+    shell_correlation,
 )
 
 
@@ -132,3 +133,21 @@ def test_means_of_opposite_sign_make_no_negative_resolution():
         resolution(curve, 0.143, 1.0).angstrom == resolution([1, *curve[1:]], 0.143, 1.0).angstrom
     )
     assert resolution(-np.ones(4), 0.143, 1.0).angstrom > 0
+
+
+def test_sums_over_shells_give_the_curve_and_means_give_the_same(support):
+    a, b = noise(support, 2, 0)
+    b = b + 0.5 * a
+    sums = support.shell_sums((a.conj() * b).real.double())
+    powers = [power_spectrum(x, support) for x in (a, b)]
+    curve = fourier_shell_correlation(a, b, support)
+    count = support.shell_sums(torch.ones(len(support), dtype=torch.float64))
+    means = shell_correlation(sums / count, *(power / count for power in powers))
+    torch.testing.assert_close(shell_correlation(sums, *powers)[1:], curve[1:])
+    torch.testing.assert_close(means[1:], curve[1:])
+
+
+def test_a_shell_without_power_correlates_with_nothing_and_nan_is_not_hidden():
+    one, nan = torch.ones(1), torch.tensor([math.nan])
+    assert shell_correlation(0 * one, one, 0 * one) == 0
+    assert shell_correlation(nan, one, nan).isnan().all()

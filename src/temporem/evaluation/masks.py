@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.masks import soft_mask
 
 WHOLE_BOX = "unmasked"
 """Name of the region that is no mask at all."""
@@ -76,26 +76,12 @@ def truth_masks(
         settings: how the masks are made.
     """
     mean, deviation = _smoothed_moments(batches, support, settings.smoothing)
-    particle = soft_mask(mean > settings.density_threshold * mean.max(), settings)
+    dilation, edge = settings.dilation, settings.soft_edge
+    particle = soft_mask(mean > settings.density_threshold * mean.max(), dilation, edge)
     if deviation.max() <= STILL * np.abs(mean).max():
         return TruthMasks(particle, None)
-    moving = soft_mask(deviation > settings.motion_threshold * deviation.max(), settings)
+    moving = soft_mask(deviation > settings.motion_threshold * deviation.max(), dilation, edge)
     return TruthMasks(particle, moving)
-
-
-def soft_mask(core: np.ndarray, settings: MaskSettings) -> Tensor:
-    """1 within ``dilation`` of a region, then a raised cosine to 0 over ``soft_edge``.
-
-    Args:
-        core: bool ``(D, D, D)`` with at least one voxel set.
-        settings: dilation and edge.
-
-    Returns:
-        Float32 ``(D, D, D)``.
-    """
-    distance = ndimage.distance_transform_edt(~core)
-    ramp = np.clip((distance - settings.dilation) / max(settings.soft_edge, 1e-6), 0.0, 1.0)
-    return torch.from_numpy((0.5 * (1 + np.cos(np.pi * ramp))).astype(np.float32))
 
 
 def apply_mask(volumes: Tensor, mask: Tensor, support: FourierSupport) -> Tensor:

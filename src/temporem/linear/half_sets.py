@@ -10,6 +10,7 @@ from torch import Tensor
 
 from temporem.frames.movie_blocks import MovieFrames
 from temporem.linear.solver import LinearParameters, LinearSolver, Posterior
+from temporem.physics.fsc import shell_correlation
 
 _ALIGNED_RADIUS = 8  # cycles per box in which components of the halves are turned onto another
 _LOW_SHELLS = 6
@@ -126,8 +127,7 @@ def _orthogonal_map(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def _correlation(solver: LinearSolver, first: Tensor, second: Tensor) -> Tensor:
     means = solver.grid.shell_means
     cross = means((first.conj() * second).real)
-    powers = means(first.abs().square()) * means(second.abs().square())
-    return cross / powers.sqrt().clamp(min=1e-30)
+    return shell_correlation(cross, means(first.abs().square()), means(second.abs().square()))
 
 
 def _reliable(fsc: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from temporem.physics.masks import soft_mask
+
 _BLUR = 1 / 40  # of the box; finer detail does not decide what is solvent
 _SOLVENT_LEVEL = 0.15  # of the largest density
 _MOVING_LEVEL = 0.35  # of the largest standard deviation
@@ -47,8 +49,4 @@ def _interpolated(values: np.ndarray, box: int) -> np.ndarray:
 
 
 def _soft(region: np.ndarray) -> Tensor:
-    """A region, dilated, with a raised cosine around it; float32."""
-    box = len(region)
-    distance = ndimage.distance_transform_edt(~region)
-    ramp = ((distance - _DILATION * box) / (_EDGE * box)).clip(0, 1)
-    return torch.from_numpy((0.5 * (1 + np.cos(np.pi * ramp))).astype(np.float32))
+    return soft_mask(region, _DILATION * len(region), _EDGE * len(region))

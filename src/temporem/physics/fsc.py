@@ -46,10 +46,22 @@ def fourier_shell_correlation(first: Tensor, second: Tensor, support: FourierSup
     """
     # In double: a shell sums over ten thousand coefficients, and half of all FSCs are near 1.
     cross = support.shell_sums((first.conj() * second).real.double())
-    power = power_spectrum(first, support) * power_spectrum(second, support)
-    fsc = (cross / power.sqrt()).where(power > 0, 0.0)
+    fsc = shell_correlation(cross, power_spectrum(first, support), power_spectrum(second, support))
     fsc[..., 0] = 1.0
     return fsc
+
+
+def shell_correlation(cross: Tensor, first_power: Tensor, second_power: Tensor) -> Tensor:
+    """FSC from sums over shells; a shell in which either volume has no power has FSC 0.
+
+    The sums may be over any grid, and may all be divided by one number, as means are.
+
+    Args:
+        cross: ``Re Σ_{k∈s} conj(A(k)) B(k)``.
+        first_power, second_power: ``Σ_{k∈s} |A(k)|²`` and ``Σ_{k∈s} |B(k)|²``.
+    """
+    power = first_power * second_power
+    return (cross / power.sqrt()).where(power != 0, 0.0)
 
 
 def power_spectrum(coefficients: Tensor, support: FourierSupport) -> Tensor:

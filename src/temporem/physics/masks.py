@@ -1,8 +1,10 @@
-"""Soft windows in real space."""
+"""Soft windows and masks in real space."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 _VOLUME_EDGE = 0.05  # of the box
@@ -22,6 +24,22 @@ def soft_ball(box: int, ndim: int, radius: float, edge: float) -> Tensor:
     distance = torch.stack(mesh).norm(dim=0)
     ramp = ((distance - radius) / max(edge, 1e-6)).clamp(0, 1)
     return (0.5 * (1 + (torch.pi * ramp).cos())).float()
+
+
+def soft_mask(region: np.ndarray, dilation: float, edge: float) -> Tensor:
+    """A mask that is 1 within ``dilation`` of a region, then falls to 0 as a raised cosine.
+
+    Args:
+        region: bool ``(D, D, D)`` with at least one voxel set.
+        dilation: voxels.
+        edge: width of the fall, voxels.
+
+    Returns:
+        Float32 ``(D, D, D)``.
+    """
+    distance = ndimage.distance_transform_edt(~region)
+    ramp = ((distance - dilation) / max(edge, 1e-6)).clip(0, 1)
+    return torch.from_numpy((0.5 * (1 + np.cos(np.pi * ramp))).astype(np.float32))
 
 
 def window_ball(box: int, window_radius: float) -> Tensor:

@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from temporem.physics.fourier import FourierSupport, resized
+from temporem.physics.fsc import shell_correlation
 from temporem.physics.padded_grid import PaddedGrid, grid_below
 from temporem.physics.rotations import rotation_about_axis
 
@@ -169,8 +170,7 @@ class _Turns:
         sums[0].index_add_(1, self.shells, (self.values.conj() * moved).real)
         # Interpolation takes power from what is far from the centre: normalised by both.
         sums[1].index_add_(1, self.shells, turned.abs().square())
-        fsc = sums[0] / (self.power * sums[1]).sqrt().clamp(min=1e-30)
-        return fsc @ self.weight
+        return shell_correlation(sums[0], self.power, sums[1]) @ self.weight
 
 
 def _centre_of_mass(volume: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.fsc import shell_correlation
 from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PADDING, PaddedGrid, full_grid
 
@@ -111,8 +112,8 @@ class HalfSets:
         volumes = torch.stack([half.solve(flat) * mask for half in (one, other)])
         a, b = support.fft(volumes)
         cross = support.shell_sums((a.conj() * b).real)
-        powers = support.shell_sums(a.abs().square()) * support.shell_sums(b.abs().square())
-        return cls(volumes, cross / powers.sqrt().clamp(min=1e-30))
+        powers = [support.shell_sums(half.abs().square()) for half in (a, b)]
+        return cls(volumes, shell_correlation(cross, *powers))
 
     @property
     def signal_to_noise(self) -> Tensor:
