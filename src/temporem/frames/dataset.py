@@ -14,16 +14,14 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.frames.particle_images import ParticleImages, read_particle_images
 from temporem.io import limits
+from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
 from temporem.io.stack import open_stack, write_stack
 from temporem.io.star import Table, fits_one_line, read_star, write_star
 from temporem.physics.ctf import CTFParameters
-from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
 
 STAR_NAME = "particles.star"
 STACK_NAME = "particles.mrcs"
 
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _LONGEST_NAME = 4096  # characters
 _PIXEL_SIZE = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
@@ -80,7 +78,7 @@ class Dataset:
         if not self.has_poses:
             raise TemporemError(
                 f"{self.path / STAR_NAME} has no poses",
-                expected=f"the columns {', '.join('_' + c for c in (*_ANGLES, *_ORIGINS))}",
+                expected=f"the columns {', '.join('_' + column for column in POSE_COLUMNS)}",
                 hint="refine the images in RELION or cryoSPARC, or pass --poses estimate",
             )
 
@@ -190,10 +188,7 @@ def write_dataset(
     )
     poses: dict[str, np.ndarray] = {}
     if rotations is not None and shifts_angstrom is not None:
-        angles = rotation_to_euler(rotations.to("cpu", torch.float64)).numpy()
-        origins = origin_to_shift(shifts_angstrom.to("cpu", torch.float64)).numpy()
-        poses |= zip(_ANGLES, angles.T, strict=True)
-        poses |= zip(_ORIGINS, origins.T, strict=True)
+        poses = columns_from_poses(rotations, shifts_angstrom)
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnImageName": [f"{i:06d}@{STACK_NAME}" for i in range(1, n + 1)],
         **names,
@@ -286,21 +281,12 @@ def _check_box(optics: Table, box: int) -> None:
 
 def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor, bool]:
     """Rotations, displacements, and whether there are any. Half of a pose is refused."""
-    columns = (*_ANGLES, *_ORIGINS)
-    if not any(column in particles for column in columns):
+    if not any(column in particles for column in POSE_COLUMNS):
         n = particles.n_rows
         eye = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1)
         return eye, torch.zeros(n, 2, dtype=torch.float64), False
-    particles.require(*columns)
-    origins = torch.from_numpy(np.stack([particles.floats(c) for c in _ORIGINS], axis=-1))
-    for column, values in zip(_ORIGINS, origins.T, strict=True):
-        inside = (values.abs() <= width_angstrom / 2).numpy()
-        particles.check(
-            column, inside, f"a particle inside the image, at most ±{width_angstrom / 2:g} Å"
-        )
-    angles = [particles.floats(c, limits=limits.ANGLE_DEGREES) for c in _ANGLES]
-    rotations = euler_to_rotation(torch.from_numpy(np.stack(angles, axis=-1)))
-    return rotations, origin_to_shift(origins), True
+    rotations, shifts = poses_from_table(particles, farthest_angstrom=width_angstrom / 2)
+    return rotations, shifts, True
 
 
 def _read_ctf(particles: Table, optics: Table) -> CTFParameters:

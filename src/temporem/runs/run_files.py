@@ -36,11 +36,11 @@ from temporem.frames.fingerprint import fingerprint
 from temporem.io import checkpoint
 from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_object
+from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
 from temporem.io.settings import load_settings
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
-from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.poses import FoundPoses
 from temporem.volumes.fourier_network import FourierNetwork
@@ -57,8 +57,6 @@ MAX_BOX = 2048
 Generator = FourierNetwork | LinearVolumes
 
 _BLOCK = "frames"
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 _WEIGHTS_NAME, _FIRST_LAYER = "model.safetensors", "extractor.first.weight"
 
 IDENTITY_NAMES = (GRID_NAME, FRAMES_NAME, f"{CHECKPOINT_NAME}/{_WEIGHTS_NAME}")
@@ -263,10 +261,10 @@ def load_run(path: str | Path) -> Run:
         )
     grid = _read_grid(path / GRID_NAME)
     table = read_star(path / FRAMES_NAME).get(_BLOCK, Table({}, where=str(path / FRAMES_NAME)))
-    table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut")
-    table.require(*_ANGLES, *_ORIGINS)
+    table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut", *POSE_COLUMNS)
     if table.n_rows == 0:
         raise TemporemError(f"{table.where} has no rows", expected="one for every frame")
+    rotations, shifts = poses_from_table(table)
     return Run(
         path=path,
         config=config,
@@ -274,8 +272,8 @@ def load_run(path: str | Path) -> Run:
         particle_names=table.strings("rlnParticleName"),
         frame_numbers=table.ints("rlnMovieFrameNumber"),
         held_out=table.ints("temporemHeldOut") == 1,
-        rotations=euler_to_rotation(_columns(table, _ANGLES)),
-        shifts_angstrom=origin_to_shift(_columns(table, _ORIGINS)),
+        rotations=rotations,
+        shifts_angstrom=shifts,
         latents=None if config.method == "homogeneous" else _read_latents(table, config),
         latent_covariance=_read_covariance(table, config) if config.method == "linear" else None,
         generator=_load_generator(path / CHECKPOINT_NAME, config, grid, table.n_rows),
@@ -313,10 +311,7 @@ def write_frames(
     }
     if mean is not None and covariance is not None:
         columns |= latent_columns(mean, covariance)
-    angles = rotation_to_euler(dataset.rotations).numpy()
-    origins = origin_to_shift(dataset.shifts_angstrom).numpy()  # its own inverse
-    columns |= dict(zip(_ANGLES, angles.T, strict=True))
-    columns |= dict(zip(_ORIGINS, origins.T, strict=True))
+    columns |= columns_from_poses(dataset.rotations, dataset.shifts_angstrom)
     if poses is not None:
         columns["temporemAngleSd"] = poses.angle_sd_degrees.numpy()
         columns["temporemOriginSdAngst"] = poses.shift_sd_angstrom.numpy()
@@ -358,10 +353,6 @@ def _read_grid(path: Path) -> VolumeGrid:
                 hint=hint,
             )
     return VolumeGrid(**{field.name: document[field.name] for field in fields(VolumeGrid)})
-
-
-def _columns(table: Table, names: Sequence[str]) -> Tensor:
-    return torch.from_numpy(np.stack([table.floats(name) for name in names], axis=-1))
 
 
 def _read_latents(table: Table, config: RunConfig) -> np.ndarray:

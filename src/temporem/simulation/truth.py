@@ -17,12 +17,11 @@ from torch import Tensor
 from temporem import __version__
 from temporem.errors import TemporemError
 from temporem.frames.dataset import STAR_NAME, Dataset
-from temporem.io.limits import ANGLE_DEGREES, Limits
 from temporem.io.outputs import require_replaceable
+from temporem.io.pose_columns import columns_from_poses, poses_from_table
 from temporem.io.settings import load_settings, validate_settings
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.fourier import FourierSupport
-from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
 from temporem.physics.structure_factors import FormFactor, structure_factors
 from temporem.simulation.config import SimulationConfig
 from temporem.structures.motions import Motion, read_motion, write_motion
@@ -32,8 +31,6 @@ TRUTH_NAME = "truth"
 _TABLE, _SETTINGS = "truth.star", "simulation.yaml"
 _VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
 _KEPT_BYTES = 2**28  # of volumes, if those of all conformations take no more
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +136,12 @@ def write_truth(
     """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings."""
     folder = dataset / TRUTH_NAME
     folder.mkdir()
-    angles = rotation_to_euler(truth.rotations).numpy()
-    origins = origin_to_shift(truth.shifts_angstrom).numpy()
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": particle_names,
         "rlnMovieFrameNumber": frame_numbers,
         "temporemState": truth.states,
         **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
-        **dict(zip(_ANGLES, angles.T, strict=True)),
-        **dict(zip(_ORIGINS, origins.T, strict=True)),
+        **columns_from_poses(truth.rotations, truth.shifts_angstrom),
         "temporemTimeSeconds": truth.times_seconds,
     }
     write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
@@ -179,18 +173,16 @@ def read_truth(dataset: str | Path) -> Truth:
     noise_variance = _noise_variance(settings, source)
     row = _rows_in_order_of(_block(Path(dataset) / STAR_NAME, "particles"), table)
 
-    def numbers(columns: Sequence[str], limits: Limits | None = None) -> Tensor:
-        values = [table.floats(column, limits=limits)[row] for column in columns]
-        return torch.from_numpy(np.stack(values, axis=-1))
-
+    rotations, shifts = poses_from_table(table, rows=row)
+    parameters = [table.floats(column)[row] for column in _columns(motion)]
     return Truth(
         config=config,
         motion=motion,
         noise_variance=noise_variance,
         states=table.ints("temporemState")[row],
-        parameters=numbers(_columns(motion)),
-        rotations=euler_to_rotation(numbers(_ANGLES, ANGLE_DEGREES)),
-        shifts_angstrom=origin_to_shift(numbers(_ORIGINS)),
+        parameters=torch.from_numpy(np.stack(parameters, axis=-1)),
+        rotations=rotations,
+        shifts_angstrom=shifts,
         times_seconds=table.floats("temporemTimeSeconds")[row],
     )
 
