@@ -426,7 +426,7 @@ def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
         (["--frames", "5-3,0"], "not understood"),
         (["--frames", "1" * 5000], "not understood"),
         (["--frames", "0-99999999999"], "20 is no row"),
-        (["--movie", "movie_2", "--frames", "5"], "from 1 to 4"),
+        (["--movie", "movie_0002", "--frames", "5"], "from 1 to 4"),
     ],
 )
 def test_bad_choice_of_frames(options, message, tiny_runs, tmp_path) -> None:

@@ -167,7 +167,7 @@ def test_export_names_files_by_row_and_needs_no_dataset(tiny_dataset, tiny_runs,
     shutil.copytree(tiny_runs["tempor"], run)
     config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "/nowhere"}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    succeed("export", run, "--movie", "movie_2", "--frames", "4,1-2", "-o", tmp_path / "volumes")
+    succeed("export", run, "--movie", "movie_0002", "--frames", "4,1-2", "-o", tmp_path / "volumes")
     record, *files = sorted((tmp_path / "volumes").iterdir())
     assert record.name == "export.json"
     assert [file.name for file in files] == [f"frame_{row:06d}.mrc" for row in (4, 5, 7)]

@@ -212,7 +212,7 @@ def test_stopped_command_says_how_to_go_on(tiny_runs, tmp_path, monkeypatch) -> 
 
     with monkeypatch.context() as patch:
         patch.setattr(export_module, "write_volume", stop)
-        result = command("export", path, "-o", out, "--movie", "movie_2", "--crop", 8)
+        result = command("export", path, "-o", out, "--movie", "movie_0002", "--crop", 8)
     assert result.code == 130
     start = "stopped; continue with: temporem "
     assert result.err.startswith(start)

@@ -352,8 +352,12 @@ def test_frames_that_are_missing_are_predicted(hinge_dataset, tmp_path) -> None:
     out = fit(path, tmp_path / "run", "--components", 2)
     table = read_star(out / "predicted.star")["frames"]
     names, numbers = table.strings("rlnParticleName"), table.ints("rlnMovieFrameNumber")
-    expected = [(f"movie_{movie:02d}", 4) for movie in range(1, 11)]
-    assert list(zip(names, numbers, strict=True)) == [*expected, ("movie_11", 2), ("movie_11", 3)]
+    expected = [(f"movie_{movie:04d}", 4) for movie in range(1, 11)]
+    assert list(zip(names, numbers, strict=True)) == [
+        *expected,
+        ("movie_0011", 2),
+        ("movie_0011", 3),
+    ]
     mean, sd = (
         np.stack([table.floats(f"temporemLatent{what}{j}") for j in (1, 2)], axis=1)
         for what in ("Mean", "Sd")

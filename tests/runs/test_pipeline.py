@@ -99,9 +99,9 @@ def test_held_out_movies_teach_nothing(tiny_dataset, tmp_path) -> None:
 
 def test_rows_of_a_movie_are_in_order_of_time(tiny_runs) -> None:
     run = load_run(tiny_runs["static"])
-    assert run.rows_of_movie("movie_3").tolist() == [8, 9, 10, 11]
+    assert run.rows_of_movie("movie_0003").tolist() == [8, 9, 10, 11]
     run.frame_numbers[8:12] = [4, 2, 3, 1]
-    assert run.rows_of_movie("movie_3").tolist() == [11, 9, 10, 8]
+    assert run.rows_of_movie("movie_0003").tolist() == [11, 9, 10, 8]
 
 
 # --- continuing with what a run was started with ---

@@ -147,6 +147,13 @@ def test_a_setting_changes_only_what_it_is_about(change: dict, differs: set[str]
     assert {name for name in before if not before[name].equal(after[name])} == differs
 
 
+def test_names_of_movies_do_not_depend_on_how_many_there_are() -> None:
+    few, many = (draw_frames(changed(movies=n, frames_per_movie=1)) for n in (3, 10_001))
+    assert few.particle_names == ["movie_0001", "movie_0002", "movie_0003"]
+    assert many.particle_names[:3] == few.particle_names
+    assert many.particle_names[-1] == "movie_10001"
+
+
 @pytest.mark.parametrize("step", [0.7, 1.1, 1.2, 3.3, 9.0])
 def test_every_frame_of_a_hinge_is_a_state_further(step: float) -> None:
     """Whatever the rounding of the angles, which are multiples of the step here."""

@@ -154,7 +154,7 @@ def test_truth_of_images_of_another_size(dataset: Path, old: str, new: str) -> N
 
 def test_frame_without_truth_is_named(dataset: Path) -> None:
     rewrite(dataset / "truth" / "truth.star", "truth", [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11])
-    with pytest.raises(TemporemError, match="lacks frame 2 of movie 'movie_2'"):
+    with pytest.raises(TemporemError, match="lacks frame 2 of movie 'movie_0002'"):
         read_truth(dataset)
 
 

@@ -71,7 +71,7 @@ def export(
     All frames of all movies unless some are named. Ctrl-C stops; volumes that are written stay,
     and --resume writes the others.
 
-    Example:  temporem export 7bcq-run --movie movie_001 -o volumes
+    Example:  temporem export 7bcq-run --movie movie_0001 -o volumes
     """
     if resume and overwrite:
         raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")

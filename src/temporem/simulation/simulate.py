@@ -226,11 +226,11 @@ def draw_frames(config: SimulationConfig) -> FrameTable:
     """Conformation, pose, shift and CTF of every frame."""
     movies, length = config.movies, config.frames_per_movie
     n = movies * length
-    seed, digits = config.seed, len(str(config.movies))
+    seed = config.seed
     parameters, states = _schedule(config, _generator(seed, "motion"))
     shifts = torch.randn(n, 2, generator=_generator(seed, "shifts"), dtype=torch.float64)
     return FrameTable(
-        particle_names=[f"movie_{m + 1:0{digits}d}" for m in range(movies) for _ in range(length)],
+        particle_names=[f"movie_{m + 1:04d}" for m in range(movies) for _ in range(length)],
         frame_numbers=np.tile(np.arange(1, length + 1), movies),
         times_seconds=np.tile(np.arange(length) * config.frame_interval_seconds, movies),
         states=states.numpy(),
