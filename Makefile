@@ -18,9 +18,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmark: $(STAMP)  ## Speed and memory beside cryoDRGN; ARGS=--quick for minutes, without it
-	$(if $(filter --quick --no-peer,$(ARGS)),,$(BIN)/python -m benchmarks.peers.cryodrgn install)
-	$(BIN)/python -m benchmarks.speed -o temporem-benchmark $(ARGS)
+benchmark: $(STAMP)  ## Time and memory of our commands; ARGS="--simulate toy --repetitions 1" for minutes
+	$(BIN)/python -m benchmarks.ours -o temporem-benchmark $(ARGS)
 
 clean:
 	rm -rf $(VENV) temporem-demo

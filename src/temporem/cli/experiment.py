@@ -64,7 +64,7 @@ def experiment(
         raise TemporemError(
             f"--peer {peer}: no such folder",
             expected="a virtual environment",
-            hint="python -m benchmarks.peers.cryodrgn install makes one",
+            hint="python -m benchmarks.peers install cryodrgn makes one",
         )
     stem = Path(name).stem
     folder = out or Path(f"{stem}-quick" if quick else f"{stem}-experiment")

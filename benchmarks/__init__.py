@@ -1,0 +1,1 @@
+"""Measurements: our own commands (``ours``) and other people's programs (``peers``)."""

@@ -1,1 +1,0 @@
-"""Programs of others on our datasets, scored by our evaluation."""
