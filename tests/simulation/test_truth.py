@@ -109,10 +109,13 @@ def test_truth_on_disk_is_what_was_simulated_exactly(dataset: Path) -> None:
         config=CONFIG,
         motion=build_motion(CONFIG.motion, load_molecule(CONFIG, None)),
         noise_variance=truth.noise_variance,
-        **{
-            name: getattr(frames, name)
-            for name in ("states", "parameters", "rotations", "shifts_angstrom", "times_seconds")
-        },
+        states=frames.states,
+        parameters=frames.parameters,
+        rotations=frames.rotations,
+        shifts_angstrom=frames.shifts_angstrom,
+        times_seconds=frames.times_seconds,
+        particle_names=frames.particle_names,
+        frame_numbers=frames.frame_numbers,
     )
     rows = [0, 5, 11]
     assert truth.volumes(rows).equal(in_memory.volumes(rows))
@@ -124,6 +127,8 @@ def test_truth_agrees_with_the_dataset_row_by_row(dataset: Path) -> None:
     assert truth.rotations.equal(data.rotations)
     assert truth.shifts_angstrom.equal(data.shifts_angstrom)
     assert (truth.times_seconds == data.times_seconds).all()
+    assert truth.particle_names == data.particle_names
+    assert [rows.tolist() for rows in truth.movies] == [rows.tolist() for rows in data.movies]
 
 
 def test_truth_follows_the_order_of_the_rows_of_the_dataset(dataset: Path) -> None:

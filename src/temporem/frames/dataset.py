@@ -108,7 +108,7 @@ def read_dataset(path: str | Path) -> Dataset:
     _check_box(optics, images.shape[-1])
     pixel_size = _pixel_size(optics, header_pixel_sizes)
     rotations, shifts, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
-    movies = _group_movies(particles)
+    movies = _checked_movies(particles)
     return Dataset(
         path=path,
         images=images,
@@ -122,6 +122,13 @@ def read_dataset(path: str | Path) -> Dataset:
         movies=movies,
         has_poses=has_poses,
     )
+
+
+def group_movies(particle_names: Sequence[str], frame_numbers: np.ndarray) -> list[np.ndarray]:
+    """Group rows by movie: by frame number within it, movies by name (2 before 10)."""
+    movie = _movie_index(particle_names)
+    order = np.lexsort((frame_numbers, movie))
+    return np.split(order, np.flatnonzero(np.diff(movie[order])) + 1)
 
 
 def write_dataset(
@@ -342,17 +349,20 @@ def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
     return times
 
 
-def _group_movies(particles: Table) -> list[np.ndarray]:
-    """Rows of every movie, by frame number; movies in natural order of their names."""
+def _checked_movies(particles: Table) -> list[np.ndarray]:
+    """Check movies and frame numbers of a table; returns the rows of each movie."""
     names, numbers = particles.strings("rlnParticleName"), particles.ints("rlnMovieFrameNumber")
     _check_names(particles, "rlnParticleName")
     particles.check("rlnMovieFrameNumber", numbers >= 1, "a frame number from 1")
-    rank = {name: i for i, name in enumerate(sorted(set(names), key=_natural_order))}
-    movie = np.array([rank[name] for name in names])
-    once = _first_of_its_kind(np.stack([movie, numbers], axis=1))
+    once = _first_of_its_kind(np.stack([_movie_index(names), numbers], axis=1))
     particles.check("rlnMovieFrameNumber", once, "each number once in a movie (_rlnParticleName)")
-    order = np.lexsort((numbers, movie))
-    return np.split(order, np.flatnonzero(np.diff(movie[order])) + 1)
+    return group_movies(names, numbers)
+
+
+def _movie_index(particle_names: Sequence[str]) -> np.ndarray:
+    """Index of the movie of each frame; movies in natural order of their names."""
+    rank = {name: i for i, name in enumerate(sorted(set(particle_names), key=_natural_order))}
+    return np.array([rank[name] for name in particle_names])
 
 
 def _first_of_its_kind(values: np.ndarray) -> np.ndarray:

@@ -127,8 +127,10 @@ def simulate(
             rotations=frames.rotations,
             shifts_angstrom=frames.shifts_angstrom,
             times_seconds=frames.times_seconds,
+            particle_names=frames.particle_names,
+            frame_numbers=frames.frame_numbers,
         )
-        write_truth(directory, truth, frames.particle_names, frames.frame_numbers)
+        write_truth(directory, truth)
     return {
         "movies": config.movies,
         "frames": len(images),

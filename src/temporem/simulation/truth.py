@@ -16,7 +16,7 @@ from torch import Tensor
 
 from temporem import __version__
 from temporem.errors import TemporemError
-from temporem.frames.dataset import STAR_NAME, Dataset
+from temporem.frames.dataset import STAR_NAME, Dataset, group_movies
 from temporem.io.outputs import require_replaceable
 from temporem.io.pose_columns import columns_from_poses, poses_from_table
 from temporem.io.settings import load_settings, validate_settings
@@ -46,6 +46,8 @@ class Truth:
         rotations: molecule to camera, ``(N, 3, 3)`` float64.
         shifts_angstrom: displacement (x, y) of the particle, ``(N, 2)`` float64.
         times_seconds: ``(N,)`` float64.
+        particle_names: the movie that each frame belongs to.
+        frame_numbers: position in the movie, from 1, int64 ``(N,)``.
         linear: a rotation, or one and inversion, by which volumes are turned, ``(3, 3)``.
         offset_angstrom: by which volumes are displaced thereafter, ``(3,)``.
     """
@@ -58,12 +60,19 @@ class Truth:
     rotations: Tensor
     shifts_angstrom: Tensor
     times_seconds: np.ndarray
+    particle_names: Sequence[str]
+    frame_numbers: np.ndarray
     linear: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))
     offset_angstrom: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
 
     @property
     def n_frames(self) -> int:
         return len(self.states)
+
+    @cached_property
+    def movies(self) -> list[np.ndarray]:
+        """Rows of each movie in the order of its frames, as :attr:`Dataset.movies`."""
+        return group_movies(self.particle_names, self.frame_numbers)
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -130,15 +139,13 @@ class Truth:
         return structure_factors(positions, index[which], factors, self.support, pixel_size)
 
 
-def write_truth(
-    dataset: Path, truth: Truth, particle_names: Sequence[str], frame_numbers: np.ndarray
-) -> None:
+def write_truth(dataset: Path, truth: Truth) -> None:
     """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings."""
     folder = dataset / TRUTH_NAME
     folder.mkdir()
     columns: dict[str, Sequence[str] | np.ndarray] = {
-        "rlnParticleName": particle_names,
-        "rlnMovieFrameNumber": frame_numbers,
+        "rlnParticleName": truth.particle_names,
+        "rlnMovieFrameNumber": truth.frame_numbers,
         "temporemState": truth.states,
         **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
         **columns_from_poses(truth.rotations, truth.shifts_angstrom),
@@ -171,7 +178,8 @@ def read_truth(dataset: str | Path) -> Truth:
     source = str(folder / _SETTINGS)
     config = validate_settings(SimulationConfig, settings.get("simulation", {}), source=source)
     noise_variance = _noise_variance(settings, source)
-    row = _rows_in_order_of(_block(Path(dataset) / STAR_NAME, "particles"), table)
+    particles = _block(Path(dataset) / STAR_NAME, "particles")
+    row = _rows_in_order_of(particles, table)
 
     rotations, shifts = poses_from_table(table, rows=row)
     parameters = [table.floats(column)[row] for column in _columns(motion)]
@@ -184,6 +192,8 @@ def read_truth(dataset: str | Path) -> Truth:
         rotations=rotations,
         shifts_angstrom=shifts,
         times_seconds=table.floats("temporemTimeSeconds")[row],
+        particle_names=particles.strings("rlnParticleName"),
+        frame_numbers=particles.ints("rlnMovieFrameNumber"),
     )
 
 
