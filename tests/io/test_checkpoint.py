@@ -100,7 +100,7 @@ def test_saving_again_replaces_all_of_it_or_nothing(saved, monkeypatch) -> None:
 
     with monkeypatch.context() as patched:
         patched.setattr("temporem.io.checkpoint.json.dumps", full_disk)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(TemporemError, match="No space"):
             save_checkpoint(directory, model, {"step": 4})
     assert {f.name: f.read_bytes() for f in directory.iterdir()} == before
     save_checkpoint(directory, model, {"step": 4})

@@ -1,13 +1,18 @@
 """Results appear whole or not at all, and never replace another by accident."""
 
+import errno
 import os
+import re
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
+from helpers.crash import crashes, power_cuts
 from temporem.errors import TemporemError
-from temporem.io.files import atomic_write, fresh_directory, held
+from temporem.io.files import atomic_write, disk_error, fresh_directory, held
+from temporem.io.leftovers import adopt_leftovers
 from temporem.io.outputs import require_replaceable
 
 
@@ -83,14 +88,15 @@ def test_failed_swap_of_directories_keeps_the_old_result(tmp_path, monkeypatch, 
     path = tmp_path / "result"
     write("directory", path, "old")
     calls = []
+    rename = os.rename
 
-    def rename(source: Path, destination: Path) -> None:
+    def fail(source: Path, destination: Path) -> None:
         calls.append(source)
         if len(calls) == failing_call:
             raise KeyboardInterrupt
-        os.rename(source, destination)
+        rename(source, destination)
 
-    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(KeyboardInterrupt):
         write("directory", path, "new", overwrite=True)
     assert read("directory", path) == "old"
@@ -140,7 +146,10 @@ def test_folder_without_permission_is_one_clear_line(kind, tmp_path, monkeypatch
         raise PermissionError(13, "Permission denied", str(path))
 
     # Permissions do not bind root, so the refusal is played.
-    monkeypatch.setattr(Path, "mkdir" if kind == "directory" else "touch", refuse)
+    if kind == "directory":
+        monkeypatch.setattr(os, "mkdir", refuse)
+    else:
+        monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(TemporemError, match=r"cannot write .*Permission denied"):
         write(kind, tmp_path / "result", "")
 
@@ -202,3 +211,129 @@ def test_folder_that_somebody_writes_is_not_replaced(tmp_path):
     write("directory", path, "new", overwrite=True)
     assert read("directory", path) == "new"
     assert names(tmp_path) == ["result"]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_power_cut_at_any_moment_leaves_the_old_result_or_the_new(kind, old, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if old:
+        write(kind, disk / "result", "old")
+    images = power_cuts(
+        lambda: write(kind, disk / "result", "new", overwrite=True), disk, tmp_path / "images"
+    )
+    found = [settled(kind, image / "result") for image in images]
+    before = "old" if old else None
+    assert set(found) == {before, "new"}
+    assert found[:2] == [before, before]
+    assert found[-2:] == ["new", "new"]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_crash_before_any_change_leaves_the_old_result_or_the_new(kind, old, tmp_path):
+    path = tmp_path / "result"
+    if old:
+        write(kind, path, "old")
+    before = "old" if old else None
+    found = []
+    for _ in crashes(lambda: write(kind, path, "new", overwrite=True)):
+        found.append(settled(kind, path))
+        if found[-1] == "new":
+            write(kind, path, "old", overwrite=True) if old else remove(kind, path)
+    assert set(found) <= {before, "new"}
+    assert len(found) >= 2
+    assert "new" in found or (kind == "directory" and not old)
+
+
+def settled(kind: str, path: Path) -> str | None:
+    """The result that the next command finds, once leftovers are gone."""
+    adopt_leftovers(path)
+    assert names(path.parent) in ([], ["result"])
+    if not path.exists():
+        return None
+    assert kind == "file" or names(path) == ["a"]
+    return read(kind, path)
+
+
+def remove(kind: str, path: Path) -> None:
+    shutil.rmtree(path) if kind == "directory" else path.unlink()
+
+
+def test_next_write_settles_what_a_crash_has_left(tmp_path):
+    path = tmp_path / "result"
+    write("directory", path, "old")
+    path.rename(tmp_path / ".result.01234567.old")
+    (tmp_path / ".result.01234567.partial").mkdir()
+    with pytest.raises(TemporemError, match="exists"):
+        write("directory", path, "new")
+    assert read("directory", path) == "old"
+    assert names(tmp_path) == ["result"]
+
+
+def test_leftovers_inside_a_folder_are_settled_with_it(tmp_path):
+    checkpoint = tmp_path / "run" / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    checkpoint.rename(checkpoint.with_name(".checkpoint.01234567.old"))
+    (tmp_path / "run" / ".config.yaml.01234567.partial.yaml").touch()
+    (tmp_path / ".other.01234567.partial").mkdir()
+    adopt_leftovers(tmp_path / "run")
+    assert names(tmp_path / "run") == ["checkpoint"]
+    assert names(tmp_path) == [".other.01234567.partial", "run"]
+
+
+def test_what_a_living_process_writes_is_no_leftover(kind, tmp_path):
+    writer = fresh_directory if kind == "directory" else atomic_write
+    with writer(tmp_path / "result") as temporary:
+        adopt_leftovers(tmp_path / "result")
+        adopt_leftovers(tmp_path)
+        assert temporary.exists()
+        (temporary / "a" if kind == "directory" else temporary).write_text("new")
+    assert read(kind, tmp_path / "result") == "new"
+
+
+def test_old_folder_that_a_living_process_holds_stays_aside(tmp_path):
+    aside = tmp_path / ".result.01234567.old"
+    aside.mkdir()
+    with held(aside):
+        adopt_leftovers(tmp_path / "result")
+        assert names(tmp_path) == [aside.name]
+    adopt_leftovers(tmp_path / "result")
+    assert names(tmp_path) == ["result"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "x"), "No space left on device; expected 3 GB of room in .* free"),
+        (OSError(errno.EFBIG, "x"), "File too large; .* raise the limit"),
+        (OSError(errno.EIO, "x"), "Input/output error; the disk or its network fails"),
+        (OSError(errno.EROFS, "x"), "Read-only file system; this disk is mounted read-only"),
+        (OSError("3000 requested and 1000 written"), "No space left on device"),
+        (ValueError("I/O error: no space (os error 28)"), "No space left on device"),
+    ],
+)
+def test_failure_of_the_disk_is_one_clear_line(error, message, tmp_path):
+    found = str(disk_error(error, tmp_path / "run" / "mean.mrc", 3 * 10**9))
+    assert re.search(f"cannot write {tmp_path}/run/mean.mrc: {message}", found)
+
+
+def test_full_disk_names_the_result_and_not_its_temporary_name(kind, tmp_path):
+    path = tmp_path / "result"
+    with pytest.raises(TemporemError, match=rf"cannot write {path}: No space left"):
+        write(kind, path, "", error=OSError(errno.ENOSPC, "No space left on device"))
+    assert names(tmp_path) == []
+
+
+def test_full_disk_names_the_file_in_a_directory(tmp_path):
+    def fill() -> None:
+        with fresh_directory(tmp_path / "run") as temporary:
+            raise OSError(errno.ENOSPC, "No space left on device", str(temporary / "mean.mrc"))
+
+    with pytest.raises(TemporemError, match=rf"cannot write {tmp_path}/run/mean.mrc: No space"):
+        fill()
+
+
+def test_error_about_another_file_stays_as_it_is(kind, tmp_path):
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "input.pdb")
+    with pytest.raises(FileNotFoundError, match=r"input\.pdb"):
+        write(kind, tmp_path / "result", "", error=error)

@@ -1,107 +1,153 @@
-"""Results appear on disk whole or not at all: write beside, then rename."""
+"""Write results whole or not at all: write beside the target, sync to disk, then rename.
+
+A crash or a power cut at any moment leaves the old result or the new one, never half of either.
+What a process that died has left beside a target is put back or removed by
+:func:`adopt_leftovers`.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from temporem.errors import TemporemError
+from temporem.io.leftovers import adopt_leftovers, lock, release, sibling
+from temporem.io.sync import sync, sync_tree
 
-try:
-    import fcntl
-except ImportError:  # a system without locks of files
-    fcntl = None  # type: ignore[assignment]
-
-_LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.(partial|old)$")  # as _sibling has it
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_HINTS = {
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "your quota on this disk is used up: remove files or ask for a larger one",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EIO: "the disk or its network fails: look at the system log and choose another disk",
+    errno.EROFS: "this disk is mounted read-only: choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 @contextmanager
 def fresh_directory(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Fill a new directory that appears at ``path`` only when it is complete.
+    """Fill a new directory that appears at ``path`` only when it is complete and on the disk.
 
     Yields a temporary sibling of ``path`` to write into. It is renamed to ``path`` when the block
-    ends and removed when the block raises (Ctrl-C included); a result that ``overwrite`` allows to
-    be replaced stays in place until then.
+    ends and removed when the block raises (Ctrl-C included). A result that ``overwrite`` allows
+    to be replaced stays in place until then. Leftovers of processes that died are settled first.
 
     Raises:
         TemporemError: ``path`` is a file, or exists and ``overwrite`` is false, or holds the
-            working directory, or is :func:`held` by another; its parent is missing or not writable.
+            working directory, or is :func:`held` by another; its parent is missing or not
+            writable; the disk is full or fails.
     """
     target = _checked_target(path, overwrite=overwrite, directory=True)
-    temporary = _sibling(target, "partial")
-    try:
-        temporary.mkdir()
-    except OSError as error:
-        raise _not_writable(path, error) from error
-    try:
-        yield temporary
-        _rename_into_place(temporary, target, path, overwrite=overwrite)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _claimed(target, "partial", os.mkdir, path) as temporary:
+        try:
+            with _errors_name(path, temporary):
+                yield temporary
+                sync_tree(temporary)
+                _rename_into_place(temporary, target, path, overwrite=overwrite)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
-def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Write one file that appears at ``path`` only when it is complete.
+def atomic_write(
+    path: str | Path, *, overwrite: bool = True, needed: int | None = None
+) -> Iterator[Path]:
+    """Write one file that appears at ``path`` only when it is complete and on the disk.
 
-    Yields a temporary name beside ``path``, with its suffix, for the block to write; it is renamed
+    Yields a temporary name beside ``path``, with its suffix, for the block to write. It is renamed
     to ``path`` when the block ends and removed when the block raises.
+
+    Args:
+        path: the file.
+        overwrite: replace a file that exists.
+        needed: bytes of the file, for the message about a full disk.
 
     Raises:
         TemporemError: ``path`` is a directory, or exists and ``overwrite`` is false; its parent is
-            missing or not writable.
+            missing or not writable; the disk is full or fails.
     """
     target = _checked_target(path, overwrite=overwrite, directory=False)
-    temporary = _sibling(target, "partial" + target.suffix)
-    try:
-        temporary.touch()
-    except OSError as error:
-        raise _not_writable(path, error) from error
-    try:
-        yield temporary
-        _rename_into_place(temporary, target, path, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _claimed(target, "partial" + target.suffix, _create, path) as temporary:
+        try:
+            with _errors_name(path, temporary, needed):
+                yield temporary
+                sync(temporary)
+                _rename_into_place(temporary, target, path, overwrite=overwrite)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Have a folder to oneself, where system and file system can tell; freed however this ends.
+    """Keep a folder to oneself while the block runs; a process that dies releases it.
+
+    File systems without locks let everybody in.
 
     Raises:
-        TemporemError: another process has it.
+        TemporemError: another process holds it.
     """
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TemporemError(
-                f"{folder} is being written by another process",
-                hint="wait until that has ended, or stop it",
-            ) from None
-        except OSError:  # no locks on this file system
-            pass
+        guard = lock(folder)
+    except BlockingIOError:
+        raise TemporemError(
+            f"{folder} is being written by another process",
+            hint="wait until that has ended, or stop it",
+        ) from None
+    try:
         yield
     finally:
-        os.close(descriptor)
+        release(guard)
+
+
+def disk_error(error: Exception, path: str | Path, needed: int | None = None) -> TemporemError:
+    """Say in one line which file could not be written, why, and how much room there is.
+
+    Args:
+        error: an ``OSError``, or an error of another library that ends in ``(os error 28)``.
+        path: the file or folder that was to be written.
+        needed: its size, bytes.
+    """
+    number, reason = _cause(error)
+    expected = None if number in _HINTS else "a folder that can be written to"
+    if number in _NO_ROOM:
+        folder, free = _free_bytes(Path(path))
+        room = f"{readable_size(needed)} of room" if needed else "more room"
+        expected = f"{room} in {folder}, whose disk has {readable_size(free)} free"
+    return TemporemError(
+        f"cannot write {path}: {reason}",
+        expected=expected,
+        hint=_HINTS.get(number, "choose another name or mend the folder's permissions"),
+    )
+
+
+def is_disk_failure(error: Exception) -> bool:
+    """Tell an error of the disk itself (full, failing, read-only) from one about a file."""
+    return _cause(error)[0] in {*_NO_ROOM, errno.EIO, errno.EROFS}
+
+
+def readable_size(n_bytes: int) -> str:
+    """Write a number of bytes in the unit that suits it."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes} bytes"
 
 
 def _checked_target(path: str | Path, *, overwrite: bool, directory: bool) -> Path:
-    """Where ``path`` really is (links followed), once it is known that it may be written."""
+    """Return where ``path`` really is (links followed) after checking that it may be written."""
     target = Path(os.path.realpath(path))
     try:
+        if directory:
+            adopt_leftovers(target)
         exists = target.exists()
     except OSError as error:
-        raise _not_writable(path, error) from error
+        raise disk_error(error, path) from error
     if exists and not (target.is_dir() or target.is_file()):
         raise TemporemError(
             f"{path} is a device or a pipe and cannot be replaced",
@@ -129,44 +175,90 @@ def _checked_target(path: str | Path, *, overwrite: bool, directory: bool) -> Pa
     return target
 
 
-def _sibling(target: Path, suffix: str) -> Path:
-    """An unused hidden name in the folder of ``target``, so that a rename never copies."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{suffix}")
+@contextmanager
+def _claimed(
+    target: Path, suffix: str, create: Callable[[Path], None], path: str | Path
+) -> Iterator[Path]:
+    """Create a sibling of ``target`` and keep it locked, so that no other process removes it."""
+    while True:
+        temporary = sibling(target, suffix)
+        try:
+            create(temporary)
+            guard = lock(temporary)
+        except BlockingIOError:
+            continue  # another process took it for a leftover before it was locked
+        except OSError as error:
+            raise disk_error(error, path) from error
+        if os.path.lexists(temporary):
+            break
+        release(guard)
+    try:
+        yield temporary
+    finally:
+        release(guard)
 
 
-def is_leftover(path: Path) -> bool:
-    """Whether a process that was killed has left this behind, by its name."""
-    return _LEFTOVER.match(path.name) is not None
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def _rename_into_place(temporary: Path, target: Path, path: str | Path, *, overwrite: bool) -> None:
     if not target.exists():
-        temporary.rename(target)
-    elif not overwrite:  # appeared while the block ran
+        os.rename(temporary, target)
+        sync(target.parent)
+    elif not overwrite:  # it appeared while the block ran
         raise _exists(path)
     elif target.is_file():
-        temporary.replace(target)
+        os.replace(temporary, target)
+        sync(target.parent)
     else:
-        # No call swaps two directories everywhere, so the old one steps aside first.
-        aside = _sibling(target, "old")
+        # No call swaps two directories on every system, so the old one steps aside first.
+        aside = sibling(target, "old")
         with held(target):
             try:
-                target.rename(aside)
-                temporary.rename(target)
-            except BaseException:
-                if aside.exists() and not target.exists():
-                    aside.rename(target)
-                raise
-        shutil.rmtree(aside, ignore_errors=True)
+                os.rename(target, aside)
+                os.rename(temporary, target)
+                sync(target.parent)
+            finally:
+                if not target.exists():
+                    os.rename(aside, target)
+                elif aside.exists():  # under the other name nobody puts it back half removed
+                    os.rename(aside, temporary)
+
+
+def _cause(error: Exception) -> tuple[int, str]:
+    """Find the system's number and words for an error."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        found = re.search(r"\(os error (\d+)\)", str(error))  # as Rust writes it
+        if found is not None:
+            number = int(found[1])
+        elif re.search(r"\d+ requested and \d+ written", str(error)):  # as numpy writes it
+            number = errno.ENOSPC
+    return (0, str(error)) if number is None else (number, os.strerror(number))
+
+
+def _free_bytes(path: Path) -> tuple[Path, int]:
+    """Return the folder of a path that is not there yet, and the room on its disk."""
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.is_dir():
+        folder = folder.parent
+    return folder, shutil.disk_usage(folder).free
 
 
 def _exists(path: str | Path) -> TemporemError:
     return TemporemError(f"{path} exists", hint="choose another name or pass --overwrite")
 
 
-def _not_writable(path: str | Path, error: OSError) -> TemporemError:
-    return TemporemError(
-        f"cannot write {path}: {error.strerror}",
-        expected="a folder that can be written to",
-        hint="choose another name or mend the folder's permissions",
-    )
+@contextmanager
+def _errors_name(path: str | Path, temporary: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn errors of writing ``temporary`` into one line that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and is_disk_failure(error):
+            raise disk_error(error, path, needed) from error
+        name = Path(os.fsdecode(error.filename)) if error.filename is not None else None
+        if name is not None and name.is_relative_to(temporary):
+            raise disk_error(error, Path(path) / name.relative_to(temporary), needed) from error
+        raise

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from temporem.errors import TemporemError
-from temporem.io.files import is_leftover
+from temporem.io.leftovers import is_leftover
 
 
 def require_replaceable(

@@ -1,0 +1,37 @@
+"""Have the disk hold what was written, so that it survives a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR}
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the disk hold a folder: files and folders in it first, then the folder itself."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                sync_tree(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                sync(Path(entry.path))
+    sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file's content or a folder's names, where the system offers that."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in _CANNOT_SYNC:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
