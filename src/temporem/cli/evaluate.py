@@ -10,17 +10,17 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
-from temporem.cli.options import Json, Overwrite, Runs
+from temporem.cli.options import Json, Overwrite, RunFolder, RunFolders, dataset_folder
 from temporem.cli.symmetry import warn_of_symmetry
 from temporem.errors import TemporemError
 
 
 def evaluate(
-    run: Annotated[Path, Parameter(help="Run folder.")],
+    run: RunFolder,
     /,
     *,
     truth: Annotated[
-        Path | None, Parameter(help="Dataset with the truth; by default the run's own.")
+        Path | None, dataset_folder("Dataset with the truth; by default the run's own.")
     ] = None,
     every: Annotated[
         int,
@@ -56,7 +56,7 @@ def evaluate(
     say(f"Evaluation: {path}")
 
 
-def compare(runs: Runs, /, *, json: Json = False) -> None:
+def compare(runs: RunFolders, /, *, json: Json = False) -> None:
     """Compare evaluated runs with the first of them, frame by frame.
 
     Example:  temporem compare static-run tempor-run

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from temporem.cli.console import progress_bar, say
-from temporem.cli.options import Overwrite, output
+from temporem.cli.options import Overwrite, RunFolder, output
 from temporem.errors import TemporemError
+from temporem.io.leftovers import adopt_leftovers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ _NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
 
 def export(
-    run: Annotated[Path, Parameter(help="Run folder.")],
+    run: RunFolder,
     /,
     *,
     out: Annotated[Path, output("Folder to write.")],
@@ -78,6 +79,8 @@ def export(
     from temporem.runs.export import RECORD_NAME, ExportOptions, export_volumes
     from temporem.runs.run_files import load_run
 
+    if resume:
+        adopt_leftovers(out)
     loaded = load_run(run)
     rows = choose_rows(loaded, movie, frames)
     options = ExportOptions(downsample, crop, deviation)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 from temporem import __version__
 from temporem.cli.demo import demo
 from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
 from temporem.cli.export import export
+from temporem.cli.failures import describe
 from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.simulate import simulate
 from temporem.errors import AlreadySaid, TemporemError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 app = App(
     name="temporem",
@@ -30,29 +33,24 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-for _command in (
-    demo,
-    simulate,
-    reconstruct,
-    evaluate,
-    compare,
-    export,
-    report,
-    experiment,
-    info,
-):
+_COMMANDS = (
+    *(demo, simulate, reconstruct, evaluate, compare),
+    *(export, report, experiment, info),
+)
+for _command in _COMMANDS:
     app.command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C.
+    """Run a command and return the exit code: 0, 2 for bad input, 130 after Ctrl-C.
 
     Args:
         arguments: of the command line; those of the process when None.
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
-    if several:  # PyTorch has pages to say of a process that is lost; one line is enough
+    if several:  # PyTorch prints pages about a process that is lost; one line is enough
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    _replace_what_cannot_be_printed()
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except TemporemError as error:
@@ -62,16 +60,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         if several and os.environ.get("RANK", "0") != "0":
             return BAD_INPUT  # all processes of a run are given the same arguments
-        return _fail(f"{str(error).rstrip('.')}; see --help")
-    except OSError as error:  # a full disk, a folder without permission
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}")
-    except MemoryError:
-        return _fail("there is not enough memory for this; take fewer or smaller images")
+        return _fail(_explain(error))
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stdout = io.StringIO()
+        return BROKEN_PIPE
     except KeyboardInterrupt as stop:
         print(str(stop) or "interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        line = describe(error)
+        if line is None:
+            raise
+        return _fail(line)
     return 0
+
+
+def _replace_what_cannot_be_printed() -> None:
+    """Print ``?`` where a terminal or log has no such character, such as Å in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _explain(error: CycloptsError) -> str:
+    if not (isinstance(error, UnknownCommandError) and error.unused_tokens):
+        return f"{str(error).rstrip('.')}; see --help"
+    given, names = error.unused_tokens[0], [command.__name__ for command in _COMMANDS]
+    near = difflib.get_close_matches(given, names, n=1)
+    return str(
+        TemporemError(
+            f"unknown command '{given}'",
+            expected=f"one of {', '.join(names)}",
+            hint=f"did you mean {near[0]}?" if near else "see --help",
+        )
+    )
 
 
 def _fail(message: str) -> int:

@@ -11,10 +11,11 @@ from cyclopts import Parameter
 
 from temporem.cli.components import say_components, say_start
 from temporem.cli.console import progress_bar, say
-from temporem.cli.options import Overwrite, Settings, output
+from temporem.cli.options import DatasetFolder, Overwrite, Settings, output
 from temporem.cli.random_starts import say_random_starts
 from temporem.cli.symmetry import warn_of_symmetry
 from temporem.errors import TemporemError
+from temporem.io.leftovers import adopt_leftovers
 
 if TYPE_CHECKING:
     from temporem.distributed import ProcessGroup
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def reconstruct(
-    dataset: Annotated[Path, Parameter(help="Dataset folder.")],
+    dataset: DatasetFolder,
     /,
     *,
     out: Annotated[Path, output("Run folder to write.")],
@@ -86,6 +87,9 @@ def reconstruct(
     with join_processes() as processes:
         if resume and overwrite:
             raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
+        if resume and processes.is_main:
+            adopt_leftovers(out)
+        processes.wait()
         base = load_run_config(out).model_dump(mode="json") if resume else {}
         options: dict[str, dict[str, object]] = {
             "linear": {

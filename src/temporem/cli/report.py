@@ -10,17 +10,18 @@ from cyclopts import Parameter
 
 from temporem import __version__
 from temporem.cli.console import progress_bar, say
-from temporem.cli.options import Overwrite, Runs, output
+from temporem.cli.options import Overwrite, RunFolders, dataset_folder, output
 from temporem.errors import TemporemError
+from temporem.io.leftovers import adopt_leftovers
 
 
 def report(
-    runs: Runs,
+    runs: RunFolders,
     /,
     *,
     out: Annotated[Path, output("HTML file to write.")] = Path("report.html"),
     dataset: Annotated[
-        Path | None, Parameter(help="Dataset, if it is no longer where the runs say.")
+        Path | None, dataset_folder("Dataset, if it is no longer where the runs say.")
     ] = None,
     title: Annotated[str, Parameter(help="Heading of the page.")] = "temporem report",
     overwrite: Overwrite = False,
@@ -48,6 +49,7 @@ def write(
     from temporem.report.findings import find
     from temporem.report.page import write_report
 
+    adopt_leftovers(out)
     if out.exists() and not overwrite:  # said before the work, not after it
         raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
     with progress_bar("Drawing the report"):

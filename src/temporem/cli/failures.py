@@ -1,0 +1,54 @@
+"""Lines for errors of the system that no function has described: disks, memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from temporem.errors import TemporemError
+from temporem.io.files import disk_error, is_disk_failure, readable_size
+
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|unable to allocate|bad alloc|"
+    r"bad_alloc|ALLOC_FAILED",
+    re.IGNORECASE,
+)
+_BYTES = re.compile(r"allocate (?:about )?([\d.]+) ?(bytes|B|KiB|MiB|GiB|TiB)", re.IGNORECASE)
+_UNITS = {"bytes": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_LESS = (
+    "take fewer frames per step (training.frames_per_step), narrower networks or smaller images, "
+    "or a machine with more memory"
+)
+
+
+def describe(error: Exception) -> str | None:
+    """Say an error of the system in one line; None for any other, which is a fault of temporem."""
+    if isinstance(error, OSError):
+        return _describe_os_error(error)
+    if isinstance(error, MemoryError):
+        return str(_out_of_memory(str(error)))
+    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        return str(_out_of_memory(str(error)))
+    return None
+
+
+def _describe_os_error(error: OSError) -> str:
+    """Name the file and, where the disk is at fault, its folder and the room that it has."""
+    name = None if error.filename is None else os.fsdecode(error.filename)
+    if is_disk_failure(error):
+        return str(disk_error(error, name or Path.cwd() / "*"))
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{name}: {reason}" if name else reason
+
+
+def _out_of_memory(message: str) -> TemporemError:
+    """Say how much was asked for, and of which memory."""
+    asked = _BYTES.search(message)
+    amount = ""
+    if asked is not None:
+        n_bytes = float(asked[1].rstrip(".")) * _UNITS[asked[2].lower()]
+        amount = f": {readable_size(int(n_bytes))} more were needed"
+    on_gpu = re.search(r"CUDA|CUBLAS|CUFFT|CUDNN", message) is not None
+    other = ", or the CPU (training.device=cpu)" if on_gpu else ""
+    return TemporemError(f"out of {'GPU ' if on_gpu else ''}memory{amount}", hint=_LESS + other)
