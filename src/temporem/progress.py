@@ -1,15 +1,51 @@
-"""How a run tells what it is doing."""
+"""Progress of long work on one scale that never falls."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+
+Show = Callable[[float, str], None]
+"""Shows a fraction from 0 to 1 and a note."""
 
 
-class Progress(Protocol):
-    """Told after every step of a run.
+class Progress:
+    """A part of a scale from 0 to 1 that several pieces of work share.
 
-    ``stage`` is what is going on, ``done`` of ``total`` steps are done, and ``terms`` are numbers
-    to show: of training, the means of the last whole epoch.
+    Call it with how much is done, of how much, and a note. A piece of work that is told of a
+    smaller number than before leaves the scale where it is, so that a bar never goes back.
+
+    Args:
+        show: called with the fraction of the whole scale and a note; None shows nothing.
     """
 
-    def __call__(self, stage: str, done: int, total: int, terms: dict[str, float]) -> None: ...
+    def __init__(self, show: Show | None = None) -> None:
+        self._show = show
+        self._furthest = 0.0
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        """Tell that ``done`` of ``total`` is done."""
+        self._reach(done / total if total > 0 else 1.0, note)
+
+    def part(self, low: float, high: float) -> Progress:
+        """The part of this scale from ``low`` to ``high``, as a scale of its own."""
+        return _Part(self, low, high)
+
+    def _reach(self, fraction: float, note: str) -> None:
+        self._furthest = max(self._furthest, min(fraction, 1.0))
+        if self._show is not None:
+            self._show(self._furthest, note)
+
+
+class _Part(Progress):
+    def __init__(self, whole: Progress, low: float, high: float) -> None:
+        super().__init__()
+        self._whole, self._low, self._high = whole, low, high
+
+    def _reach(self, fraction: float, note: str) -> None:
+        inside = min(max(fraction, 0.0), 1.0)
+        self._whole._reach(self._low + (self._high - self._low) * inside, note)
+
+
+def silent() -> Progress:
+    """Progress that nobody watches."""
+    return Progress()

@@ -1,219 +1,182 @@
-"""Checkpoints without pickle: tensors as safetensors, the rest as JSON."""
+"""Checkpoints: a single safetensors file each, replaced in one step, without pickle.
+
+The file's own metadata hold the kind of state, its JSON document and a checksum of all tensors, so
+that a checkpoint is either whole or not there.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
-from temporem.io.files import fresh_directory
-from temporem.io.json_file import read_json_object
+from temporem.io.files import atomic_write
 from temporem.io.outputs import require_no_links
+from temporem.io.state import Parts
 
-_WEIGHTS, _OPTIMIZER, _EXTRA, STATE_NAME = (
-    "model.safetensors",
-    "optimizer.safetensors",
-    "extra.safetensors",
-    "state.json",
-)
-_ANEW = "start another run, or this one anew with --overwrite"
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
+FORMAT = "temporem checkpoint 2"
+_KEYS = ("format", "kind", "document", "checksum")
 
 
-def save_checkpoint(
-    directory: Path,
-    model: nn.Module | None,
-    state: dict[str, Any],
-    *,
-    optimizer: torch.optim.Optimizer | None = None,
-    extra: dict[str, Tensor] | None = None,
-) -> None:
-    """Replace ``directory`` by a checkpoint, all of it or nothing.
-
-    Args:
-        directory: ``RUN/checkpoint``.
-        model: its parameters and buffers are saved; None while there is none.
-        state: JSON values (stage, epoch, step …).
-        optimizer: its moments and step counts are saved; None when training is over.
-        extra: more tensors (state of random generators, targets).
-    """
-    require_no_links([directory])
-    with fresh_directory(directory, overwrite=True) as temporary:
-        if model is not None:
-            save_file(_plain(model.state_dict()), temporary / _WEIGHTS)
-        if optimizer is not None:
-            moments = {
-                f"{index}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
-                for index, slots in optimizer.state_dict()["state"].items()
-                for name, value in slots.items()
-            }
-            save_file(_plain(moments), temporary / _OPTIMIZER)
-        save_file(_plain(extra or {}), temporary / _EXTRA)
-        (temporary / STATE_NAME).write_text(json.dumps(state, indent=1), encoding="utf-8")
+class NotFiniteError(TemporemError):
+    """A state holds NaN or infinite numbers; it is not written, and the file before it stays."""
 
 
-class Resumable(Protocol):
-    """Work that writes a checkpoint as it goes."""
-
-    def restore(self) -> None:
-        """Continue from the checkpoint."""
-        ...
-
-
-def resume_if_possible(run: Resumable, directory: Path, processes: ProcessGroup) -> None:
-    """Have work go on where ``directory/checkpoint`` has it, if there is one."""
-    if processes.any(processes.is_main and (directory / "checkpoint").is_dir()):
-        run.restore()
-        processes.wait()  # before it is replaced
-    elif processes.is_main:
-        (directory / "metrics.jsonl").unlink(missing_ok=True)  # of steps that no checkpoint keeps
-
-
-def load_state(directory: Path) -> dict[str, Any]:
-    """The JSON part of a checkpoint."""
-    path = directory / STATE_NAME
-    if not path.exists():
-        raise TemporemError(
-            f"{directory}: no checkpoint here", hint="was the run started, and is the path right?"
-        )
-    return read_json_object(path, hint=_ANEW)
-
-
-def load_count(state: Mapping[str, Any], name: str, directory: Path, *, below: float) -> int:
-    """A whole number of a checkpoint's state, from 0.
+def save_checkpoint(path: Path, parts: Parts) -> None:
+    """Replace the file by a checkpoint, all of it or nothing.
 
     Raises:
-        TemporemError: it is not there, is something else, or is not ``below``.
+        NotFiniteError: a tensor has entries that are not finite.
+        TemporemError: the file cannot be written.
     """
-    value = state.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < below:
-        raise damaged(directory / STATE_NAME, f"{name} is {str(value)[:40]}")
-    return value
+    require_no_links([path])
+    tensors = {name: _plain(tensor) for name, tensor in parts.tensors.items()}
+    for name, tensor in tensors.items():
+        if not _is_finite(tensor):
+            raise NotFiniteError(f"{path}: {name} has entries that are not finite, and is not kept")
+    metadata = {
+        "format": FORMAT,
+        "kind": parts.kind,
+        "document": json.dumps(parts.document, allow_nan=False),
+        "checksum": _checksum(tensors),
+    }
+    with atomic_write(path) as partial:
+        try:
+            save_file(tensors, partial, metadata)
+        except SafetensorError as error:
+            raise OSError(None, str(error), str(path)) from None
 
 
-def load_number(
-    state: Mapping[str, Any], name: str, directory: Path, *, least: float = 0.0
-) -> float:
-    """A finite number of a checkpoint's state, likewise."""
-    value = state.get(name)
-    if (
-        not isinstance(value, (int, float))
-        or isinstance(value, bool)
-        or not (max(least, -sys.float_info.max) <= value <= sys.float_info.max)
-    ):
-        raise damaged(directory / STATE_NAME, f"{name} is {str(value)[:40]}")
-    return float(value)
+def load_checkpoint(path: Path, kind: str) -> Parts:
+    """Read a checkpoint of a kind of state.
 
-
-def load_flag(state: Mapping[str, Any], name: str, directory: Path) -> bool:
-    """True or false of a checkpoint's state, likewise."""
-    value = state.get(name)
-    if not isinstance(value, bool):
-        raise damaged(directory / STATE_NAME, f"{name} is {str(value)[:40]}")
-    return value
-
-
-def damaged(path: Path, what: str) -> TemporemError:
-    """The error that a checkpoint, or a file of one, is not what it must be."""
-    return TemporemError(f"{path}: not a readable checkpoint of this run ({what})", hint=_ANEW)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
+    Raises:
+        TemporemError: no file, a damaged one, one of another kind, or with entries that are not
+            finite.
+    """
+    source = str(path)
+    nothing = Parts(kind, {}, {}, source)
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise damaged(path, str(error)) from None
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise nothing.damaged(str(error)[:200]) from None
+    missing = [key for key in _KEYS if key not in metadata]
+    if missing or metadata["format"] != FORMAT:
+        raise nothing.damaged(f"its format is {str(metadata.get('format'))[:40]}, not {FORMAT}")
+    if metadata["checksum"] != _checksum(tensors):
+        raise nothing.damaged("its checksum is wrong")
+    for name, tensor in tensors.items():
+        if not _is_finite(tensor):
+            raise nothing.damaged(f"{name[:40]} has entries that are not finite")
+    parts = Parts(metadata["kind"], tensors, _document(metadata["document"], nothing), source)
+    parts.require_kind(kind)
+    return parts
 
 
-def load_weights(directory: Path, model: nn.Module) -> None:
-    """Load parameters and buffers; every one of them must fit.
+def module_tensors(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Parameters and buffers of a module, named with a prefix."""
+    return {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
+
+
+def load_module(module: nn.Module, parts: Parts, prefix: str) -> None:
+    """Load parameters and buffers into a module; every one of them must fit.
 
     Raises:
         TemporemError: the checkpoint belongs to a model of other sizes or structure.
     """
-    weights = load_tensors(directory / _WEIGHTS)
-    wanted = model.state_dict()
-    for name in sorted(wanted.keys() | weights.keys()):
-        have, want = weights.get(name), wanted.get(name)
-        if have is None or want is None or have.shape != want.shape:
-            found, expected = (
-                "none" if t is None else "x".join(map(str, t.shape)) or "scalar"
-                for t in (have, want)
-            )
+    own = {n.removeprefix(prefix): t for n, t in parts.tensors.items() if n.startswith(prefix)}
+    wanted = module.state_dict()
+    for name in sorted(wanted.keys() | own.keys()):
+        have, want = own.get(name), wanted.get(name)
+        if have is None or want is None or have.shape != want.shape or have.dtype != want.dtype:
+            found, expected = (_described(tensor) for tensor in (have, want))
             raise TemporemError(
-                f"{directory}: checkpoint of another model ({name} is {found})",
+                f"{parts.source}: checkpoint of another model ({name} is {found})",
                 expected=expected,
                 hint="use the config.yaml that the run was started with",
             )
-    model.load_state_dict(weights)
+    module.load_state_dict(own)
 
 
-def load_optimizer(directory: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Load moments and step counts into an optimizer of the same parameters.
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """Moments and step counts of Adam, named with a prefix."""
+    return {
+        f"{prefix}{index}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for index, slots in optimizer.state_dict()["state"].items()
+        for name, value in slots.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, parts: Parts, prefix: str) -> None:
+    """Load moments and step counts into an Adam of the same parameters.
 
     Shapes are checked: fused steps trust them, and would write beyond the end.
 
     Raises:
         TemporemError: moments of other parameters.
     """
-    path = directory / _OPTIMIZER
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    own = {n.removeprefix(prefix): t for n, t in parts.tensors.items() if n.startswith(prefix)}
     slots: dict[int, dict[str, Tensor]] = {}
-    found = load_tensors(path)
     for index, parameter in enumerate(parameters):
-        own = {key: found.pop(f"{index}.{key}", None) for key in _MOMENTS}
-        if all(value is None for value in own.values()):
+        found = {key: own.pop(f"{index}.{key}", None) for key in _MOMENTS}
+        if all(value is None for value in found.values()):
             continue  # a parameter that no step has reached yet
-        for key, value in own.items():
+        for key, value in found.items():
             shape = torch.Size() if key == "step" else parameter.shape
-            if value is None or value.shape != shape or not value.isfinite().all():
-                raise damaged(path, f"{index}.{key} does not fit its parameter")
+            if value is None or value.shape != shape:
+                raise parts.damaged(f"{prefix}{index}.{key} does not fit its parameter")
             slots.setdefault(index, {})[key] = value
-    if found:
-        raise damaged(path, f"it holds {min(found)[:40]}")
+    if own:
+        raise parts.damaged(f"it holds {prefix}{min(own)[:40]}")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
 
-def load_extra(
-    directory: Path, shapes: Mapping[str, tuple[int, ...]], required: Collection[str]
-) -> dict[str, Tensor]:
-    """The additional tensors of a checkpoint.
-
-    Args:
-        directory: the checkpoint.
-        shapes: of all that may be there; −1 is any length.
-        required: names of those that must be.
-
-    Raises:
-        TemporemError: a tensor is missing, unknown, of another shape, or not finite.
-    """
-    path, tensors = directory / _EXTRA, load_tensors(directory / _EXTRA)
-    if missing := sorted(set(required) - tensors.keys()):
-        raise damaged(path, f"{missing[0]} is missing")
-    for name, tensor in tensors.items():
-        if not _fits(tensor, shapes.get(name)):
-            raise damaged(path, f"{name[:40]} is {'x'.join(map(str, tensor.shape)) or 'scalar'}")
-        if not tensor.isfinite().all():
-            raise damaged(path, f"{name} is not finite")
-    return tensors
+def _document(text: str, nothing: Parts) -> Mapping[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise nothing.damaged("its document is not a JSON object")
+    return document
 
 
-def _fits(tensor: Tensor, shape: tuple[int, ...] | None) -> bool:
-    if shape is None or tensor.dim() != len(shape):
-        return False
-    return all(wanted in (-1, found) for wanted, found in zip(shape, tensor.shape, strict=True))
+def _described(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "none"
+    return f"{tensor.dtype} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
 
 
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+def _plain(tensor: Tensor) -> Tensor:
+    """On the CPU, in memory of its own and in the order of its entries."""
+    return tensor.detach().cpu().contiguous()
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    return bool(tensor.isfinite().all())
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.numel():
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

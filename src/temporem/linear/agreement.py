@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.linear.cross_fit import CoarseFit, SpectralPrior, cross_fit, initial_parameters
+from temporem.frames.statistics import SpectralPrior
+from temporem.linear.cross_fit import CoarseFit, cross_fit, initial_parameters
 from temporem.physics.padded_grid import PaddedGrid
 
 LEAST_MOVIES = 4

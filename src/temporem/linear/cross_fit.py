@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.frames.movie_blocks import MovieFrames
+from temporem.frames.frames import Frames
+from temporem.frames.statistics import SpectralPrior
 from temporem.linear.dynamics import Dynamics
 from temporem.linear.solver import LinearParameters, LinearSolver, Posterior, Sums
 from temporem.physics.masks import window_ball
-from temporem.physics.padded_grid import PADDING, PaddedGrid
+from temporem.physics.padded_grid import PaddedGrid
 
 _RADIUS = 10  # cycles per box
 _FOLDS = 4
@@ -32,28 +33,6 @@ _LEAST_TO_CHOOSE = 4  # movies
 _ITERATIONS = 25  # of all movies together, once they cannot go astray
 _LEARN_AFTER = 2  # sweeps; before, there is little to learn dynamics and noise from
 _LEAST_SPREAD = 1e-12
-
-
-@dataclass(frozen=True)
-class SpectralPrior:
-    """Power of slices to be expected at integer radii, noise being 1.
-
-    Attributes:
-        mean: of the mean volume, ``(R,)``.
-        change: of one component, ``(R,)``.
-    """
-
-    mean: Tensor
-    change: Tensor
-
-    def precision(self, grid: PaddedGrid, q: int) -> Tensor:
-        """``1 / (8 τ²)`` per shell of the grid, ``(n_shells, q + 1)``.
-
-        The padded grid holds every independent coefficient eight times over.
-        """
-        power = torch.stack([self.mean] + [self.change] * q, dim=1).to(grid.device)
-        shells = torch.arange(grid.n_shells, device=grid.device).clamp(max=len(power) - 1)
-        return 1 / (PADDING**3 * power[shells])
 
 
 @dataclass(frozen=True)
@@ -70,14 +49,14 @@ class CoarseFit:
     """
 
     solver: LinearSolver
-    frames: MovieFrames
+    frames: Frames
     parameters: LinearParameters
     sums: Sums
     scores: list[float]
 
 
 def fit_coarse(
-    frames: MovieFrames,
+    frames: Frames,
     movies: list[np.ndarray],
     candidates: Sequence[int],
     prior: SpectralPrior,
@@ -124,7 +103,7 @@ def fit_coarse(
 
 def cross_fit(
     solver: LinearSolver,
-    frames: MovieFrames,
+    frames: Frames,
     movies: list[np.ndarray],
     parameters: LinearParameters,
     seed: int,
@@ -155,7 +134,7 @@ class _CrossFit:
     def __init__(
         self,
         solver: LinearSolver,
-        frames: MovieFrames,
+        frames: Frames,
         movies: list[np.ndarray],
         parameters: LinearParameters,
         seed: int,
@@ -257,7 +236,7 @@ def initial_parameters(
     )
 
 
-def _coarse_solver(frames: MovieFrames, window_radius: float) -> LinearSolver:
+def _coarse_solver(frames: Frames, window_radius: float) -> LinearSolver:
     model = frames.forward_model
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)

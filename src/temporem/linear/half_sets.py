@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.frames.movie_blocks import MovieFrames
+from temporem.frames.frames import Frames
 from temporem.linear.solver import LinearParameters, LinearSolver, Posterior
 from temporem.physics.fsc import shell_correlation
 
@@ -42,7 +42,7 @@ def fit_halves(
     solver: LinearSolver,
     parameters: LinearParameters,
     posterior: Posterior,
-    frames: MovieFrames,
+    frames: Frames,
     movies: list[np.ndarray],
 ) -> Halves:
     """Fit either half on its own, from a common start: two updates with an E-step between.
@@ -90,7 +90,7 @@ def _fit_half(
     solver: LinearSolver,
     parameters: LinearParameters,
     posterior: Posterior,
-    frames: MovieFrames,
+    frames: Frames,
     movies: list[np.ndarray],
 ) -> tuple[Tensor, Posterior, Tensor, Tensor]:
     """Volumes, posterior, mean weights of shells ``(n_shells, q + 1)`` as assumed, and noise.

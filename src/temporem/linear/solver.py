@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
-from temporem.frames.movie_blocks import MovieBlock
+from temporem.frames.batch import Batch
+from temporem.frames.frames import Frames
 from temporem.linear.dynamics import Dynamics, Moments, Transitions
 from temporem.linear.smoother import SmoothedMovies, joint_covariance, smooth
 from temporem.physics.forward import ForwardModel
@@ -180,7 +181,7 @@ class LinearSolver:
     # --- one pass over the frames ---
 
     def expect(
-        self, parameters: LinearParameters, blocks: Iterable[MovieBlock], *, gradient: bool = True
+        self, parameters: LinearParameters, blocks: Iterable[Batch], *, gradient: bool = True
     ) -> Sums:
         """Posteriors under the parameters, and all sums that an update needs (E-step).
 
@@ -205,7 +206,7 @@ class LinearSolver:
         return self._total(sums, gradient=gradient)
 
     def gather(
-        self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[MovieBlock]
+        self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[Batch]
     ) -> Sums:
         """The sums for coordinates that are given and volumes that are 0: how a fit begins."""
         sums = self._empty_sums(parameters.q)
@@ -237,7 +238,7 @@ class LinearSolver:
         self,
         parameters: LinearParameters,
         sums: Sums,
-        blocks: Callable[[], Iterable[MovieBlock]],
+        blocks: Callable[[], Iterable[Batch]],
     ) -> tuple[LinearParameters, Sums]:
         """One iteration: M-step, then E-step. Where the objective would fall, nothing is changed.
 
@@ -305,17 +306,17 @@ class LinearSolver:
             residual_power=zeros(2, self.grid.n_shells).to(device),
         )
 
-    def _frequencies(self, block: MovieBlock) -> Tensor:
+    def _frequencies(self, block: Batch) -> Tensor:
         return self.forward_model.slice_frequencies(block.rotations, slice(self.n_pixels))
 
-    def _ctf(self, block: MovieBlock) -> Tensor:
+    def _ctf(self, block: Batch) -> Tensor:
         return block.ctf[:, : self.n_pixels]
 
     def _smooth(
         self,
         noise: Tensor,
         transitions: Transitions,
-        block: MovieBlock,
+        block: Batch,
         design: Tensor,
         sums: Sums,
     ) -> tuple[SmoothedMovies, tuple[Tensor, Tensor]]:
@@ -345,7 +346,7 @@ class LinearSolver:
         return movies, packing
 
     def _add_moments(
-        self, sums: Sums, block: MovieBlock, movies: SmoothedMovies, packing: tuple[Tensor, Tensor]
+        self, sums: Sums, block: Batch, movies: SmoothedMovies, packing: tuple[Tensor, Tensor]
     ) -> None:
         """Moments of the posterior of a block of movies, and the posterior itself."""
         mean, covariance = movies.mean, movies.covariance
@@ -363,7 +364,7 @@ class LinearSolver:
         sums.moments.counts.index_add_(0, index, torch.ones_like(pairs[:, 0, 0]))
 
     def _explain(
-        self, sums: Sums, block: MovieBlock, design: Tensor, mean: Tensor, covariance: Tensor
+        self, sums: Sums, block: Batch, design: Tensor, mean: Tensor, covariance: Tensor
     ) -> Tensor:
         """What the model leaves unexplained of a block, by channel, ``(F, P, K)``; adds its power.
 
@@ -383,7 +384,7 @@ class LinearSolver:
         self,
         sums: Sums,
         noise: Tensor,
-        block: MovieBlock,
+        block: Batch,
         corners: Corners,
         values: Tensor,
         mean: Tensor,

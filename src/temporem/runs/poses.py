@@ -42,7 +42,7 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.frame_stack import FrameStack, open_frames
 from temporem.frames.frames import CHANGE_FRACTION, prepared_bytes, spectra
 from temporem.frames.intervals import frame_intervals, frame_steps
-from temporem.frames.movie_blocks import MovieFrames
+from temporem.frames.frames import Frames
 from temporem.frames.source import blocks_of, loaded
 from temporem.io import checkpoint
 from temporem.linear.cross_fit import SpectralPrior, fit_coarse
@@ -329,7 +329,7 @@ class PoseRun:
         tell()
         poses, problem, radius = self._poses(), self.problem, self.state["radius"]
         intervals, interval_index = frame_intervals(self.dataset)
-        frames = MovieFrames(
+        frames = Frames(
             problem.model,
             problem.centred(poses),
             poses.rotations.float(),

@@ -18,7 +18,7 @@ from temporem.physics.padded_grid import PADDING, PaddedGrid, full_grid
 
 @dataclass(frozen=True)
 class HomogeneousVolume:
-    """Result of :func:`reconstruct_homogeneous`.
+    """Result of :func:`back_project`.
 
     Attributes:
         volume: Wiener-regularised volume of all frames, ``(D, D, D)``.
@@ -121,7 +121,7 @@ class HalfSets:
         return 2 * self.fsc.clamp(0, 0.999) / (1 - self.fsc.clamp(0, 0.999))
 
 
-def reconstruct_homogeneous(
+def back_project(
     forward_model: ForwardModel,
     frames: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]],
     window_radius: float,

@@ -13,7 +13,7 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.source import blocks_of
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
-from temporem.runs.config import DataConfig
+from temporem.frames.settings import DataSettings
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
 _LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single precision
@@ -79,7 +79,7 @@ class FrameStack:
         return images[:, :n_pixels], ctf
 
 
-def open_frames(dataset: Dataset, config: DataConfig) -> FrameStack:
+def open_frames(dataset: Dataset, config: DataSettings) -> FrameStack:
     """Frames of a dataset scaled to unit noise.
 
     The noise is measured in the corners of the images as they come, outside the circle that holds

@@ -1,0 +1,79 @@
+"""Settings of the networks and of their training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+InferenceStructure = Literal["ST-LR", "MF-LR", "DKS", "filter"]
+EncoderInputKind = Literal["image", "back-projection"]
+PriorKind = Literal["standard", "learned"]
+WarmStart = Literal["linear", "static", "none"]
+
+
+class NetworkSettings(BaseModel):
+    """Sizes and structure of the networks.
+
+    The defaults suit a laptop; ``--config paper.yaml`` has the paper's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    z_dim: int = Field(1, ge=1, le=64, description="Latent dimension q.")
+    encoder_input: EncoderInputKind = Field(
+        "back-projection",
+        description="Input of the encoder: the phase-flipped image (paper), or the image less the "
+        "projection of the mean volume, back-projected in its pose.",
+    )
+    encoder_width: int = Field(256, ge=8, le=8192, description="Width of the feature extractor.")
+    rnn_width: int = Field(128, ge=4, le=8192, description="LSTM units per direction.")
+    inference: InferenceStructure = Field(
+        "ST-LR",
+        description="Terms that z_t is inferred from: z_{t-1}, past and future (ST-LR, paper), "
+        "past and future (MF-LR), z_{t-1} and future (DKS), z_{t-1} and past (filter).",
+    )
+    prior: PriorKind = Field(
+        "learned", description="N(0, 1) for every frame (paper), or a learned transition."
+    )
+    hidden_frames: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="tempor: mean fraction of a movie's frames that are hidden from the encoder "
+        "in a training step, to be inferred from the others; it varies from movie to movie.",
+    )
+    generator: str = Field("fourier", description="Name of the volume generator.")
+    generator_width: int = Field(256, ge=8, le=8192, description="Width of the generator.")
+
+
+class TrainingSettings(BaseModel):
+    """How a network is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start: WarmStart = Field(
+        "linear",
+        description="Warm start. linear: volumes and latents of the linear model. static: tempor "
+        "only, a static model trained for half of the epochs (paper). none: no warm start. With "
+        "static and none the network alone holds the molecule.",
+    )
+    epochs: int = Field(32, ge=1, description="Epochs in all, those of a warm start included.")
+    frames_per_step: int = Field(
+        20,
+        ge=1,
+        description="Frames in an optimiser step; tempor takes whole movies, one at least.",
+    )
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size.")
+    pixels_per_frame: int = Field(
+        128,
+        ge=16,
+        description="Most Fourier pixels of an image in a step, drawn anew at every step by "
+        "importance and weighted so that the likelihood keeps its expectation.",
+    )
+    frequency_marching: bool = Field(
+        True, description="Fit low frequencies first; false fits all from the beginning (paper)."
+    )
+    kl_weight: float | None = Field(
+        None, ge=0, description="Weight β of the KL term; by default 1 / z_dim (paper)."
+    )

@@ -1,0 +1,117 @@
+"""What the state of an algorithm is made of when it is stored, and checks for reading it back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from temporem.errors import TemporemError
+
+_ANEW = "start another run, or this one anew with --overwrite"
+
+
+class State(Protocol):
+    """A moment of an algorithm, complete: handed back, the algorithm goes on as if never stopped.
+
+    Each class also has ``from_parts``, which takes what :meth:`parts` gave.
+    """
+
+    def parts(self) -> Parts:
+        """The state as tensors and a document."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Tensors by name and a JSON document, with the kind of state that they are.
+
+    Attributes:
+        kind: name of the kind of state.
+        tensors: any dtype, any device.
+        document: JSON values.
+        source: file that they were read from, for messages.
+    """
+
+    kind: str
+    tensors: Mapping[str, Tensor]
+    document: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "a state"
+
+    def tensor(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor of a shape, in which −1 is any length, and of a dtype if one is given.
+
+        Raises:
+            TemporemError: there is none, or one of another shape or dtype.
+        """
+        found = self.tensors.get(name)
+        if found is None:
+            raise self.damaged(f"{name} is missing")
+        fits = len(found.shape) == len(shape) and all(
+            want in (-1, have) for want, have in zip(shape, found.shape, strict=True)
+        )
+        if not fits:
+            raise self.damaged(f"{name} is {'x'.join(map(str, found.shape)) or 'a scalar'}")
+        if dtype is not None and found.dtype != dtype:
+            raise self.damaged(f"{name} is {found.dtype}")
+        return found
+
+    def integer(self, name: str, *, least: int = 0, most: float = math.inf) -> int:
+        """A whole number of the document.
+
+        Raises:
+            TemporemError: there is none, or it is out of range.
+        """
+        value = self.document.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.damaged(f"{name} is {str(value)[:40]}")
+        return value
+
+    def number(self, name: str, *, least: float = -math.inf) -> float:
+        """A finite number of the document.
+
+        Raises:
+            TemporemError: there is none, or it is out of range.
+        """
+        value = self.document.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < least:  # type: ignore[arg-type]
+            raise self.damaged(f"{name} is {str(value)[:40]}")
+        return float(value)  # type: ignore[arg-type]
+
+    def flag(self, name: str) -> bool:
+        """True or false of the document.
+
+        Raises:
+            TemporemError: it is neither.
+        """
+        value = self.document.get(name)
+        if not isinstance(value, bool):
+            raise self.damaged(f"{name} is {str(value)[:40]}")
+        return value
+
+    def text(self, name: str, *choices: str) -> str:
+        """One of some words of the document.
+
+        Raises:
+            TemporemError: it is none of them.
+        """
+        value = self.document.get(name)
+        if value not in choices:
+            raise self.damaged(f"{name} is {str(value)[:40]}")
+        return str(value)
+
+    def require_kind(self, kind: str) -> None:
+        """Raise a TemporemError unless the parts are of a kind of state."""
+        if self.kind != kind:
+            raise self.damaged(f"it holds {self.kind[:40]}, not {kind}")
+
+    def damaged(self, what: str) -> TemporemError:
+        """The error that something in the parts is not what it must be."""
+        return TemporemError(
+            f"{self.source}: not a readable checkpoint of this run ({what})", hint=_ANEW
+        )
