@@ -12,7 +12,8 @@ from temporem.frames.frames import PreparedFrames, prepare_frames
 from temporem.frames.movie_blocks import MovieFrames
 from temporem.linear import cross_fit as linear_start
 from temporem.linear.cross_fit import fit_coarse, initial_parameters
-from temporem.linear.solver import LinearParameters, LinearSolver, Posterior
+from temporem.linear.model import LinearParameters, Posterior
+from temporem.linear.solver import LinearSolver
 from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PaddedGrid
 from temporem.runs.config import DataConfig

@@ -16,7 +16,9 @@ from torch import Tensor
 from helpers.whole_grid import extract_slices, grid_radii, volume_to_grid
 from temporem.frames.movie_blocks import MovieBlock
 from temporem.linear.dynamics import Dynamics
-from temporem.linear.solver import LinearParameters, LinearSolver, Posterior, Sums, solve_symmetric
+from temporem.linear.model import LinearParameters, Posterior, Sums
+from temporem.linear.solver import LinearSolver
+from temporem.linear.voxel_systems import solve_symmetric
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 from temporem.physics.padded_grid import PADDING, PaddedGrid

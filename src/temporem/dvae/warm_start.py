@@ -14,7 +14,7 @@ from temporem.frames.frames import PreparedFrames
 from temporem.io.checkpoint import resume_if_possible
 from temporem.linear.cross_fit import fit_coarse
 from temporem.linear.masks import enlarged, moving_mask, solvent_mask
-from temporem.linear.solver import Posterior
+from temporem.linear.model import Posterior
 from temporem.physics.fourier import resized
 from temporem.physics.masks import window_ball
 from temporem.progress import Progress

@@ -48,7 +48,7 @@ class Frames:
         interval_index: index of the interval that precedes a frame, ``(N,)``, on the CPU.
         statistics: noise, spectra and mean volume.
         processes: processes that share every pass over the frames.
-        on_pass: called whenever a pass over frames begins.
+        on_samples: called with the number of Fourier pixels of every block that was passed.
         block_samples: Fourier pixels in a block; None for what suits the device.
     """
 
@@ -61,7 +61,7 @@ class Frames:
     interval_index: Tensor
     statistics: FrameStatistics
     processes: ProcessGroup = SINGLE_PROCESS
-    on_pass: Callable[[], None] = lambda: None
+    on_samples: Callable[[int], None] = lambda n: None
     block_samples: int | None = None
 
     def __len__(self) -> int:
@@ -116,8 +116,10 @@ class Frames:
             movies: rows of each, in order of time.
             n_pixels: number of image frequencies, the lowest ones; all when None.
         """
-        self.on_pass()
-        yield from self.batches(self._groups(movies, n_pixels or self.source.n_pixels), n_pixels)
+        groups = self._groups(movies, n_pixels or self.source.n_pixels)
+        for batch in self.batches(groups, n_pixels):
+            yield batch
+            self.on_samples(batch.images.numel())
 
     def low_pass(self, movies: list[np.ndarray], n_pixels: int) -> Frames:
         """Some movies with only their lowest frequencies, in memory, to be passed many times.

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
+from temporem.frames.settings import DataSettings
 from temporem.frames.source import blocks_of
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
-from temporem.frames.settings import DataSettings
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
 _LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single precision

@@ -78,10 +78,11 @@ class Parts:
             TemporemError: there is none, or it is out of range.
         """
         value = self.document.get(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < least:  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.damaged(f"{name} is {str(value)[:40]}")
-        return float(value)  # type: ignore[arg-type]
+        if not math.isfinite(value) or value < least:
+            raise self.damaged(f"{name} is {value}")
+        return float(value)
 
     def flag(self, name: str) -> bool:
         """True or false of the document.

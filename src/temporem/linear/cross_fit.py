@@ -22,7 +22,8 @@ from torch import Tensor
 from temporem.frames.frames import Frames
 from temporem.frames.statistics import SpectralPrior
 from temporem.linear.dynamics import Dynamics
-from temporem.linear.solver import LinearParameters, LinearSolver, Posterior, Sums
+from temporem.linear.model import LinearParameters, Posterior, Sums
+from temporem.linear.solver import LinearSolver
 from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PaddedGrid
 
@@ -97,8 +98,30 @@ def fit_coarse(
     parameters = cross_fit(solver, frames, movies, first(q), seed)
     sums = solver.expect(parameters, frames.blocks(movies))
     for _ in range(_ITERATIONS):
-        parameters, sums = solver.improve(parameters, sums, lambda: frames.blocks(movies))
+        before = parameters
+        parameters, sums = solver.improve(before, sums, lambda: frames.blocks(movies))
+        if parameters is before:  # refused, and so would be the next step
+            break
     return CoarseFit(solver, frames, parameters, sums, scores)
+
+
+def coarse_samples(frames: Frames, n_candidates: int, *, halves: bool) -> int:
+    """Fourier pixels that the passes of :func:`fit_coarse` go through, at most.
+
+    Args:
+        frames: what is fitted.
+        n_candidates: numbers of components to choose from.
+        halves: a fit of either half of the movies follows.
+    """
+    solver = _coarse_solver(frames, 1.0)
+    n, few = sum(map(len, frames.training)), len(frames.training) < _LEAST_TO_CHOOSE
+    cross_fit_passes = 2 + 2 * _SWEEPS + 1
+    passes = float(1 + cross_fit_passes + 1 + _ITERATIONS)
+    if n_candidates > 1 and not few:
+        passes += n_candidates * (3 * cross_fit_passes + 1) / 4
+    if halves:
+        passes += cross_fit_passes
+    return round(passes * n * solver.n_pixels)
 
 
 def cross_fit(

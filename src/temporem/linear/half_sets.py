@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from temporem.frames.frames import Frames
-from temporem.linear.solver import LinearParameters, LinearSolver, Posterior
+from temporem.linear.model import LinearParameters, Posterior
+from temporem.linear.solver import LinearSolver
 from temporem.physics.fsc import shell_correlation
 
 _ALIGNED_RADIUS = 8  # cycles per box in which components of the halves are turned onto another

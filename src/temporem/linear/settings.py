@@ -16,8 +16,8 @@ class LinearSettings(BaseModel):
 
     components: Components = Field(
         "auto",
-        description="Number of components. auto: for linear, the number up to 4 that makes held-out "
-        "movies likeliest; for static and tempor, 4, or model.z_dim if that is more.",
+        description="Number of components. auto: for linear, the number up to 4 that makes "
+        "held-out movies likeliest; for static and tempor, 4, or model.z_dim if that is more.",
     )
     temporal: bool = Field(
         True,

@@ -28,7 +28,8 @@ from temporem.linear.cross_fit import CoarseFit, fit_coarse, initial_parameters
 from temporem.linear.dynamics import Dynamics
 from temporem.linear.half_sets import fit_halves, principal_axes
 from temporem.linear.masks import moving_mask, solvent_mask
-from temporem.linear.solver import LinearParameters, LinearSolver, Posterior, Sums
+from temporem.linear.model import LinearParameters, Posterior, Sums
+from temporem.linear.solver import LinearSolver
 from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PaddedGrid
 from temporem.progress import Progress

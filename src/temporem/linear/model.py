@@ -1,0 +1,129 @@
+"""Parameters of the linear model, posteriors of its latents, and the sums of a pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from temporem.linear.dynamics import Dynamics, Moments
+
+_LEAST_NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class LinearParameters:
+    """What expectation–maximisation estimates.
+
+    Attributes:
+        volumes: μ, U_1 … U_q: ``(q + 1, D', D', D')`` on the voxels of a :class:`PaddedGrid`.
+        dynamics: of z.
+        noise: σ² at integer radii, ``(n_shells,)``.
+        precision: of volumes a priori, per shell of the grid: ``(n_shells, q + 1)``; not estimated
+            by the iterations but between them.
+    """
+
+    volumes: Tensor
+    dynamics: Dynamics
+    noise: Tensor
+    precision: Tensor
+
+    @property
+    def q(self) -> int:
+        return len(self.volumes) - 1
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Of the coordinates of N frames, float64, on the CPU.
+
+    Attributes:
+        mean: ``(N, q)``.
+        covariance: ``(N, q, q)``.
+        lag: covariance with the frame before in the movie, ``Cov(z_t, z_{t−1})``, ``(N, q, q)``; 0
+            at first frames.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    lag: Tensor
+
+    @classmethod
+    def of_points(cls, mean: Tensor) -> Posterior:
+        """Coordinates ``(N, q)`` that are known exactly."""
+        zero = mean.new_zeros(*mean.shape, mean.shape[1])
+        return cls(mean, zero, zero)
+
+    def __getitem__(self, rows: Tensor) -> Posterior:
+        return Posterior(self.mean[rows], self.covariance[rows], self.lag[rows])
+
+    def transformed(self, matrix: Tensor) -> Posterior:
+        """The posterior of ``M z``."""
+        return Posterior(
+            self.mean @ matrix.mT,
+            matrix @ self.covariance @ matrix.mT,
+            matrix @ self.lag @ matrix.mT,
+        )
+
+    def __add__(self, other: Posterior) -> Posterior:
+        """Of two sets of movies that have no frame in common, each 0 in frames of the other."""
+        return Posterior(
+            self.mean + other.mean, self.covariance + other.covariance, self.lag + other.lag
+        )
+
+
+@dataclass
+class Sums:
+    """What one pass over the frames leaves; K = q + 1 channels.
+
+    Attributes:
+        posterior: of the frames that were passed; of others 0.
+        moments: for the dynamics.
+        voxels: ``(V, 2K + K (K + 1) / 2)``: the gradient of the log-likelihood by the grid of every
+            channel, real and imaginary part, and ``Σ CTF²/σ² E[u uᵀ]``, u = (1, z), by pairs.
+        residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and how many, ``(2, n_shells)``.
+        log_likelihood: of all movies, coordinates integrated out, nats.
+        penalty: ``½ Σ precision |G|²`` of the volumes.
+    """
+
+    posterior: Posterior
+    moments: Moments
+    voxels: Tensor
+    residual_power: Tensor
+    log_likelihood: float = 0.0
+    penalty: float = 0.0
+
+    @property
+    def objective(self) -> float:
+        """What the iterations maximise."""
+        return self.log_likelihood - self.penalty
+
+    def noise_or(self, noise: Tensor) -> Tensor:
+        """σ² of what is left unexplained, ``(n_shells,)``; as given where nothing was counted."""
+        power, count = self.residual_power
+        found = torch.where(count > 0, power / count.clamp(min=1), noise)
+        return found.clamp(min=_LEAST_NOISE).to(noise)
+
+    def __add__(self, other: Sums) -> Sums:
+        """Of two sets of movies that have none in common, by whatever parameters."""
+        return Sums(
+            self.posterior + other.posterior,
+            self.moments + other.moments,
+            self.voxels + other.voxels,
+            self.residual_power + other.residual_power,
+            self.log_likelihood + other.log_likelihood,
+            self.penalty + other.penalty,
+        )
+
+    @property
+    def gradient(self) -> Tensor:
+        """Complex ``(V, K)``."""
+        channels = self.posterior.mean.shape[1] + 1
+        real = self.voxels[:, : 2 * channels].unflatten(1, (channels, 2))
+        return torch.view_as_complex(real.contiguous())
+
+    @property
+    def normal(self) -> Tensor:
+        """``(V, K (K + 1) / 2)``, in the order of :func:`torch.triu_indices`."""
+        return self.voxels[:, 2 * (self.posterior.mean.shape[1] + 1) :]

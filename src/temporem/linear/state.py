@@ -1,0 +1,130 @@
+"""The state of a fit of the linear model, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from temporem.io.state import Parts
+from temporem.linear.dynamics import Dynamics
+from temporem.linear.model import LinearParameters, Posterior
+from temporem.volumes.source import Reconstruction
+
+_POSTERIOR = ("mean", "covariance", "lag")
+_LATER = ("halves", "noise", "precision", "volumes")
+
+
+@dataclass(frozen=True)
+class LinearState:
+    """A fit of the linear model after one of its steps.
+
+    Attributes:
+        done: steps done: 1 after the fit at low resolution, 2 after the half sets, then one more
+            for every iteration with all movies.
+        finished: no step is left.
+        seconds: time that the steps took.
+        posterior: latents of all N frames.
+        dynamics: dynamics of the latents.
+        masks: solvent and moving mask, ``(2, D, D, D)``.
+        halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``, from step 2.
+        noise: σ² at integer radii, ``(n_shells,)``, from step 2.
+        precision: prior precision of volumes, ``(n_shells, q + 1)``, from step 2.
+        volumes: μ and components, ``(q + 1, D, D, D)``, from step 3.
+        record: numbers to log of the step.
+    """
+
+    kind: ClassVar[str] = "linear"
+
+    done: int
+    finished: bool
+    seconds: float
+    posterior: Posterior
+    dynamics: Dynamics
+    masks: Tensor
+    halves: Tensor | None = None
+    noise: Tensor | None = None
+    precision: Tensor | None = None
+    volumes: Tensor | None = None
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def q(self) -> int:
+        """Number of components."""
+        return self.dynamics.q
+
+    def parts(self) -> Parts:
+        """The state as tensors and a document."""
+        tensors = {**vars(self.posterior), "masks": self.masks}
+        tensors |= {"rotation": self.dynamics.rotation, "decay": self.dynamics.decay}
+        later = {name: getattr(self, name) for name in _LATER}
+        tensors |= {name: tensor for name, tensor in later.items() if tensor is not None}
+        document = {
+            "done": self.done,
+            "finished": self.finished,
+            "seconds": self.seconds,
+            "q": self.q,
+            "temporal": self.dynamics.temporal,
+        }
+        return Parts(self.kind, tensors, document)
+
+    @classmethod
+    def from_parts(cls, parts: Parts, *, n_frames: int, box: int) -> LinearState:
+        """A state that was stored.
+
+        Raises:
+            TemporemError: something in it is not what a fit of so many frames writes.
+        """
+        parts.require_kind(cls.kind)
+        n, q, double = n_frames, parts.integer("q", least=1, most=64), torch.float64
+        done = parts.integer("done", least=1)
+        shapes = {
+            "halves": (2, q + 1, box, box, box),
+            "noise": (-1,),
+            "precision": (-1, q + 1),
+            "volumes": (q + 1, box, box, box),
+        }
+        needed = _LATER if done > 2 else _LATER[:3] if done == 2 else ()
+        later: dict[str, Any] = {
+            name: parts.tensor(name, *shapes[name], dtype=torch.float32) for name in needed
+        }
+        return cls(
+            done=done,
+            finished=parts.flag("finished"),
+            seconds=parts.number("seconds", least=0),
+            posterior=Posterior(
+                parts.tensor("mean", n, q, dtype=double),
+                parts.tensor("covariance", n, q, q, dtype=double),
+                parts.tensor("lag", n, q, q, dtype=double),
+            ),
+            dynamics=Dynamics(
+                parts.tensor("rotation", q, q, dtype=double),
+                parts.tensor("decay", q, q, dtype=double),
+                parts.flag("temporal"),
+            ),
+            masks=parts.tensor("masks", 2, box, box, box, dtype=torch.float32),
+            **later,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearFit(Reconstruction):
+    """A fitted linear model, in the principal axes of its components.
+
+    Attributes:
+        parameters: volumes on the full grid, dynamics, noise.
+        latents: posterior of all N frames, held out or not; ``latents.mean[0]`` is the first
+            frame's.
+        halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``.
+        masks: solvent and moving mask, ``(2, D, D, D)``.
+        log: records of the steps.
+    """
+
+    parameters: LinearParameters
+    latents: Posterior
+    halves: Tensor
+    masks: Tensor
+    log: tuple[Mapping[str, Any], ...] = ()
