@@ -1,47 +1,41 @@
-"""Latent coordinates at frames that a movie lacks, predicted from those that it has."""
+"""Latents at frames that a movie lacks, predicted from those that it has."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from temporem.frames.dataset import Dataset
-from temporem.io.star import Table, write_star
+from temporem.frames.frames import Frames
+from temporem.io.star import Table
 from temporem.linear.smoother import joint_covariance, predict_between
-from temporem.runs.linear import LinearResult
-from temporem.runs.run_files import latent_columns
+from temporem.linear.state import LinearFit
+from temporem.runs import names
+from temporem.runs.frames_table import latent_columns
 
-PREDICTED_NAME = "predicted.star"
 _LONGEST_GAP = 1000  # frames; a longer one is another recording, or a mistake
 
 
-def write_predictions(
-    path: Path,
-    dataset: Dataset,
-    intervals: Tensor,
-    interval_index: Tensor,
-    result: LinearResult,
-) -> None:
-    """Write ``RUN/predicted.star``: posteriors at frame numbers that are missing within movies.
+def predicted_latents(dataset: Dataset, frames: Frames, fit: LinearFit) -> Table | None:
+    """Posteriors at frame numbers that are missing within movies, for ``RUN/predicted.star``.
 
     A missing frame is taken to lie between its neighbours in time as its number lies between
-    theirs; gaps of more than a thousand frames are left out. Without missing frames, or without
-    dynamics, nothing is written.
+    theirs. Gaps of more than a thousand frames are left out. None without missing frames, or
+    without dynamics.
     """
-    dynamics = result.parameters.dynamics
+    dynamics, latents = fit.parameters.dynamics, fit.latents
     rows, numbers, fractions = _missing(dataset)
     if len(rows) == 0 or not dynamics.temporal:
-        return
+        return None
     earlier = torch.from_numpy(rows[:, 0])
     later = torch.from_numpy(rows[:, 1])
-    p = result.posterior
-    mean = torch.cat([p.mean[earlier], p.mean[later]], dim=-1)
-    covariance = joint_covariance(p.covariance[earlier], p.lag[later].mT, p.covariance[later])
-    whole = intervals[interval_index[later]]
+    mean = torch.cat([latents.mean[earlier], latents.mean[later]], dim=-1)
+    covariance = joint_covariance(
+        latents.covariance[earlier], latents.lag[later].mT, latents.covariance[later]
+    )
+    whole = frames.intervals[frames.interval_index[later]]
     part = torch.from_numpy(fractions).to(whole)
     found, spread = predict_between(
         mean,
@@ -49,14 +43,12 @@ def write_predictions(
         dynamics.transitions(whole * part),
         dynamics.transitions(whole * (1 - part)),
     )
-    names = [dataset.particle_names[row] for row in rows[:, 0]]
     columns: dict[str, Sequence[str] | np.ndarray] = {
-        "rlnParticleName": names,
+        "rlnParticleName": [dataset.particle_names[row] for row in rows[:, 0]],
         "rlnMovieFrameNumber": numbers,
         **latent_columns(found, spread),
     }
-    table = Table(columns, where=PREDICTED_NAME)
-    write_star(path / PREDICTED_NAME, {"frames": table})
+    return Table(columns, where=names.PREDICTED)
 
 
 def _missing(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

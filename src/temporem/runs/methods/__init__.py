@@ -1,0 +1,35 @@
+"""Methods of reconstruction by name: one line each."""
+
+from __future__ import annotations
+
+from temporem.errors import TemporemError
+from temporem.runs.methods.base import Method
+from temporem.runs.methods.homogeneous import Homogeneous
+from temporem.runs.methods.linear import Linear
+from temporem.runs.methods.network import Static, Tempor
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Tempor(),
+        Static(),
+        Linear(),
+        Homogeneous(),
+    )
+}
+
+
+def register_method(method: Method) -> None:
+    """Make a method known by its name, for ``--method`` and ``load_run``."""
+    METHODS[method.name] = method
+
+
+def find_method(name: str) -> Method:
+    """The method of a name.
+
+    Raises:
+        TemporemError: there is none.
+    """
+    if name not in METHODS:
+        raise TemporemError(f"no method '{name}'", expected=f"one of {', '.join(METHODS)}")
+    return METHODS[name]

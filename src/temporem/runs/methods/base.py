@@ -1,0 +1,144 @@
+"""What a method of reconstruction is, and what it is given and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.distributed import ProcessGroup
+from temporem.frames.dataset import Dataset
+from temporem.frames.frames import Frames
+from temporem.io.star import Table
+from temporem.io.state import Parts
+from temporem.physics.forward import ForwardModel
+from temporem.physics.poses import Poses
+from temporem.progress import Progress
+from temporem.runs.config import RunConfig
+from temporem.runs.persistence import RunStore
+from temporem.volumes.source import Decodes, VolumeGrid
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A reconstruction that was asked for, its input checked.
+
+    Attributes:
+        config: settings.
+        dataset: the movies, in the poses to use.
+        training: rows of the movies that the method may look at.
+        device: where frames are.
+        processes: processes that share the work.
+        poses: poses that the run found; None where they are the dataset's.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    training: list[np.ndarray]
+    device: torch.device
+    processes: ProcessGroup
+    poses: Poses | None = None
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Frames of movies that are kept from training, bool ``(N,)``."""
+        mask = np.ones(self.dataset.n_frames, dtype=bool)
+        mask[np.concatenate(self.training)] = False
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A task with everything prepared.
+
+    Attributes:
+        task: what was asked for.
+        frames: prepared frames.
+        store: keeps states of algorithms.
+        progress: told how far the method is.
+    """
+
+    task: Task
+    frames: Frames
+    store: RunStore
+    progress: Progress
+
+    @property
+    def config(self) -> RunConfig:
+        return self.task.config
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method found, to be written.
+
+    Attributes:
+        model: the generator, for ``checkpoint/model.safetensors``.
+        mean: posterior means of the latents, ``(N, q)``; None for a method without latents.
+        covariance: ``(N, q, q)``, or variances ``(N, q)`` of a method that knows no more.
+        volumes: volumes to write by name, ``(D, D, D)``, in units of the images' noise.
+        masks: masks to write by name, ``(D, D, D)``.
+        poses: poses that the method learned; None where it learned none.
+        predicted: latents at frame numbers that movies lack.
+        facts: JSON values for ``run.json``.
+    """
+
+    model: Parts
+    mean: Tensor | None = None
+    covariance: Tensor | None = None
+    volumes: Mapping[str, Tensor] = field(default_factory=dict)
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    poses: Poses | None = None
+    predicted: Table | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """A method of reconstruction: one file in this folder, and one line in the registry."""
+
+    name: str
+    summary: str
+    """Half a sentence for ``--help``."""
+
+    def needs_poses(self, config: RunConfig) -> bool:
+        """The method cannot begin without poses."""
+        ...
+
+    def uses_dynamics(self, config: RunConfig) -> bool:
+        """The method needs movies of two frames or more."""
+        ...
+
+    def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
+        """Raise a TemporemError where the data cannot support what is asked for."""
+        ...
+
+    def memory(
+        self, config: RunConfig, model: ForwardModel, longest: int, *, in_memory: bool
+    ) -> tuple[int, str]:
+        """Bytes that the method takes besides the frames, and how to make them fewer.
+
+        Args:
+            config: settings.
+            model: image formation.
+            longest: frames of the longest movie.
+            in_memory: frames are kept in memory.
+        """
+        ...
+
+    def run(self, job: Job) -> Outcome:
+        """Reconstruct. All processes call it; the outcome of the first is written."""
+        ...
+
+    def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> Decodes:
+        """The model of volumes that :class:`Outcome` gave.
+
+        Raises:
+            TemporemError: it does not fit the configuration.
+        """
+        ...
+
+

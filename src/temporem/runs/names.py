@@ -1,0 +1,31 @@
+"""Names of the files of a run, in one place.
+
+::
+
+    RUN/config.yaml           how it is made, complete
+    RUN/dataset.sha256        what it is made from
+    RUN/metrics.jsonl         a record for every step or epoch
+    RUN/checkpoint/           states to resume from, and in the end model.safetensors, the weights
+    RUN/*.mrc                 volumes and masks of methods that have some
+    RUN/predicted.star        linear: latents at frame numbers that a movie lacks
+    RUN/run.json              grid and units of the volumes, what was found
+    RUN/frames.star           latent and pose of every frame; written last: a run with it is finished
+    RUN/evaluation.json, .npz what temporem evaluate measured
+"""
+
+CONFIG = "config.yaml"
+FINGERPRINT = "dataset.sha256"
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint"
+MODEL = f"{CHECKPOINT}/model.safetensors"
+FACTS = "run.json"
+FRAMES = "frames.star"
+PREDICTED = "predicted.star"
+
+IDENTITY = (FACTS, FRAMES, MODEL)
+"""Files of a run that decide its volumes."""
+
+
+def state_file(part: str) -> str:
+    """The file of the state of a part of a run: ``poses``, ``linear`` or ``training``."""
+    return f"{CHECKPOINT}/{part}.safetensors"
