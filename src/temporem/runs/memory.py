@@ -1,37 +1,38 @@
-"""Whether a run fits in memory, said before it begins."""
+"""The memory that a run needs, held against what is free before it begins."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
 
-from temporem.device import network_dtype
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepared_bytes
 from temporem.physics.forward import ForwardModel
-from temporem.physics.padded_grid import full_grid
 from temporem.runs.config import RunConfig
+from temporem.runs.methods.base import Method
+from temporem.runs.methods.homogeneous import grid_size
 
 _GIB = 2**30
-# Peaks that were measured, in bytes for each voxel of the padded grid.
-_MEAN_VOLUME = 125
-_LINEAR_CHANNEL = 24  # of the sums of the linear model
-_SLICED_VOLUME = 8
+_MEAN_VOLUME = 125  # bytes for each voxel of the padded grid, a peak that was measured
 
 
-def require_memory(config: RunConfig, dataset: Dataset, device: torch.device) -> None:
+def require_memory(
+    config: RunConfig, method: Method, dataset: Dataset, device: torch.device
+) -> None:
     """Raise a TemporemError where a run needs more memory than is free.
 
-    What is needed is estimated from above for volumes of large boxes, where it matters; what
-    libraries take is not counted.
+    The estimate is from above for volumes of large boxes and for large networks, where it matters;
+    what libraries take is not counted.
     """
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
-    frames = _frames_in_memory(config, model, dataset.n_frames)
-    volume = _MEAN_VOLUME * _grid_size(model), f"bin the images to a box below {model.box}"
-    fit = _fit(config, model, max(map(len, dataset.movies)), device, in_memory=frames[0] > 0)
+    size = prepared_bytes(model, dataset.n_frames)
+    in_memory = size <= config.data.memory_gb * _GIB
+    frames = size * in_memory, f"lower data.memory_gb, which is {config.data.memory_gb:g}"
+    volume = _MEAN_VOLUME * grid_size(model), f"bin the images to a box below {model.box}"
+    longest = max(map(len, dataset.movies))
+    fit = method.memory(config, model, longest, in_memory=in_memory)
     if device.type == "cpu":
         _require("memory", free_host_bytes(), frames, max(volume, fit))
     else:
@@ -69,58 +70,3 @@ def _require(where: str, free: int | None, *parts: tuple[int, str]) -> None:
             f"{free / _GIB:.1f} GiB are free",
             hint=max(parts)[1],
         )
-
-
-def _frames_in_memory(config: RunConfig, model: ForwardModel, n_frames: int) -> tuple[int, str]:
-    budget = config.data.memory_gb
-    size = prepared_bytes(model, n_frames, config.encoder_input)
-    return size if size <= budget * _GIB else 0, f"lower data.memory_gb, which is {budget:g}"
-
-
-def _fit(
-    config: RunConfig, model: ForwardModel, longest: int, device: torch.device, *, in_memory: bool
-) -> tuple[int, str]:
-    """Of the linear model's sums, or of a step of training and the volumes that it slices.
-
-    A network starts from a linear model, where it has one.
-    """
-    if config.method == "homogeneous":
-        return 0, ""
-    if config.method == "linear":
-        chosen = config.linear.choose_components
-        q = config.linear.most_components if chosen else config.model.z_dim
-        key = "linear.most_components" if chosen else "--components"
-        hint = f"lower {key}, which is {q}, or bin the images to a box below {model.box}"
-        return _linear_sums(model, q), hint
-    settings, training = config.model, config.training
-    frames = training.frames_per_step
-    if config.method == "tempor":
-        frames = max(frames, longest)
-    pixels = min(training.pixels_per_frame, len(model.support))
-    number = 4 if network_dtype(training.precision, device) is None else 2
-    activations = 2 * number * settings.generator_width * settings.generator_depth
-    components = settings.base_components
-    evidence = config.moving_poses or not in_memory  # slices the mean as well
-    volumes = (0 if components is None else 1 + components) + evidence
-    tried = 2 if config.learned_poses == "head" else 1  # poses of a frame
-    size = tried * frames * pixels * activations + _SLICED_VOLUME * volumes * _grid_size(model)
-    key, value = "training.frames_per_step", training.frames_per_step
-    if frames > training.frames_per_step or frames == 1:
-        key, value = "training.pixels_per_frame", training.pixels_per_frame
-    small = ForwardModel(min(model.box, settings.linear_box), model.pixel_size_angstrom)
-    start = _linear_sums(small, components) if components else 0
-    if start > size:
-        size, key, value = start, "model.z_dim", settings.z_dim
-        if settings.linear_components > settings.z_dim:
-            key, value = "model.linear_components", settings.linear_components
-    return size, f"lower {key}, which is {value}, or bin the images to a box below {model.box}"
-
-
-def _linear_sums(model: ForwardModel, q: int) -> int:
-    """Of the M-step of a linear model with q components."""
-    channels = 2 * (q + 1) + (q + 1) * (q + 2) // 2
-    return _LINEAR_CHANNEL * channels * _grid_size(model)
-
-
-def _grid_size(model: ForwardModel) -> int:
-    return math.prod(full_grid(model.box, torch.device("cpu")).shape)

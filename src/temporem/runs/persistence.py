@@ -13,9 +13,10 @@ from typing import Any, Protocol, TypeVar
 from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
 from temporem.io.checkpoint import NotFiniteError, load_checkpoint, save_checkpoint
-from temporem.io.files import atomic_write, sync_folder
+from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_lines
 from temporem.io.state import Parts
+from temporem.io.sync import sync
 from temporem.runs import names
 from temporem.runs.interrupt import InterruptFlag
 
@@ -114,7 +115,7 @@ class RunStore:
                 if stop or save:
                     self._save(file, part, state)
                     saved_at = time.monotonic()
-                if stop and not state.finished:
+                if stop:
                     self.processes.wait()  # who ends early has the others killed
                     raise KeyboardInterrupt
         assert state is not None
@@ -127,7 +128,7 @@ class RunStore:
         for file in (self.folder / names.CHECKPOINT).glob("*.safetensors"):
             if file != self.folder / names.MODEL:
                 file.unlink()
-        sync_folder(self.folder / names.CHECKPOINT)
+        sync(self.folder / names.CHECKPOINT)
 
     def _save(self, file: Path, part: str, state: Resumable) -> None:
         parts = state.parts()  # in all processes: sums over them may be part of it

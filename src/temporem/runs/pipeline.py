@@ -1,76 +1,43 @@
-"""A reconstruction from dataset to finished run."""
+"""A reconstruction from dataset to finished run: poses, then a method, then what it writes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from temporem.device import choose_device
+from temporem.device import choose_device, network_dtype
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
-from temporem.dvae.learned_poses import learned_poses
-from temporem.dvae.training import START_NAME, Trainer, infer_all
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset, read_dataset
 from temporem.frames.fingerprint import fingerprint
-from temporem.frames.frame_stack import open_frames
-from temporem.frames.frames import PreparedFrames, prepare_frames
-from temporem.io.checkpoint import resume_if_possible, save_checkpoint
-from temporem.io.files import atomic_write, fresh_directory, held
+from temporem.frames.frames import prepare_frames
+from temporem.frames.streaming import open_frames
+from temporem.io.checkpoint import save_checkpoint
+from temporem.io.files import fresh_directory, held
 from temporem.io.outputs import require_no_links, require_replaceable
-from temporem.io.volume import read_mask, write_volume
-from temporem.physics.masks import soft_ball
+from temporem.io.star import write_star
+from temporem.io.volume import write_volume
 from temporem.progress import Progress
+from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config
-from temporem.runs.linear import LinearRun, largest_components
+from temporem.runs.facts import write_facts
+from temporem.runs.frames_table import write_frame_table
+from temporem.runs.held_out import split_movies
 from temporem.runs.memory import require_memory
-from temporem.runs.pose_state import POSES_NAME
-from temporem.runs.poses import FoundPoses, PoseRun
-from temporem.runs.predictions import write_predictions
-from temporem.runs.run_files import (
-    CHECKPOINT_NAME,
-    CONFIG_NAME,
-    FINGERPRINT_NAME,
-    METRICS_NAME,
-    VolumeGrid,
-    is_finished,
-    load_run_config,
-    require_dataset_of,
-    write_frames,
-    write_grid,
-)
-from temporem.volumes.linear_volumes import LinearVolumes
+from temporem.runs.methods import find_method
+from temporem.runs.methods.base import Job, Outcome, Task
+from temporem.runs.persistence import RunStore
+from temporem.runs.poses import find_run_poses
+from temporem.runs.run import is_finished, load_run_config, require_dataset_of
+from temporem.volumes.source import VolumeGrid
 
-_FOLDERS = (CHECKPOINT_NAME, POSES_NAME, START_NAME)
-_HELD_OUT_STREAM = 1  # of random numbers, besides those of the training
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """What a reconstruction is asked for, checked."""
-
-    config: RunConfig
-    dataset: Dataset
-    training_movies: list[np.ndarray]
-    held_out: np.ndarray  # bool (N,)
-    masks: tuple[Tensor | None, Tensor | None]  # of the linear model, None to make them
-    device: torch.device
-    processes: ProcessGroup
-
-
-@dataclass(frozen=True, eq=False)
-class _Job(_Task):
-    """What it works on, prepared; the dataset has the poses that were found, if any were."""
-
-    frames: PreparedFrames
-    poses: FoundPoses | None
+_POSES_SHARE = 0.6  # of the time of a run that searches poses
 
 
 def reconstruct(
@@ -88,13 +55,13 @@ def reconstruct(
     replaced. The run is finished when ``frames.star`` is there.
 
     Args:
-        config: what to do; complete.
+        config: settings, complete.
         output: the run's folder.
         overwrite: replace a run that exists. A folder of anything else is never replaced.
         resume: continue a run that was stopped, from its last checkpoint; it ends as it would
             have without the stop. Nothing happens to a finished run.
-        progress: told after every optimiser step.
-        world: the processes that share the work; the first writes.
+        progress: told how far the run is, on one scale.
+        processes: processes that share the work; the first writes.
 
     Returns:
         ``output``.
@@ -104,88 +71,100 @@ def reconstruct(
             configuration, or is being written by another process; training that diverges.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
-    output = Path(output)
+    output, progress = Path(output), progress or Progress()
     if resume:
         started = load_run_config(output)
         _require_same_config(started, config, output)
         if is_finished(output):
             return output
         with _held(output, processes):
-            _carry_out(*_continue(started, config, output, processes), output, progress)
+            _carry_out(_continue(started, config, output, processes), output, progress)
     else:
-        begun = _begin(config, output, processes, overwrite=overwrite)
+        task = _begin(config, output, processes, overwrite=overwrite)
         with _held(output, processes):
-            _carry_out(*begun, output, progress)
+            _carry_out(task, output, progress)
     return output
 
 
-def _held(output: Path, processes: ProcessGroup) -> AbstractContextManager[None]:
-    return held(output) if processes.is_main else nullcontext()
+def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
+    """The pipeline: poses, frames in these poses, the method, its files."""
+    store = RunStore(folder, task.processes, task.config.checkpoint_seconds)
+    store.open()
+    facts: dict[str, Any] = {}
+    if task.config.searches_poses:
+        search = find_run_poses(task, store, progress.part(0, _POSES_SHARE))
+        dataset = task.dataset.with_poses(search.poses)
+        task = replace(task, dataset=dataset, poses=search.poses)
+        facts |= search.facts
+        progress = progress.part(_POSES_SHARE, 1)
+    method = find_method(task.config.method)
+    frames = prepare_frames(
+        task.dataset,
+        task.config.data,
+        task.training,
+        task.device,
+        posed=method.needs_poses(task.config),
+        processes=task.processes,
+    )
+    outcome = method.run(Job(task, frames, store, progress))
+    if task.processes.is_main:
+        _write(folder, task, outcome, frames.statistics.noise_scale, facts)
+        store.close()
+    progress(1, 1)
 
 
-def _begin(
-    config: RunConfig, output: Path, processes: ProcessGroup, *, overwrite: bool
-) -> tuple[_Task, _Job | None]:
-    """Make the folder of a run; there is no job yet where poses must be found first."""
+def _write(
+    folder: Path, task: Task, outcome: Outcome, noise_scale: float, facts: Mapping[str, Any]
+) -> None:
+    """Write what a method found; ``frames.star``, by which a run is finished, comes last."""
+    dataset = task.dataset
+    grid = VolumeGrid(dataset.box, dataset.pixel_size_angstrom, noise_scale)
+    for scale, maps in ((noise_scale, outcome.volumes), (1.0, outcome.masks)):
+        for name, volume in maps.items():
+            array = (scale * volume).cpu().numpy()
+            write_volume(folder / f"{name}.mrc", array, grid.pixel_size_angstrom)
+    save_checkpoint(folder / names.MODEL, outcome.model)
+    z_dim = 0 if outcome.mean is None else outcome.mean.shape[1]
+    write_facts(folder, grid, z_dim, {**facts, **outcome.facts})
+    if outcome.predicted is not None:
+        write_star(folder / names.PREDICTED, {"frames": outcome.predicted})
+    found = outcome.poses or task.poses
+    write_frame_table(
+        folder,
+        dataset if found is None else dataset.with_poses(found),
+        task.held_out,
+        mean=outcome.mean,
+        covariance=outcome.covariance,
+        found=found,
+    )
+
+
+def _begin(config: RunConfig, output: Path, processes: ProcessGroup, *, overwrite: bool) -> Task:
+    """Check the input and make the folder of a run."""
     with _new_run(config, output, processes, overwrite=overwrite) as directory:
-        task = _check(config, processes)
-        job = None if task.config.searches_poses else _prepare(task)
+        task = _checked(config, processes)
         if directory is not None:
-            save_config(config, directory / CONFIG_NAME)
-            (directory / FINGERPRINT_NAME).write_text(f"{fingerprint(task.dataset)}\n")
-    return task, job
+            save_config(task.config, directory / names.CONFIG)
+            text = f"{fingerprint(task.dataset)}\n"
+            (directory / names.FINGERPRINT).write_text(text, encoding="ascii")
+    return task
 
 
 def _continue(
     started: RunConfig, config: RunConfig, output: Path, processes: ProcessGroup
-) -> tuple[_Task, _Job | None]:
-    """The same of a run that was stopped; its dataset may have moved."""
-    require_no_links([output, *output.iterdir(), *(output / CHECKPOINT_NAME).glob("*")])
+) -> Task:
+    """The task of a run that was stopped; its dataset may have moved."""
+    require_no_links([output, *output.iterdir(), *(output / names.CHECKPOINT).glob("*")])
     moved = started.model_copy(update={"dataset": config.dataset})
-    task = _check(moved, processes)
+    task = _checked(moved, processes)
     require_dataset_of(output, task.dataset)
     if processes.is_main and moved != started:
-        save_config(moved, output / CONFIG_NAME)
-    return task, None if task.config.searches_poses else _prepare(task)
+        save_config(moved, output / names.CONFIG)
+    return task
 
 
-def _carry_out(task: _Task, job: _Job | None, output: Path, progress: Progress | None) -> None:
-    if job is None:
-        poses = PoseRun(
-            task.config, task.dataset, task.training_movies, output, progress, task.processes
-        ).fit()
-        job = _prepare(replace(task, dataset=poses.of(task.dataset)), poses)
-    if task.config.method == "homogeneous":
-        _back_project(job, output)
-    elif task.config.method == "linear":
-        _solve(job, output, progress)
-    else:
-        _train(job, output, progress)
-
-
-def split_movies(
-    movies: list[np.ndarray], held_out_fraction: float, seed: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Movies to train on and movies held out, whole movies chosen at random.
-
-    Raises:
-        TemporemError: fewer than two movies remain to train on (half sets need two).
-    """
-    n = round(held_out_fraction * len(movies))
-    if held_out_fraction > 0:
-        n = max(n, 1)
-    if len(movies) - n < 2:
-        raise TemporemError(
-            f"{len(movies) - n} of {len(movies)} movies would be left to train on",
-            expected="at least 2",
-            hint="lower data.held_out_fraction" if n else "add movies",
-        )
-    order = np.random.default_rng([seed, _HELD_OUT_STREAM]).permutation(len(movies))
-    chosen = set(order[:n].tolist())
-    return (
-        [movie for i, movie in enumerate(movies) if i not in chosen],
-        [movie for i, movie in enumerate(movies) if i in chosen],
-    )
+def _held(output: Path, processes: ProcessGroup) -> AbstractContextManager[None]:
+    return held(output) if processes.is_main else nullcontext()
 
 
 @contextmanager
@@ -200,7 +179,10 @@ def _new_run(
     else:
         if overwrite:
             inputs = [config.dataset, *config.linear.mask_files]
-            require_replaceable(output, "a run", holds=CONFIG_NAME, folders=_FOLDERS, inputs=inputs)
+            folders = (names.CHECKPOINT,)
+            require_replaceable(
+                output, "a run", holds=names.CONFIG, folders=folders, inputs=inputs
+            )
         with fresh_directory(output, overwrite=overwrite) as directory:
             processes.wait()  # nobody reads images for a folder that cannot be written
             yield directory
@@ -208,8 +190,10 @@ def _new_run(
     processes.wait()
 
 
-def _check(config: RunConfig, processes: ProcessGroup) -> _Task:
-    device = choose_device(config.training.device, processes)
+def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
+    """The task of a configuration, its input read and checked."""
+    method = find_method(config.method)
+    device = choose_device(config.device, processes)
     if processes.size > 1 and device.type == "cuda":
         torch.cuda.set_device(device)
     dataset = read_dataset(config.dataset)
@@ -217,120 +201,24 @@ def _check(config: RunConfig, processes: ProcessGroup) -> _Task:
         dataset.require_poses()
     elif dataset.has_poses:  # not looked at
         dataset = dataset.without_poses()
-    masks = _read_masks(config, dataset) if config.method == "linear" else (None, None)
-    training, held_out = split_movies(dataset.movies, config.data.held_out_fraction, config.seed)
-    n = sum(map(len, training))
-    for key, value in (
-        ("model.z_dim", config.model.z_dim),
-        ("training.frames_per_step", config.training.frames_per_step),
-    ):
-        if config.method in ("static", "tempor") and value > n:
-            raise TemporemError(
-                f"{key} is {value}, and there are {n} frames to train on",
-                expected=f"at most {n}",
-            )
-    mask = np.zeros(dataset.n_frames, dtype=bool)
-    for movie in held_out:
-        mask[movie] = True
-    if config.method == "linear":
-        _require_enough(config, training)
-    if config.method == "tempor" or (config.method == "linear" and config.linear.temporal):
+    training, _ = split_movies(dataset.movies, config.data.held_out_fraction, config.seed)
+    method.check(config, dataset, training)
+    if method.uses_dynamics(config):
         _require_dynamics(config, dataset, training)
-    require_memory(config, dataset, device)
-    if config.poses.source != "known":
-        open_frames(dataset, config.data)  # refuses images of which the noise is unknown
-    return _Task(config, dataset, training, mask, masks, device, processes)
+    require_memory(config, method, dataset, device)
+    open_frames(dataset, config.data)  # refuses images of which the noise is unknown
+    return Task(_with_precision(config, device, processes), dataset, training, device, processes)
 
 
-def _prepare(task: _Task, poses: FoundPoses | None = None) -> _Job:
-    config = task.config
-    frames = prepare_frames(
-        task.dataset,
-        config.data,
-        config.encoder_input,
-        task.training_movies,
-        task.device,
-        posed=config.learned_poses != "head",
-        moving_poses=config.moving_poses,
-    )
-    return _Job(**vars(task), frames=frames, poses=poses)
-
-
-def _train(job: _Job, output: Path, progress: Progress | None) -> None:
-    frames, movies, processes = job.frames, job.training_movies, job.processes
-    trainer = Trainer(job.config, frames, movies, output, progress, processes, job.poses)
-    resume_if_possible(trainer, output, processes)
-    model = trainer.fit()
-    latents = infer_all(model, frames, processes)
-    dataset, poses = job.dataset, job.poses
-    if model.poses is not None:
-        poses = learned_poses(model, frames, dataset, latents.mean, processes)
-        dataset = poses.of(dataset)
-    if not processes.is_main:
-        return
-    write_grid(output, _grid(job))
-    write_frames(output, dataset, job.held_out, latents.mean, latents.log_variance.exp(), poses)
-
-
-def _solve(job: _Job, output: Path, progress: Progress | None) -> None:
-    """Fit the linear model and write its volumes, half maps, masks and posteriors."""
-    run = LinearRun(
-        job.config,
-        job.frames,
-        job.training_movies,
-        [movie for movie in job.dataset.movies if job.held_out[movie].any()],
-        job.masks,
-        output,
-        progress,
-        job.processes,
-        validate=True,
-    )
-    resume_if_possible(run, output, job.processes)
-    result = run.fit()
-    if not job.processes.is_main:
-        return
-    q = result.parameters.q
-    model = job.config.model.model_copy(update={"z_dim": q})
-    save_config(job.config.model_copy(update={"model": model}), output / CONFIG_NAME)
-    grid = _grid(job)
-    maps = {"mask": result.masks[0], "focus_mask": result.masks[1]}
-    maps |= _named(result.parameters.volumes, "mean", "component")
-    for half, volumes in enumerate(result.halves, start=1):
-        maps |= _named(volumes, f"half{half}", f"half{half}_component")
-    for name, volume in maps.items():
-        scale = 1.0 if "mask" in name else grid.noise_scale
-        write_volume(
-            output / f"{name}.mrc", (scale * volume).cpu().numpy(), grid.pixel_size_angstrom
-        )
-    generator = LinearVolumes(grid.box, q)
-    generator.set_maps(result.parameters.volumes)
-    state = {**run.state, "finished": True}
-    # With all that it was made from, so that a run which is stopped here can be resumed.
-    save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=run.tensors)
-    write_grid(output, grid)
-    posterior = result.posterior
-    write_predictions(output, job.dataset, job.frames.intervals, job.frames.interval_index, result)
-    write_frames(output, job.dataset, job.held_out, posterior.mean, posterior.covariance, job.poses)
-    dynamics = result.parameters.dynamics
-    kept = {"rotation": dynamics.rotation, "decay": dynamics.decay}
-    save_checkpoint(output / CHECKPOINT_NAME, generator, state, extra=kept)
-
-
-def _named(volumes: Tensor, mean: str, component: str) -> dict[str, Tensor]:
-    """μ and U_1 … U_q by the names of their files."""
-    return {f"{component}{j}" if j else mean: volume for j, volume in enumerate(volumes)}
-
-
-def _require_enough(config: RunConfig, training: list[np.ndarray]) -> None:
-    """Raise a TemporemError where the frames cannot support the linear model that is asked for."""
-    n, most = sum(map(len, training)), largest_components(training)
-    q = 1 if config.linear.choose_components else config.model.z_dim
-    if q > most:
-        raise TemporemError(
-            f"{q} component{'s' if q > 1 else ''} asked for, and {n} frames to train on",
-            expected="ten frames for each",
-            hint=f"at most {most}, or --components auto" if most else "add frames",
-        )
+def _with_precision(
+    config: RunConfig, device: torch.device, processes: ProcessGroup
+) -> RunConfig:
+    """The configuration with the arithmetic of the run, which it keeps wherever it goes on."""
+    if config.precision != "auto":
+        return config
+    half = network_dtype("auto", device) is not None
+    half = processes.any(processes.is_main and half)  # the first process decides
+    return config.model_copy(update={"precision": "bfloat16" if half else "float32"})
 
 
 def _require_dynamics(config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
@@ -344,59 +232,15 @@ def _require_dynamics(config: RunConfig, dataset: Dataset, training: list[np.nda
         )
 
 
-def _read_masks(config: RunConfig, dataset: Dataset) -> tuple[Tensor | None, Tensor | None]:
-    """The solvent and the moving mask that were asked for; None where they are to be made."""
-    masks: list[Tensor | None] = []
-    for name in (config.linear.mask, config.linear.focus_mask):
-        if name == "auto":
-            masks.append(None)
-        elif name == "none":
-            masks.append(torch.ones((dataset.box,) * 3))
-        else:
-            mask = torch.from_numpy(read_mask(name, dataset.box))
-            radius = config.data.window_radius * dataset.box / 2
-            if not (mask * soft_ball(dataset.box, 3, radius, 0.0) > 0.5).any():
-                raise TemporemError(
-                    f"mask {name} is empty within the window of the images",
-                    expected=f"voxels above 0.5 within {radius:g} voxels of the centre",
-                    hint="centre the mask on the box, or raise data.window_radius",
-                )
-            masks.append(mask)
-    return masks[0], masks[1]
-
-
-def _back_project(job: _Job, output: Path) -> None:
-    """Write the volume that explains all training frames best, and the half maps."""
-    if not job.processes.is_main:
-        return
-    mean, grid = job.frames.mean_volume, _grid(job)
-    maps = {"mean": mean.volume, "half1": mean.half_volumes[0], "half2": mean.half_volumes[1]}
-    for name, volume in maps.items():
-        volume_in_image_units = (grid.noise_scale * volume).numpy()
-        write_volume(output / f"{name}.mrc", volume_in_image_units, grid.pixel_size_angstrom)
-    generator = LinearVolumes(grid.box, 0)
-    generator.set_mean(mean.volume)
-    save_checkpoint(output / CHECKPOINT_NAME, generator, {"finished": True, "kind": "homogeneous"})
-    record = {"stage": "homogeneous", "half_fsc": mean.half_fsc.tolist()}
-    with atomic_write(output / METRICS_NAME) as partial:
-        partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    write_grid(output, grid)
-    write_frames(output, job.dataset, job.held_out, poses=job.poses)
-
-
-def _grid(job: _Job) -> VolumeGrid:
-    return VolumeGrid(job.dataset.box, job.dataset.pixel_size_angstrom, job.frames.noise_scale)
-
-
 def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) -> None:
     """Refuse to continue a run as another one, naming the first setting that differs."""
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
-    if started.linear.choose_components and started.method == "linear":
-        now["model.z_dim"] = before["model.z_dim"]  # the run chooses it
+    if wanted.precision == "auto":  # the run chose it
+        now["precision"] = before["precision"]
     for key, value in before.items():
-        if key != "dataset" and now[key] != value:  # it may have moved
+        if key != "dataset" and now.get(key) != value:  # the dataset may have moved
             raise TemporemError(
-                f"{output} was started with {key} = {value}, and {now[key]} is asked for now",
+                f"{output} was started with {key} = {value}, and {now.get(key)} is asked for now",
                 expected="the same settings to resume",
                 hint="leave the option out, or start another run",
             )

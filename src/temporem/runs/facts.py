@@ -1,0 +1,90 @@
+"""``RUN/run.json``: grid and units of the volumes, and what a run found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from temporem import __version__
+from temporem.io.files import atomic_write
+from temporem.io.json_file import read_json_object
+from temporem.io.settings import validate_settings
+from temporem.poses.symmetry import Symmetry
+from temporem.runs import names
+from temporem.volumes.source import VolumeGrid
+
+FORMAT = "temporem run 4"
+_HINT = "make the run again with --overwrite"
+
+MAX_BOX = 2048
+"""Voxels along an edge; such a volume takes 32 GiB."""
+
+
+class _Symmetry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    order: int = Field(ge=0, le=1000)
+    dihedral: bool
+    axis: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    agreement: FiniteFloat
+
+
+class RunFacts(BaseModel):
+    """What is known of a finished run.
+
+    Attributes:
+        box: edge length D of the volumes, voxels.
+        pixel_size_angstrom: edge of a voxel, Å.
+        noise_scale: see :class:`VolumeGrid`.
+        z_dim: latent dimension; 0 for a method without latents.
+        symmetry: symmetry of the volume that poses were found with.
+        starts_alike: part of the frames whose poses two random starts found alike.
+        components: components of the linear model.
+        half_agreement: how halves of the movies agree on its components.
+        half_fsc: FSC of the half maps of a homogeneous reconstruction.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    box: int = Field(ge=2, le=MAX_BOX, multiple_of=2)
+    pixel_size_angstrom: float = Field(gt=0, le=1e6)
+    noise_scale: float = Field(gt=0, le=1e30)
+    z_dim: int = Field(ge=0, le=64)
+    symmetry: _Symmetry | None = None
+    starts_alike: float | None = Field(None, ge=0, le=1)
+    components: int | None = None
+    half_agreement: dict[str, Any] | None = None
+    half_fsc: list[float] | None = None
+
+    @property
+    def grid(self) -> VolumeGrid:
+        """Grid and units of the volumes."""
+        return VolumeGrid(self.box, self.pixel_size_angstrom, self.noise_scale)
+
+    @property
+    def found_symmetry(self) -> Symmetry | None:
+        """Symmetry of the volume that poses were found with; None where none were."""
+        return None if self.symmetry is None else Symmetry(**self.symmetry.model_dump())
+
+
+def write_facts(folder: Path, grid: VolumeGrid, z_dim: int, found: Mapping[str, Any]) -> None:
+    """Write ``RUN/run.json``."""
+    document = {"format": FORMAT, "temporem_version": __version__, **asdict(grid), "z_dim": z_dim}
+    with atomic_write(folder / names.FACTS) as partial:
+        partial.write_text(json.dumps({**document, **found}, indent=1), encoding="utf-8")
+
+
+def read_facts(folder: Path) -> RunFacts:
+    """Read ``RUN/run.json``.
+
+    Raises:
+        TemporemError: no such file, another format, or a value out of range.
+    """
+    path = folder / names.FACTS
+    document = read_json_object(path, form=FORMAT, hint=_HINT)
+    return validate_settings(RunFacts, document, source=str(path))

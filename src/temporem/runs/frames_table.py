@@ -1,0 +1,149 @@
+"""``RUN/frames.star``: latent, pose and membership of every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.io.pose_columns import columns_from_poses, poses_from_table
+from temporem.io.star import Table, read_star, write_star
+from temporem.physics.poses import Poses
+from temporem.runs import names
+
+_BLOCK = "frames"
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTable:
+    """The N frames of a run, in the order of the dataset's rows.
+
+    Attributes:
+        particle_names: movie of every frame.
+        frame_numbers: position in the movie, int64 ``(N,)``.
+        held_out: the frame's movie was kept from training, bool ``(N,)``.
+        poses: as used or found.
+        mean: posterior means of the latents, float32 ``(N, q)``; q is 0 for a method without.
+        covariance: float32 ``(N, q, q)``; None where the table has none.
+    """
+
+    particle_names: list[str]
+    frame_numbers: np.ndarray
+    held_out: np.ndarray
+    poses: Poses
+    mean: np.ndarray
+    covariance: np.ndarray | None
+
+
+def write_frame_table(
+    folder: Path,
+    dataset: Dataset,
+    held_out: np.ndarray,
+    *,
+    mean: Tensor | None,
+    covariance: Tensor | None,
+    found: Poses | None,
+) -> None:
+    """Write the table of a run.
+
+    Args:
+        folder: the run.
+        dataset: names of frames, and the poses that the run used.
+        held_out: bool ``(N,)``.
+        mean: posterior means of the latents, ``(N, q)``; None for a method without.
+        covariance: ``(N, q, q)``, or variances ``(N, q)``.
+        found: the poses of the dataset where the run found them: their spread is written as well.
+    """
+    columns: dict[str, Sequence[str] | np.ndarray] = {
+        "rlnParticleName": dataset.particle_names,
+        "rlnMovieFrameNumber": dataset.frame_numbers,
+    }
+    if mean is not None and covariance is not None:
+        columns |= latent_columns(mean, covariance)
+    columns |= columns_from_poses(dataset.poses)
+    if found is not None and found.angle_sd_degrees is not None:
+        columns["temporemAngleSd"] = found.angle_sd_degrees.numpy()
+    if found is not None and found.shift_sd_angstrom is not None:
+        columns["temporemOriginSdAngst"] = found.shift_sd_angstrom.numpy()
+    columns["temporemHeldOut"] = held_out.astype(np.int64)
+    write_star(folder / names.FRAMES, {_BLOCK: Table(columns, where=names.FRAMES)})
+
+
+def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTable:
+    """Read the table of a run.
+
+    Args:
+        folder: the run.
+        z_dim: latent dimension q; 0 for a method without latents.
+        covariance: the table has the covariance of the latents.
+
+    Raises:
+        TemporemError: a column is missing, or a value is not what it must be.
+    """
+    path = folder / names.FRAMES
+    table = read_star(path).get(_BLOCK, Table({}, where=str(path)))
+    table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut")
+    if table.n_rows == 0:
+        raise TemporemError(f"{table.where} has no rows", expected="one for every frame")
+    return FrameTable(
+        particle_names=table.strings("rlnParticleName"),
+        frame_numbers=table.ints("rlnMovieFrameNumber"),
+        held_out=table.ints("temporemHeldOut") == 1,
+        poses=poses_from_table(table),
+        mean=_read_means(table, z_dim),
+        covariance=_read_covariance(table, z_dim) if covariance else None,
+    )
+
+
+def latent_columns(mean: Tensor, covariance: Tensor) -> dict[str, np.ndarray]:
+    """Columns of a STAR file: mean and deviation of every latent, covariance of every pair."""
+    full = covariance.dim() == 3
+    variance = covariance.diagonal(dim1=-2, dim2=-1) if full else covariance
+    columns: dict[str, np.ndarray] = {}
+    for name, values in (("Mean", mean), ("Sd", variance.sqrt())):
+        array = values.float().cpu().numpy()
+        columns |= {f"temporemLatent{name}{j}": v for j, v in enumerate(array.T, start=1)}
+    if full:
+        for i, j in _pairs(mean.shape[1]):
+            array = covariance[:, i, j].float().cpu().numpy()
+            columns[f"temporemLatentCovariance{i + 1}_{j + 1}"] = array
+    return columns
+
+
+def _pairs(q: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(q) for j in range(i + 1, q)]
+
+
+def _read_means(table: Table, q: int) -> np.ndarray:
+    columns = [f"temporemLatentMean{j}" for j in range(1, q + 1)]
+    table.require(*columns)
+    if not columns:
+        return np.empty((table.n_rows, 0), dtype=np.float32)
+    return np.stack([_singles(table, name) for name in columns], axis=-1)
+
+
+def _read_covariance(table: Table, q: int) -> np.ndarray:
+    pairs = _pairs(q)
+    columns = [f"temporemLatentSd{j}" for j in range(1, q + 1)]
+    columns += [f"temporemLatentCovariance{i + 1}_{j + 1}" for i, j in pairs]
+    table.require(*columns)
+    covariance = np.zeros((table.n_rows, q, q), dtype=np.float32)
+    for name, (i, j) in zip(columns[q:], pairs, strict=True):
+        covariance[:, i, j] = covariance[:, j, i] = _singles(table, name)
+    for j, name in enumerate(columns[:q]):
+        deviations = _singles(table, name)
+        table.check(name, deviations >= 0, "0 or more")
+        covariance[:, j, j] = deviations**2
+    return covariance
+
+
+def _singles(table: Table, name: str) -> np.ndarray:
+    """Column as float32 ``(N,)``; squares of what is let in are finite as well."""
+    values = table.floats(name)
+    table.check(name, np.abs(values) < 1e18, "a number below 1e18")
+    return values.astype(np.float32)

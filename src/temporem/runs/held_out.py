@@ -1,0 +1,34 @@
+"""Movies that are kept from training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from temporem.errors import TemporemError
+
+_STREAM = 1  # of random numbers, besides those of the training
+
+
+def split_movies(
+    movies: list[np.ndarray], held_out_fraction: float, seed: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Movies to train on and movies held out, whole movies chosen at random.
+
+    Raises:
+        TemporemError: fewer than two movies remain to train on (half sets need two).
+    """
+    n = round(held_out_fraction * len(movies))
+    if held_out_fraction > 0:
+        n = max(n, 1)
+    if len(movies) - n < 2:
+        raise TemporemError(
+            f"{len(movies) - n} of {len(movies)} movies would be left to train on",
+            expected="at least 2",
+            hint="lower data.held_out_fraction" if n else "add movies",
+        )
+    order = np.random.default_rng([seed, _STREAM]).permutation(len(movies))
+    chosen = set(order[:n].tolist())
+    return (
+        [movie for i, movie in enumerate(movies) if i not in chosen],
+        [movie for i, movie in enumerate(movies) if i in chosen],
+    )

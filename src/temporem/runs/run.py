@@ -1,0 +1,203 @@
+"""A finished run, read back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from temporem.device import choose_device
+from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.frames.fingerprint import fingerprint
+from temporem.io.checkpoint import load_checkpoint
+from temporem.io.settings import load_settings
+from temporem.physics.poses import Poses
+from temporem.runs import names
+from temporem.runs.config import RunConfig, build_config
+from temporem.runs.facts import RunFacts, read_facts
+from temporem.runs.frames_table import read_frame_table
+from temporem.runs.methods import find_method
+from temporem.volumes.linear_volumes import LinearVolumes
+from temporem.volumes.source import Reconstruction
+
+_COVARIANT = "linear"  # the method whose frames have covariances
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run(Reconstruction):
+    """A finished reconstruction of N frames: a volume, and a latent, for every one.
+
+    Attributes:
+        path: the run's folder.
+        config: how it was made; ``config.dataset`` is the dataset, which need not be here.
+        facts: what was found.
+        particle_names: movie of every frame, N names, in the order of the dataset's rows.
+        frame_numbers: position in the movie, int64 ``(N,)``.
+        held_out: the frame's movie was kept from training, bool ``(N,)``.
+        poses: as used or found.
+        latent_covariance: of ``linear``, float32 ``(N, q, q)``; None for other methods.
+    """
+
+    path: Path
+    config: RunConfig
+    facts: RunFacts
+    particle_names: list[str]
+    frame_numbers: np.ndarray
+    held_out: np.ndarray
+    poses: Poses
+    latent_covariance: np.ndarray | None
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.particle_names)
+
+    @property
+    def latents(self) -> np.ndarray | None:
+        """Posterior means, float32 ``(N, q)``; None for a method without latents."""
+        return self.latent_means.cpu().numpy() if self.latent_means.shape[1] else None
+
+    @property
+    def arithmetic(self) -> str:
+        """Number format and device that volumes are computed in: ``bfloat16 on cpu``."""
+        return f"{self.config.precision} on {self.latent_means.device.type}"
+
+    def voxel_deviations(self, rows: np.ndarray) -> np.ndarray:
+        """Posterior standard deviation of every voxel of frames ``(B,)``: ``(B, D, D, D)``.
+
+        It is the effect of the uncertainty of the latents on the volumes, in their units; the
+        uncertainty of the mean volume and of the components is not in it.
+
+        Raises:
+            TemporemError: the method has no posterior covariance.
+        """
+        self.require_covariance()
+        assert self.latent_covariance is not None
+        assert isinstance(self.generator, LinearVolumes)
+        covariance = torch.from_numpy(self.latent_covariance[rows])
+        variance = self.generator.variance(covariance.to(self.generator.maps.device))
+        return self.grid.noise_scale * variance.sqrt().cpu().numpy()
+
+    def require_covariance(self) -> None:
+        """Raise a TemporemError unless :meth:`voxel_deviations` are known."""
+        if self.latent_covariance is None:
+            raise TemporemError(
+                f"{self.path} was made with --method {self.config.method}, which has no "
+                "posterior covariance",
+                expected="a run of --method linear",
+            )
+
+    def rows_of_movie(self, name: str) -> np.ndarray:
+        """Rows of a movie in the order of its frames.
+
+        Raises:
+            TemporemError: there is no such movie.
+        """
+        rows = np.flatnonzero(np.array(self.particle_names) == name)
+        if len(rows) == 0:
+            raise TemporemError(
+                f"{self.path} has no movie '{name}'",
+                expected=f"a name such as '{self.particle_names[0]}' (_rlnParticleName)",
+            )
+        return rows[np.argsort(self.frame_numbers[rows])]
+
+    def require_frames_of(self, dataset: Dataset) -> None:
+        """Raise a TemporemError unless the dataset's rows are the frames of this run."""
+        same = (
+            dataset.box == self.grid.box
+            and math.isclose(
+                dataset.pixel_size_angstrom, self.grid.pixel_size_angstrom, rel_tol=1e-4
+            )
+            and dataset.particle_names == self.particle_names
+            and np.array_equal(dataset.frame_numbers, self.frame_numbers)
+        )
+        if not same:
+            raise TemporemError(
+                f"{self.path} is a reconstruction of other frames than those of {dataset.path}",
+                expected=f"the dataset that it was made from ({self.config.dataset})",
+            )
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a finished run. The dataset that it was made from is not needed.
+
+    Raises:
+        TemporemError: no run, an unfinished or damaged one, or a checkpoint of another model.
+    """
+    path = Path(path)
+    config = load_run_config(path)
+    if not is_finished(path):
+        raise TemporemError(
+            f"{path} is not finished",
+            hint=f"finish it with temporem reconstruct {config.dataset} -o {path} --resume",
+        )
+    facts = read_facts(path)
+    table = read_frame_table(path, facts.z_dim, covariance=config.method == _COVARIANT)
+    method = find_method(config.method)
+    stored = load_checkpoint(path / names.MODEL, config.method)
+    device = choose_device("auto")
+    generator = method.load(stored, config, facts.grid, facts.z_dim)
+    if isinstance(generator, torch.nn.Module):
+        generator = generator.to(device)
+    return Run(
+        grid=facts.grid,
+        generator=generator,
+        latent_means=torch.from_numpy(table.mean).to(device),
+        path=path,
+        config=config,
+        facts=facts,
+        particle_names=table.particle_names,
+        frame_numbers=table.frame_numbers,
+        held_out=table.held_out,
+        poses=table.poses,
+        latent_covariance=table.covariance,
+    )
+
+
+def load_run_config(path: str | Path) -> RunConfig:
+    """The configuration of a run, finished or not.
+
+    Raises:
+        TemporemError: the folder is no run, or its configuration is damaged.
+    """
+    file = Path(path) / names.CONFIG
+    if not is_run(path):
+        raise TemporemError(
+            f"{path} is not a run",
+            expected=f"a folder with {names.CONFIG}",
+            hint="make one with temporem reconstruct",
+        )
+    return build_config(load_settings(file), source=str(file))
+
+
+def is_run(path: str | Path) -> bool:
+    """A folder is a run, finished or not."""
+    return (Path(path) / names.CONFIG).is_file()
+
+
+def is_finished(path: str | Path) -> bool:
+    """A run came to its end."""
+    return (Path(path) / names.FRAMES).is_file()
+
+
+def require_dataset_of(path: Path, dataset: Dataset) -> None:
+    """Raise a TemporemError unless rows and images are those that a run was started with."""
+    file = path / names.FINGERPRINT
+    try:
+        started = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        raise TemporemError(
+            f"{file} is not readable, so the run's dataset cannot be known again",
+            hint="start another run",
+        ) from None
+    if fingerprint(dataset) != started:
+        raise TemporemError(
+            f"{dataset.path} is not what {path} was started with",
+            expected="the same rows in the same order, with the same images",
+            hint="restore the dataset, or start another run",
+        )
+
+
