@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
 from temporem.cli.options import Json, Overwrite, RunFolder, RunFolders, dataset_folder
-from temporem.cli.symmetry import warn_of_symmetry
+from temporem.cli.findings import warn_of_symmetry
 from temporem.errors import TemporemError
 
 
@@ -95,7 +95,7 @@ def evaluate_with_progress(
     """Evaluate a run and save the result; returns the path of ``evaluation.json``."""
     from temporem.evaluation.run_evaluation import evaluate_run
     from temporem.evaluation.storage import SUMMARY_NAME, save_evaluation
-    from temporem.runs.run_files import load_run
+    from temporem.runs.run import load_run
 
     loaded = load_run(run)
     if (run / SUMMARY_NAME).exists() and not overwrite:  # said before the work, not after it

@@ -18,7 +18,7 @@ from temporem.io.leftovers import adopt_leftovers
 if TYPE_CHECKING:
     import numpy as np
 
-    from temporem.runs.run_files import Run
+    from temporem.runs.run import Run
 
 _NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
@@ -77,7 +77,7 @@ def export(
     if resume and overwrite:
         raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
     from temporem.runs.export import RECORD_NAME, ExportOptions, export_volumes
-    from temporem.runs.run_files import load_run
+    from temporem.runs.run import load_run
 
     if resume:
         adopt_leftovers(out)

@@ -18,7 +18,7 @@ from temporem.frames.dataset import STAR_NAME, Dataset, read_dataset
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
 from temporem.runs.decoder import Decoder
-from temporem.runs.run_files import Run, require_dataset_of
+from temporem.runs.run import Run, require_dataset_of
 from temporem.simulation.truth import Truth, read_truth_of
 from temporem.volumes.source import VolumeSource
 

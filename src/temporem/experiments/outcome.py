@@ -38,7 +38,7 @@ from temporem.report.findings import REGIONS
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.page import DEFINITIONS
 from temporem.report.plots import gain_figure, latent_figure
-from temporem.runs.run_files import load_run
+from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
 
 PAGE_NAME, TABLE_NAME, NUMBERS_NAME = "index.html", "results.md", "results.csv"

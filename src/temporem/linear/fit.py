@@ -175,6 +175,7 @@ def linear_result(frames: Frames, state: LinearState) -> LinearFit:
         latents=latents,
         halves=state.halves,
         masks=state.masks,
+        agreement=state.agreement,
     )
 
 
@@ -275,8 +276,9 @@ class _Fit:
         record: dict[str, Any] = {"stage": "start", "components": fit.parameters.q}
         if fit.scores:
             record["held_out_log_likelihood"] = fit.scores
-        if self._validate:
-            record["half_agreement"] = self._agreement(fit)
+        agreement = self._agreement(fit) if self._validate else None
+        if agreement is not None:
+            record["half_agreement"] = agreement
         return LinearState(
             done=1,
             finished=False,
@@ -284,6 +286,7 @@ class _Fit:
             posterior=posterior,
             dynamics=fit.parameters.dynamics.rotated(axes),
             masks=torch.stack(self._made_masks(components, posterior)),
+            agreement=agreement,
             record=record | {"log_likelihood": fit.sums.log_likelihood},
         )
 

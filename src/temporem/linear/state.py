@@ -30,6 +30,8 @@ class LinearState:
         posterior: latents of all N frames.
         dynamics: dynamics of the latents.
         masks: solvent and moving mask, ``(2, D, D, D)``.
+        agreement: how halves of the movies, each on its own, agree on the components, see
+            :class:`HalfAgreement`; None with too few movies.
         halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``, from step 2.
         noise: σ² at integer radii, ``(n_shells,)``, from step 2.
         precision: prior precision of volumes, ``(n_shells, q + 1)``, from step 2.
@@ -45,6 +47,7 @@ class LinearState:
     posterior: Posterior
     dynamics: Dynamics
     masks: Tensor
+    agreement: Mapping[str, Any] | None = None
     halves: Tensor | None = None
     noise: Tensor | None = None
     precision: Tensor | None = None
@@ -68,6 +71,7 @@ class LinearState:
             "seconds": self.seconds,
             "q": self.q,
             "temporal": self.dynamics.temporal,
+            "agreement": self.agreement,
         }
         return Parts(self.kind, tensors, document)
 
@@ -106,6 +110,7 @@ class LinearState:
                 parts.flag("temporal"),
             ),
             masks=parts.tensor("masks", 2, box, box, box, dtype=torch.float32),
+            agreement=parts.document.get("agreement"),
             **later,
         )
 
@@ -120,6 +125,7 @@ class LinearFit(Reconstruction):
             frame's.
         halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``.
         masks: solvent and moving mask, ``(2, D, D, D)``.
+        agreement: how halves of the movies, each on its own, agree on the components.
         log: records of the steps.
     """
 
@@ -127,4 +133,5 @@ class LinearFit(Reconstruction):
     latents: Posterior
     halves: Tensor
     masks: Tensor
+    agreement: Mapping[str, Any] | None = None
     log: tuple[Mapping[str, Any], ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from temporem import __version__
 from temporem.io.files import atomic_write
@@ -32,6 +32,21 @@ class _Symmetry(BaseModel):
     dihedral: bool
     axis: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     agreement: FiniteFloat
+
+
+class HalfAgreementFacts(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    components_found: int = Field(ge=0, lt=2**31)
+    correlations: list[FiniteFloat]
+    chance: list[FiniteFloat]
+    chance_sd: list[FiniteFloat]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> HalfAgreementFacts:
+        if not len(self.correlations) == len(self.chance) == len(self.chance_sd):
+            raise ValueError("lists must be of one length")
+        return self
 
 
 class RunFacts(BaseModel):
@@ -58,8 +73,8 @@ class RunFacts(BaseModel):
     symmetry: _Symmetry | None = None
     starts_alike: float | None = Field(None, ge=0, le=1)
     components: int | None = None
-    half_agreement: dict[str, Any] | None = None
-    half_fsc: list[float] | None = None
+    half_agreement: HalfAgreementFacts | None = None
+    half_fsc: list[FiniteFloat] | None = None
 
     @property
     def grid(self) -> VolumeGrid:

@@ -42,7 +42,6 @@ class Homogeneous:
         mean = job.frames.statistics.mean_volume
         generator = LinearVolumes(job.frames.forward_model.box, 0)
         generator.set_mean(mean.volume)
-        record = {"stage": "homogeneous", "half_fsc": mean.half_fsc.tolist()}
         return Outcome(
             model=Parts(self.name, module_tensors(generator, "generator.")),
             volumes={
@@ -50,7 +49,7 @@ class Homogeneous:
                 "half1": mean.half_volumes[0],
                 "half2": mean.half_volumes[1],
             },
-            facts=record,
+            facts={"half_fsc": mean.half_fsc.tolist()},
         )
 
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> LinearVolumes:

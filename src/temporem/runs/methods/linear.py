@@ -88,7 +88,7 @@ class Linear:
             volumes=volumes,
             masks={"mask": fit.masks[0], "focus_mask": fit.masks[1]},
             predicted=predicted_latents(job.task.dataset, frames, fit),
-            facts={"components": q},
+            facts={"components": q, "half_agreement": fit.agreement},
         )
 
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> LinearVolumes:

@@ -1,0 +1,101 @@
+"""What a run found, in sentences: components, poses, symmetry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from temporem.cli.console import say
+
+if TYPE_CHECKING:
+    from temporem.runs.facts import HalfAgreementFacts, RunFacts
+
+
+def say_findings(run: Path) -> None:
+    """Say what a finished run found, and warn where it is doubtful."""
+    from temporem.runs.facts import read_facts
+
+    facts = read_facts(run)
+    _say_half_maps(facts)
+    _say_components(facts)
+    _say_random_starts(facts)
+    _warn_of_symmetry(facts)
+
+
+def warn_of_symmetry(run: Path) -> None:
+    """Warn where poses were found of a molecule that looks the same after some turn."""
+    from temporem.runs.facts import read_facts
+
+    _warn_of_symmetry(read_facts(run))
+
+
+def _say_half_maps(facts: RunFacts) -> None:
+    if facts.half_fsc is None:
+        return
+    import numpy as np
+
+    from temporem.physics.fsc import HALF_MAP_THRESHOLD, resolution
+
+    curve = np.array(facts.half_fsc)
+    angstrom, never = resolution(curve, HALF_MAP_THRESHOLD, facts.pixel_size_angstrom)
+    note = ", which is Nyquist: it never falls below" if never else ""
+    say(f"Resolution of half maps at FSC {HALF_MAP_THRESHOLD}: {float(angstrom):.2f} Å{note}")
+
+
+def _say_components(facts: RunFacts) -> None:
+    n, agreement = facts.components, facts.half_agreement
+    if n is None:
+        return
+    if agreement is None:
+        say(f"Components: {n}; too few movies to see whether halves of them find the same")
+        return
+    say(f"Components: {n}, of which {_found(agreement)}")
+    if not agreement.components_found:
+        say(
+            "Warning: what moves in these volumes may be noise. Half of the movies cannot tell it "
+            "from chance; all of them may, but nothing here shows that they do."
+        )
+
+
+def _found(agreement: HalfAgreementFacts) -> str:
+    pairs = zip(agreement.correlations, agreement.chance, agreement.chance_sd, strict=True)
+    numbers = ", ".join(f"{found:.2f} ({mean:.2f} ± {sd:.2f})" for found, mean, sd in pairs)
+    return (
+        f"halves of the movies, each on its own, find {agreement.components_found}. "
+        f"Agreement, in brackets by chance: {numbers}"
+    )
+
+
+def _say_random_starts(facts: RunFacts) -> None:
+    from temporem.poses.ab_initio import ALIKE_DEGREES, LEAST_ALIKE
+
+    alike = facts.starts_alike
+    if alike is None:
+        return
+    say(
+        f"Poses: two random starts, each on its own, find {alike:.0%} of the frames alike, within "
+        f"{ALIKE_DEGREES:g}°"
+    )
+    if alike < LEAST_ALIKE:
+        say(
+            "Warning: most poses may be wrong, and with them all volumes. A pose that the images "
+            "determine is found from other starts too. More frames or less noise would help, or "
+            "poses from another program (--poses refine); poses.starts=8 tries more starts."
+        )
+
+
+def _warn_of_symmetry(facts: RunFacts) -> None:
+    symmetry = facts.found_symmetry
+    if symmetry is None or symmetry.order == 1:
+        return
+    turn = f"a turn by {360 / symmetry.order:g}°" if symmetry.order else "any turn"
+    across = (
+        ", and after half a turn about others at right angles to it" if symmetry.dihedral else ""
+    )
+    x, y, z = symmetry.axis
+    say(
+        f"Warning: the volume looks the same after {turn} about the axis ({x:.2f}, {y:.2f}, "
+        f"{z:.2f}){across} ({symmetry.name}, agreement {symmetry.agreement:.2f}). Poses are "
+        "determined up to such turns only: frames that differ by one are not in error, though an "
+        "evaluation counts them so."
+    )
