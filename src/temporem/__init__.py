@@ -1,3 +1,104 @@
-"""temporem: 3D structures that move, from liquid-phase electron microscopy movies."""
+"""3D structures that move, from liquid-phase electron microscopy movies of single molecules.
+
+Use it as ``import temporem as tm``. Names are loaded when they are first used, so that importing
+the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from temporem.dvae.fit import NetworkFit, fit_static, fit_tempor
+    from temporem.errors import TemporemError
+    from temporem.evaluation.api import evaluate
+    from temporem.evaluation.compare import compare
+    from temporem.evaluation.evaluation import Evaluation
+    from temporem.evaluation.metrics import register_metric
+    from temporem.frames.dataset import Dataset
+    from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
+    from temporem.frames.readers import read_dataset, register_reader
+    from temporem.io.volume import read_volume, write_volume
+    from temporem.linear.fit import fit_linear
+    from temporem.linear.state import LinearFit
+    from temporem.physics.ctf import CTFParameters
+    from temporem.physics.forward import ForwardModel
+    from temporem.physics.fourier import FourierSupport
+    from temporem.physics.fsc import fourier_shell_correlation, resolution
+    from temporem.physics.poses import Poses
+    from temporem.poses.find import find_poses
+    from temporem.progress import Progress
+    from temporem.runs.methods import register_method
+    from temporem.runs.pipeline import reconstruct
+    from temporem.runs.run import Run, load_run
+    from temporem.simulation.in_memory import simulate_movies
+    from temporem.simulation.simulate import simulate
+    from temporem.simulation.truth import Truth, read_truth
+    from temporem.structures.motions import register_motion
+    from temporem.volumes.generators import register_generator
+    from temporem.volumes.source import Reconstruction
+
+_MODULES = {
+    # data in
+    "Dataset": "frames.dataset",
+    "read_dataset": "frames.readers",
+    "Poses": "physics.poses",
+    "CTFParameters": "physics.ctf",
+    "simulate_movies": "simulation.in_memory",
+    "simulate": "simulation.simulate",
+    "Truth": "simulation.truth",
+    "read_truth": "simulation.truth",
+    # algorithms, in memory
+    "find_poses": "poses.find",
+    "reconstruct_homogeneous": "frames.homogeneous",
+    "fit_linear": "linear.fit",
+    "fit_static": "dvae.fit",
+    "fit_tempor": "dvae.fit",
+    "Reconstruction": "volumes.source",
+    "HomogeneousFit": "frames.homogeneous",
+    "LinearFit": "linear.state",
+    "NetworkFit": "dvae.fit",
+    "Progress": "progress",
+    # runs on disk
+    "reconstruct": "runs.pipeline",
+    "Run": "runs.run",
+    "load_run": "runs.run",
+    # measures
+    "evaluate": "evaluation.api",
+    "compare": "evaluation.compare",
+    "Evaluation": "evaluation.evaluation",
+    # building blocks
+    "ForwardModel": "physics.forward",
+    "FourierSupport": "physics.fourier",
+    "fourier_shell_correlation": "physics.fsc",
+    "resolution": "physics.fsc",
+    "read_volume": "io.volume",
+    "write_volume": "io.volume",
+    # extensions
+    "register_generator": "volumes.generators",
+    "register_motion": "structures.motions",
+    "register_reader": "frames.readers",
+    "register_method": "runs.methods",
+    "register_metric": "evaluation.metrics",
+    "TemporemError": "errors",
+}
+
+__all__ = [  # noqa: PLE0604
+    *_MODULES,
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'temporem' has no attribute '{name}'")
+    value = getattr(import_module(f"temporem.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

@@ -1,0 +1,70 @@
+"""One volume for all frames, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from temporem.device import choose_device
+from temporem.frames.dataset import Dataset
+from temporem.frames.frames import prepare_frames
+from temporem.frames.settings import DataSettings
+from temporem.physics.poses import Poses
+from temporem.volumes.linear_volumes import LinearVolumes
+from temporem.volumes.source import Reconstruction, VolumeGrid
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HomogeneousFit(Reconstruction):
+    """One volume for all frames.
+
+    Attributes:
+        mean: the volume, ``(D, D, D)``, in image units.
+        half_volumes: volumes of the even and of the odd movies, ``(2, D, D, D)``.
+        half_fsc: their Fourier shell correlation, ``(D/2,)``.
+    """
+
+    mean: Tensor
+    half_volumes: Tensor
+    half_fsc: Tensor
+
+
+def reconstruct_homogeneous(
+    data: Dataset, *, poses: Poses | None = None, invert: bool = False, device: str = "auto"
+) -> HomogeneousFit:
+    """Reconstruct the one volume that explains all frames best.
+
+    Weighted back-projection with a Wiener filter from the FSC of half-movie sets (Scheres 2012).
+
+    Args:
+        data: the movies.
+        poses: poses of the frames; the dataset's when None.
+        invert: flip the sign of the images, for dark molecules.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        TemporemError: no poses, or images whose noise cannot be measured.
+
+    Example:
+        >>> fit = tm.reconstruct_homogeneous(tm.read_dataset("movies"))
+        >>> fit.mean.shape
+        torch.Size([64, 64, 64])
+    """
+    data = data if poses is None else data.with_poses(poses)
+    data.require_poses()
+    settings = DataSettings(invert=invert)
+    frames = prepare_frames(data, settings, data.movies, choose_device(device))
+    model, found = frames.forward_model, frames.statistics.mean_volume
+    scale = frames.statistics.noise_scale
+    generator = LinearVolumes(model.box, 0)
+    generator.set_mean(found.volume)
+    return HomogeneousFit(
+        grid=VolumeGrid(model.box, model.pixel_size_angstrom, scale),
+        generator=generator,
+        latent_means=torch.zeros(data.n_frames, 0),
+        mean=scale * found.volume,
+        half_volumes=scale * found.half_volumes,
+        half_fsc=found.half_fsc,
+    )

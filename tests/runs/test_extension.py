@@ -1,0 +1,85 @@
+"""A method from outside the package: registered in one line, it reconstructs, resumes and exports."""
+
+from __future__ import annotations
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+
+import temporem as tm
+from helpers.commands import succeed
+from temporem.runs.methods import METHODS
+
+# [docs:begin]
+from pydantic import BaseModel
+
+from temporem.io.checkpoint import load_module, module_tensors
+from temporem.io.state import Parts
+from temporem.runs.methods.base import Outcome
+from temporem.volumes.linear_volumes import LinearVolumes
+
+
+class Settings(BaseModel):
+    """Settings of the method, given as ``--set options.blur=2``."""
+
+    blur: float = 1.0
+
+
+class BlurredMean:
+    """The mean volume, low-passed by a Gaussian."""
+
+    name = "blurred-mean"
+    summary = "one volume, low-passed"
+
+    def needs_poses(self, config):
+        return True
+
+    def uses_dynamics(self, config):
+        return False
+
+    def check(self, config, dataset, training):
+        Settings(**config.options)
+
+    def memory(self, config, model, longest, *, in_memory):
+        return 0, ""
+
+    def run(self, job):
+        blur = Settings(**job.config.options).blur
+        box = job.frames.forward_model.box
+        support = tm.FourierSupport(box, 3)
+        mean = support.fft(job.frames.statistics.mean_volume.volume)
+        low_pass = torch.exp(-0.5 * (blur * support.radii / box * 2 * torch.pi) ** 2)
+        generator = LinearVolumes(box, 0)
+        generator.set_mean(support.ifft(mean * low_pass))
+        model = Parts(self.name, module_tensors(generator, "generator."))
+        return Outcome(model=model, volumes={"mean": generator.mean}, facts={"blur": blur})
+
+    def load(self, model, config, grid, z_dim):
+        generator = LinearVolumes(grid.box, 0)
+        load_module(generator, model, "generator.")
+        return generator
+
+
+tm.register_method(BlurredMean())
+# [docs:end]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unregistered():
+    yield
+    del METHODS["blurred-mean"]
+
+
+def test_a_method_from_outside_reconstructs_and_is_read_back(tiny_dataset, tmp_path):
+    run = tmp_path / "run"
+    arguments = ("-o", run, "--method", "blurred-mean", "--set", "options.blur=2")
+    succeed("reconstruct", tiny_dataset, *arguments)
+    loaded = tm.load_run(run)
+    with mrcfile.open(run / "mean.mrc") as file:
+        np.testing.assert_allclose(loaded.voxels(np.array([3]))[0], file.data, atol=1e-4)
+    assert loaded.facts.model_extra["blur"] == 2
+    succeed("reconstruct", tiny_dataset, "-o", run, "--resume")
+    succeed("export", run, "-o", tmp_path / "volumes", "--frames", "0,1")
+    sharp = tm.reconstruct_homogeneous(tm.read_dataset(tiny_dataset)).mean
+    assert loaded.voxels(np.array([0]))[0].std() < 0.9 * float(sharp.std())
