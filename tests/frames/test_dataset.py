@@ -16,6 +16,7 @@ from temporem.io.files import fresh_directory
 from temporem.io.stack import write_stack
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.ctf import CTFParameters
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_about_axis
 
 # Movies of different length, with gaps, and names whose alphabetical order is not theirs.
@@ -44,8 +45,9 @@ def frames(n: int = N) -> dict:
     return {
         "images": np.random.default_rng(0).normal(size=(n, BOX, BOX)).astype(np.float32),
         "pixel_size_angstrom": PIXEL_SIZE,
-        "rotations": random_rotations(n, generator),
-        "shifts_angstrom": torch.stack([uniform(-5, 5), uniform(-5, 5)], dim=1),
+        "poses": Poses(
+            random_rotations(n, generator), torch.stack([uniform(-5, 5), uniform(-5, 5)], dim=1)
+        ),
         "ctf": ctf,
         "particle_names": (NAMES * n)[:n],
         "frame_numbers": (NUMBERS * n)[:n],
@@ -79,8 +81,8 @@ def assert_same_frames(a: Dataset, b: Dataset, rows: np.ndarray) -> None:
     """Row i of ``a`` is row ``rows[i]`` of ``b``."""
     index = torch.from_numpy(rows)
     np.testing.assert_array_equal(a.images, b.images[rows])
-    assert torch.equal(a.rotations, b.rotations[index])
-    assert torch.equal(a.shifts_angstrom, b.shifts_angstrom[index])
+    assert torch.equal(a.poses.rotations, b.poses.rotations[index])
+    assert torch.equal(a.poses.shifts_angstrom, b.poses.shifts_angstrom[index])
     for field in CTFParameters.__dataclass_fields__:
         assert torch.equal(getattr(a.ctf, field), getattr(b.ctf, field)[index])
     assert a.particle_names == [b.particle_names[row] for row in rows]
@@ -89,16 +91,23 @@ def assert_same_frames(a: Dataset, b: Dataset, rows: np.ndarray) -> None:
 
 
 def test_no_poses_at_all_is_no_fault_before_they_are_needed(tmp_path) -> None:
-    bare = frames() | {"rotations": None, "shifts_angstrom": None}
-    write_dataset(tmp_path, **bare)
+    write_dataset(tmp_path, **frames() | {"poses": None})
     assert not {"rlnAngleRot", "rlnOriginXAngst"} & set(
         read_star(tmp_path / "particles.star")["particles"]
     )
     read = read_dataset(tmp_path)
     assert not read.has_poses
-    assert not read.shifts_angstrom.any()
+    assert not read.poses.shifts_angstrom.any()
     with pytest.raises(TemporemError, match=r"has no poses; expected .*--poses estimate"):
         read.require_poses()
+
+
+def test_poses_of_other_frames_are_refused(folder):
+    dataset = read_dataset(folder)
+    with pytest.raises(TemporemError, match="poses of 3 frames"):
+        dataset.with_poses(dataset.poses[:3])
+    assert not dataset.without_poses().has_poses
+    assert dataset.without_poses().with_poses(dataset.poses).has_poses
 
 
 def test_round_trip(folder):
@@ -107,8 +116,9 @@ def test_round_trip(folder):
     assert read.images.dtype == np.float32
     assert isinstance(read.images, ParticleImages)  # and not an array that holds them all
     assert read.pixel_size_angstrom == PIXEL_SIZE
-    torch.testing.assert_close(read.rotations, written["rotations"], rtol=0, atol=1e-13)
-    torch.testing.assert_close(read.shifts_angstrom, written["shifts_angstrom"], rtol=0, atol=0)
+    poses = written["poses"]
+    torch.testing.assert_close(read.poses.rotations, poses.rotations, rtol=0, atol=1e-13)
+    assert read.poses.shifts_angstrom.equal(poses.shifts_angstrom)
     for field in CTFParameters.__dataclass_fields__:
         expected = getattr(written["ctf"], field)
         torch.testing.assert_close(getattr(read.ctf, field), expected, rtol=1e-15, atol=0)
@@ -128,15 +138,15 @@ def test_rotations_at_the_poles_survive(tmp_path):
     z, x = torch.eye(3, dtype=torch.float64)[[2, 0]]
     about_z = rotation_about_axis(z, torch.tensor([0.0, 0.4, 2.0, -3.0], dtype=torch.float64))
     turned = rotation_about_axis(x, torch.tensor([0.0, 0.0, np.pi, np.pi], dtype=torch.float64))
-    written["rotations"] = about_z @ turned
+    written["poses"] = Poses(about_z @ turned, torch.zeros(4, 2))
     write_dataset(tmp_path, **written)
     read = read_dataset(tmp_path)
-    torch.testing.assert_close(read.rotations, written["rotations"], rtol=0, atol=1e-6)
+    torch.testing.assert_close(read.poses.rotations, about_z @ turned, rtol=0, atol=1e-6)
 
 
 def test_a_displaced_particle_has_the_opposite_origin(folder):
     origins = read_star(folder / "particles.star")["particles"].floats("rlnOriginXAngst")
-    np.testing.assert_array_equal(origins, -frames()["shifts_angstrom"][:, 0].numpy())
+    np.testing.assert_array_equal(origins, -frames()["poses"].shifts_angstrom[:, 0].numpy())
 
 
 def test_images_may_come_in_blocks(folder, tmp_path):

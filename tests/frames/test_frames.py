@@ -11,6 +11,7 @@ from temporem.errors import TemporemError
 from temporem.frames.frames import PreparedFrames, prepare_frames
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.poses import Poses
 from temporem.runs.config import DataConfig
 
 CPU = torch.device("cpu")
@@ -35,8 +36,7 @@ def test_noise_has_unit_variance_in_every_shell(blobs, sd):
     dataset = replace(
         blobs.dataset,
         images=noise.numpy(),
-        rotations=torch.eye(3, dtype=torch.float64).expand(n, 3, 3),
-        shifts_angstrom=torch.zeros(n, 2, dtype=torch.float64),
+        poses=Poses.identity(n),
         ctf=type(blobs.dataset.ctf)(*(v * one for v in (1e4, 1e4, 0, 300, 2.7, 0.1, 0))),
         frame_numbers=np.tile(np.arange(1, 11), n // 10),
         times_seconds=np.full(n, np.nan),
@@ -78,12 +78,14 @@ def test_shifts_are_undone():
     # The x axis is the last: +2 pixels in x go two columns to the right.
     plain = support.ifft(support.fft(torch.from_numpy(still.images)))
     torch.testing.assert_close(moved[0], plain[0].roll(2, -1), rtol=0, atol=1e-5)
-    displaced = replace(still, images=moved.numpy(), shifts_angstrom=shifts)
+    displaced = replace(
+        still, images=moved.numpy(), poses=replace(still.poses, shifts_angstrom=shifts)
+    )
     one, other = prepare(still), prepare(displaced)
     ratio = other.noise_scale / one.noise_scale  # measured in corners of the images as they come
     difference = (ratio * other.source.images - one.source.images).norm() / one.source.images.norm()
     assert difference < 1e-3
-    ignored = prepare(replace(displaced, shifts_angstrom=0 * shifts))
+    ignored = prepare(displaced.with_poses(still.poses))
     assert (
         ratio * ignored.source.images - one.source.images
     ).norm() / one.source.images.norm() > 0.3
@@ -91,7 +93,7 @@ def test_shifts_are_undone():
 
 def test_poses_and_contrast_are_the_datasets(blobs):
     frames = prepare(blobs.dataset)
-    torch.testing.assert_close(frames.rotations, blobs.dataset.rotations.float())
+    torch.testing.assert_close(frames.rotations, blobs.dataset.poses.rotations.float())
     assert frames.source.ctf.equal(frames.forward_model.ctf(blobs.dataset.ctf))
     assert all(a is b for a, b in zip(frames.movies, blobs.dataset.movies, strict=True))
 
@@ -102,7 +104,7 @@ def test_images_are_the_datasets_where_the_window_is_open():
     frames = prepare(blobs.dataset, DataConfig(window_radius=1.0))
     support = frames.forward_model.support
     pixels = torch.from_numpy(blobs.dataset.images)
-    centring = frames.forward_model.shift_phase(-blobs.dataset.shifts_angstrom)
+    centring = frames.forward_model.shift_phase(-blobs.dataset.poses.shifts_angstrom)
     centred = support.ifft(support.fft(pixels) * centring)
     found = support.ifft(frames.source.images) * frames.noise_scale
     torch.testing.assert_close(found[:, 6:11, 6:11], centred[:, 6:11, 6:11], rtol=0.02, atol=0.2)

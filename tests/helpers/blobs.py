@@ -12,6 +12,7 @@ from temporem.frames.dataset import Dataset
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations
 from temporem.physics.structure_factors import FormFactor, structure_factors
 
@@ -52,8 +53,7 @@ class BlobMovies:
             replace(
                 data,
                 images=data.images[order],
-                rotations=data.rotations[order],
-                shifts_angstrom=data.shifts_angstrom[order],
+                poses=data.poses[order],
                 ctf=data.ctf[torch.from_numpy(order)],
                 particle_names=[data.particle_names[row] for row in order],
                 frame_numbers=data.frame_numbers[order],
@@ -95,8 +95,7 @@ def simulate_blobs(
         path=Path("blobs"),
         images=(clean + variance**0.5 * noise).numpy(),
         pixel_size_angstrom=pixel,
-        rotations=rotations,
-        shifts_angstrom=shifts,
+        poses=Poses(rotations, shifts),
         ctf=ctf,
         particle_names=[f"movie{i}" for i, length in enumerate(lengths) for _ in range(length)],
         frame_numbers=np.concatenate([np.arange(length) + 1 for length in lengths]),

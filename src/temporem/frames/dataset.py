@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.frames.particle_images import ParticleImages, read_particle_images
@@ -18,6 +17,7 @@ from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_fro
 from temporem.io.stack import open_stack, write_stack
 from temporem.io.star import Table, fits_one_line, read_star, write_star
 from temporem.physics.ctf import CTFParameters
+from temporem.physics.poses import Poses
 
 STAR_NAME = "particles.star"
 STACK_NAME = "particles.mrcs"
@@ -36,21 +36,19 @@ class Dataset:
         path: the dataset's folder.
         images: ``(N, D, D)`` float32; of a folder, read from the disk whenever rows are asked for.
         pixel_size_angstrom: Å per pixel, the same for all frames.
-        rotations: ``(N, 3, 3)`` float64, molecule to camera coordinates.
-        shifts_angstrom: ``(N, 2)`` float64, displacement (x, y) of the particle from the centre.
+        poses: orientations and displacements; no rotations and no shifts where there are none.
         ctf: imaging parameters, fields ``(N,)`` float64.
         particle_names: the movie that each frame belongs to.
         frame_numbers: ``(N,)`` int64, position in the movie, from 1, gaps allowed.
         times_seconds: ``(N,)`` float64, NaN where the file has no times.
         movies: row indices of each movie in the order of its frames; movies by name (2 before 10).
-        has_poses: whether the file has poses; without, rotations are 1 and shifts 0.
+        has_poses: the file has poses.
     """
 
     path: Path
     images: np.ndarray | ParticleImages
     pixel_size_angstrom: float
-    rotations: Tensor
-    shifts_angstrom: Tensor
+    poses: Poses
     ctf: CTFParameters
     particle_names: list[str]
     frame_numbers: np.ndarray
@@ -83,14 +81,21 @@ class Dataset:
             )
 
     def without_poses(self) -> Dataset:
-        """The same, as it is where the file has no poses."""
-        eye = torch.eye(3, dtype=torch.float64).repeat(self.n_frames, 1, 1)
-        shifts = torch.zeros(self.n_frames, 2, dtype=torch.float64)
-        return replace(self, rotations=eye, shifts_angstrom=shifts, has_poses=False)
+        """The dataset as it is where the file has no poses."""
+        return replace(self, poses=Poses.identity(self.n_frames), has_poses=False)
 
-    def with_poses(self, rotations: Tensor, shifts_angstrom: Tensor) -> Dataset:
-        """The same in other poses, ``(N, 3, 3)`` and ``(N, 2)``."""
-        return replace(self, rotations=rotations, shifts_angstrom=shifts_angstrom, has_poses=True)
+    def with_poses(self, poses: Poses) -> Dataset:
+        """The dataset in other poses.
+
+        Raises:
+            TemporemError: there are more or fewer poses than frames.
+        """
+        if len(poses) != self.n_frames:
+            raise TemporemError(
+                f"poses of {len(poses)} frames, and {self.path} has {self.n_frames}",
+                expected="one pose for every frame",
+            )
+        return replace(self, poses=poses, has_poses=True)
 
 
 def read_dataset(path: str | Path) -> Dataset:
@@ -107,14 +112,13 @@ def read_dataset(path: str | Path) -> Dataset:
     images, header_pixel_sizes = read_particle_images(path, particles)
     _check_box(optics, images.shape[-1])
     pixel_size = _pixel_size(optics, header_pixel_sizes)
-    rotations, shifts, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
+    poses, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
     movies = _checked_movies(particles)
     return Dataset(
         path=path,
         images=images,
         pixel_size_angstrom=pixel_size,
-        rotations=rotations,
-        shifts_angstrom=shifts,
+        poses=poses,
         ctf=_read_ctf(particles, optics),
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
@@ -136,8 +140,7 @@ def write_dataset(
     *,
     images: np.ndarray | Iterable[np.ndarray],
     pixel_size_angstrom: float,
-    rotations: Tensor | None,
-    shifts_angstrom: Tensor | None,
+    poses: Poses | None,
     ctf: CTFParameters,
     particle_names: Sequence[str],
     frame_numbers: Sequence[int] | np.ndarray,
@@ -155,8 +158,7 @@ def write_dataset(
         directory: existing folder.
         images: ``(N, D, D)``, or blocks ``(n, D, D)`` of it in order, written as they come.
         pixel_size_angstrom: Å per pixel.
-        rotations: ``(N, 3, 3)``, molecule to camera; None, as the shifts then, for no poses.
-        shifts_angstrom: ``(N, 2)`` displacement (x, y) of the particle.
+        poses: of the N frames; None leaves their columns out.
         ctf: fields ``(N,)``.
         particle_names: ``(N,)`` name of each frame's movie.
         frame_numbers: ``(N,)`` position in the movie, from 1.
@@ -193,15 +195,12 @@ def write_dataset(
         },
         where="data_optics",
     )
-    poses: dict[str, np.ndarray] = {}
-    if rotations is not None and shifts_angstrom is not None:
-        poses = columns_from_poses(rotations, shifts_angstrom)
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnImageName": [f"{i:06d}@{STACK_NAME}" for i in range(1, n + 1)],
         **names,
         "rlnMovieFrameNumber": np.asarray(frame_numbers),
         "rlnOpticsGroup": group_numbers[group],
-        **poses,
+        **({} if poses is None else columns_from_poses(poses)),
         "rlnDefocusU": ctf.defocus_u_angstrom.numpy(),
         "rlnDefocusV": ctf.defocus_v_angstrom.numpy(),
         "rlnDefocusAngle": torch.rad2deg(ctf.astigmatism_radians).numpy(),
@@ -286,14 +285,11 @@ def _check_box(optics: Table, box: int) -> None:
         optics.check("rlnImageSize", sizes == box, f"{box}, the size of the images in the stack")
 
 
-def _read_poses(particles: Table, width_angstrom: float) -> tuple[Tensor, Tensor, bool]:
-    """Rotations, displacements, and whether there are any. Half of a pose is refused."""
+def _read_poses(particles: Table, width_angstrom: float) -> tuple[Poses, bool]:
+    """Poses, and true where the table has them. Half of a pose is refused."""
     if not any(column in particles for column in POSE_COLUMNS):
-        n = particles.n_rows
-        eye = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1)
-        return eye, torch.zeros(n, 2, dtype=torch.float64), False
-    rotations, shifts = poses_from_table(particles, farthest_angstrom=width_angstrom / 2)
-    return rotations, shifts, True
+        return Poses.identity(particles.n_rows), False
+    return poses_from_table(particles, farthest_angstrom=width_angstrom / 2), True
 
 
 def _read_ctf(particles: Table, optics: Table) -> CTFParameters:

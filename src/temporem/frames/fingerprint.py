@@ -24,8 +24,8 @@ def fingerprint(dataset: Dataset) -> str:
         digest.update(np.ascontiguousarray(values).tobytes())
 
     add(np.array([dataset.pixel_size_angstrom]))
-    add(dataset.rotations.numpy())
-    add(dataset.shifts_angstrom.numpy())
+    add(dataset.poses.rotations.numpy())
+    add(dataset.poses.shifts_angstrom.numpy())
     for field in fields(dataset.ctf):
         add(getattr(dataset.ctf, field.name).numpy())
     digest.update("\n".join(dataset.particle_names).encode())

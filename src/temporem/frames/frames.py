@@ -199,7 +199,7 @@ def prepare_frames(
     model = stack.forward_model
     in_memory = prepared_bytes(model, len(stack)) <= settings.memory_gb * 2**30
     source = loaded(stack) if in_memory else stack
-    rotations = dataset.rotations.float()
+    rotations = dataset.poses.rotations.float()
     statistics = measure_frames(
         model,
         source,

@@ -72,7 +72,8 @@ class FrameStack:
         model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
         pixels = torch.from_numpy(self.dataset.images[rows]).to(device)
         pixels = -pixels if self.invert else pixels
-        centring = model.shift_phase(-self.dataset.shifts_angstrom[index].to(device))
+        shifts = self.dataset.poses.shifts_angstrom[index].to(device)
+        centring = model.shift_phase(-shifts)
         centred = model.support.ifft(_product(model.support.fft(pixels), centring))
         images = model.support.fft(centred * self.window) / self.noise_scale
         ctf = model.ctf(self.dataset.ctf[index].to(device), n_pixels)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from temporem.io.limits import ANGLE_DEGREES
 from temporem.io.star import Table
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
 
 ANGLE_COLUMNS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -15,15 +15,11 @@ ORIGIN_COLUMNS = ("rlnOriginXAngst", "rlnOriginYAngst")
 POSE_COLUMNS = (*ANGLE_COLUMNS, *ORIGIN_COLUMNS)
 
 
-def columns_from_poses(rotations: Tensor, shifts_angstrom: Tensor) -> dict[str, np.ndarray]:
-    """Convert N poses to the five columns, each ``(N,)`` float64.
-
-    Args:
-        rotations: molecule to camera, ``(N, 3, 3)``.
-        shifts_angstrom: displacement (x, y) of the particle from the image's centre, ``(N, 2)``.
-    """
-    angles = rotation_to_euler(rotations.to("cpu", torch.float64)).numpy()
-    origins = origin_to_shift(shifts_angstrom.to("cpu", torch.float64)).numpy()  # its own inverse
+def columns_from_poses(poses: Poses) -> dict[str, np.ndarray]:
+    """Convert N poses to the five columns, each ``(N,)`` float64."""
+    angles = rotation_to_euler(poses.rotations.to("cpu", torch.float64)).numpy()
+    shifts = poses.shifts_angstrom.to("cpu", torch.float64)
+    origins = origin_to_shift(shifts).numpy()  # its own inverse
     return {
         **dict(zip(ANGLE_COLUMNS, angles.T, strict=True)),
         **dict(zip(ORIGIN_COLUMNS, origins.T, strict=True)),
@@ -32,8 +28,8 @@ def columns_from_poses(rotations: Tensor, shifts_angstrom: Tensor) -> dict[str, 
 
 def poses_from_table(
     table: Table, *, rows: np.ndarray | None = None, farthest_angstrom: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """Read rotations ``(N, 3, 3)`` and shifts ``(N, 2)``, float64, from the five columns.
+) -> Poses:
+    """Read poses from the five columns.
 
     Args:
         table: any table with the five columns; all its rows are checked.
@@ -55,4 +51,5 @@ def poses_from_table(
     angles = [table.floats(column, limits=ANGLE_DEGREES) for column in ANGLE_COLUMNS]
     taken = slice(None) if rows is None else rows
     rotations = euler_to_rotation(torch.from_numpy(np.stack(angles, axis=-1)[taken]))
-    return rotations, origin_to_shift(torch.from_numpy(np.stack(origins, axis=-1)[taken]))
+    shifts = origin_to_shift(torch.from_numpy(np.stack(origins, axis=-1)[taken]))
+    return Poses(rotations, shifts)
