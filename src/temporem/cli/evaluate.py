@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
-from temporem.cli.options import Json, Overwrite, RunFolder, RunFolders, dataset_folder
 from temporem.cli.findings import warn_of_symmetry
+from temporem.cli.options import Json, Overwrite, RunFolder, RunFolders, dataset_folder
 from temporem.errors import TemporemError
 
 
