@@ -117,7 +117,9 @@ def follow_linear(
             masks=masks,
             window_radius=window_radius,
             seed=seed,
-            resume=stored and LinearState.from_parts(stored, n_frames=n, box=box),
+            resume=None
+            if stored is None
+            else LinearState.from_parts(stored, n_frames=n, box=box),
             progress=progress,
         )
 

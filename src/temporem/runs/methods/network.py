@@ -1,0 +1,4 @@
+class Static:
+    name = "static"
+class Tempor:
+    name = "tempor"
