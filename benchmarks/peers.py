@@ -31,7 +31,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.common import CommandFailed, Environment, Usage, positive, run, say
+from benchmarks.common import CommandFailed, Environment, Usage, positive, say
 from temporem.errors import TemporemError
 
 if TYPE_CHECKING:  # imported where used: the memory of this process counts as a child's first
@@ -239,22 +239,22 @@ def score(peer: Peer, dataset: Path, work: Path, epoch: int, output: Path, every
     save_evaluation(evaluation, output)
 
 
-def check(peer: Peer) -> bool:
+def check(peer: Peer, *, movies: int = 60) -> bool:
     """Have a program back-project simulated frames and compare its volume with the true mean.
 
     A rotation, shift, CTF or image of the wrong sense or sign leaves volumes that disagree. The
     frames have little noise, so that all shells up to three quarters of Nyquist must agree.
     """
+    from temporem.cli.main import main as temporem
     from temporem.io.volume import read_volume
     from temporem.simulation.truth import read_truth
 
     peer.environment.require()
     with TemporaryDirectory() as folder:
         dataset, work = Path(folder, "movies"), Path(folder)
-        settings = ("movies=60", "motion.step_degrees=0", "snr=10")
+        settings = (f"movies={movies}", "motion.step_degrees=0", "snr=10")
         words = [word for value in settings for word in ("--set", value)]
-        simulate = [sys.executable, "-m", "temporem", "simulate", "toy", "-o", dataset, *words]
-        run(simulate, work / "simulate.log")
+        temporem(["simulate", "toy", "-o", str(dataset), *words])
         truth = read_truth(dataset)
         found = read_volume(peer.back_project(dataset, work), truth.config.box)
     mean = truth.support.ifft(truth.volumes(range(0, truth.n_frames, 5)).mean(0))

@@ -80,35 +80,38 @@ class TestCheck:
 class Oracle:
     """A program that knows the truth and writes it on a scale of its own."""
 
-    def __init__(self, dataset, *, forgets=0):
-        self.truth, self.forgets = read_truth(dataset), forgets
-        self.environment = Environment(Path("oracle"), "oracle", "1")
+    def __init__(self, monkeypatch, *, forgets=0):
+        monkeypatch.setattr(Environment, "require", lambda self: None)
+        self.environment, self.forgets = Environment(Path("oracle"), "oracle", "1"), forgets
 
     def train(self, dataset, work, training):
         assert training == peers.Training(z_dim=1, epochs=3)
+        self.dataset, self.truth = read_dataset(dataset), read_truth(dataset)
         return Usage(2.0, 1.0, 5)
+
+    def back_project(self, dataset, work):
+        truth = read_truth(dataset)
+        write_volume(work / "a.mrc", 3 * truth.support.ifft(truth.volumes([0]))[0].numpy(), 1.0)
+        return work / "a.mrc"
 
     def latents(self, work, epoch):
         return self.truth.parameters.numpy()[self.forgets :]
 
     def decode(self, work, epoch, latents, files):
-        rows = frames_to_evaluate(read_dataset(self.truth_path), every=2).rows
+        rows = frames_to_evaluate(self.dataset, every=2).rows
         assert np.array_equal(latents, self.truth.parameters.numpy()[rows])
         for file, coefficients in zip(files, self.truth.volumes(rows), strict=True):
             write_volume(file, 40 * self.truth.support.ifft(coefficients).numpy(), 1.0)
 
 
 class TestScoring:
-    def run(self, dataset, output, monkeypatch, **options):
-        monkeypatch.setattr(Environment, "require", lambda self: None)
-        peer = Oracle(dataset, **options)
-        peer.truth_path = dataset
+    def run(self, peer, dataset, output):
         peers.train_and_score(peer, dataset, output, peers.Training(1, 3), every=2, also=[1])
 
     def test_the_truth_gets_full_marks_on_the_frames_of_temporem_evaluate(
         self, tiny_dataset, tmp_path, monkeypatch
     ):
-        self.run(tiny_dataset, tmp_path / "out", monkeypatch)
+        self.run(Oracle(monkeypatch), tiny_dataset, tmp_path / "out")
         evaluation = load_evaluation(tmp_path / "out")
         assert evaluation.frames.same_as(frames_to_evaluate(read_dataset(tiny_dataset), every=2))
         assert evaluation.auc("unmasked").min() > 0.999
@@ -116,11 +119,14 @@ class TestScoring:
         assert next(iter(evaluation.latents.parameters.values())).abs_spearman > 0.99
         assert (tmp_path / "out" / "epoch-1" / "evaluation.json").is_file()
         with pytest.raises(TemporemError, match="exists"):
-            self.run(tiny_dataset, tmp_path / "out", monkeypatch)
+            self.run(Oracle(monkeypatch), tiny_dataset, tmp_path / "out")
 
     def test_a_latent_for_every_frame(self, tiny_dataset, tmp_path, monkeypatch):
         with pytest.raises(TemporemError, match="19 latents; expected 20, one a frame"):
-            self.run(tiny_dataset, tmp_path / "out", monkeypatch, forgets=1)
+            self.run(Oracle(monkeypatch, forgets=1), tiny_dataset, tmp_path / "out")
+
+    def test_the_truth_passes_the_check(self, monkeypatch):
+        assert peers.check(Oracle(monkeypatch), movies=2)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import yaml
 from temporem.errors import TemporemError
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.presets import load_simulation_config, preset_names
+from temporem.structures.motions.path import progress_step
 
 
 def test_presets_are_the_experiments_described() -> None:
@@ -31,13 +32,14 @@ def test_presets_of_cas9_are_19_states_from_free_to_bound() -> None:
         cas9 = load_simulation_config(name)
         assert (cas9.movies, cas9.frames_per_movie, cas9.box, cas9.snr) == (100, 19, 64, 0.3)
         assert (cas9.motion.kind, cas9.pixel_size_angstrom) == ("morph", 4)
-        assert cas9.progress_step == pytest.approx(1 / 18)
+        assert progress_step(cas9.motion, 19) == pytest.approx(1 / 18)
 
 
 def test_a_movie_goes_to_the_end_of_a_path_unless_a_step_is_set() -> None:
     whole = load_simulation_config("cas9", ["motion.start=[0, 0.1]", "frames_per_movie=10"])
-    assert whole.progress_step == pytest.approx(0.1)
-    assert load_simulation_config("cas9", ["motion.step=0.02"]).progress_step == 0.02
+    assert progress_step(whole.motion, 10) == pytest.approx(0.1)
+    slow = load_simulation_config("cas9", ["motion.step=0.02"])
+    assert progress_step(slow.motion, 19) == 0.02
     assert load_simulation_config("cas9", ["frames_per_movie=1"]).motion.step is None
 
 
@@ -47,7 +49,8 @@ def test_preset_of_a_trajectory_asks_for_its_files() -> None:
     with pytest.raises(TemporemError, match=r"motion.coordinates is missing"):
         load_simulation_config("trajectory", ["structure=a.psf"])
     files = ["structure=a.psf", "motion.coordinates=a.dcd"]
-    assert load_simulation_config("trajectory", files).progress_step == pytest.approx(1 / 18)
+    own = load_simulation_config("trajectory", files)
+    assert progress_step(own.motion, own.frames_per_movie) == pytest.approx(1 / 18)
 
 
 def test_file_with_overrides(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,29 +13,15 @@ from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset, read_dataset
 from temporem.physics.forward import ForwardModel
 from temporem.physics.rotations import geodesic_degrees
-from temporem.simulation import simulate as simulation
 from temporem.simulation.config import SimulationConfig
+from temporem.simulation.drawing import draw_frames
 from temporem.simulation.presets import load_simulation_config
-from temporem.simulation.simulate import (
-    build_motion,
-    draw_frames,
-    load_molecule,
-    load_motion,
-    simulate,
-)
+from temporem.simulation.simulate import load_motion, simulate
 from temporem.simulation.truth import Truth, read_truth
-from temporem.structures.motions import conformations
-from temporem.structures.toy import toy_molecule
+from temporem.structures.molecule_source import MoleculeSource
+from temporem.structures.motions.base import conformations
 
 TOY = load_simulation_config("toy", ["movies=6", "frames_per_movie=4"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _build_toy_once() -> Iterator[None]:
-    toy = toy_molecule()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulation, "toy_molecule", lambda: toy)
-        yield
 
 
 def changed(**settings: object) -> SimulationConfig:
@@ -116,6 +101,38 @@ def test_same_configuration_same_bytes(tmp_path: Path) -> None:
     assert a == b
     assert a["particles.star"] != c["particles.star"]
     assert a["particles.mrcs"] != c["particles.mrcs"]
+
+
+# State, parameter, rotation (0, 0), shift in y and defocus U of frame 7.
+DRAWN = {
+    "toy": (7, 63.853013429133014, 0.20451158937173908, 1.8000242870773364, 19258.225836473634),
+    "7bcq": (7, 63.853013429133014, 0.20451158937173908, 1.9800267157850702, 19258.225836473634),
+    "adk": (7, 0.7094779269903669, 0.20451158937173908, 1.8000242870773364, 19258.225836473634),
+    "cas9": (7, 0.38888888888888884, 0.20451158937173908, 3.600048574154673, 19258.225836473634),
+    "cas9-md": (7, 0.4126984126984127, 0.20451158937173908, 3.600048574154673, 19258.225836473634),
+}
+
+
+@pytest.mark.parametrize("preset", DRAWN)
+def test_a_preset_draws_the_same_frames_in_every_version(preset: str) -> None:
+    """Published results name a preset and a seed."""
+    frames = draw_frames(load_simulation_config(preset))
+    found = (
+        int(frames.states[7]),
+        float(frames.parameters[7, 0]),
+        float(frames.rotations[7, 0, 0]),
+        float(frames.shifts_angstrom[7, 1]),
+        float(frames.ctf.defocus_u_angstrom[7]),
+    )
+    assert found == pytest.approx(DRAWN[preset], rel=1e-12)
+
+
+def test_the_toy_has_the_same_images_in_every_version(tmp_path: Path) -> None:
+    summary = simulate(TOY, tmp_path / "toy")
+    image = np.asarray(read_dataset(tmp_path / "toy").images)[5]
+    assert summary["signal_variance"] == pytest.approx(0.01535370768571004, rel=1e-5)
+    assert image[16, 16:19] == pytest.approx([0.17498514, 0.32925257, 0.1242916], abs=1e-5)
+    assert image.std() == pytest.approx(0.25887108, rel=1e-5)
 
 
 def test_what_is_drawn_for_one_purpose_says_nothing_of_another() -> None:
@@ -248,7 +265,7 @@ def test_static_molecule_has_one_state() -> None:
 
 def test_preset_7bcq_moves_a_visible_segment_inside_the_box() -> None:
     config = load_simulation_config("7bcq")
-    motion = build_motion(config.motion, load_molecule(config, SHARED / "structures"))
+    motion = load_motion(config, SHARED / "structures")
     molecule = motion.molecule
     assert molecule.positions_angstrom.mean(0).abs().max() < 1e-9
     moving = motion.moving.numpy()
@@ -356,8 +373,10 @@ def test_morph_is_simulated_from_end_to_end_and_its_truth_needs_no_structure(
     assert truth.parameter_names == ("progress",)
     ends = conformations(truth.motion, truth.parameters[[0, 3]])
     for state, atoms in zip(("closed", "open"), ends, strict=True):
-        config = load_simulation_config("cas9", [f"structure=adk/adk_{state}.pdb"])
-        there = load_molecule(config, SHARED / "structures").positions_angstrom
+        source = MoleculeSource(
+            f"adk/adk_{state}.pdb", hydrogens=False, folder=SHARED / "structures"
+        )
+        there = source.molecule().positions_angstrom
         # The same shape, but for the 32 bits in which it is kept.
         assert (torch.pdist(atoms) - torch.pdist(there)).abs().max() < 1e-4
 

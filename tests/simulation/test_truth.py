@@ -11,14 +11,13 @@ from temporem.errors import TemporemError
 from temporem.frames.dataset import read_dataset
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.structure_factors import structure_factors
-from temporem.simulation import simulate as simulation
 from temporem.simulation import truth as truth_module
+from temporem.simulation.drawing import draw_frames
 from temporem.simulation.presets import load_simulation_config
-from temporem.simulation.simulate import build_motion, draw_frames, load_molecule, simulate
+from temporem.simulation.simulate import load_motion, simulate
 from temporem.simulation.truth import Truth, read_truth, read_truth_of
-from temporem.structures.motions import conformations
+from temporem.structures.motions.base import conformations
 from temporem.structures.scattering import element_index, form_factors
-from temporem.structures.toy import toy_molecule
 
 # A part of the body moves along, so that moving and still atoms alternate.
 CONFIG = load_simulation_config(
@@ -26,14 +25,8 @@ CONFIG = load_simulation_config(
 )
 
 
-@pytest.fixture(scope="module")
-def toy() -> object:
-    return toy_molecule()
-
-
 @pytest.fixture
-def dataset(tmp_path: Path, toy: object, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(simulation, "toy_molecule", lambda: toy)
+def dataset(tmp_path: Path) -> Path:
     simulate(CONFIG, tmp_path / "dataset")
     return tmp_path / "dataset"
 
@@ -107,7 +100,7 @@ def test_truth_on_disk_is_what_was_simulated_exactly(dataset: Path) -> None:
     torch.testing.assert_close(truth.rotations, frames.rotations, rtol=0, atol=1e-12)
     in_memory = Truth(
         config=CONFIG,
-        motion=build_motion(CONFIG.motion, load_molecule(CONFIG, None)),
+        motion=load_motion(CONFIG, None),
         noise_variance=truth.noise_variance,
         states=frames.states,
         parameters=frames.parameters,

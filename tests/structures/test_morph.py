@@ -18,9 +18,11 @@ from temporem.structures.bonds import bonded_pairs, pairs_apart, residue_index
 from temporem.structures.matching import match
 from temporem.structures.molecule import Molecule
 from temporem.structures.morph import morph
-from temporem.structures.motions import conformations, hinge_about_atoms, trajectory_through
+from temporem.structures.motions.base import conformations
+from temporem.structures.motions.hinge import hinge_about_atoms
 from temporem.structures.reading import read_molecule
 from temporem.structures.relaxation import distances, relax, signed_volumes
+from temporem.structures.snapshot_path import path_through
 from temporem.structures.toy import toy_molecule
 
 STRUCTURES = SHARED / "structures"
@@ -258,5 +260,5 @@ def test_cas9_goes_from_free_to_bound_whole() -> None:
     print(quality(molecule, straight(path)))
     assert_straight_lines_do_not(molecule, path)
     frames = torch.linspace(0, 1, 19, dtype=torch.float64)[:, None]
-    motion = trajectory_through(molecule, path, evenly=True)
+    motion = path_through(molecule, path, evenly=True)
     assert (conformations(motion, frames) - path).abs().max() < 1e-4

@@ -13,7 +13,8 @@ from temporem.structures import two_basins as model
 from temporem.structures.bonds import bonded_pairs
 from temporem.structures.matching import match
 from temporem.structures.molecule import Molecule
-from temporem.structures.motions import conformations, hinge_about_atoms
+from temporem.structures.motions.base import conformations
+from temporem.structures.motions.hinge import hinge_about_atoms
 from temporem.structures.pulling import pull
 from temporem.structures.reading import read_molecule
 from temporem.structures.relaxation import distances, signed_volumes

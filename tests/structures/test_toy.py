@@ -6,7 +6,8 @@ from torch import Tensor
 
 from temporem.simulation.presets import load_simulation_config
 from temporem.structures.molecule import Molecule
-from temporem.structures.motions import Hinge, conformations, hinge_about_atoms
+from temporem.structures.motions.base import conformations
+from temporem.structures.motions.hinge import Hinge, hinge_about_atoms
 from temporem.structures.toy import toy_molecule
 
 

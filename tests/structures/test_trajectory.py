@@ -17,8 +17,8 @@ from helpers.shared import SHARED
 from temporem.errors import TemporemError
 from temporem.structures import trajectory
 from temporem.structures.molecule import Molecule
-from temporem.structures.motions import trajectory_through
 from temporem.structures.reading import read_molecule
+from temporem.structures.snapshot_path import path_through
 from temporem.structures.sources import find_structure
 from temporem.structures.trajectory import read_trajectory
 
@@ -125,7 +125,7 @@ def test_neighbours_are_close_and_bonds_survive_between_them(
     steps = rmsd(snapshots[1:], snapshots[:-1])
     assert steps.min() == pytest.approx(0.42, abs=0.01)
     assert steps.max() == pytest.approx(0.58, abs=0.01)
-    motion = trajectory_through(molecule, snapshots)
+    motion = path_through(molecule, snapshots)
     even = torch.linspace(0, 1, 98, dtype=torch.float64)
     assert (motion.progress - even).abs().max() == pytest.approx(0.013, abs=0.001)
 

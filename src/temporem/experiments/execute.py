@@ -25,7 +25,7 @@ from temporem.runs.run_files import is_finished, is_run, load_run
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.simulate import load_motion, moves_alike, simulate
 from temporem.simulation.truth import read_truth_of
-from temporem.structures.motions import Motion
+from temporem.structures.motions.base import Motion
 
 TIME_NAME = "time.json"
 

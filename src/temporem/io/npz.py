@@ -62,15 +62,28 @@ class NpzFile:
         """
         array = self._arrays.get(name)
         if (
-            array is None
+            not isinstance(array, np.ndarray)
             or array.dtype.kind not in kinds
             or array.ndim != len(shape)
             or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
         ):
             axes = " x ".join("any number" if n is None else str(n) for n in shape)
-            found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
+            found = "nothing" if array is None else "no array"
+            if isinstance(array, np.ndarray):
+                found = f"{array.dtype} of shape {array.shape}"
             raise self.refusal(name, found, f"{_WORDS[kinds[0]]} of shape {axes or '()'}")
         return array
+
+    def numbers(self, name: str, dtype: str, *shape: int | None) -> np.ndarray:
+        """Take an array of finite numbers, as numpy's ``dtype`` in this machine's byte order.
+
+        Raises:
+            TemporemError: as :meth:`take`, or a number is not finite.
+        """
+        array = self.take(name, np.dtype(dtype).kind, *shape)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise self.refusal(name, "not finite everywhere", "finite numbers")
+        return array.astype(dtype, copy=False)
 
     def refusal(self, name: str, found: str, expected: str) -> TemporemError:
         """The error that an array is not what it must be."""

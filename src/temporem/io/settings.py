@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from temporem.errors import TemporemError
 from temporem.io.text_file import read_text
@@ -19,6 +21,46 @@ MOST_BYTES = 10**6
 """Of a file of settings: larger ones are refused."""
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ByKind:
+    """Marks a section whose key ``kind`` names its model: ``Annotated[Base, ByKind(models)]``.
+
+    A tagged union of pydantic does this too, but it puts the tag into the name of every key that it
+    finds fault with, needs the tag, and knows no models that are registered later.
+
+    Attributes:
+        models: gives the model of every kind, by its name.
+        default: the kind of a section that names none.
+    """
+
+    models: Callable[[], Mapping[str, type[BaseModel]]]
+    default: str
+
+    def model_of(self, section: Any) -> type[BaseModel] | None:
+        """The model of a section; None where its kind is not known."""
+        kind = section.get("kind", self.default) if isinstance(section, Mapping) else self.default
+        return self.models().get(kind) if isinstance(kind, str) else None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._validate, handler(source))
+
+    def _validate(self, section: object) -> object:
+        if isinstance(section, BaseModel):
+            section = dict(section)
+        if not isinstance(section, dict):
+            raise ValueError("must be a section of settings")
+        model = self.model_of(section)
+        if model is not None:
+            return model.model_validate(section)
+        *others, last = (repr(kind) for kind in sorted(self.models()))
+        known = f"{', '.join(others)} or {last}" if others else last
+        unknown = PydanticCustomError("unknown_kind", "must be {known}", {"known": known})
+        problem = InitErrorDetails(type=unknown, loc=("kind",), input=section.get("kind"))
+        raise ValidationError.from_exception_data("kind", [problem])
 
 
 _BRIEF = reprlib.Repr()  # of a value of any size
@@ -209,16 +251,9 @@ def _keys(model: type[BaseModel], settings: Any, prefix: str = "") -> list[str]:
     for name, field in model.model_fields.items():
         keys.append(f"{prefix}{name}")
         section = settings.get(name) if isinstance(settings, Mapping) else None
-        kinds = get_args(field.annotation) or (field.annotation,)
-        models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        by_kind = [mark.model_of(section) for mark in field.metadata if isinstance(mark, ByKind)]
+        types = by_kind or get_args(field.annotation) or (field.annotation,)
+        models = [t for t in types if isinstance(t, type) and issubclass(t, BaseModel)]
         if models:
-            keys += _keys(_of_kind(models, section), section, f"{prefix}{name}.")
+            keys += _keys(models[0], section, f"{prefix}{name}.")
     return keys
-
-
-def _of_kind(models: list[type[BaseModel]], section: Any) -> type[BaseModel]:
-    kind = section.get("kind") if isinstance(section, Mapping) else None
-    named = [
-        m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == kind
-    ]
-    return (named or models)[0]

@@ -24,7 +24,8 @@ from temporem.io.star import Table, read_star, write_star
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.structure_factors import FormFactor, structure_factors
 from temporem.simulation.config import SimulationConfig
-from temporem.structures.motions import Motion, read_motion, write_motion
+from temporem.structures.motion_files import read_motion, write_motion
+from temporem.structures.motions.base import Motion
 from temporem.structures.scattering import element_index, form_factors
 
 TRUTH_NAME = "truth"
@@ -152,7 +153,7 @@ def write_truth(dataset: Path, truth: Truth) -> None:
         "temporemTimeSeconds": truth.times_seconds,
     }
     write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
-    write_motion(folder, truth.motion)
+    write_motion(folder, truth.config.motion.kind, truth.motion)
     settings = {
         "temporem_version": __version__,
         "noise_variance": truth.noise_variance,

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-import temporem.structures.pulled as pulled_data
 from helpers.commands import command, settings
 from temporem.errors import TemporemError
 from temporem.simulation.presets import load_simulation_config
 from temporem.simulation.simulate import load_motion, simulate
 from temporem.simulation.truth import read_truth
-from temporem.structures.motions import conformations
+from temporem.structures import pulling
+from temporem.structures.motions.base import conformations
 from temporem.structures.toy import toy_molecule
 
 STATES, SNAPSHOTS, MOVIES = 4, 5, 12
@@ -50,7 +50,7 @@ def pulls(monkeypatch, tmp_path):
         noise = torch.randn(n_snapshots, len(molecule), 3, generator=torch.manual_seed(seed))
         return torch.lerp(molecule.positions_angstrom, end, along) + 0.1 * noise
 
-    monkeypatch.setattr(pulled_data, "pull", fake)
+    monkeypatch.setattr(pulling, "pull", fake)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return calls
 
