@@ -15,8 +15,9 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.rotations import geodesic_degrees
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.drawing import draw_frames
+from temporem.simulation.in_memory import load_motion
 from temporem.simulation.presets import load_simulation_config
-from temporem.simulation.simulate import load_motion, simulate
+from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import Truth, read_truth
 from temporem.structures.molecule_source import MoleculeSource
 from temporem.structures.motions.base import conformations
@@ -54,14 +55,14 @@ def test_images_are_ctf_times_shift_times_slice_of_the_true_volume(
     volumes = truth.support.ifft(truth.volumes(rows)).double()
     axis = torch.arange(box, dtype=torch.float64) - box // 2
     for row, volume in zip(rows, volumes, strict=True):
-        k = model.slice_frequencies(dataset.rotations[row])
+        k = model.slice_frequencies(dataset.poses.rotations[row])
         wave = torch.exp(-2j * math.pi * k[:, :, None] * axis / box)
         slices = torch.einsum(
             "zyx,px,py,pz->p", volume.to(wave.dtype), wave[:, 0], wave[:, 1], wave[:, 2]
         )
         slices = slices / box**1.5 * model.slice_scale
         ctf = model.ctf(dataset.ctf[[row]])[0]
-        expected = model.observe(slices, ctf, model.shift_phase(dataset.shifts_angstrom[row]))
+        expected = model.observe(slices, ctf, model.shift_phase(dataset.poses.shifts_angstrom[row]))
         image = model.support.fft(torch.from_numpy(dataset.images[row].copy()))
         assert (image - expected).norm() / expected.norm() < 0.01
 
@@ -211,9 +212,9 @@ def test_written_poses_are_off_by_what_is_asked_and_the_truth_is_not(tmp_path: P
     config = changed(movies=50, box=8, pixel_size_angstrom=20.0, poses=errors)
     simulate(config, tmp_path / "off")
     data, truth = read_dataset(tmp_path / "off"), read_truth(tmp_path / "off")
-    angle = geodesic_degrees(data.rotations, truth.rotations)
+    angle = geodesic_degrees(data.poses.rotations, truth.rotations)
     assert angle.square().mean().sqrt() == pytest.approx(10, rel=0.1)
-    moved = data.shifts_angstrom - truth.shifts_angstrom
+    moved = data.poses.shifts_angstrom - truth.shifts_angstrom
     assert moved.std() == pytest.approx(1.5, rel=0.1)
     plain = draw_frames(config)
     assert truth.shifts_angstrom.equal(plain.shifts_angstrom)

@@ -13,8 +13,9 @@ from temporem.io.star import Table, read_star, write_star
 from temporem.physics.structure_factors import structure_factors
 from temporem.simulation import truth as truth_module
 from temporem.simulation.drawing import draw_frames
+from temporem.simulation.in_memory import load_motion
 from temporem.simulation.presets import load_simulation_config
-from temporem.simulation.simulate import load_motion, simulate
+from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import Truth, read_truth, read_truth_of
 from temporem.structures.motions.base import conformations
 from temporem.structures.scattering import element_index, form_factors
@@ -117,8 +118,8 @@ def test_truth_on_disk_is_what_was_simulated_exactly(dataset: Path) -> None:
 def test_truth_agrees_with_the_dataset_row_by_row(dataset: Path) -> None:
     truth, data = read_truth(dataset), read_dataset(dataset)
     assert truth.n_frames == data.n_frames == 12
-    assert truth.rotations.equal(data.rotations)
-    assert truth.shifts_angstrom.equal(data.shifts_angstrom)
+    assert truth.rotations.equal(data.poses.rotations)
+    assert truth.shifts_angstrom.equal(data.poses.shifts_angstrom)
     assert (truth.times_seconds == data.times_seconds).all()
     assert truth.particle_names == data.particle_names
     assert [rows.tolist() for rows in truth.movies] == [rows.tolist() for rows in data.movies]
@@ -135,7 +136,7 @@ def test_truth_follows_the_order_of_the_rows_of_the_dataset(dataset: Path) -> No
             continue
         if isinstance(old, np.ndarray | torch.Tensor):
             np.testing.assert_array_equal(np.asarray(new), np.asarray(old)[order])
-    assert after.rotations.equal(data.rotations)
+    assert after.rotations.equal(data.poses.rotations)
     assert after.volumes([3]).equal(before.volumes([order[3]]))
 
 

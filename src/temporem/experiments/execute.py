@@ -23,7 +23,8 @@ from temporem.runs.config import DataConfig
 from temporem.runs.pipeline import reconstruct
 from temporem.runs.run_files import is_finished, is_run, load_run
 from temporem.simulation.config import SimulationConfig
-from temporem.simulation.simulate import load_motion, moves_alike, simulate
+from temporem.simulation.in_memory import load_motion, moves_alike
+from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import read_truth_of
 from temporem.structures.motions.base import Motion
 

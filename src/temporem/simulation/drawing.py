@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from temporem.physics.ctf import CTFParameters
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_of_vector
 from temporem.simulation.config import CTFConfig, SimulationConfig
 from temporem.structures.motions.registry import MOTIONS
@@ -55,22 +56,20 @@ def draw_frames(config: SimulationConfig) -> FrameTable:
     )
 
 
-def written_poses(
-    config: SimulationConfig, frames: FrameTable
-) -> tuple[Tensor | None, Tensor | None]:
-    """Rotations and shifts that ``particles.star`` gets, with their errors; None for no poses.
+def written_poses(config: SimulationConfig, frames: FrameTable) -> Poses | None:
+    """Poses that ``particles.star`` gets, with their errors; None for no poses.
 
     Errors are Gaussian: three components of a rotation vector, two of a shift.
     """
     if not config.poses.written:
-        return None, None
+        return None
     n, generator = len(frames.rotations), random_stream(config.seed, "pose errors")
     turns, moves = torch.randn(n, 5, generator=generator, dtype=torch.float64).split((3, 2), dim=1)
     rotations, shifts = frames.rotations, frames.shifts_angstrom
     if config.poses.error_degrees:
         per_axis = math.radians(config.poses.error_degrees) / 3**0.5
         rotations = rotation_of_vector(per_axis * turns) @ rotations
-    return rotations, shifts + config.poses.shift_error_angstrom * moves
+    return Poses(rotations, shifts + config.poses.shift_error_angstrom * moves)
 
 
 def random_stream(seed: int, stream: str) -> torch.Generator:

@@ -22,6 +22,7 @@ from temporem.io.pose_columns import columns_from_poses, poses_from_table
 from temporem.io.settings import load_settings, validate_settings
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.poses import Poses
 from temporem.physics.structure_factors import FormFactor, structure_factors
 from temporem.simulation.config import SimulationConfig
 from temporem.structures.motion_files import read_motion, write_motion
@@ -149,7 +150,7 @@ def write_truth(dataset: Path, truth: Truth) -> None:
         "rlnMovieFrameNumber": truth.frame_numbers,
         "temporemState": truth.states,
         **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
-        **columns_from_poses(truth.rotations, truth.shifts_angstrom),
+        **columns_from_poses(Poses(truth.rotations, truth.shifts_angstrom)),
         "temporemTimeSeconds": truth.times_seconds,
     }
     write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
@@ -182,7 +183,7 @@ def read_truth(dataset: str | Path) -> Truth:
     particles = _block(Path(dataset) / STAR_NAME, "particles")
     row = _rows_in_order_of(particles, table)
 
-    rotations, shifts = poses_from_table(table, rows=row)
+    poses = poses_from_table(table, rows=row)
     parameters = [table.floats(column)[row] for column in _columns(motion)]
     return Truth(
         config=config,
@@ -190,8 +191,8 @@ def read_truth(dataset: str | Path) -> Truth:
         noise_variance=noise_variance,
         states=table.ints("temporemState")[row],
         parameters=torch.from_numpy(np.stack(parameters, axis=-1)),
-        rotations=rotations,
-        shifts_angstrom=shifts,
+        rotations=poses.rotations,
+        shifts_angstrom=poses.shifts_angstrom,
         times_seconds=table.floats("temporemTimeSeconds")[row],
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
