@@ -55,15 +55,14 @@ def save_checkpoint(path: Path, parts: Parts) -> None:
             raise OSError(None, str(error), str(path)) from None
 
 
-def load_checkpoint(path: Path, kind: str) -> Parts:
-    """Read a checkpoint of a kind of state.
+def load_checkpoint(path: Path) -> Parts:
+    """Read a checkpoint; who uses it checks its kind with :meth:`Parts.require_kind`.
 
     Raises:
-        TemporemError: no file, a damaged one, one of another kind, or with entries that are not
-            finite.
+        TemporemError: no file, a damaged one, or one with entries that are not finite.
     """
     source = str(path)
-    nothing = Parts(kind, {}, {}, source)
+    nothing = Parts("", {}, {}, source)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -78,9 +77,7 @@ def load_checkpoint(path: Path, kind: str) -> Parts:
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
             raise nothing.damaged(f"{name[:40]} has entries that are not finite")
-    parts = Parts(metadata["kind"], tensors, _document(metadata["document"], nothing), source)
-    parts.require_kind(kind)
-    return parts
+    return Parts(metadata["kind"], tensors, _document(metadata["document"], nothing), source)
 
 
 def module_tensors(module: nn.Module, prefix: str) -> dict[str, Tensor]:

@@ -27,5 +27,5 @@ IDENTITY = (FACTS, FRAMES, MODEL)
 
 
 def state_file(part: str) -> str:
-    """The file of the state of a part of a run: ``poses``, ``linear`` or ``training``."""
+    """The file of the state of a part of a run: ``poses``, ``linear`` or ``network``."""
     return f"{CHECKPOINT}/{part}.safetensors"

@@ -64,7 +64,7 @@ class RunStore:
         if self.processes.is_main:
             (self.folder / names.CHECKPOINT).mkdir(exist_ok=True)
             counts = [
-                load_checkpoint(file, file.stem).integer(_LINES)
+                load_checkpoint(file).integer(_LINES)
                 for file in sorted((self.folder / names.CHECKPOINT).glob("*.safetensors"))
                 if file != self.folder / names.MODEL
             ]
@@ -100,7 +100,7 @@ class RunStore:
         file = self.folder / names.state_file(part)
         stored = None
         if self.processes.any(self.processes.is_main and file.is_file()):
-            stored = load_checkpoint(file, part)
+            stored = load_checkpoint(file)
         self.processes.wait()  # before it is replaced
         state: S | None = None
         saved_at = time.monotonic()
@@ -136,7 +136,7 @@ class RunStore:
             return
         document = {**parts.document, _LINES: self._lines}
         try:
-            save_checkpoint(file, replace(parts, kind=part, document=document))
+            save_checkpoint(file, replace(parts, document=document))
         except NotFiniteError as error:
             kept = f"{file} holds the last state that was" if file.exists() else "none was kept"
             raise TemporemError(

@@ -1,2 +1,74 @@
-def find_run_poses(task, store, progress):
-    raise NotImplementedError
+"""The search for poses of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from temporem.frames.frames import prepare_frames
+from temporem.frames.intervals import frame_steps
+from temporem.io.state import Parts
+from temporem.physics.poses import Poses
+from temporem.poses.find import pose_states
+from temporem.poses.search_state import PoseSearchState
+from temporem.progress import Progress
+from temporem.runs.methods import find_method
+from temporem.runs.methods.base import Task
+from temporem.runs.persistence import RunStore
+
+PART = PoseSearchState.kind
+
+
+@dataclass(frozen=True, eq=False)
+class RunPoses:
+    """Poses that a run found.
+
+    Attributes:
+        poses: poses of all frames, with their spread.
+        facts: symmetry and agreement of random starts, for ``run.json``.
+    """
+
+    poses: Poses
+    facts: Mapping[str, Any]
+
+
+def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
+    """Search for the poses of a run, from its last checkpoint if there is one.
+
+    Neighbouring frames are used only by methods that have dynamics; homogeneous reconstructions
+    search without motion.
+    """
+    config, given = task.config, task.dataset.poses
+    frames = prepare_frames(
+        task.dataset,
+        config.data,
+        task.training,
+        torch.device("cpu"),
+        posed=config.poses.source != "estimate",
+        processes=task.processes,
+    )
+    several = any(len(movie) > 1 for movie in task.training)
+
+    def states(stored: Parts | None) -> Iterator[PoseSearchState]:
+        return pose_states(
+            frames,
+            given,
+            config.poses,
+            steps=frame_steps(task.dataset),
+            temporal=several and find_method(config.method).uses_dynamics(config),
+            motion=config.method != "homogeneous",
+            window_radius=config.data.window_radius,
+            seed=config.seed,
+            resume=None if stored is None else PoseSearchState.from_parts(stored, given),
+            progress=progress,
+        )
+
+    found = store.follow(PART, states).result()
+    symmetry = None if found.symmetry is None else asdict(found.symmetry)
+    poses = Poses(
+        found.rotations, found.shifts_angstrom, found.angle_sd_degrees, found.shift_sd_angstrom
+    )
+    return RunPoses(poses, {"symmetry": symmetry, "starts_alike": found.starts_alike})

@@ -137,7 +137,7 @@ def load_run(path: str | Path) -> Run:
     facts = read_facts(path)
     table = read_frame_table(path, facts.z_dim, covariance=config.method == _COVARIANT)
     method = find_method(config.method)
-    stored = load_checkpoint(path / names.MODEL, config.method)
+    stored = load_checkpoint(path / names.MODEL)
     device = choose_device("auto")
     generator = method.load(stored, config, facts.grid, facts.z_dim)
     if isinstance(generator, torch.nn.Module):

@@ -1,4 +1,197 @@
-class Static:
-    name = "static"
-class Tempor:
-    name = "tempor"
+"""The networks: TEMPOR and the static auto-encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
+from temporem.dvae.infer import infer_latents
+from temporem.dvae.learned_poses import LearnedPoses, learned_poses
+from temporem.dvae.memory import network_memory
+from temporem.dvae.model import VAEKind
+from temporem.dvae.state import TrainingState, load_generator
+from temporem.dvae.training import training_states
+from temporem.dvae.warm_start import (
+    LINEAR_BOX,
+    WarmStart,
+    warm_start_from,
+    warm_start_settings,
+)
+from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.io.state import Parts
+from temporem.linear.fit import linear_result
+from temporem.physics.forward import ForwardModel
+from temporem.runs.config import RunConfig
+from temporem.runs.methods.base import Job, Outcome
+from temporem.runs.methods.linear import follow_linear, linear_memory
+from temporem.volumes.model import VolumeModel
+from temporem.volumes.source import VolumeGrid
+
+PART = TrainingState.kind
+_LINEAR_SHARE = 0.4  # of the time of a run that begins with a linear model
+
+
+class Network:
+    """A network that is trained, from a linear model or from nothing.
+
+    Args:
+        name: ``tempor`` or ``static``.
+        summary: half a sentence for ``--help``.
+    """
+
+    def __init__(self, name: VAEKind, summary: str) -> None:
+        self.name: str = name
+        self.kind: VAEKind = name
+        self.summary = summary
+
+    def needs_poses(self, config: RunConfig) -> bool:
+        return config.learned_poses != "head"
+
+    def uses_dynamics(self, config: RunConfig) -> bool:
+        return self.kind == "tempor"
+
+    def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
+        n = sum(map(len, training))
+        for key, value in (
+            ("model.z_dim", config.model.z_dim),
+            ("training.frames_per_step", config.training.frames_per_step),
+        ):
+            if value > n:
+                raise TemporemError(
+                    f"{key} is {value}, and there are {n} frames to train on",
+                    expected=f"at most {n}",
+                )
+
+    def memory(
+        self, config: RunConfig, model: ForwardModel, longest: int, *, in_memory: bool
+    ) -> tuple[int, str]:
+        training = config.training
+        frames = training.frames_per_step
+        if self.kind == "tempor":
+            frames = max(frames, longest)
+        components = config.base_components if config.starts_linear else None
+        size = network_memory(
+            model,
+            config.model,
+            frames=frames,
+            pixels=min(training.pixels_per_frame, len(model.support)),
+            base_components=components,
+            bfloat16=config.precision == "bfloat16",
+            poses_tried=2 if config.learned_poses == "head" else 1,
+            slices_mean=config.moving_poses or not in_memory,
+        )
+        key, value = "training.frames_per_step", training.frames_per_step
+        if frames > training.frames_per_step or frames == 1:
+            key, value = "training.pixels_per_frame", training.pixels_per_frame
+        small = ForwardModel(min(model.box, LINEAR_BOX), model.pixel_size_angstrom)
+        start = 0 if components is None else linear_memory(small, components)
+        if start > size:
+            size, key, value = start, "linear.components", components or 0
+        hint = f"lower {key}, which is {value}, the widths of the networks, or bin the images to a "
+        return size, f"{hint}box below {model.box}"
+
+    def run(self, job: Job) -> Outcome:
+        config = job.config
+        training = job.progress
+        warm_start, facts = None, {}
+        if config.starts_linear:
+            warm_start, facts = self._warm_start(job)
+            training = job.progress.part(_LINEAR_SHARE, 1)
+        assert config.encoder_input is not None
+        encoded = encode_frames(
+            job.frames,
+            config.encoder_input,
+            moving_poses=config.moving_poses,
+            memory_gb=config.data.memory_gb,
+        )
+        learned = _learned(job)
+
+        def states(stored: Parts | None) -> Iterator[TrainingState]:
+            return training_states(
+                encoded,
+                config.model,
+                config.training,
+                method=self.kind,
+                seed=config.seed,
+                warm_start=warm_start,
+                learned=learned,
+                dtype=torch.bfloat16 if config.precision == "bfloat16" else None,
+                resume=None
+                if stored is None
+                else TrainingState.from_parts(
+                    stored,
+                    encoded,
+                    config.model,
+                    config.training,
+                    method=self.kind,
+                    learned=learned,
+                ),
+                progress=training,
+            )
+
+        state = job.store.follow(PART, states, short_steps=True)
+        return self._outcome(job, encoded, state, facts)
+
+    def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> VolumeModel:
+        return load_generator(model, config.model, grid.box, torch.device("cpu"))
+
+    def _warm_start(self, job: Job) -> tuple[WarmStart, dict[str, object]]:
+        """Fit the linear model that training starts from."""
+        config, frames = job.config, job.frames
+        cropped = frames.cropped(LINEAR_BOX, config.data.memory_gb)
+        settings = warm_start_settings(config.linear, frames, self.kind, config.model.z_dim)
+        state = follow_linear(
+            job.store,
+            cropped,
+            settings,
+            masks=(None, None),
+            window_radius=config.data.window_radius,
+            seed=config.seed,
+            progress=job.progress.part(0, _LINEAR_SHARE),
+        )
+        fit = linear_result(cropped, state)
+        facts = {"components": fit.parameters.q, "half_agreement": fit.agreement}
+        return warm_start_from(fit, frames, config.model.z_dim), facts
+
+    def _outcome(
+        self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, object]
+    ) -> Outcome:
+        latents = infer_latents(state.model, encoded)
+        poses = None
+        if state.model.poses is not None:
+            centres = job.task.dataset.poses.shifts_angstrom
+            poses = learned_poses(state.model, encoded, centres, latents.mean)
+        return Outcome(
+            model=state.parts(),
+            mean=latents.mean,
+            covariance=latents.log_variance.exp(),
+            poses=poses,
+            facts=facts,
+        )
+
+
+class Tempor(Network):
+    """TEMPOR: latent paths inferred from whole movies."""
+
+    def __init__(self) -> None:
+        super().__init__("tempor", "latent paths inferred from whole movies")
+
+
+class Static(Network):
+    """The static auto-encoder: every frame alone."""
+
+    def __init__(self) -> None:
+        super().__init__("static", "every frame alone")
+
+
+def _learned(job: Job) -> LearnedPoses | None:
+    """How poses are learned with the network; None where they are not."""
+    config = job.config
+    learner = config.learned_poses
+    if learner == "none":
+        return None
+    return LearnedPoses(learner, given=job.task.poses, shift_sd=config.poses.shift_sd)
