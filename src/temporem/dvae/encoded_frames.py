@@ -1,15 +1,16 @@
-"""Frames together with what a network's encoder is shown of them."""
+"""Frames with the input of a network's encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.dvae.encoder_input import EncoderInput, EncoderInputKind
+from temporem.dvae.encoder_input import EncoderInput
+from temporem.dvae.settings import EncoderInputKind
 from temporem.frames.batch import Batch
 from temporem.frames.frames import Frames, prepared_bytes
 from temporem.frames.source import FrameSource, blocks_of, one_ahead
@@ -23,9 +24,9 @@ class EncodedFrames:
 
     Attributes:
         frames: images, CTF and poses.
-        encoder_input: the inputs, float32 ``(N, E)``, or the function of frames that gives them.
-        moving_poses: poses are learned and the input depends on them: batches come without input,
-            and :meth:`encode` gives it.
+        encoder_input: the inputs, float32 ``(N, E)``, or the function that computes them.
+        moving_poses: True where the input depends on poses that are learned: batches then come
+            without input, and :meth:`encode` adds it.
     """
 
     frames: Frames
@@ -41,13 +42,13 @@ class EncodedFrames:
 
     @property
     def n_inputs(self) -> int:
-        """Numbers E that the encoder is shown of a frame."""
+        """Numbers E of a frame's input."""
         if isinstance(self.encoder_input, EncoderInput):
             return self.encoder_input.size
         return self.encoder_input.shape[1]
 
     def batch(self, movies: list[np.ndarray], n_pixels: int | None = None) -> Batch:
-        """Frames of some movies with their encoder inputs; see :meth:`Frames.batch`."""
+        """Prepare frames of some movies with their inputs; see :meth:`Frames.batch`."""
         function = self.encoder_input
         if not isinstance(function, EncoderInput):
             batch = self.frames.batch(movies, n_pixels)
@@ -62,19 +63,19 @@ class EncodedFrames:
 
     def batches(
         self, groups: Iterable[list[np.ndarray]], n_pixels: int | None = None
-    ) -> Iterator[Batch]:
-        """A batch of every group of movies, prepared while the one before it is used."""
-        return one_ahead(
+    ) -> Generator[Batch, None, None]:
+        """Prepare a batch of every group of movies, each while the one before it is used."""
+        yield from one_ahead(
             lambda movies: self.batch(movies, n_pixels),
             groups,
             in_thread=not self.frames.source.in_memory,
         )
 
     def encode(self, batch: Batch, rotations: Tensor, shifts_angstrom: Tensor) -> Batch:
-        """A batch, as it came, with the encoder input in some poses of its frames.
+        """Add the input of a batch in given poses; where poses do not move, it has one already.
 
         Args:
-            batch: the lowest frequencies, as many as the input needs or more.
+            batch: batch of this class, with all the frequencies that it came with.
             rotations: molecule to camera, ``(F, 3, 3)``.
             shifts_angstrom: displacement of the particles in the images, ``(F, 2)``.
         """
@@ -90,15 +91,15 @@ class EncodedFrames:
 def encode_frames(
     frames: Frames, kind: EncoderInputKind, *, moving_poses: bool = False, memory_gb: float
 ) -> EncodedFrames:
-    """Prepare the encoder input of frames.
+    """Prepare the inputs of frames, with unit variance.
 
-    Inputs of unit variance are kept in memory where frames are and both fit into ``memory_gb``
-    GiB; otherwise, and where poses move, they are computed whenever they are asked for.
+    Inputs are kept in memory where the frames are, and both fit into ``memory_gb`` GiB. Otherwise,
+    and where poses move, they are computed whenever they are needed.
 
     Args:
-        frames: the frames, in poses that are known unless the kind is ``image``.
+        frames: the frames, in known poses unless the kind is ``image``.
         kind: see :class:`EncoderInput`.
-        moving_poses: poses are learned.
+        moving_poses: poses are learned, in a table.
         memory_gb: memory for frames and their inputs, GiB.
     """
     statistics, model = frames.statistics, frames.forward_model
@@ -112,7 +113,7 @@ def encode_frames(
 
 
 def _lowest(batch: Batch, n_pixels: int | None) -> Batch:
-    """The batch with only its lowest frequencies."""
+    """Keep only the lowest frequencies of a batch."""
     if n_pixels is None or n_pixels >= batch.images.shape[1]:
         return batch
     pixels = replace(
@@ -125,9 +126,10 @@ def _lowest(batch: Batch, n_pixels: int | None) -> Batch:
 def _scaled(
     function: EncoderInput, source: FrameSource, rotations: Tensor, *, keep: bool
 ) -> Tensor | EncoderInput:
-    """Inputs of unit variance over all entries and frames: as numbers to keep, or a function.
+    """Scale inputs to unit variance over all entries and frames; entries may be all zero.
 
-    Entries that no frame reaches stay zero.
+    Returns:
+        The inputs, or the scaled function where they are not kept.
     """
     parts = blocks_of(np.arange(len(source)), source.n_pixels)
     kept = torch.empty(len(source) * keep, function.size, device=source.device)

@@ -1,4 +1,4 @@
-"""What the feature extractor is shown of a frame."""
+"""Input of the feature extractor: a function of a frame, its CTF and its pose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from temporem.dvae.config import EncoderInputKind
+from temporem.dvae.settings import EncoderInputKind
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.slicing import insert_slices_apart
@@ -19,14 +19,15 @@ _BACK_PROJECTION_RADIUS = 9  # cycles per box: a molecule that moves, moves at l
 
 @dataclass(frozen=True, eq=False)
 class EncoderInput:
-    """What the extractor is shown, as a function of frames: ``(F, E)``.
+    """Function from frames to the input of the extractor, real ``(F, E)``.
 
     Attributes:
         forward_model: image formation.
-        kind: which function.
-        mean: volume μ that is subtracted, for back-projection.
-        weight: how far to trust a frequency, ``(P,)``.
-        scale: what all is divided by.
+        kind: ``image`` for :func:`image_input`, ``back-projection`` for
+            :func:`back_projection_input`.
+        mean: mean volume μ, whose projection is subtracted for back-projection.
+        weight: Wiener weight of every frequency, ``(P,)``.
+        scale: divisor of the input.
     """
 
     forward_model: ForwardModel
@@ -39,26 +40,32 @@ class EncoderInput:
     def of_mean(
         cls, forward_model: ForwardModel, kind: EncoderInputKind, volume: Tensor, weight: Tensor
     ) -> EncoderInput:
-        """With the mean volume given as ``(D, D, D)``."""
+        """Make the function of a kind, for a mean volume ``(D, D, D)``."""
         mean = LinearVolumes(forward_model.box, 0)
         mean.set_mean(volume)
         return cls(forward_model, kind, mean, weight)
 
     @property
     def size(self) -> int:
-        """E."""
+        """Numbers E of a frame's input."""
         return encoder_input_size(self.forward_model, self.kind)
 
     @property
     def n_pixels(self) -> int:
-        """How many image frequencies are looked at, the lowest ones."""
+        """Number of image frequencies that are used, the lowest ones."""
         if self.kind == "image":
             return len(self.forward_model.support)
         radius = _radius(self.forward_model)
         return int((self.forward_model.support.radii <= radius).sum())
 
     def __call__(self, images: Tensor, ctf: Tensor, rotations: Tensor) -> Tensor:
-        """Of images and CTF ``(F, P)`` with :attr:`n_pixels` frequencies or more."""
+        """Compute the input ``(F, E)``.
+
+        Args:
+            images: centred Fourier images, ``(F, P)`` with :attr:`n_pixels` frequencies or more.
+            ctf: CTF, ``(F, P)``.
+            rotations: molecule to camera, ``(F, 3, 3)``.
+        """
         model, n = self.forward_model, self.n_pixels
         images, ctf, weight = images[:, :n], ctf[:, :n], self.weight[:n]
         if self.kind == "image":
@@ -70,24 +77,26 @@ class EncoderInput:
         return encoder_input / self.scale
 
     def to(self, device: torch.device) -> EncoderInput:
-        """The same on a device."""
+        """Copy to a device."""
         return replace(self, mean=self.mean.to(device), weight=self.weight.to(device))
 
 
 def encoder_input_size(forward_model: ForwardModel, kind: EncoderInputKind) -> int:
-    """Numbers E that are seen of a frame."""
+    """Count the numbers E of a frame's input."""
     if kind == "image":
         return 2 * len(forward_model.support)
     return 2 * len(_half_ball(_radius(forward_model)))
 
 
 def image_input(images: Tensor, ctf: Tensor, weight: Tensor) -> Tensor:
-    """Phase-flipped images as real numbers, ``(F, P)`` → ``(F, 2P)``.
+    """Flip phases, and give real and imaginary parts: ``(F, P)`` → ``(F, 2P)``.
+
+    It is the input of TEMPOR and of CryoDRGN, with Wiener weights.
 
     Args:
         images: Fourier images with unit noise, ``(F, P)``.
-        contrast: CTF, ``(F, P)``.
-        weight: how far to trust a frequency, ``(P,)``.
+        ctf: CTF, ``(F, P)``.
+        weight: Wiener weight of every frequency, ``(P,)``.
     """
     return torch.view_as_real(images * (ctf.sign() * weight)).flatten(-2)
 
@@ -99,18 +108,19 @@ def back_projection_input(
     rotations: Tensor,
     weight: Tensor,
 ) -> Tensor:
-    """Low-resolution back-projection of single frames, ``Pᵀ CTF (y − CTF P μ)``, real ``(F, E)``.
+    """Back-project single frames at low resolution, ``Pᵀ CTF (y − CTF P μ)``: real ``(F, E)``.
 
-    In the frame of the molecule a change of conformation looks alike from all sides, so that a
-    linear layer can already tell it: this is the sufficient statistic of a linear volume model.
+    It is the sufficient statistic of a linear model of volumes. A change of conformation has the
+    same back-projection from all directions, up to the slice that is seen, so that a linear layer
+    can recognise it.
 
     Args:
         forward_model: image formation.
         residuals: images less the projection of the mean volume, ``(F, P)``, all frequencies or
             the lowest ones.
-        contrast: CTF, ``(F, P)``.
+        ctf: CTF, ``(F, P)``.
         rotations: molecule to camera, ``(F, 3, 3)``.
-        weight: how far to trust a frequency, ``(P,)``.
+        weight: Wiener weight of every frequency, ``(P,)``.
     """
     radius = _radius(forward_model)
     low = int((forward_model.support.radii <= radius).sum())
@@ -130,5 +140,5 @@ def _radius(forward_model: ForwardModel) -> int:
 
 @lru_cache
 def _half_ball(radius: int) -> FourierSupport:
-    """Where back-projections are kept; the rest mirrors it."""
+    """Give the frequencies at which back-projections are kept; the other half mirrors them."""
     return FourierSupport(2 * (radius + 2), 3, radius + 1)

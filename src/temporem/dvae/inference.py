@@ -1,4 +1,4 @@
-"""From features of images to latent paths: one frame at a time, or a movie at a time."""
+"""Inference of latents from features of images: frame by frame, or movie by movie."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from temporem.dvae.config import InferenceStructure
 from temporem.dvae.latents import Latents
 from temporem.dvae.priors import GatedTransition, StandardPrior
+from temporem.dvae.settings import InferenceStructure
 from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.gaussian import gaussian_kl, sample_gaussian
 from temporem.volumes.layers import ResidualMLP
@@ -17,7 +17,11 @@ _LOG_VARIANCE_RANGE = (-12.0, 4.0)
 
 
 class FrameInference(nn.Module):
-    """``q(z_t | X_t)``: every frame on its own, prior N(0, 1) (the static model)."""
+    """``q(z_t | X_t)`` of the static model: every frame on its own, with the prior N(0, 1).
+
+    The amortised inference of a variational auto-encoder (Kingma and Welling 2014), as in CryoDRGN
+    (Zhong et al. 2021).
+    """
 
     def __init__(self, features: int, z_dim: int) -> None:
         super().__init__()
@@ -25,7 +29,7 @@ class FrameInference(nn.Module):
         self.read_out = nn.Linear(features, 2 * z_dim)
 
     def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
-        """Latents of F frames from ``features (F, W)``; ``lengths`` are not looked at."""
+        """Infer latents of F frames from ``features (F, W)``; ``lengths`` are not used."""
         mean, log_variance = _posterior(self.read_out(features))
         zero = torch.zeros_like(mean)
         kl = gaussian_kl(mean, log_variance, zero, zero)
@@ -34,11 +38,12 @@ class FrameInference(nn.Module):
 
 
 class SequenceInference(nn.Module):
-    """``q(z_t | z_{t−1}, X_{1:T})`` of a structured inference network (paper Eq. 9).
+    """``q(z_t | z_{t−1}, X_{1:T})`` of a structured inference network (TEMPOR Eq. 9).
 
-    A recurrent network reads the features of a movie, forwards, backwards or both; the combiner
-    ``g_t = mean(tanh(W z_{t−1}), h→_t, h←_t)`` joins what the structure allows, and a residual MLP
-    reads mean and log-variance of z_t off it.
+    The networks of Krishnan et al. (2017). Recurrent networks read the features of a movie
+    forwards, backwards or both. The combiner is the mean of the terms that the structure has,
+    ``g_t = mean(tanh(W z_{t−1}), h→_t, h←_t)``, and a residual MLP computes mean and log-variance
+    of z_t from it.
 
     ========= ========== ========= ============
     structure z_{t−1}    past      future
@@ -49,8 +54,16 @@ class SequenceInference(nn.Module):
     filter    yes        yes       no
     ========= ========== ========= ============
 
-    Frames are computed without padding: movies are packed, and step t of the recursion over
-    z_{t−1}, which is sequential by nature, handles frame t of all movies that still have one.
+    Movies of different lengths need no padding: they are packed, and step t of the recursion over
+    z_{t−1}, which is sequential, handles frame t of all movies that have one.
+
+    Args:
+        features: number of features W of a frame.
+        z_dim: latent dimension q.
+        rnn_width: LSTM units per direction H.
+        structure: terms of the combiner.
+        prior: prior of the path.
+        hidden_frames: mean fraction of the frames of a movie that are hidden in training.
     """
 
     def __init__(
@@ -75,17 +88,17 @@ class SequenceInference(nn.Module):
         self.combiner = ResidualMLP(rnn_width, rnn_width, 2, 2 * z_dim)
 
     def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
-        """Latents of M movies.
+        """Infer the latents of M movies.
 
         Args:
-            features: ``(F, W)``, the frames of the movies one after the other, in order of time.
-            lengths: frames per movie ``(M,)`` on the CPU, positive, summing to F.
-            noise: draws z and which frames are hidden; None hides nothing and takes the mean, so
-                that inference is deterministic.
+            features: the frames of one movie after the other, in order of time, ``(F, W)``.
+            lengths: frames of each movie, positive, ``(M,)`` on the CPU.
+            noise: draws the latents and the hidden frames. With None no frame is hidden and latents
+                are the means, so that inference is deterministic.
         """
         epsilon = noise.normal(len(features), self.z_dim) if noise else None
         if noise and self.hidden_frames > 0:
-            # A frame that is hidden must be told from the others: its noise cannot be learned.
+            # A hidden frame is inferred from the others, so that its noise cannot be learned.
             features = features * ~self._hidden(lengths, noise)
         context, packing, batch_sizes = self._read(features, lengths)
         drawn = None if epsilon is None else epsilon[packing]
@@ -94,10 +107,11 @@ class SequenceInference(nn.Module):
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
     def _hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
-        """Which frames are hidden, bool ``(F, 1)``: of every movie another fraction.
+        """Draw the frames that are hidden, bool ``(F, 1)``: a different fraction of each movie.
 
-        ``hidden_frames`` is the mean of fractions. They come down to 0 (or up to 1), as in the end
-        nothing is hidden: a recurrent network that never saw all frames of a movie misreads them.
+        ``hidden_frames`` is the mean of the fractions, which are uniform and reach down to 0, or up
+        to 1. Some movies are whole because inference after training hides nothing: a recurrent
+        network that never saw a whole movie infers wrong latents from one.
         """
         first_frames = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         n, mean = len(first_frames), self.hidden_frames
@@ -106,7 +120,11 @@ class SequenceInference(nn.Module):
         return noise.uniform(n) < mean + min(mean, 1 - mean) * (2 * of_movie - 1)
 
     def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        """Sum of the recurrent states ``(F, H)`` in packed order, that order, and frames per t."""
+        """Run the recurrent networks.
+
+        Returns:
+            Sum of their states ``(F, H)`` in packed order, that order, and the frames of each t.
+        """
         rows = torch.arange(len(features)).split(lengths.tolist())
         forward_order = pack_sequence(list(rows), enforce_sorted=False)
         batch_sizes = forward_order.batch_sizes
@@ -127,10 +145,10 @@ class SequenceInference(nn.Module):
     def _infer(
         self, context: Tensor, batch_sizes: list[int], noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws, means and log-variances of z, each ``(F, q)`` in packed order."""
+        """Compute draws, means and log-variances of z, each ``(F, q)`` in packed order."""
         terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
         layers, weight = self.combiner.residual_layers(), self.combiner.first.weight / terms
-        # What does not depend on z is computed for all frames at once.
+        # Terms that do not depend on z are computed for all frames at once.
         seen = nn.functional.linear(context, weight, self.combiner.first.bias)
         if self.previous is None or self.first is None:
             mean, log_variance = _posterior(self.combiner.after_first(seen, layers))
@@ -149,7 +167,7 @@ class SequenceInference(nn.Module):
         return z, mean, log_variance
 
     def _prior(self, z: Tensor, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the prior of z ``(F, q)``, in packed order; all at once."""
+        """Compute mean and log-variance of the prior of z ``(F, q)``, in packed order."""
         first, later = z.split([batch_sizes[0], len(z) - batch_sizes[0]])
         mean, log_variance = self.prior(None, first)
         if len(later) == 0:

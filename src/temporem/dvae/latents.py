@@ -1,4 +1,4 @@
-"""Inferred latent paths."""
+"""Inferred latents of frames."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Latents:
-    """A latent path for F frames, all of shape ``(F, q)`` but ``kl (F,)``.
+    """Latents of F frames, ``(F, q)`` each but the divergence.
 
     Attributes:
-        z: a draw from the posterior, or its mean when inference is deterministic.
-        mean, log_variance: of the diagonal Gaussian posterior, given the path so far.
-        kl: Kullback–Leibler divergence from the prior, nats per frame.
+        z: draw from the posterior, or its mean where inference is deterministic.
+        mean, log_variance: diagonal Gaussian posterior, given the latent of the frame before.
+        kl: Kullback–Leibler divergence from the prior, nats per frame, ``(F,)``.
     """
 
     z: Tensor
     mean: Tensor
     log_variance: Tensor
     kl: Tensor
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of the posterior, ``(F, q)``."""
+        return self.log_variance.exp()
+
+    @property
+    def sd(self) -> Tensor:
+        """Standard deviation of the posterior, ``(F, q)``."""
+        return (0.5 * self.log_variance).exp()

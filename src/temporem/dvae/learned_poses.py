@@ -1,133 +1,139 @@
-"""Poses that are learned during training: where they start, and what becomes of them."""
+"""Poses that are learned together with a network."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.distributed import SINGLE_PROCESS, ProcessGroup
-from temporem.dvae.model import FrameBatch, MovieVAE
-from temporem.frames.dataset import Dataset
-from temporem.frames.frames import PreparedFrames
+from temporem.dvae.encoded_frames import EncodedFrames
+from temporem.dvae.model import MovieVAE
+from temporem.dvae.settings import NetworkSettings
+from temporem.frames.batch import Batch
 from temporem.frames.source import groups_of
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import nearest_rotation
 from temporem.poses.head import PoseHead
 from temporem.poses.table import PosePosterior, PoseTable
-from temporem.runs.config import PosesConfig, RunConfig
-from temporem.runs.poses import FoundPoses
 
 _LEVER = 0.25  # from a molecule's centre to its edge, in box lengths
-_UNKNOWN_SD = 2.0  # degrees, of given poses to start with; of shifts, as far as that moves the edge
+_UNKNOWN_SD_DEGREES = 2.0  # of given poses; of their shifts, as far as that moves the edge
 _LEAST_SD = 1e-3  # degrees and Å
-_FRAMES = 100  # looked at together, at all frequencies
-_ADAM_MEMORY = 1000  # steps that the second moment goes back, at most
+_FRAMES = 100  # at a time, at all frequencies
+_ADAM_MEMORY = 1000  # steps that Adam's second moment goes back, at most
 
 
-def starting_poses(
-    config: RunConfig, frames: PreparedFrames, found: FoundPoses | None
-) -> PoseTable | PoseHead | None:
-    """What learns poses, as it begins.
+@dataclass(frozen=True, eq=False)
+class LearnedPoses:
+    """How poses are learned.
 
-    Args:
-        config: of the run.
-        frames: centred by their shifts; a table starts at their rotations.
-        found: with the spread of poses that the run found.
+    Attributes:
+        learner: ``table`` for a free pose of every frame, which starts at the poses of the frames;
+            ``head`` for a network on the features of the encoder, which starts from nothing.
+        given: the poses that the frames have, with their spread if it is known; a table starts
+            with it.
+        shift_sd: prior standard deviation of shifts about those of the frames, in box lengths.
+        step_degrees: how far a pose of a table may turn in an epoch, about; shifts move as far as
+            the edge of the molecule then does.
     """
-    model = frames.forward_model
-    length = model.box * model.pixel_size_angstrom
-    prior_sd = config.poses.shift_sd * length
-    if config.learned_poses == "none":
-        return None
-    if config.learned_poses == "head":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            return PoseHead(config.model.encoder_width, prior_sd).to(frames.device)
-    if found is None:
-        turn_sd = torch.full((len(frames),), _UNKNOWN_SD)
-        shift_sd = torch.full_like(turn_sd, math.radians(_UNKNOWN_SD) * _LEVER * length)
-    else:
-        turn_sd = found.angle_sd_degrees.clamp(min=_LEAST_SD)
-        shift_sd = found.shift_sd_angstrom.clamp(min=_LEAST_SD)
-    table = PoseTable(frames.rotations.cpu(), turn_sd, shift_sd, prior_sd, _LEVER * length)
-    return table.to(frames.device)
+
+    learner: Literal["table", "head"]
+    given: Poses | None = None
+    shift_sd: float = 0.03
+    step_degrees: float = 0.5
+
+    def build(
+        self, encoded: EncodedFrames, network: NetworkSettings, seed: int
+    ) -> PoseTable | PoseHead:
+        """Make the table, or the head with initial weights that depend on the seed."""
+        frames = encoded.frames
+        length = frames.forward_model.box * frames.forward_model.pixel_size_angstrom
+        prior_sd = self.shift_sd * length
+        if self.learner == "head":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return PoseHead(network.encoder_width, prior_sd).to(frames.device)
+        turn_sd, shift_sd = self._spread(len(frames), length)
+        table = PoseTable(frames.rotations.cpu(), turn_sd, shift_sd, prior_sd, _LEVER * length)
+        return table.to(frames.device)
+
+    def _spread(self, n_frames: int, length: float) -> tuple[Tensor, Tensor]:
+        """Standard deviations to start from: of turns, degrees, and of shifts, Å, ``(N,)``."""
+        given = self.given
+        if given is None or given.angle_sd_degrees is None or given.shift_sd_angstrom is None:
+            turn_sd = torch.full((n_frames,), _UNKNOWN_SD_DEGREES)
+            edge = math.radians(_UNKNOWN_SD_DEGREES) * _LEVER * length
+            return turn_sd, torch.full_like(turn_sd, edge)
+        return given.angle_sd_degrees.clamp(min=_LEAST_SD), given.shift_sd_angstrom.clamp(
+            min=_LEAST_SD
+        )
 
 
-def empty_poses(config: RunConfig, n_frames: int) -> PoseTable | PoseHead | None:
-    """What parameters and buffers of learned poses can be loaded into."""
-    if config.learned_poses == "none":
-        return None
-    if config.learned_poses == "head":
-        return PoseHead(config.model.encoder_width, 1.0)
-    one = torch.ones(n_frames)
-    return PoseTable(torch.eye(3).repeat(n_frames, 1, 1), one, one, 1.0, 1.0)
+def pose_rate(step_degrees: float, steps_per_epoch: int) -> float:
+    """Compute Adam's step size for the entries of a frame, which have one gradient in an epoch.
 
-
-def pose_rate(config: PosesConfig, steps_per_epoch: int) -> float:
-    """Adam's step for the entries of a frame that has one gradient in an epoch of E steps.
-
-    Its second moment, a mean over up to a thousand steps, is then the gradient's square over E, and
-    the entry moves by ``√E`` times the rate until the next one.
+    Adam's second moment is a mean over up to a thousand steps. It is then the square of the one
+    gradient over the E steps of an epoch, and the entry moves by ``√E`` times the step size until
+    its next gradient.
     """
-    return math.radians(config.step_degrees) / math.sqrt(min(steps_per_epoch, _ADAM_MEMORY))
+    return math.radians(step_degrees) / math.sqrt(min(steps_per_epoch, _ADAM_MEMORY))
 
 
-def encode_in_current_poses(
-    model: MovieVAE, frames: PreparedFrames, batch: FrameBatch
-) -> FrameBatch:
-    """A batch as its encoder sees it, in the poses learned so far where it depends on them."""
-    if not (frames.moving_poses and isinstance(model.poses, PoseTable)):
+def encode_in_current_poses(model: MovieVAE, encoded: EncodedFrames, batch: Batch) -> Batch:
+    """Add the encoder input of a batch in the poses learned so far, where it depends on them."""
+    if not (encoded.moving_poses and isinstance(model.poses, PoseTable)):
         return batch
     with torch.no_grad():
         posterior = model.poses(batch.rows)
-        return frames.seen(batch, posterior.rotations, posterior.shifts_angstrom)
+        return encoded.encode(batch, posterior.rotations, posterior.shifts_angstrom)
 
 
 def learned_poses(
-    model: MovieVAE,
-    frames: PreparedFrames,
-    dataset: Dataset,
-    z: Tensor,
-    processes: ProcessGroup = SINGLE_PROCESS,
-) -> FoundPoses:
-    """The poses of all N frames at the end of a run; of two the one that explains a frame better.
+    model: MovieVAE, encoded: EncodedFrames, centres_angstrom: Tensor, z: Tensor
+) -> Poses:
+    """Collect the poses of all N frames, of two the one that explains a frame better.
+
+    Several processes share the movies.
 
     Args:
-        model: with learned poses.
-        frames: centred by the shifts of the dataset.
-        dataset: where they come from.
-        z: their latents, ``(N, q)``.
-        world: the processes that share the work.
+        model: a trained model with learned poses.
+        encoded: the frames.
+        centres_angstrom: displacements at which the frames were centred, ``(N, 2)``.
+        z: latents of the frames, ``(N, q)``.
     """
-    n, device = len(frames), frames.device
+    frames, device = encoded.frames, encoded.device
+    n = len(frames)
     rotations, shifts = torch.zeros(n, 3, 3, device=device), torch.zeros(n, 2, device=device)
     turn_sd, shift_sd = torch.zeros(2, n, device=device)
-    movies = processes.share(frames.movies)
+    movies = frames.processes.share(frames.movies)
 
     def keep(rows: Tensor, posterior: PosePosterior, mine: Tensor) -> None:
-        """Of the frames of a posterior those that are chosen, bool ``(F,)``."""
+        """Keep the frames of a posterior that are chosen, bool ``(F,)``."""
         chosen = rows[mine]
         rotations[chosen] = posterior.rotations[mine]
         shifts[chosen] = posterior.shifts_angstrom[mine]
         turn_sd[chosen], shift_sd[chosen] = (part[mine] for part in posterior.spread())
 
     with torch.no_grad():
-        if isinstance(model.poses, PoseTable) and movies:  # there is nothing to choose from
+        if isinstance(model.poses, PoseTable) and movies:  # one posterior for each frame
             rows = torch.from_numpy(np.concatenate(movies)).to(device)
             keep(rows, model.poses(rows), torch.ones_like(rows, dtype=torch.bool))
             movies = []
-        for batch in frames.batches(groups_of(movies, _FRAMES)):
-            best = model.scored(batch, z[batch.rows])[2]
+        for batch in encoded.batches(groups_of(movies, _FRAMES)):
+            rows = batch.rows.to(device)
+            best = model.scored(batch, z[rows])[2]
             for which, posterior in enumerate(model.pose_posteriors(batch)):
-                keep(batch.rows, posterior, best == which)
+                keep(rows, posterior, best == which)
     found = (rotations, shifts, turn_sd, shift_sd)
-    processes.add(*found)
+    frames.processes.add(*found)
     rotations, shifts, turn_sd, shift_sd = (part.double().cpu() for part in found)
-    return FoundPoses(
+    return Poses(
         rotations=nearest_rotation(rotations),
-        shifts_angstrom=dataset.shifts_angstrom + shifts,
+        shifts_angstrom=centres_angstrom + shifts,
         angle_sd_degrees=turn_sd,
         shift_sd_angstrom=shift_sd,
     )

@@ -1,4 +1,4 @@
-"""What a latent path looks like before an image is seen."""
+"""Priors of latent paths."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from torch import Tensor, nn
 
 
 class StandardPrior(nn.Module):
-    """``z_t ~ N(0, 1)`` for every frame on its own (the paper's choice)."""
+    """``z_t ~ N(0, 1)`` for every frame on its own, the paper's choice (TEMPOR Eq. 11)."""
 
     def forward(self, previous: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of z_t, both shaped as ``like (..., q)``."""
+        """Give mean and log-variance of z_t, both shaped as ``like (..., q)``."""
         return torch.zeros_like(like), torch.zeros_like(like)
 
 
 class GatedTransition(nn.Module):
-    """``z_1 ~ N(m₁, v₁)``, ``z_t ~ N(μ(z_{t−1}), v(z_{t−1}))``, all learned (Krishnan et al. 2017).
+    """``z_1 ~ N(m₁, v₁)``, ``z_t ~ N(μ(z_{t−1}), v(z_{t−1}))``, all of it learned.
 
-    ``μ = (1 − g) ⊙ (Wz + b) + g ⊙ h(z)`` with gate ``g(z)`` and proposal ``h(z)``, ``W`` starting
-    at the identity; ``log v`` is read off the proposal.
+    The gated transition of Krishnan et al. (2017): ``μ = (1 − g) ⊙ (Wz + b) + g ⊙ h(z)`` with gate
+    ``g(z)`` and proposal ``h(z)``. ``W`` starts at the identity; ``log v`` is a linear function of
+    the rectified proposal.
+
+    Args:
+        z_dim: latent dimension q.
+        width: hidden units of gate and proposal.
     """
 
-    def __init__(self, z_dim: int, width: int) -> None:
+    def __init__(self, z_dim: int, width: int = 32) -> None:
         super().__init__()
         self.first_mean = nn.Parameter(torch.zeros(z_dim))
         self.first_log_variance = nn.Parameter(torch.zeros(z_dim))
@@ -38,7 +43,10 @@ class GatedTransition(nn.Module):
             self.log_variance.bias.fill_(-1.0)
 
     def forward(self, previous: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of z_t given z_{t−1} (None at the first frame), ``(..., q)``."""
+        """Give mean and log-variance of z_t, ``(..., q)``, after ``previous``, z_{t−1}.
+
+        The first frame of a movie has no previous one.
+        """
         if previous is None:
             return self.first_mean.expand_as(like), self.first_log_variance.expand_as(like)
         gate, proposal = torch.sigmoid(self.gate(previous)), self.proposal(previous)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from temporem.volumes.generators import GENERATORS, unknown_generator
 
 InferenceStructure = Literal["ST-LR", "MF-LR", "DKS", "filter"]
 EncoderInputKind = Literal["image", "back-projection"]
 PriorKind = Literal["standard", "learned"]
-WarmStart = Literal["linear", "static", "none"]
+StartKind = Literal["linear", "static", "none"]
 
 
 class NetworkSettings(BaseModel):
@@ -46,13 +48,20 @@ class NetworkSettings(BaseModel):
     generator: str = Field("fourier", description="Name of the volume generator.")
     generator_width: int = Field(256, ge=8, le=8192, description="Width of the generator.")
 
+    @field_validator("generator")
+    @classmethod
+    def _generator_exists(cls, name: str) -> str:
+        if name not in GENERATORS:
+            raise ValueError(str(unknown_generator(name)))
+        return name
+
 
 class TrainingSettings(BaseModel):
     """How a network is trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    start: WarmStart = Field(
+    start: StartKind = Field(
         "linear",
         description="Warm start. linear: volumes and latents of the linear model. static: tempor "
         "only, a static model trained for half of the epochs (paper). none: no warm start. With "

@@ -1,4 +1,4 @@
-"""What is trained when: a static model, then the temporal encoder, then all of TEMPOR."""
+"""Stages of training: a warm start, then a static model, then TEMPOR."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from temporem.dvae.model import VAEKind
-from temporem.runs.config import RunConfig
+from temporem.dvae.settings import TrainingSettings
 
 StageName = Literal["start", "poses", "static", "warm-up", "tempor"]
+PoseLearner = Literal["none", "table", "head"]
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,13 @@ class Stage:
     """Some epochs of one model and one objective.
 
     Attributes:
-        name: ``start`` fits a model to latents of a linear model, found in closed form;
-            ``poses`` learns poses and one volume, latents being drawn at random;
-            ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits the
-            temporal encoder to the latent paths of the static model, generator at rest.
+        name: ``start`` fits a model to the latents of a linear model; ``poses`` learns poses and
+            one volume, from random latents; ``static`` and ``tempor`` maximise the evidence lower
+            bound; ``warm-up`` fits the temporal encoder to the latents of the static model, with
+            extractor and generator at rest.
         kind: the model.
-        first_epoch: counted over the whole run, from 0.
-        epochs: how many.
+        first_epoch: epochs of the whole training that come before.
+        epochs: number of epochs.
     """
 
     name: StageName
@@ -30,38 +31,42 @@ class Stage:
     first_epoch: int
     epochs: int
 
+    @property
+    def end(self) -> int:
+        """Epochs of the whole training after this stage."""
+        return self.first_epoch + self.epochs
 
-def plan_stages(config: RunConfig) -> list[Stage]:
-    """The stages of a run of ``static`` or ``tempor``, adding up to ``training.epochs``."""
-    total = config.training.epochs
-    if config.method == "tempor" and config.training.init == "linear":
-        start = max(1, total // 8)
-        stages = [Stage("start", "tempor", 0, start)]
-        return stages + [Stage("tempor", "tempor", start, total - start)] * (total > start)
-    if config.method == "static":
-        pretrain = total
-    elif config.training.pretrain_epochs is None:
-        pretrain = total // 2
+
+def plan_stages(
+    method: VAEKind, training: TrainingSettings, learner: PoseLearner = "none"
+) -> tuple[Stage, ...]:
+    """Plan the stages of a training; their epochs add up to ``training.epochs``.
+
+    Args:
+        method: model that is wanted in the end.
+        training: epochs and kind of start.
+        learner: how poses are learned. A head needs poses before latents, and no linear start.
+    """
+    total = training.epochs
+    warm = max(1, total // 8) if training.start == "linear" else 0
+    if method == "static":
+        static, warm_up = total - warm, 0
+    elif training.start == "static":
+        static, warm_up = total // 2, total // 8
     else:
-        pretrain = config.training.pretrain_epochs
-    head = config.learned_poses == "head"
-    start = min(total // 8, pretrain) if config.training.linear_start and not head else 0
-    poses = min(total // 4, pretrain) if head else 0
-    warmup = config.training.warmup_epochs
-    warmup = total // 8 if warmup is None else warmup
-    if pretrain == 0:  # nothing to learn the paths from
-        warmup = 0
-    warmup = min(warmup, total - pretrain)
-    parts: list[tuple[StageName, VAEKind, int]] = [
-        ("start", "static", start),
+        static = warm_up = 0
+    poses = min(total // 4, static) if learner == "head" else 0
+    parts: tuple[tuple[StageName, VAEKind, int], ...] = (
+        ("start", method, warm),
         ("poses", "static", poses),
-        ("static", "static", pretrain - start - poses),
-        ("warm-up", "tempor", warmup),
-        ("tempor", "tempor", total - pretrain - warmup),
-    ]
-    stages, first = [], 0
+        ("static", "static", static - poses),
+        ("warm-up", "tempor", warm_up),
+        ("tempor", "tempor", total - warm - static - warm_up if method == "tempor" else 0),
+    )
+    stages: list[Stage] = []
+    first = 0
     for name, kind, epochs in parts:
-        if epochs:
+        if epochs > 0:
             stages.append(Stage(name, kind, first, epochs))
         first += epochs
-    return stages
+    return tuple(stages)

@@ -1,4 +1,4 @@
-"""Amortised poses: a network that reads the pose of a frame off its image (paper Eq. 14)."""
+"""A network that infers the pose of a frame from its image (TEMPOR Eq. 14)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from temporem.volumes.layers import ResidualMLP
 
 _DEPTH = 2
 _FIRST_TURN_SD = 0.2  # radians
-_FIRST_SHIFT_SD = 0.5  # of the prior's
-_LOG_SD_RANGE = (-6.0, 1.0)  # about the first
+_FIRST_SHIFT_SD = 0.5  # in standard deviations of the prior
+_LOG_SD_RANGE = (-6.0, 1.0)  # relative to the first
 
 
 class PoseHead(nn.Module):
-    """From features of single frames to posteriors of their poses.
+    """Network from features of single frames to posteriors of their poses.
 
-    Six numbers make the rotation by Gram and Schmidt, which has no seams as angles have; others are
-    the deviations of a turn about it, and mean and deviation of the shift.
+    Six of its outputs make the rotation by Gram–Schmidt orthogonalisation, which is continuous
+    where angles are not (Zhou et al. 2019). The others are the standard deviations of turns about
+    it, and means and standard deviations of the shift.
 
     Args:
-        features: of a frame, W.
-        prior_sd_angstrom: of shifts.
+        features: number of features W of a frame.
+        prior_sd_angstrom: prior standard deviation of shifts.
     """
 
     def __init__(self, features: int, prior_sd_angstrom: float) -> None:
@@ -34,7 +35,7 @@ class PoseHead(nn.Module):
         self.prior_sd_angstrom = prior_sd_angstrom
 
     def forward(self, features: Tensor) -> PosePosterior:
-        """Of the frames with features ``(F, W)``."""
+        """Infer poses from features ``(F, W)``."""
         six, turn, shift, spread = self.read_out(features).split([6, 3, 2, 2], dim=-1)
         first = math.log(_FIRST_SHIFT_SD * self.prior_sd_angstrom)
         return PosePosterior(
@@ -46,7 +47,7 @@ class PoseHead(nn.Module):
         )
 
 
-def twin_image(evidence: Tensor) -> Tensor:
-    """An image, as real and imaginary parts ``(F, 2P)``, turned in its plane by 180°: X(−k)."""
-    sign = 1 - 2 * torch.arange(2, dtype=evidence.dtype, device=evidence.device)
-    return (evidence.unflatten(-1, (-1, 2)) * sign).flatten(-2)
+def twin_image(encoder_input: Tensor) -> Tensor:
+    """Turn images, given as real and imaginary parts ``(F, 2P)``, in their plane by 180°: X(−k)."""
+    sign = 1 - 2 * torch.arange(2, dtype=encoder_input.dtype, device=encoder_input.device)
+    return (encoder_input.unflatten(-1, (-1, 2)) * sign).flatten(-2)

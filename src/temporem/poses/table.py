@@ -1,8 +1,9 @@
-"""Poses that are learned with the network: their posterior, and a table of it.
+"""Posteriors of poses that are learned with a network, and a table of them.
 
-A frame's pose has the posterior ``R = exp([ω]×) R̄``, ``d = d̄ + δ`` with Gaussian ω (three axes of
-the camera) and δ (two), drawn by reparametrisation in training. Rotations are uniform before an
-image is seen, shifts Gaussian about where the images are centred.
+The posterior of a frame's pose is ``R = exp([ω]×) R̄``, ``d = d̄ + δ`` with Gaussian ω (about three
+axes of the camera) and δ (along two), drawn by reparametrisation (Falorsi et al. 2019 for
+rotations). The prior is uniform for rotations, and Gaussian for shifts about the points at which
+the images are centred.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from temporem.physics.gaussian import gaussian_kl
 from temporem.physics.rigid_transform import other_hand
 from temporem.physics.rotations import rotation_of_vector
 
-_LOG_SD_RANGE = (-9.0, -0.7)  # of turns, radians: beyond 30° a Gaussian of turns is no posterior
+_LOG_SD_RANGE = (-9.0, -0.7)  # of turns, radians; beyond 30° they are not Gaussian
 _SPREAD_STEP = 10.0  # change of a log-deviation that is as large a step as a turn by a radian
 
 
 @dataclass(frozen=True)
 class PosePosterior:
-    """Of the poses of F frames.
+    """Posterior of the poses of F frames.
 
     Attributes:
         rotations: R̄, molecule to camera, ``(F, 3, 3)``.
-        turn_log_sd: logarithm of the deviation of ω, radians, ``(F, 3)``.
+        turn_log_sd: logarithm of the standard deviation of ω, radians, ``(F, 3)``.
         shifts_angstrom: d̄, ``(F, 2)``.
-        shift_log_sd: logarithm of the deviation of δ, Å, ``(F, 2)``.
-        prior_sd_angstrom: of shifts about 0, before the image is seen.
+        shift_log_sd: logarithm of the standard deviation of δ, Å, ``(F, 2)``.
+        prior_sd_angstrom: prior standard deviation of shifts about 0.
     """
 
     rotations: Tensor
@@ -41,7 +42,7 @@ class PosePosterior:
     prior_sd_angstrom: float
 
     def draw(self, noise: FrameNoise | None) -> tuple[Tensor, Tensor]:
-        """Rotations ``(F, 3, 3)`` and shifts ``(F, 2)``; without noise their means."""
+        """Draw rotations ``(F, 3, 3)`` and shifts ``(F, 2)``; without noise take the means."""
         if noise is None:
             return self.rotations, self.shifts_angstrom
         turn, shift = noise.normal(len(self.rotations), 5).split([3, 2], dim=-1)
@@ -49,14 +50,14 @@ class PosePosterior:
         return turned, self.shifts_angstrom + self.shift_log_sd.exp() * shift
 
     def kl(self) -> Tensor:
-        """Kullback–Leibler divergence from the prior, nats: ``(F,)``."""
+        """Compute the Kullback–Leibler divergence from the prior, nats: ``(F,)``."""
         prior = torch.full_like(self.shift_log_sd, 2 * math.log(self.prior_sd_angstrom))
         zero = torch.zeros_like(self.shifts_angstrom)
         shift = gaussian_kl(self.shifts_angstrom, 2 * self.shift_log_sd, zero, prior)
         return uniform_rotation_kl(self.turn_log_sd) + shift
 
     def twin(self) -> PosePosterior:
-        """Of the frames turned in their plane by 180°, where this is of the frames as they are.
+        """Turn the posterior of a frame into that of the frame turned in its plane by 180°.
 
         The mirror image of a molecule has the same images in these poses.
         """
@@ -65,7 +66,10 @@ class PosePosterior:
         )
 
     def spread(self) -> tuple[Tensor, Tensor]:
-        """Deviations, root mean square over the axes: of turns, degrees, and shifts, Å: ``(F,)``"""
+        """Give the standard deviations of turns, degrees, and shifts, Å, each ``(F,)``.
+
+        They are root mean squares over the axes.
+        """
         turn, shift = (
             (2 * log_sd).exp().mean(-1).sqrt() for log_sd in (self.turn_log_sd, self.shift_log_sd)
         )
@@ -73,30 +77,30 @@ class PosePosterior:
 
 
 def uniform_rotation_kl(turn_log_sd: Tensor) -> Tensor:
-    """KL divergence of Gaussian turns about a rotation from uniform ones: ``(..., 3)`` → ``(...)``.
+    """Compute the KL divergence of Gaussian turns from uniform rotations: ``(..., 3)`` → ``(...)``.
 
-    With angles as distance SO(3) has the volume 8π², and a volume element of turns ω shrinks by
-    ``2 (1 − cos |ω|)/|ω|² = 1 − |ω|²/12 + …``, so
+    Measured by angles, SO(3) has the volume 8π², and a volume element of turns ω shrinks by
+    ``2 (1 − cos |ω|)/|ω|² = 1 − |ω|²/12 + …``. Hence
 
     ``KL = log 8π² − ½ Σ log 2πe s² + Σ s²/12``
 
-    but for terms in s⁴ and turns by more than 180°.
+    up to terms in s⁴ and turns by more than 180°.
     """
     entropy = (turn_log_sd + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
     return math.log(8 * math.pi**2) - entropy + (2 * turn_log_sd).exp().sum(-1) / 12
 
 
 class PoseTable(nn.Module):
-    """Five numbers and their deviations for every frame, free to be learned.
+    """A free posterior for every frame: mean and standard deviation of five numbers.
 
-    Parameters are scaled so that equal steps of all are about as large: a turn by an angle moves
-    the edge of a molecule by the shift of the same number.
+    Parameters are scaled so that a step of equal size has about the same effect in all of them: a
+    turn and a shift of the same number move the edge of the molecule equally far.
 
     Args:
         rotations: R̄ to start from, ``(N, 3, 3)``.
-        turn_sd_degrees: deviation about each axis to start from, ``(N,)``.
-        shift_sd_angstrom: of shifts along each axis, ``(N,)``.
-        prior_sd_angstrom: of shifts about those that images are centred by.
+        turn_sd_degrees: standard deviation of turns to start from, ``(N,)``.
+        shift_sd_angstrom: standard deviation of shifts to start from, ``(N,)``.
+        prior_sd_angstrom: prior standard deviation of shifts about the centres of the images.
         lever_angstrom: distance of the molecule's edge from its centre.
     """
 
@@ -123,7 +127,8 @@ class PoseTable(nn.Module):
         self.lever_angstrom = lever_angstrom
 
     def forward(self, rows: Tensor) -> PosePosterior:
-        """Of the frames ``(F,)``."""
+        """Give the posterior of frames, by their rows ``(F,)``."""
+        rows = rows.to(self.turns.device, non_blocking=True)
         of_turn, of_shift = self.start_log_sd[rows].split(1, dim=-1)
         start = torch.cat([of_turn.expand(-1, 3), of_shift.expand(-1, 2)], dim=-1)
         turn, shift = (start + _SPREAD_STEP * self.spreads[rows]).split([3, 2], dim=-1)

@@ -1,4 +1,4 @@
-"""Weighted back-projection: the one volume that explains all frames best."""
+"""Weighted back-projection: the single volume that explains all frames best."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class HomogeneousVolume:
 
     Attributes:
         volume: Wiener-regularised volume of all frames, ``(D, D, D)``.
-        half_volumes: of the even and the odd movies, ``(2, D, D, D)``.
-        half_fsc: Fourier shell correlation of the two, ``(D/2,)``.
+        half_volumes: volumes of the even and of the odd movies, ``(2, D, D, D)``.
+        half_fsc: Fourier shell correlation of the half volumes, ``(D/2,)``.
     """
 
     volume: Tensor
@@ -46,7 +46,7 @@ class BackProjection:
         self.add_sums(images * ctf, ctf.square(), frequencies)
 
     def add_sums(self, values: Tensor, weights: Tensor, frequencies: Tensor) -> None:
-        """Add sums over frames that are sampled alike: of CTF y and of CTF², ``(F, P)``."""
+        """Add sums of CTF y and of CTF² over frames with the same samples, ``(F, P)``."""
         corners = self.grid.corners(frequencies)
         values = corners.restore(values.reshape(-1, 1))
         weights = weights.reshape(-1, 1)
@@ -58,19 +58,24 @@ class BackProjection:
         return total
 
     def solve(self, signal_to_noise: Tensor) -> Tensor:
-        """Volume ``V̂ = numerator / (weight + w̄ / SNR)``, ``(D, D, D)``.
+        """Solve ``V̂ = numerator / (weight + w̄ / SNR)`` for a volume ``(D, D, D)``.
 
-        ``w̄`` is the shell's mean weight and ``signal_to_noise`` its spectral signal-to-noise ratio,
-        given at integer radii 0 … D/2 − 1.
+        ``w̄`` is the mean weight of the shell.
+
+        Args:
+            signal_to_noise: spectral signal-to-noise ratio at integer radii 0 … D/2 − 1.
         """
         mean_weight = self.grid.shell_means(self._closed[:, 2:])[:, 0]
         return self._damped(mean_weight / self._by_shell(signal_to_noise).clamp(min=1e-4))
 
     def solve_with_power(self, power: Tensor) -> Tensor:
-        """Volume ``V̂ = numerator / (weight + 1 / 8τ²)``, ``(D, D, D)``: a posterior mean.
+        """Solve ``V̂ = numerator / (weight + 1 / 8τ²)`` for a volume ``(D, D, D)``.
 
-        The power τ² of slices is given at integer radii; the padded grid holds every independent
-        coefficient eight times over.
+        It is the posterior mean under a Gaussian prior (Scheres 2012). The padded grid holds every
+        independent coefficient eight times over.
+
+        Args:
+            power: power τ² of slices at integer radii.
         """
         return self._damped(1 / (PADDING**3 * self._by_shell(power)))
 
@@ -105,7 +110,7 @@ class HalfSets:
 
     @classmethod
     def of(cls, one: BackProjection, other: BackProjection, mask: Tensor) -> HalfSets:
-        """Solved with little regularisation and multiplied by a mask ``(D, D, D)``."""
+        """Solve both with little regularisation, and multiply by a mask ``(D, D, D)``."""
         box = one.grid.box
         support = FourierSupport(box, 3)
         flat = torch.full((box // 2,), 10.0)
@@ -117,7 +122,7 @@ class HalfSets:
 
     @property
     def signal_to_noise(self) -> Tensor:
-        """``2 FSC / (1 − FSC)`` of all frames, in the units of :meth:`BackProjection.solve`."""
+        """``2 FSC / (1 − FSC)`` of all frames (Rosenthal and Henderson 2003), ``(D/2,)``."""
         return 2 * self.fsc.clamp(0, 0.999) / (1 - self.fsc.clamp(0, 0.999))
 
 
@@ -126,11 +131,11 @@ def back_project(
     frames: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]],
     window_radius: float,
 ) -> HomogeneousVolume:
-    """Wiener-filtered weighted back-projection, regularised by the FSC of half-movie sets.
+    """Reconstruct a volume with a Wiener filter from the FSC of half sets of movies.
 
     Args:
         forward_model: image formation.
-        frames: blocks of (images ``(F, P)`` with unit noise, CTF, rotations, half index 0 or 1).
+        frames: blocks of images ``(F, P)`` with unit noise, CTF, rotations and half set, 0 or 1.
         window_radius: radius of the ball outside which the volume is set to 0, in half boxes.
     """
     box = forward_model.box

@@ -1,4 +1,4 @@
-"""Many volumes from one network: what they share is computed once, what they resemble is used."""
+"""Fast decoding of many volumes: shared work is done once, and similar volumes are combined."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.nn import functional
 from temporem.volumes.layers import ResidualMLP
 
 SPAN_TOLERANCE = 0.01
-"""Of the rms motion: how far off the worst volume of a span may be. Products in bfloat16 make every
-volume 0.006 to 0.008 off."""
+"""Largest error of a volume of a span, as a fraction of the rms motion. Products in bfloat16 alone
+make an error of 0.006 to 0.008."""
 
-_ROWS = 1024  # points at a time and thread: activations of two layers stay in a processor's cache
+_ROWS = 1024  # points at a time, per thread: two layers stay in a processor's cache
 _ROWS_GPU = 2**17
 
 
@@ -27,16 +27,16 @@ def decode(
     biases: Tensor,
     dtype: torch.dtype | None,
 ) -> Tensor:
-    """``mlp(inputs(points), bias)`` for every bias, without gradients.
+    """Compute ``mlp(inputs(points), bias)`` for every bias, without gradients.
 
-    The inputs and what the first layer makes of them serve all biases. Every bias is then taken on
-    its own, so that its values do not depend on the others.
+    All biases share the inputs and their product with the first layer. The other layers treat each
+    bias on its own, so that its values do not depend on the others.
 
     Args:
         mlp: the network.
-        inputs: its inputs ``(C, I)`` at points ``(C, 3)``.
+        inputs: function that gives inputs ``(C, I)`` at points ``(C, 3)``.
         points: ``(P, 3)``.
-        biases: of the first layer, ``(B, width)``.
+        biases: biases of the first layer, ``(B, width)``.
         dtype: arithmetic of the matrix products; None for float32.
 
     Returns:
@@ -67,30 +67,30 @@ class Span:
     """N volumes as combinations of a few: ``V_t = Σ_j w_tj B_j``.
 
     Attributes:
-        basis: coefficients of the few, complex ``(r, P)``.
-        weights: ``(N, r)``.
+        basis: Fourier coefficients of the few B_j, complex ``(r, P)``.
+        weights: w, ``(N, r)``.
     """
 
     basis: Tensor
     weights: Tensor
 
     def volumes(self, index: Tensor) -> Tensor:
-        """Coefficients of some of the N volumes, by their index ``(B,)``: complex ``(B, P)``."""
+        """Compute some of the N volumes, by their index ``(B,)``: complex ``(B, P)``."""
         flat = self.weights[index].to(self.basis.device) @ torch.view_as_real(self.basis).flatten(1)
         return torch.view_as_complex(flat.unflatten(-1, (-1, 2)))
 
 
 def spanning_rows(samples: Tensor, tolerance: float, most: int) -> tuple[Tensor, Tensor] | None:
-    """A few rows of which all rows are combinations.
+    """Find a few rows of which all rows are combinations.
 
-    The row that is worst explained joins until all are explained, so one that is like no other is
-    among the few.
+    Gram–Schmidt with pivoting: the row that is explained worst joins the few, until all rows are
+    explained. A row that resembles no other is therefore among them.
 
     Args:
         samples: ``(N, M)``.
-        tolerance: rms of what may be left of any row, in units of the rms over all rows of their
-            differences from the mean row.
-        most: more rows than these are not worth it.
+        tolerance: largest rms of the unexplained part of a row, as a fraction of the rms difference
+            of the rows from their mean.
+        most: largest number of rows that is worth it.
 
     Returns:
         Indices of the few, ``(r,)``, and weights ``(N, r)``; None where more than ``most`` are
@@ -98,7 +98,7 @@ def spanning_rows(samples: Tensor, tolerance: float, most: int) -> tuple[Tensor,
     """
     samples = samples.double()
     motion = (samples - samples.mean(0)).square().sum(1).mean()
-    # Rows that do not move at all are still rounded.
+    # Rows that are all the same still differ by rounding.
     enough = tolerance**2 * motion + 1e-12 * samples.square().sum(1).mean()
     left = samples.clone()
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""From latent coordinates to those of a linear model of more dimensions."""
+"""A curve or surface of latents in the latent space of a linear model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _WIDTH = 64
 
 
 class LatentCurve(nn.Module):
-    """``c(z) = [z, 0] + MLP(z)``: a curve or surface in the coordinates of a linear model.
+    """``c(z) = [z, 0] + MLP(z)``: a curve or surface in the latent space of a linear model.
 
-    A motion with one degree of freedom, a turn by a large angle say, has a volume that bends
+    The volumes of a motion with one degree of freedom, such as a turn by a large angle, bend
     through several dimensions of a linear model. The MLP starts at 0.
 
     Args:
         z_dim: latent dimension q.
-        components: of the linear model, q at least.
+        components: number of components of the linear model, q at least.
     """
 
     def __init__(self, z_dim: int, components: int) -> None:
@@ -28,5 +28,5 @@ class LatentCurve(nn.Module):
         nn.init.zeros_(self.bend.last.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        """``(..., q)`` → ``(..., components)``."""
+        """Map latents ``(..., q)`` to latents of the linear model, ``(..., components)``."""
         return nn.functional.pad(z, (0, self.added)) + self.bend(z)

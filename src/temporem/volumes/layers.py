@@ -1,4 +1,4 @@
-"""Small building blocks shared by the networks."""
+"""Building blocks that the networks share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ class ResidualMLP(nn.Module):
 
     Args:
         inputs, width, depth, outputs: layer sizes.
+
+    Attributes:
+        dtype: arithmetic of the matrix products; None for float32.
     """
 
     def __init__(self, inputs: int, width: int, depth: int, outputs: int) -> None:
@@ -22,27 +25,32 @@ class ResidualMLP(nn.Module):
         self.dtype: torch.dtype | None = None
 
     def residual_layers(self) -> list[tuple[Tensor, Tensor]]:
-        """``(1 + W, b)`` of every residual layer: ``(1 + W) x + b`` is one product and no sum."""
+        """List ``(1 + W, b)`` of the residual layers: ``(1 + W) x + b`` is a single product."""
         layers = [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
         one = torch.eye(self.last.in_features, device=self.last.weight.device)
         return [(layer.weight + one, layer.bias) for layer in layers]
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``(..., inputs)`` → float32 ``(..., outputs)``; ``bias (..., width)`` joins layer one.
+        """Compute float32 ``(..., outputs)`` from ``(..., inputs)``.
 
-        Matrix products run in :attr:`dtype` where it is set, weights and results stay float32.
+        Weights and results are float32 whatever the :attr:`dtype` of the products.
+
+        Args:
+            x: inputs.
+            bias: added to the first layer, ``(..., width)``.
         """
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
             x = self.first(x)
-            x = x if bias is None else x + bias.to(x.dtype)  # or all of x is widened
+            x = x if bias is None else x + bias.to(x.dtype)  # keeps x in its dtype
             return self.after_first(x, self.residual_layers()).float()
 
     def after_first(self, x: Tensor, residual_layers: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """What the first layer gives ``(..., width)`` → ``(..., outputs)``; overwrites x.
+        """Apply all layers after the first: ``(..., width)`` → ``(..., outputs)``.
 
         Args:
-            x: the output of a sum or product: none of these needs it on the way back.
-            residual_layers: :meth:`residual_layers`.
+            x: values of the first layer, overwritten. They must come from a sum or a product, whose
+                gradient does not need them.
+            residual_layers: :meth:`residual_layers`, computed once for several calls.
         """
         x = x.relu_()
         for weight, offset in residual_layers:

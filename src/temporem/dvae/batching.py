@@ -1,0 +1,118 @@
+"""Batches of an optimiser step: the frames, the share of every process, and the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.distributed import ProcessGroup
+from temporem.dvae.encoded_frames import EncodedFrames
+from temporem.dvae.schedule import Position, Schedule
+from temporem.dvae.stages import Stage
+from temporem.frames.batch import Batch
+from temporem.frames.frame_noise import FrameNoise
+from temporem.physics.fourier import FourierSupport
+from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
+
+_PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """Frames of one optimiser step, as one of several processes sees them.
+
+    Attributes:
+        own: the frames of this process; None where it has none.
+        n_frames: frames of all processes.
+        part: place of this process's frames among them.
+    """
+
+    own: Batch | None
+    n_frames: int
+    part: slice
+
+    def noise(self, seed: int, step: int, device: torch.device) -> FrameNoise:
+        """Random numbers of a step: a function of seed and step, whichever process draws them."""
+        generator = torch.Generator(device)
+        sequence = np.random.SeedSequence([seed, _NOISE_STREAM, step])
+        generator.manual_seed(int(sequence.generate_state(1)[0]))
+        return FrameNoise(generator, self.n_frames, self.part)
+
+
+def epoch_batches(
+    encoded: EncodedFrames, schedule: Schedule, position: Position, *, seed: int
+) -> Iterator[StepBatch]:
+    """Prepare the batches of the rest of an epoch, in an order that seed and epoch determine.
+
+    The static model sees single frames in random order, TEMPOR whole movies. Both see about
+    ``frames_per_step`` frames in a step, so that equal epochs are equal numbers of steps.
+    """
+    frames, stage = encoded.frames, schedule.stages[position.stage]
+    steps = _epoch_order(schedule, stage, frames.training, seed, position.epoch)
+    steps = steps[position.step_in_epoch :]
+    shares = [_share(stage, movies, frames.processes) for movies in steps]
+    groups = [own for own, _ in shares if own]
+    with closing(encoded.batches(groups, schedule.n_pixels(position.epoch))) as batches:
+        for movies, (own, part) in zip(steps, shares, strict=True):
+            batch = next(batches) if own else None
+            yield StepBatch(batch, sum(map(len, movies)), part)
+
+
+def _epoch_order(
+    schedule: Schedule, stage: Stage, movies: list[np.ndarray], seed: int, epoch: int
+) -> list[list[np.ndarray]]:
+    """List the rows of every step of an epoch, by movie."""
+    order = np.random.default_rng([seed, epoch])
+    if stage.kind == "static":
+        rows = order.permutation(np.concatenate(movies))
+        n = schedule.training.frames_per_step
+        return [[rows[i : i + n]] for i in range(0, len(rows), n)]
+    index, n = order.permutation(len(movies)), schedule.movies_per_step
+    return [[movies[m] for m in index[i : i + n]] for i in range(0, len(index), n)]
+
+
+def _share(
+    stage: Stage, movies: list[np.ndarray], processes: ProcessGroup
+) -> tuple[list[np.ndarray], slice]:
+    """Take this process's part of a step, which may be empty, and its place among the frames."""
+    if stage.kind == "static":
+        (rows,) = movies
+        part = processes.cut(np.ones(len(rows)))
+        return ([rows[part]] if part.start < part.stop else []), part
+    lengths = [len(movie) for movie in movies]
+    part = processes.cut(lengths)
+    first = sum(lengths[: part.start])
+    return movies[part], slice(first, first + sum(lengths[part]))
+
+
+class PixelDraws:
+    """Pixels of a step, drawn by importance (Horvitz and Thompson 1952).
+
+    They are drawn on the CPU, as a function of seed and step, so that no device is waited for.
+
+    Args:
+        support: image frequencies.
+        importance: importance of every frequency, ``(P,)``.
+        size: number of pixels to draw.
+        seed: seed of the training.
+    """
+
+    def __init__(self, support: FourierSupport, importance: Tensor, size: int, seed: int) -> None:
+        self._support = support
+        self._importance = importance
+        self._size = size
+        self._seed = seed
+        self._probability = torch.zeros(0)  # of the last number of frequencies
+
+    def __call__(self, n_pixels: int, step: int) -> PixelSample:
+        """Draw pixels of the ``n_pixels`` lowest frequencies for a step."""
+        if len(self._probability) != n_pixels:
+            importance = self._importance[:n_pixels]
+            self._probability = inclusion_probabilities(importance, self._size)
+        start = np.random.default_rng([self._seed, _PIXEL_STREAM, step]).random()
+        return PixelSample.drawn(self._support, self._probability, start)

@@ -1,0 +1,57 @@
+"""Inference of the latents of all frames by a trained model."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.dvae.encoded_frames import EncodedFrames
+from temporem.dvae.latents import Latents
+from temporem.dvae.learned_poses import encode_in_current_poses
+from temporem.dvae.model import MovieVAE
+from temporem.frames.source import groups_of
+
+_FRAMES = 640  # at a time
+_FEATURE_FRAMES = 512
+
+
+def infer_latents(model: MovieVAE, encoded: EncodedFrames, *, block: int = _FRAMES) -> Latents:
+    """Infer the latents of all N frames, held out or not, in the order of the dataset.
+
+    Inference is deterministic. Several processes share the movies.
+
+    Args:
+        model: a trained model.
+        encoded: the frames.
+        block: frames at a time, about.
+    """
+    frames, device = encoded.frames, encoded.device
+    n = len(encoded)
+    z, mean, log_variance = torch.zeros(3, n, model.generator.z_dim, device=device)
+    found = Latents(z, mean, log_variance, torch.zeros(n, device=device))
+    groups = groups_of(frames.processes.share(frames.movies), block)
+    with torch.no_grad():
+        for batch in encoded.batches(groups, n_pixels=0):
+            rows = batch.rows.to(device)
+            latents = model.infer(encode_in_current_poses(model, encoded, batch))
+            for field in fields(Latents):
+                getattr(found, field.name)[rows] = getattr(latents, field.name)
+    frames.processes.add(*(getattr(found, field.name) for field in fields(Latents)))
+    return found
+
+
+def infer_features(model: MovieVAE, encoded: EncodedFrames) -> Tensor:
+    """Extract the features of all N frames, ``(N, W)``, in the order of the dataset."""
+    frames, n = encoded.frames, len(encoded)
+    features = torch.zeros(n, model.inference.n_features, device=encoded.device)
+    own = np.arange(n)[frames.processes.cut(np.ones(n))]
+    parts = np.array_split(own, len(own) // _FEATURE_FRAMES + 1)
+    with torch.no_grad():
+        for batch in encoded.batches(([part] for part in parts if len(part)), n_pixels=0):
+            batch = encode_in_current_poses(model, encoded, batch)
+            features[batch.rows.to(encoded.device)] = model.features(batch).float()
+    frames.processes.add(features)
+    return features

@@ -1,0 +1,99 @@
+"""Objectives of the stages of training, per frame; every stage maximises its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from temporem.dvae.model import MovieVAE
+from temporem.dvae.stages import StageName
+from temporem.frames.batch import Batch
+from temporem.frames.frame_noise import FrameNoise
+from temporem.physics.gaussian import gaussian_kl, sample_gaussian
+from temporem.physics.pixel_sample import PixelSample
+
+Targets = Mapping[str, Tensor]
+"""Posteriors that an encoder is to learn, by name: of all N frames, ``(N, q)``."""
+
+_WIDE_SD = 2.0  # of random latents while poses alone are learned; their prior has 1
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Terms of an objective ``fit − β kl − pose_kl``, each ``(F,)``.
+
+    Attributes:
+        fit: log-likelihood of the frames, or fit to the targets.
+        kl: divergence of the latents from their prior.
+        pose_kl: divergence of the poses from their prior.
+    """
+
+    fit: Tensor
+    kl: Tensor
+    pose_kl: Tensor
+
+
+def lower_bound(
+    model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
+) -> Terms:
+    """Compute the evidence lower bound (TEMPOR Eq. 11), estimated from some pixels."""
+    bound = model.bound(batch.at(pixels), noise)
+    return Terms(bound.log_likelihood, bound.kl, bound.pose_kl)
+
+
+def guided_fit(
+    model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
+) -> Terms:
+    """Fit the generator to latents drawn from the targets, and the encoder to the targets."""
+    mean, variance = _of_batch(targets, batch, "mean", "variance")
+    path = model.infer(batch, noise)
+    drawn = sample_gaussian(mean, variance.log(), noise.normal(*mean.shape))
+    likelihood, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
+    encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
+    return Terms(likelihood - encoder, torch.zeros_like(likelihood), pose_kl)
+
+
+def pose_fit(
+    model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
+) -> Terms:
+    """Fit poses and volumes to frames whatever the latents, which are drawn at random."""
+    drawn = _WIDE_SD * noise.normal(len(batch.rows), model.generator.z_dim)
+    fit, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
+    return Terms(fit, torch.zeros_like(fit), pose_kl)
+
+
+def path_fit(
+    model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
+) -> Terms:
+    """Fit the temporal encoder to the posteriors N(m, s²) of the static model.
+
+    They count as observations of the latents: ``log N(m_t | μ_t, σ_t² + s_t²)``.
+    """
+    features, mean, spread = _of_batch(targets, batch, "features", "mean", "variance")
+    path = model.inference(features, batch.lengths, noise)
+    variance = path.log_variance.exp() + spread
+    residual = (mean - path.mean).square() / variance
+    fit = -0.5 * (residual + variance.log()).sum(-1)
+    zero = torch.zeros_like(fit)
+    return Terms(fit, zero, zero)
+
+
+Objective = Callable[[MovieVAE, Batch, PixelSample, Targets, FrameNoise], Terms]
+
+OBJECTIVES: dict[StageName, Objective] = {
+    "start": guided_fit,
+    "poses": pose_fit,
+    "static": lower_bound,
+    "warm-up": path_fit,
+    "tempor": lower_bound,
+}
+"""The objective of every stage."""
+
+
+def _of_batch(targets: Targets, batch: Batch, *names: str) -> list[Tensor]:
+    """Take the targets of the frames of a batch."""
+    rows = batch.rows.to(targets[names[0]].device, non_blocking=True)
+    return [targets[name][rows] for name in names]

@@ -1,0 +1,91 @@
+"""The contract of volume generators: a volume for every latent, in Fourier space."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from temporem.physics.fourier import FourierSupport
+from temporem.volumes.decoding import Span
+
+
+class VolumeModel(nn.Module, ABC):
+    """A model of volumes ``V(z)`` that can be sliced, decoded and trained.
+
+    A new generator is a subclass with :meth:`forward`, and one line in
+    :data:`temporem.volumes.generators.GENERATORS`. Every other method has a default.
+
+    Args:
+        box: edge length D of the volumes, voxels.
+        z_dim: latent dimension q.
+    """
+
+    def __init__(self, box: int, z_dim: int) -> None:
+        super().__init__()
+        self.box = box
+        self.z_dim = z_dim
+
+    @abstractmethod
+    def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
+        """Compute Fourier coefficients of volumes, with gradients.
+
+        Volumes are real, so that the values must obey ``V̂(−k; z) = conj V̂(k; z)``.
+
+        Args:
+            frequencies: cycles per box, ``(..., P, 3)`` ordered (x, y, z), ``|k| < D/2``.
+            z: latents ``(..., q)``; the leading dimensions broadcast.
+
+        Returns:
+            Complex64 ``(..., P)`` in units of a slice, ``√D V̂`` with V̂ the orthonormal transform.
+        """
+
+    @torch.no_grad()
+    def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
+        """Decode volumes, without gradients.
+
+        Args:
+            support: frequencies of the volumes, ``(P, 3)``.
+            z: latents ``(B, q)``.
+
+        Returns:
+            Coefficients of the orthonormal transform, complex64 ``(B, P)``.
+        """
+        z = z.to(self.device)
+        frequencies = support.frequencies.to(z)
+        return torch.stack([self(frequencies, one) for one in z]) / self.box**0.5
+
+    def span(self, support: FourierSupport, z: Tensor) -> Span | None:
+        """Find a few volumes of which those of many latents ``(N, q)`` are combinations.
+
+        Returns:
+            The few and the weights; None where decoding each volume is as good.
+        """
+        return None
+
+    def set_amplitude(self, amplitudes: Tensor) -> None:
+        """Take the expected amplitude of slices at integer radii 0 … D/2, ``(D/2 + 1,)``.
+
+        It is called once, before training. A generator may scale its values by it.
+        """
+
+    def set_dtype(self, dtype: torch.dtype | None) -> None:
+        """Choose the arithmetic of large matrix products; None for float32."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Arithmetic of large matrix products."""
+        return torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters and buffers."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+    @property
+    def activations_per_point(self) -> int:
+        """Numbers that training keeps for every frequency of every frame; to estimate memory."""
+        return 16
