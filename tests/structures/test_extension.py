@@ -73,7 +73,6 @@ register_motion(BREATHING)
 config = load_simulation_config("toy", changes={"motion": {"kind": "breathing", "growth": 0.1}})
 # [docs:end]
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,10 +88,12 @@ from temporem.structures.motions.registry import MOTIONS
 SMALL = {"movies": 3, "frames_per_movie": 4, "box": 32}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _known_here_only() -> Iterator[None]:
-    yield
-    del MOTIONS["breathing"]
+del MOTIONS["breathing"]  # other tests are collected in this process
+
+
+@pytest.fixture(autouse=True)
+def _known_here_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOTIONS, "breathing", BREATHING)
 
 
 def breathing(**motion: object) -> SimulationConfig:
