@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 
 from temporem.simulation.presets import load_simulation_config
 from temporem.structures.molecule import Molecule
+from temporem.structures.motions import register_motion
 from temporem.structures.motions.base import MotionKind, MotionSettings
-from temporem.structures.motions.registry import register_motion
 from temporem.structures.schedules import constant_speed, whole_steps
 
 
@@ -82,8 +82,8 @@ from temporem.frames.dataset import read_dataset
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import read_truth
+from temporem.structures.motions import MOTIONS
 from temporem.structures.motions.base import conformations
-from temporem.structures.motions.registry import MOTIONS
 
 SMALL = {"movies": 3, "frames_per_movie": 4, "box": 32}
 

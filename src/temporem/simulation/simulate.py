@@ -21,8 +21,8 @@ from temporem.simulation.images import (
 )
 from temporem.simulation.truth import Truth, require_simulated, write_truth
 from temporem.structures.molecule_source import MoleculeSource
+from temporem.structures.motions import MOTIONS
 from temporem.structures.motions.base import Motion
-from temporem.structures.motions.registry import MOTIONS
 
 
 def simulate(
