@@ -24,8 +24,8 @@ from temporem.frames.frame_stack import open_frames
 from temporem.frames.frames import PreparedFrames, prepare_frames
 from temporem.io.checkpoint import resume_if_possible, save_checkpoint
 from temporem.io.files import atomic_write, fresh_directory, held
+from temporem.io.mrc import read_mask, write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
-from temporem.io.volume import read_mask, write_volume
 from temporem.physics.masks import soft_ball
 from temporem.progress import Progress
 from temporem.runs.config import RunConfig, save_config
