@@ -166,7 +166,7 @@ class VolumeFiles:
         import numpy as np
         import torch
 
-        from temporem.io.volume import read_volume
+        from temporem.io.mrc import read_volume
 
         voxels = np.stack([read_volume(self.path(int(row)), self.box) for row in rows])
         return self.support.fft(torch.from_numpy(voxels))
@@ -246,7 +246,7 @@ def check(peer: Peer, *, movies: int = 60) -> bool:
     frames have little noise, so that all shells up to three quarters of Nyquist must agree.
     """
     from temporem.cli.main import main as temporem
-    from temporem.io.volume import read_volume
+    from temporem.io.mrc import read_volume
     from temporem.simulation.truth import read_truth
 
     peer.environment.require()

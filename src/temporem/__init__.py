@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from temporem.frames.dataset import Dataset
     from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
     from temporem.frames.readers import read_dataset, register_reader
-    from temporem.io.volume import read_volume, write_volume
+    from temporem.io.mrc import read_volume, write_volume
     from temporem.linear.fit import fit_linear
     from temporem.linear.state import LinearFit
     from temporem.physics.ctf import CTFParameters
@@ -75,8 +75,8 @@ _MODULES = {
     "FourierSupport": "physics.fourier",
     "fourier_shell_correlation": "physics.fsc",
     "resolution": "physics.fsc",
-    "read_volume": "io.volume",
-    "write_volume": "io.volume",
+    "read_volume": "io.mrc",
+    "write_volume": "io.mrc",
     # extensions
     "register_generator": "volumes.generators",
     "register_motion": "structures.motions",

@@ -14,7 +14,7 @@ from temporem.errors import TemporemError
 from temporem.evaluation.run_evaluation import frames_to_evaluate
 from temporem.evaluation.storage import load_evaluation
 from temporem.frames.dataset import read_dataset
-from temporem.io.volume import write_volume
+from temporem.io.mrc import write_volume
 from temporem.simulation.truth import read_truth
 
 

@@ -22,7 +22,7 @@ from helpers.bad_input import (
 from helpers.commands import TINY_TRAINING, command, settings, succeed
 from temporem.cli.components import say_components
 from temporem.errors import TemporemError
-from temporem.io.stack import write_stack
+from temporem.io.mrc import write_stack
 from temporem.io.star import Table, read_star, write_star
 from temporem.runs import pipeline as run_module
 from temporem.runs.config import RunConfig

@@ -13,7 +13,7 @@ from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset, read_dataset, write_dataset
 from temporem.frames.particle_images import ParticleImages
 from temporem.io.files import fresh_directory
-from temporem.io.stack import write_stack
+from temporem.io.mrc import write_stack
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses

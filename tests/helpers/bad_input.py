@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.commands import command
-from temporem.io.stack import open_stack, write_stack
+from temporem.io.mrc import open_stack, write_stack
 from temporem.io.star import Table, read_star, write_star
 
 
@@ -43,7 +43,7 @@ def rewrite(dataset: Path, block: str, change: Callable[[dict], None]) -> None:
 
 def change_pixels(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     stack = open_stack(dataset / "particles.mrcs")
-    write_stack(dataset / "particles.mrcs", [change(np.array(stack.images))], 8.0)
+    write_stack(dataset / "particles.mrcs", [change(stack.read())], 8.0)
 
 
 def set_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -333,6 +333,15 @@ def test_full_disk_names_the_file_in_a_directory(tmp_path):
         fill()
 
 
+def test_full_disk_names_no_temporary_folder_around_a_file(tmp_path):
+    def fill() -> None:
+        with fresh_directory(tmp_path / "run") as folder, atomic_write(folder / "mean.mrc"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(TemporemError, match=rf"cannot write {tmp_path}/run/mean.mrc: No space"):
+        fill()
+
+
 def test_error_about_another_file_stays_as_it_is(kind, tmp_path):
     error = FileNotFoundError(errno.ENOENT, "No such file or directory", "input.pdb")
     with pytest.raises(FileNotFoundError, match=r"input\.pdb"):

@@ -28,10 +28,9 @@ from helpers.commands import TINY_TRAINING, command, settings, succeed
 from temporem.errors import TemporemError
 from temporem.frames.dataset import read_dataset
 from temporem.frames.frames import prepare_frames
+from temporem.io.mrc import write_stack, write_volume
 from temporem.io.settings import apply_overrides
-from temporem.io.stack import write_stack
 from temporem.io.star import Table, read_star
-from temporem.io.volume import read_volume, write_volume
 from temporem.physics.fourier import FourierSupport
 from temporem.report.collect import read_metrics
 from temporem.runs import pipeline as run_module
@@ -664,19 +663,3 @@ def test_hinge_is_learned_and_time_helps(hinge_dataset, tmp_path) -> None:
     assert motion["--temporal"] > 0.6
     assert latents["--temporal"] > latents["--no-temporal"] + 0.05
     assert motion["--temporal"] > motion["--no-temporal"]
-
-
-def test_masks_are_read_whatever_the_order_of_their_axes(tmp_path) -> None:
-    expected = np.random.default_rng(0).random((4, 4, 4)).astype(np.float32)
-    for axes in ((1, 2, 3), (3, 2, 1), (2, 3, 1), (0, 0, 0)):
-        write_volume(tmp_path / "m.mrc", expected, 1.0)
-        with mrcfile.open(tmp_path / "m.mrc", "r+") as file:
-            if any(axes):  # columns, rows and sections run along x = 1, y = 2 or z = 3
-                file.set_data(expected.transpose([3 - axis for axis in reversed(axes)]).copy())
-            for name, axis in zip(("mapc", "mapr", "maps"), axes, strict=True):
-                file.header[name] = axis
-        np.testing.assert_array_equal(read_volume(tmp_path / "m.mrc", 4), expected)
-    with mrcfile.open(tmp_path / "m.mrc", "r+") as file:
-        file.header.mapc = 7
-    with pytest.raises(TemporemError, match="its axes are 7, 0, 0"):
-        read_volume(tmp_path / "m.mrc", 4)

@@ -12,8 +12,8 @@ import pytest
 from helpers.commands import TINY_TRAINING
 from temporem.errors import TemporemError
 from temporem.io.files import held
+from temporem.io.mrc import open_stack, write_stack
 from temporem.io.settings import apply_overrides
-from temporem.io.stack import open_stack, write_stack
 from temporem.report.collect import read_metrics
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.pipeline import reconstruct, split_movies
@@ -84,7 +84,7 @@ def test_held_out_movies_teach_nothing(tiny_dataset, tmp_path) -> None:
     def mirrored(rows: np.ndarray, name: str) -> Path:
         """The dataset with some images upside down: the same noise, another molecule."""
         path = shutil.copytree(tiny_dataset, tmp_path / name)
-        images = np.array(open_stack(path / "particles.mrcs").images)
+        images = open_stack(path / "particles.mrcs").read()
         images[rows] = images[rows][:, ::-1]
         write_stack(path / "particles.mrcs", [images], 8.0)
         return path
@@ -123,7 +123,7 @@ def stopped(tiny_dataset, tmp_path) -> tuple[RunConfig, Path]:
 
 
 def change_images(dataset: Path) -> None:
-    images = np.array(open_stack(dataset / "particles.mrcs").images)
+    images = open_stack(dataset / "particles.mrcs").read()
     write_stack(dataset / "particles.mrcs", [images[:, ::-1]], 8.0)
 
 

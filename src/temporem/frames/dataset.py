@@ -13,8 +13,8 @@ import torch
 from temporem.errors import TemporemError
 from temporem.frames.particle_images import ParticleImages, read_particle_images
 from temporem.io import limits
+from temporem.io.mrc import open_stack, write_stack
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
-from temporem.io.stack import open_stack, write_stack
 from temporem.io.star import Table, fits_one_line, read_star, write_star
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses

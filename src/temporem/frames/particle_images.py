@@ -12,7 +12,7 @@ import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.io.limits import LARGEST_PIXEL
-from temporem.io.stack import Stack, open_stack
+from temporem.io.mrc import Stack, open_stack
 from temporem.io.star import Table
 
 _BLOCK_BYTES = 2**25

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from temporem.errors import TemporemError
-from temporem.io.leftovers import adopt_leftovers, lock, release, sibling
+from temporem.io.leftovers import adopt_leftovers, final_name, lock, release, sibling
 from temporem.io.sync import sync, sync_tree
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -113,10 +113,11 @@ def disk_error(error: Exception, path: str | Path, needed: int | None = None) ->
         path: the file or folder that was to be written.
         needed: its size, bytes.
     """
+    path = final_name(Path(path))
     number, reason = _cause(error)
     expected = None if number in _HINTS else "a folder that can be written to"
     if number in _NO_ROOM:
-        folder, free = _free_bytes(Path(path))
+        folder, free = _free_bytes(path)
         room = f"{readable_size(needed)} of room" if needed else "more room"
         expected = f"{room} in {folder}, whose disk has {readable_size(free)} free"
     return TemporemError(

@@ -51,6 +51,12 @@ def sibling(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{suffix}")
 
 
+def final_name(path: Path) -> Path:
+    """Return the path that a file gets when the temporary folders that it is in are renamed."""
+    found = [_LEFTOVER.fullmatch(part) for part in path.parts]
+    return Path(*(m["target"] if m else part for m, part in zip(found, path.parts, strict=True)))
+
+
 def lock(path: Path) -> int | None:
     """Lock a file or folder; None where the file system has no locks.
 

@@ -26,8 +26,8 @@ from temporem import __version__
 from temporem.errors import TemporemError
 from temporem.io.files import fresh_directory, held
 from temporem.io.json_file import read_json_object
+from temporem.io.mrc import MRC_HEADER_BYTES, write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
-from temporem.io.volume import MRC_HEADER_BYTES, write_volume
 from temporem.runs.decoder import Decoder
 from temporem.runs.run_files import IDENTITY_NAMES, Run
 

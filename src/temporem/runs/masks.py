@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.io.volume import read_mask
+from temporem.io.mrc import read_mask
 from temporem.physics.masks import soft_ball
 
 

@@ -22,7 +22,7 @@ from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held
 from temporem.io.outputs import require_no_links, require_replaceable
 from temporem.io.star import write_star
-from temporem.io.volume import write_volume
+from temporem.io.mrc import write_volume
 from temporem.progress import Progress
 from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config

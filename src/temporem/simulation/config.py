@@ -18,8 +18,8 @@ from pydantic import (
 
 from temporem.io import limits
 from temporem.io.settings import ByKind
+from temporem.structures.motions import motion_sections
 from temporem.structures.motions.base import MotionSettings, Range
-from temporem.structures.motions.registry import motion_sections
 
 MAX_FRAMES = 10_000_000
 """Of all movies together."""

@@ -13,7 +13,7 @@ from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_of_vector
 from temporem.simulation.config import CTFConfig, SimulationConfig
-from temporem.structures.motions.registry import MOTIONS
+from temporem.structures.motions import MOTIONS
 
 _STREAMS = ("motion", "poses", "shifts", "ctf", "noise", "pose errors")
 """Purposes of random numbers, each with a stream of its own. A new one goes to the end."""

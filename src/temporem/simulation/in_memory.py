@@ -24,7 +24,7 @@ from temporem.simulation.presets import load_simulation_config
 from temporem.simulation.truth import Truth
 from temporem.structures.molecule_source import MoleculeSource
 from temporem.structures.motions.base import Motion
-from temporem.structures.motions.registry import MOTIONS
+from temporem.structures.motions import MOTIONS
 
 Count = Callable[[int, int], None]
 """Called with the number of frames, or of conformations, done and of all."""

@@ -10,8 +10,8 @@ import torch
 from temporem.errors import TemporemError
 from temporem.io.npz import NpzFile
 from temporem.structures.molecule import Molecule
+from temporem.structures.motions import MOTIONS
 from temporem.structures.motions.base import Motion
-from temporem.structures.motions.registry import MOTIONS
 
 _MOLECULE_FILE, _MOTION_FILE = "molecule.npz", "motion.npz"
 _LAST_ELEMENT = 98  # with a known form factor

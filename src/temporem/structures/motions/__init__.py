@@ -1,1 +1,43 @@
-"""Kinds of motion, one file each; :mod:`temporem.structures.motions.registry` lists them."""
+"""The kinds of motion that a simulation can have, one file each.
+
+To add one, write its file and put it into the list below, or call :func:`register_motion`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporem.structures.motions.base import MotionKind, MotionSettings
+from temporem.structures.motions.hinge import HINGE
+from temporem.structures.motions.morph import MORPH
+from temporem.structures.motions.pulled import PULLED
+from temporem.structures.motions.trajectory import TRAJECTORY
+
+MOTIONS: dict[str, MotionKind[Any]] = {}
+"""Every known kind by its name."""
+
+
+def register_motion(kind: MotionKind[Any]) -> None:
+    """Make a kind of motion known to configurations and to the truth of datasets.
+
+    Raises:
+        ValueError: its settings have no name for it, or another kind has that name.
+    """
+    if not isinstance(kind.name, str):
+        raise ValueError(f"{kind.settings.__name__}: kind needs a default, the name of the motion")
+    if MOTIONS.setdefault(kind.name, kind) is not kind:
+        raise ValueError(f"there is a motion of kind '{kind.name}' already")
+
+
+def motion_sections() -> dict[str, type[MotionSettings]]:
+    """Class of the settings of every kind, by its name."""
+    return {name: kind.settings for name, kind in MOTIONS.items()}
+
+
+for _kind in (
+    HINGE,
+    MORPH,
+    PULLED,
+    TRAJECTORY,
+):
+    register_motion(_kind)

@@ -1,5 +1,7 @@
-"""MRC image stacks: real files are read, and what a header declares is never taken on trust."""
+"""MRC files: those of other programs are read, and no size in a header is taken on trust."""
 
+import bz2
+import gzip
 import os
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 
 from helpers.shared import SHARED
 from temporem.errors import TemporemError
-from temporem.io.stack import open_stack, write_stack
+from temporem.io.mrc import open_stack, read_mask, read_volume, write_stack, write_volume
 
 SPECIMENS = SHARED / "specimens"
 
@@ -48,11 +50,10 @@ def pixels():
 )
 def test_specimen_agrees_with_mrcfile(name, shape, pixel_size):
     stack = open_stack(SPECIMENS / name)
-    assert isinstance(stack.images, np.memmap)
-    assert stack.images.shape == shape
+    assert stack.shape == shape
     assert stack.pixel_size_angstrom == pytest.approx(pixel_size, rel=1e-6)
     with mrcfile.open(SPECIMENS / name, permissive=True) as reference:
-        np.testing.assert_array_equal(stack.images, reference.data.reshape(shape))
+        np.testing.assert_array_equal(stack.read(), reference.data.reshape(shape))
 
 
 def test_compressed_file_is_one_clear_line():
@@ -68,7 +69,7 @@ def test_compressed_file_is_one_clear_line():
 def test_every_mode_and_byte_order(mode, dtype, order, pixels, tmp_path):
     expected = np.abs(pixels).astype(dtype)
     stack = open_stack(write_raw(tmp_path / "a.mrcs", expected, mode, order=order))
-    np.testing.assert_array_equal(stack.images, expected)
+    np.testing.assert_array_equal(stack.read(), expected)
     sections = np.array([3, 4, 5, 1, 1, 0])
     read = stack.read(sections)
     assert read.dtype == np.float32
@@ -77,7 +78,7 @@ def test_every_mode_and_byte_order(mode, dtype, order, pixels, tmp_path):
 
 def test_extended_header_and_trailing_bytes_are_passed_over(pixels, tmp_path):
     path = write_raw(tmp_path / "a.mrcs", pixels, 2, nsymbt=pixels[0].nbytes, nz=5)
-    np.testing.assert_array_equal(open_stack(path).images, pixels[1:6])
+    np.testing.assert_array_equal(open_stack(path).read(), pixels[1:6])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_written_blocks_are_a_valid_stack(pixels, tmp_path):
         assert file.header.dmax == pixels.max()
         assert file.header.dmean == pytest.approx(pixels.mean(dtype=np.float64))
     stack = open_stack(path)
-    np.testing.assert_array_equal(stack.images, pixels)
+    np.testing.assert_array_equal(stack.read(), pixels)
     assert stack.pixel_size_angstrom == 1.25
 
 
@@ -175,3 +176,71 @@ def test_any_number_of_stacks_can_be_open(tmp_path, pixels):
             np.testing.assert_array_equal(stack.read(np.array([2])), pixels[2:3] + i)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def voxels():
+    return np.random.default_rng(0).random((4, 4, 4)).astype(np.float32)
+
+
+def test_written_volume_is_valid(voxels, tmp_path):
+    path = tmp_path / "v.mrc"
+    write_volume(path, voxels, 1.5, origin_angstrom=6.0)
+    assert mrcfile.validate(path)
+    with mrcfile.open(path) as file:
+        assert file.is_volume()
+        np.testing.assert_array_equal(file.data, voxels)
+        assert file.voxel_size.x == file.voxel_size.z == 1.5
+        assert file.header.origin.y == 6.0
+        assert file.header.dmean == pytest.approx(voxels.mean(dtype=np.float64))
+        assert file.header.rms == pytest.approx(voxels.std(dtype=np.float64))
+    np.testing.assert_array_equal(read_volume(path, 4, pixel_size_angstrom=1.5), voxels)
+    with pytest.raises(TemporemError, match=r"voxels of 1.5 Å; expected 2 Å"):
+        read_volume(path, 4, pixel_size_angstrom=2.0)
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (212, bytes(4)),
+        (212, b"\x44\x20\x20\x20"),
+        (212, b"\x11\x11\0\0"),  # says big-endian, and is not
+        (208, bytes(4)),
+    ],
+    ids=["no stamp", "odd stamp", "false stamp", "no MAP"],
+)
+def test_volume_is_read_whatever_its_stamp(at, value, voxels, tmp_path):
+    path = tmp_path / "m.mrc"
+    write_volume(path, voxels, 1.0)
+    raw = bytearray(path.read_bytes())
+    raw[at : at + 4] = value
+    for content in (bytes(raw), gzip.compress(raw), bz2.compress(raw)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read_volume(path, 4), voxels)
+        np.testing.assert_array_equal(read_mask(path, 4), voxels)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("mode", "dtype"), [(0, "i1"), (1, "i2"), (2, "f4"), (6, "u2"), (12, "f2")]
+)
+def test_volume_of_every_mode_and_byte_order(mode, dtype, order, voxels, tmp_path):
+    expected = (100 * voxels).astype(dtype)
+    path = write_raw(tmp_path / "m.mrc", expected, mode, order=order)
+    np.testing.assert_array_equal(read_volume(path, 4), expected.astype(np.float32))
+
+
+def test_volume_is_read_whatever_the_order_of_its_axes(voxels, tmp_path) -> None:
+    expected = voxels
+    for axes in ((1, 2, 3), (3, 2, 1), (2, 3, 1), (0, 0, 0)):
+        write_volume(tmp_path / "m.mrc", expected, 1.0)
+        with mrcfile.open(tmp_path / "m.mrc", "r+") as file:
+            if any(axes):  # columns, rows and sections run along x = 1, y = 2 or z = 3
+                file.set_data(expected.transpose([3 - axis for axis in reversed(axes)]).copy())
+            for name, axis in zip(("mapc", "mapr", "maps"), axes, strict=True):
+                file.header[name] = axis
+        np.testing.assert_array_equal(read_volume(tmp_path / "m.mrc", 4), expected)
+    with mrcfile.open(tmp_path / "m.mrc", "r+") as file:
+        file.header.mapc = 7
+    with pytest.raises(TemporemError, match="its axes are 7, 0, 0"):
+        read_volume(tmp_path / "m.mrc", 4)
