@@ -64,12 +64,12 @@ class RunConfig(BaseModel):
         if self.method == "static" and self.training.start == "static":
             raise ValueError("training.start=static needs --method tempor")
         components = self.linear.components
-        if self.method in NETWORKS and isinstance(components, int) and self.starts_linear:
-            if components < self.model.z_dim:
-                raise ValueError(
-                    f"linear.components is {components}, and model.z_dim {self.model.z_dim}: a "
-                    "network needs a component for every latent dimension"
-                )
+        starts = self.method in NETWORKS and self.starts_linear
+        if starts and isinstance(components, int) and components < self.model.z_dim:
+            raise ValueError(
+                f"linear.components is {components}, and model.z_dim {self.model.z_dim}: a network "
+                "needs a component for every latent dimension"
+            )
         return self
 
     @model_validator(mode="after")

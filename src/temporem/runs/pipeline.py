@@ -20,9 +20,9 @@ from temporem.frames.frames import prepare_frames
 from temporem.frames.streaming import open_frames
 from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held
+from temporem.io.mrc import write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
 from temporem.io.star import write_star
-from temporem.io.mrc import write_volume
 from temporem.progress import Progress
 from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config
@@ -150,9 +150,7 @@ def _begin(config: RunConfig, output: Path, processes: ProcessGroup, *, overwrit
     return task
 
 
-def _continue(
-    started: RunConfig, config: RunConfig, output: Path, processes: ProcessGroup
-) -> Task:
+def _continue(started: RunConfig, config: RunConfig, output: Path, processes: ProcessGroup) -> Task:
     """The task of a run that was stopped; its dataset may have moved."""
     require_no_links([output, *output.iterdir(), *(output / names.CHECKPOINT).glob("*")])
     moved = started.model_copy(update={"dataset": config.dataset})
@@ -180,9 +178,7 @@ def _new_run(
         if overwrite:
             inputs = [config.dataset, *config.linear.mask_files]
             folders = (names.CHECKPOINT,)
-            require_replaceable(
-                output, "a run", holds=names.CONFIG, folders=folders, inputs=inputs
-            )
+            require_replaceable(output, "a run", holds=names.CONFIG, folders=folders, inputs=inputs)
         with fresh_directory(output, overwrite=overwrite) as directory:
             processes.wait()  # nobody reads images for a folder that cannot be written
             yield directory
@@ -210,9 +206,7 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     return Task(_with_precision(config, device, processes), dataset, training, device, processes)
 
 
-def _with_precision(
-    config: RunConfig, device: torch.device, processes: ProcessGroup
-) -> RunConfig:
+def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:
     """The configuration with the arithmetic of the run, which it keeps wherever it goes on."""
     if config.precision != "auto":
         return config

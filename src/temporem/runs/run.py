@@ -199,5 +199,3 @@ def require_dataset_of(path: Path, dataset: Dataset) -> None:
             expected="the same rows in the same order, with the same images",
             hint="restore the dataset, or start another run",
         )
-
-

@@ -23,8 +23,8 @@ from temporem.simulation.images import (
 from temporem.simulation.presets import load_simulation_config
 from temporem.simulation.truth import Truth
 from temporem.structures.molecule_source import MoleculeSource
-from temporem.structures.motions.base import Motion
 from temporem.structures.motions import MOTIONS
+from temporem.structures.motions.base import Motion
 
 Count = Callable[[int, int], None]
 """Called with the number of frames, or of conformations, done and of all."""

@@ -140,5 +140,3 @@ class Method(Protocol):
             TemporemError: it does not fit the configuration.
         """
         ...
-
-

@@ -58,7 +58,9 @@ class Linear:
     ) -> tuple[int, str]:
         chosen = config.linear.components
         q = MOST_COMPONENTS if chosen == "auto" else chosen
-        hint = f"lower --components, which is {chosen}, or bin the images to a box below {model.box}"
+        hint = (
+            f"lower --components, which is {chosen}, or bin the images to a box below {model.box}"
+        )
         return linear_memory(model, q), hint
 
     def run(self, job: Job) -> Outcome:
@@ -117,9 +119,7 @@ def follow_linear(
             masks=masks,
             window_radius=window_radius,
             seed=seed,
-            resume=None
-            if stored is None
-            else LinearState.from_parts(stored, n_frames=n, box=box),
+            resume=None if stored is None else LinearState.from_parts(stored, n_frames=n, box=box),
             progress=progress,
         )
 
