@@ -22,6 +22,10 @@ class Latents:
     log_variance: Tensor
     kl: Tensor
 
+    def cpu(self) -> Latents:
+        """Copy to the CPU."""
+        return Latents(self.z.cpu(), self.mean.cpu(), self.log_variance.cpu(), self.kl.cpu())
+
     @property
     def variance(self) -> Tensor:
         """Variance of the posterior, ``(F, q)``."""

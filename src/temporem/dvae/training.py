@@ -58,7 +58,8 @@ def training_states(
 ) -> Iterator[TrainingState]:
     """Train a model step by step; yields the state after every optimiser step.
 
-    A state is valid until the next one is asked for; see :meth:`TrainingState.parts`.
+    A state is valid until the next one is asked for; see :meth:`TrainingState.parts`. A finished
+    state to go on from is yielded as it is.
 
     Args:
         encoded: frames with the inputs of the encoder; training looks at the training movies only.
@@ -93,6 +94,8 @@ def training_states(
         ),
     )
     state = run.first(warm_start, dtype) if resume is None else resume
+    if state.finished:
+        yield state
     while not state.finished:
         state = run.in_stage(state)
         started = time.monotonic()

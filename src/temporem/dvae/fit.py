@@ -1,0 +1,213 @@
+"""The static model and TEMPOR in memory: from a dataset to a volume for every latent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from temporem.device import choose_device, network_dtype
+from temporem.dvae.encoded_frames import encode_frames
+from temporem.dvae.infer import infer_latents
+from temporem.dvae.latents import Latents
+from temporem.dvae.learned_poses import LearnedPoses, learned_poses
+from temporem.dvae.model import VAEKind
+from temporem.dvae.settings import NetworkSettings, TrainingSettings
+from temporem.dvae.training import training_states
+from temporem.dvae.warm_start import LINEAR_BOX, warm_start_from, warm_start_settings
+from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.frames.frames import Frames, prepare_frames
+from temporem.frames.settings import DataSettings
+from temporem.linear.fit import linear_result, linear_states
+from temporem.linear.settings import LinearSettings
+from temporem.linear.state import LinearFit
+from temporem.physics.poses import Poses
+from temporem.progress import Progress
+from temporem.volumes.source import Reconstruction, VolumeGrid
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+_LINEAR_SHARE = 0.4  # of the time of a fit that begins with a linear model
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NetworkFit(Reconstruction):
+    """A trained network, and what it inferred.
+
+    Attributes:
+        latents: latents of all N frames; ``latents.mean[0]`` is the first frame's.
+        poses: poses that were learned with the network; None where they were given.
+        log: records of the epochs.
+    """
+
+    latents: Latents
+    poses: Poses | None = None
+    log: tuple[Mapping[str, Any], ...] = ()
+
+
+def fit_tempor(
+    data: Dataset,
+    *,
+    poses: Poses | None = None,
+    start: LinearFit | None = None,
+    z_dim: int | None = None,
+    epochs: int | None = None,
+    network: NetworkSettings | None = None,
+    training: TrainingSettings | None = None,
+    learned: LearnedPoses | None = None,
+    invert: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: Progress | None = None,
+) -> NetworkFit:
+    """Train TEMPOR on all movies, in memory: latents are inferred from whole movies.
+
+    Args:
+        data: the movies.
+        poses: poses of the frames; the dataset's when None.
+        start: linear model to start from; fitted here when None, unless ``training.start`` is
+            another one.
+        z_dim: latent dimension; that of ``network`` when None.
+        epochs: epochs in all; those of ``training`` when None.
+        network: sizes and structure of the network.
+        training: how it is trained.
+        learned: how poses are learned with the network; None keeps them.
+        invert: flip the sign of the images, for dark molecules.
+        seed: of initial weights and of all random numbers.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: arithmetic of large products.
+        progress: told how far the fit is.
+
+    Raises:
+        TemporemError: no poses, images without noise, a start of other frames, or training that
+            diverges.
+
+    Example:
+        >>> fit = tm.fit_tempor(tm.read_dataset("movies"), z_dim=1, epochs=32)
+        >>> fit.volume(fit.latents.mean[0]).shape
+        torch.Size([64, 64, 64])
+    """
+    return _fit("tempor", **locals())  # all arguments, by name
+
+
+def fit_static(
+    data: Dataset,
+    *,
+    poses: Poses | None = None,
+    start: LinearFit | None = None,
+    z_dim: int | None = None,
+    epochs: int | None = None,
+    network: NetworkSettings | None = None,
+    training: TrainingSettings | None = None,
+    learned: LearnedPoses | None = None,
+    invert: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: Progress | None = None,
+) -> NetworkFit:
+    """Train the static model on all frames, in memory: latents are inferred frame by frame.
+
+    It is the model of CryoDRGN (Zhong et al. 2021) with TEMPOR's extractor and generator. Arguments
+    are those of :func:`fit_tempor`.
+
+    Example:
+        >>> fit = tm.fit_static(tm.read_dataset("movies"), z_dim=1, epochs=32)
+        >>> fit.latents.sd.shape
+        torch.Size([1000, 1])
+    """
+    return _fit("static", **locals())  # all arguments, by name
+
+
+def _fit(
+    method: VAEKind,
+    data: Dataset,
+    *,
+    poses: Poses | None,
+    start: LinearFit | None,
+    z_dim: int | None,
+    epochs: int | None,
+    network: NetworkSettings | None,
+    training: TrainingSettings | None,
+    learned: LearnedPoses | None,
+    invert: bool,
+    seed: int,
+    device: str,
+    precision: Precision,
+    progress: Progress | None,
+) -> NetworkFit:
+    network = network or NetworkSettings()
+    if z_dim is not None:
+        network = NetworkSettings(**{**network.model_dump(), "z_dim": z_dim})
+    training = training or TrainingSettings()
+    if epochs is not None:
+        training = TrainingSettings(**{**training.model_dump(), "epochs": epochs})
+    progress = progress or Progress()
+    posed = learned is None or learned.learner == "table"
+    data = data if poses is None else data.with_poses(poses)
+    if posed:
+        data.require_poses()
+    settings, where = DataSettings(invert=invert), choose_device(device)
+    frames = prepare_frames(data, settings, data.movies, where, posed=posed)
+    warm_start = None
+    if training.start == "linear":
+        if start is None:
+            start = _linear_fit(method, frames, settings, network.z_dim, seed, progress)
+            progress = progress.part(_LINEAR_SHARE, 1)
+        warm_start = warm_start_from(start, frames, network.z_dim)
+    elif start is not None:
+        raise TemporemError(
+            f"a linear fit to start from is given, and training.start is {training.start}",
+            expected="training.start linear",
+        )
+    encoded = encode_frames(
+        frames,
+        network.encoder_input,
+        moving_poses=learned is not None and learned.learner == "table",
+        memory_gb=settings.memory_gb,
+    )
+    log: list[Mapping[str, Any]] = []
+    state = None
+    for state in training_states(
+        encoded,
+        network,
+        training,
+        method=method,
+        seed=seed,
+        warm_start=warm_start,
+        learned=learned,
+        dtype=network_dtype(precision, where),
+        progress=progress,
+    ):
+        log += [] if state.record is None else [state.record]
+    assert state is not None
+    latents = infer_latents(state.model, encoded)
+    found = None
+    if state.model.poses is not None:
+        found = learned_poses(state.model, encoded, data.poses.shifts_angstrom, latents.mean)
+    latents, model = latents.cpu(), frames.forward_model
+    return NetworkFit(
+        grid=VolumeGrid(model.box, model.pixel_size_angstrom, frames.statistics.noise_scale),
+        generator=state.model.generator,
+        latent_means=latents.mean,
+        latents=latents,
+        poses=found,
+        log=tuple(log),
+    )
+
+
+def _linear_fit(
+    method: VAEKind,
+    frames: Frames,
+    data: DataSettings,
+    z_dim: int,
+    seed: int,
+    progress: Progress,
+) -> LinearFit:
+    """Fit the linear model that a network starts from."""
+    settings = warm_start_settings(LinearSettings(), frames, method, z_dim)
+    cropped = frames.cropped(LINEAR_BOX, data.memory_gb)
+    *_, last = linear_states(cropped, settings, seed=seed, progress=progress.part(0, _LINEAR_SHARE))
+    return linear_result(cropped, last)

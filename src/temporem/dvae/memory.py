@@ -1,0 +1,56 @@
+"""The memory that the training of a network takes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from temporem.dvae.encoder_input import encoder_input_size
+from temporem.dvae.model import MovieVAE
+from temporem.dvae.settings import NetworkSettings
+from temporem.physics.forward import ForwardModel
+from temporem.physics.padded_grid import full_grid
+
+# Weight, gradient, two moments of Adam; 1 + W of residual layers; copies for a checkpoint.
+_BYTES_PER_PARAMETER = 16 + 4 + 12
+_BYTES_PER_NUMBER = 4
+_BYTES_PER_VOXEL = 8  # of the padded grid of a volume that is sliced, complex64
+
+
+def network_memory(
+    forward_model: ForwardModel,
+    network: NetworkSettings,
+    *,
+    frames: int,
+    pixels: int,
+    base_components: int | None,
+    bfloat16: bool,
+    poses_tried: int = 1,
+    slices_mean: bool = False,
+) -> int:
+    """Estimate, from above, the bytes that training takes besides the frames.
+
+    They are parameters with gradients and moments, activations of a step, and volumes that are
+    sliced.
+
+    Args:
+        forward_model: image formation.
+        network: sizes and structure.
+        frames: frames of a step.
+        pixels: Fourier pixels of a frame in a step.
+        base_components: components of the linear model that the generator refines; None without.
+        bfloat16: arithmetic of the generator.
+        poses_tried: poses in which every frame is rendered.
+        slices_mean: the mean volume is sliced, for encoder inputs that are not kept in memory.
+    """
+    n_inputs = encoder_input_size(forward_model, network.encoder_input)
+    with torch.device("meta"):  # shapes without memory
+        model = MovieVAE("tempor", network, forward_model, n_inputs, base_components)
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    rendered = poses_tried * frames * pixels * model.generator.activations_per_point
+    encoded = poses_tried * frames * (n_inputs + 16 * (network.encoder_width + network.rnn_width))
+    activations = (2 if bfloat16 else 4) * rendered + _BYTES_PER_NUMBER * encoded
+    volumes = slices_mean + (0 if base_components is None else 1 + base_components)
+    grid = math.prod(full_grid(forward_model.box, torch.device("cpu")).shape)
+    return _BYTES_PER_PARAMETER * n_parameters + activations + _BYTES_PER_VOXEL * volumes * grid
