@@ -9,7 +9,7 @@
     RUN/*.mrc                 volumes and masks of methods that have some
     RUN/predicted.star        linear: latents at frame numbers that a movie lacks
     RUN/run.json              grid and units of the volumes, what was found
-    RUN/frames.star           latent and pose of every frame; written last: a run with it is finished
+    RUN/frames.star           latent and pose of every frame; written last
     RUN/evaluation.json, .npz what temporem evaluate measured
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,8 @@ class Network:
     def run(self, job: Job) -> Outcome:
         config = job.config
         training = job.progress
-        warm_start, facts = None, {}
+        warm_start: WarmStart | None = None
+        facts: dict[str, Any] = {}
         if config.starts_linear:
             warm_start, facts = self._warm_start(job)
             training = job.progress.part(_LINEAR_SHARE, 1)
@@ -139,7 +141,7 @@ class Network:
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> VolumeModel:
         return load_generator(model, config.model, grid.box, torch.device("cpu"))
 
-    def _warm_start(self, job: Job) -> tuple[WarmStart, dict[str, object]]:
+    def _warm_start(self, job: Job) -> tuple[WarmStart, dict[str, Any]]:
         """Fit the linear model that training starts from."""
         config, frames = job.config, job.frames
         cropped = frames.cropped(LINEAR_BOX, config.data.memory_gb)
@@ -158,7 +160,7 @@ class Network:
         return warm_start_from(fit, frames, config.model.z_dim), facts
 
     def _outcome(
-        self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, object]
+        self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, Any]
     ) -> Outcome:
         latents = infer_latents(state.model, encoded)
         poses = None
