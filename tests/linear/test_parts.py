@@ -15,8 +15,8 @@ from temporem.linear.cross_fit import initial_parameters
 from temporem.linear.dynamics import Dynamics
 from temporem.linear.half_sets import Halves, fit_halves, principal_axes
 from temporem.linear.masks import moving_mask, solvent_mask
-from temporem.linear.smoother import predict_between
 from temporem.linear.model import LinearParameters, Posterior
+from temporem.linear.smoother import predict_between
 from temporem.linear.solver import LinearSolver
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.masks import soft_ball

@@ -138,13 +138,13 @@ def cross_fit(
         parameters: to begin with; volumes are not looked at.
         seed: of the first coordinates.
     """
-    fit = _CrossFit(solver, frames, movies, parameters, seed)
+    fit = CrossFit(solver, frames, movies, parameters, seed)
     for i in range(_SWEEPS):
         fit.sweep(learn=i >= _LEARN_AFTER)
     return fit.volumes()
 
 
-class _CrossFit:
+class CrossFit:
     """Coordinates of every fold of the movies from volumes of the others, repeatedly.
 
     Attributes:
