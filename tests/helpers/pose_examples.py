@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.noise import add_noise
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
@@ -62,7 +63,7 @@ def example(
     if noise:
         pixels = MODEL.support.ifft(images)
         scale = noise * float(pixels.std())
-        images = MODEL.add_noise(images / scale, torch.tensor(1.0), generator)
+        images = add_noise(images / scale, generator)
         volume = volume / scale
     grid = full_grid(BOX, torch.device("cpu"))
     return Example(images, ctf, rotations, shifts, volume, grid, grid.from_volumes(volume[None]))

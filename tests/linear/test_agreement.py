@@ -7,11 +7,11 @@ from torch import Tensor
 
 from helpers.blobs import simulate_blobs
 from temporem.frames.frames import prepare_frames
+from temporem.frames.settings import DataSettings
 from temporem.linear.agreement import compare, half_agreement
 from temporem.linear.cross_fit import fit_coarse
 from temporem.physics.masks import soft_ball
 from temporem.physics.padded_grid import PaddedGrid
-from temporem.runs.config import DataConfig
 
 CPU = torch.device("cpu")
 GRID = PaddedGrid(16, 6.0, CPU)
@@ -68,11 +68,9 @@ def test_chance_does_not_depend_on_how_volumes_lie() -> None:
 
 def agreement(**options: float):
     movies = simulate_blobs([8] * 40, **options)
-    frames = prepare_frames(movies.dataset, DataConfig(), None, movies.dataset.movies, CPU)
-    prior = frames.spectral_prior
-    fit = fit_coarse(
-        frames.movie_frames, frames.movies, [2], prior, temporal=True, window_radius=0.85, seed=0
-    )
+    frames = prepare_frames(movies.dataset, DataSettings(), movies.dataset.movies, CPU)
+    prior = frames.statistics.spectral_prior
+    fit = fit_coarse(frames, frames.movies, [2], prior, temporal=True, window_radius=0.85, seed=0)
     return half_agreement(fit, frames.movies, prior, temporal=True, seed=0)
 
 

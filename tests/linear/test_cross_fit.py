@@ -8,22 +8,20 @@ import torch
 from torch import Tensor
 
 from helpers.blobs import BlobMovies, simulate_blobs
-from temporem.frames.frames import PreparedFrames, prepare_frames
-from temporem.frames.movie_blocks import MovieFrames
-from temporem.linear import cross_fit as linear_start
-from temporem.linear.cross_fit import fit_coarse, initial_parameters
+from temporem.frames.frames import Frames, prepare_frames
+from temporem.frames.settings import DataSettings
+from temporem.linear.cross_fit import CrossFit, fit_coarse, initial_parameters
 from temporem.linear.model import LinearParameters, Posterior
 from temporem.linear.solver import LinearSolver
 from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PaddedGrid
-from temporem.runs.config import DataConfig
 
 CPU = torch.device("cpu")
 WINDOW = 0.85
 
 
-def prepared(movies: BlobMovies) -> PreparedFrames:
-    return prepare_frames(movies.dataset, DataConfig(), None, movies.dataset.movies, CPU)
+def prepared(movies: BlobMovies) -> Frames:
+    return prepare_frames(movies.dataset, DataSettings(), movies.dataset.movies, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -33,30 +31,30 @@ def noisy() -> BlobMovies:
 
 
 @pytest.fixture(scope="module")
-def frames(noisy: BlobMovies) -> PreparedFrames:
+def frames(noisy: BlobMovies) -> Frames:
     return prepared(noisy)
 
 
-def coarse(frames: PreparedFrames, candidates: list[int], seed: int = 0, **options: bool):
+def coarse(frames: Frames, candidates: list[int], seed: int = 0, **options: bool):
     return fit_coarse(
-        frames.movie_frames,
+        frames,
         frames.movies,
         candidates,
-        frames.spectral_prior,
+        frames.statistics.spectral_prior,
         temporal=options.get("temporal", True),
         window_radius=WINDOW,
         seed=seed,
     )
 
 
-def cross_fit(frames: PreparedFrames, q: int, seed: int = 0) -> linear_start._CrossFit:
+def cross_fit(frames: Frames, q: int, seed: int = 0) -> CrossFit:
     model = frames.forward_model
     grid = PaddedGrid(model.box, float(model.support.radii[-1]), CPU)
     solver = LinearSolver(
         model, grid, window_ball(model.box, WINDOW), frames.intervals, len(frames)
     )
-    first = initial_parameters(solver, q, frames.spectral_prior, temporal=True)
-    return linear_start._CrossFit(solver, frames.movie_frames, frames.movies, first, seed)
+    first = initial_parameters(solver, q, frames.statistics.spectral_prior, temporal=True)
+    return CrossFit(solver, frames, frames.movies, first, seed)
 
 
 def explained(latents: Tensor, target: Tensor) -> float:
@@ -129,7 +127,7 @@ def test_nothing_is_learned_from_noise(noisy) -> None:
     none = replace(fit.parameters, volumes=torch.zeros_like(fit.parameters.volumes))
     none = replace(none, noise=torch.ones_like(none.noise))
     held_out = frames.movies[1::4]
-    blocks = frames.movie_frames.blocks(held_out)
+    blocks = frames.blocks(held_out)
     least = fit.solver.expect(none, blocks).log_likelihood / sum(map(len, held_out))
     assert max(fit.scores) < least + 0.1
 
@@ -152,19 +150,19 @@ def test_movies_that_are_not_given_are_not_looked_at(frames) -> None:
     images = frames.source.images.clone()
     hidden = np.concatenate(frames.movies[24:])
     images[hidden] = images[hidden].roll(1, 0) * 2
-    spoilt = replace(frames.movie_frames, source=replace(frames.source, images=images))
+    spoilt = replace(frames, source=replace(frames.source, images=images))
     given = frames.movies[:24]
     results = [
         fit_coarse(
             data,
             given,
             [1],
-            frames.spectral_prior,
+            frames.statistics.spectral_prior,
             temporal=True,
             window_radius=WINDOW,
             seed=0,
         )
-        for data in (frames.movie_frames, spoilt)
+        for data in (frames, spoilt)
     ]
     assert results[0].parameters.volumes.equal(results[1].parameters.volumes)
     assert not results[0].sums.posterior.mean[hidden].any()
@@ -172,15 +170,12 @@ def test_movies_that_are_not_given_are_not_looked_at(frames) -> None:
 
 def test_frames_are_apart_without_dynamics(frames) -> None:
     """The order of frames within movies does not matter then."""
-    data: MovieFrames = frames.movie_frames
     shuffled = [np.random.default_rng(i).permutation(m) for i, m in enumerate(frames.movies)]
-    fits = [
-        fit_coarse(
-            data, movies, [1], frames.spectral_prior, temporal=False, window_radius=WINDOW, seed=0
-        )
+    one, other = (
+        coarse(replace(frames, movies=movies, training=movies), [1], temporal=False)
         for movies in (frames.movies, shuffled)
-    ]
-    one, other = (fit.sums.posterior.mean[:, 0] for fit in fits)
+    )
+    one, other = (fit.sums.posterior.mean[:, 0] for fit in (one, other))
     assert abs(np.corrcoef(one, other)[0, 1]) > 0.999
 
 

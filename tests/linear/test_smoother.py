@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.matrices import covariance, randn
 from temporem.linear.dynamics import Dynamics, Transitions
-from temporem.linear.smoother import SmoothedMovies, smooth
+from temporem.linear.smoother import SmoothedMovies, predict_between, smooth
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -147,3 +148,48 @@ def test_without_dynamics_every_frame_is_alone() -> None:
     assert (found.lag_covariance == 0).all()
     evidence = 0.5 * ((score * mean).sum(-1) + torch.logdet(covariance))
     torch.testing.assert_close(found.log_evidence, evidence.sum(-1), **CLOSE)
+
+
+# --- frames that are missing ---
+
+
+def dense_prediction(
+    mean: Tensor, spread: Tensor, dynamics: Dynamics, first: float, second: float
+) -> tuple[Tensor, Tensor]:
+    """By the joint prior of (z, z₀, z₁), conditioned on both neighbours."""
+    q = dynamics.q
+    one = torch.eye(q, dtype=torch.float64)
+    near = dynamics.transitions(torch.tensor([first, second]).double())
+    a, b = near.matrix
+    to_last = b @ (a @ a.mT + near.noise[0]) @ b.mT + near.noise[1]
+    middle = a @ a.mT + near.noise[0]
+    across = b @ a
+    ends = torch.cat([torch.cat([one, across.mT], 1), torch.cat([across, to_last], 1)])
+    cross = torch.cat([a, middle @ b.mT], 1)  # Cov(z, (z₀, z₁))
+    gain = torch.linalg.solve(ends, cross.mT).mT
+    left = middle - gain @ cross.mT
+    return gain @ mean, left + gain @ spread @ gain.mT
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+@pytest.mark.parametrize("parts", [(1.0, 1.0), (0.3, 2.5), (4.0, 1.0)])
+def test_prediction_conditions_the_joint_gaussian(q, parts) -> None:
+    square = randn(q, q, seed=q)
+    dynamics = Dynamics(0.3 * (square - square.mT), 0.4 * randn(q, q, seed=9).tril(), temporal=True)
+    mean, spread = randn(2, 2 * q, seed=4), covariance(2, 2 * q, seed=5)
+    before, after = (dynamics.transitions(torch.full((2,), part)) for part in parts)
+    found, found_spread = predict_between(mean, spread, before, after)
+    for i in range(2):
+        expected, expected_spread = dense_prediction(mean[i], spread[i], dynamics, *parts)
+        torch.testing.assert_close(found[i], expected, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(found_spread[i], expected_spread, rtol=1e-6, atol=1e-8)
+
+
+def test_prediction_far_from_all_frames_is_the_prior() -> None:
+    dynamics = Dynamics.initial(2, temporal=True)
+    mean, spread = randn(1, 4, seed=4), 0.01 * covariance(1, 4, seed=5)
+    far = dynamics.transitions(torch.full((1,), 200.0))
+    found, found_spread = predict_between(mean, spread, far, far)
+    torch.testing.assert_close(found, torch.zeros_like(found), rtol=0, atol=1e-5)
+    one = torch.eye(2, dtype=torch.float64)[None]
+    torch.testing.assert_close(found_spread, one, rtol=0, atol=1e-5)

@@ -1,7 +1,7 @@
 """The linear dynamical model against dense matrices, and fitted to what it generates itself.
 
-The dense computations slice the whole padded grid in double (``models/linear_generator``) and know
-nothing of blocks, halves and information.
+The dense computations slice the whole padded grid in double and know nothing of blocks, halves and
+information.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.noise import add_noise
 from helpers.whole_grid import extract_slices, grid_radii, volume_to_grid
-from temporem.frames.movie_blocks import MovieBlock
+from temporem.frames.batch import Batch
 from temporem.linear.dynamics import Dynamics
 from temporem.linear.model import LinearParameters, Posterior, Sums
 from temporem.linear.solver import LinearSolver
@@ -22,6 +23,7 @@ from temporem.linear.voxel_systems import solve_symmetric
 from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 from temporem.physics.padded_grid import PADDING, PaddedGrid
+from temporem.physics.pixel_sample import PixelSample
 from temporem.physics.rotations import random_rotations
 
 CPU = torch.device("cpu")
@@ -40,12 +42,12 @@ class Problem:
     """
 
     solver: LinearSolver
-    movies: list[MovieBlock]
+    movies: list[Batch]
     truth: LinearParameters
     latents: Tensor
 
     @property
-    def block(self) -> MovieBlock:
+    def block(self) -> Batch:
         return joined(self.movies)
 
     def start(self, spread: float, temporal: bool = True) -> LinearParameters:
@@ -63,9 +65,10 @@ class Problem:
         return replace(empty, volumes=self.solver.step(empty, sums))
 
 
-def joined(movies: Sequence[MovieBlock]) -> MovieBlock:
+def joined(movies: Sequence[Batch]) -> Batch:
     names = ("rows", "images", "ctf", "rotations", "lengths", "interval_index")
-    return MovieBlock(*(torch.cat([getattr(m, name) for m in movies]) for name in names))
+    together = {name: torch.cat([getattr(m, name) for m in movies]) for name in names}
+    return replace(movies[0], **together)
 
 
 def blobs(box: int, q: int, generator: torch.Generator) -> Tensor:
@@ -131,23 +134,28 @@ def simulate(
     rotations = random_rotations(n, generator).float()
     ctf = (0.3 * model.support.radii + torch.arange(n)[:, None]).cos()
     frames = torch.arange(n)
-    block = MovieBlock(
+    block = Batch(
         rows=frames,
         images=torch.zeros(n, len(model.support), dtype=torch.complex64),
         ctf=ctf,
         rotations=rotations,
         lengths=torch.tensor(lengths),
         interval_index=frames % len(INTERVALS),
+        pixels=PixelSample.lowest(model.support, len(model.support)),
     )
     u = torch.cat([torch.ones(n, 1), z.float()], dim=1)
     slices = dense_slices(solver, truth.volumes, block).float_complex()
     clean = (slices @ u[..., None].to(torch.complex64)).squeeze(-1)
-    noise_of_one = model.add_noise(torch.zeros_like(clean), torch.tensor(1.0), generator)
+    noise_of_one = add_noise(torch.zeros_like(clean), generator)
     block.images[:, : solver.n_pixels] = clean + truth.noise[solver.shells].sqrt() * noise_of_one
     bounds = [0, *np.cumsum(lengths).tolist()]
     movies = [
-        MovieBlock(
-            *(getattr(block, name)[a:b] for name in ("rows", "images", "ctf", "rotations")),
+        replace(
+            block,
+            rows=block.rows[a:b],
+            images=block.images[a:b],
+            ctf=block.ctf[a:b],
+            rotations=block.rotations[a:b],
             lengths=torch.tensor([b - a]),
             interval_index=block.interval_index[a:b],
         )
@@ -170,7 +178,7 @@ class Slices:
         return torch.view_as_real(self.values * root[:, None]).transpose(-1, -2).flatten(1, 2)
 
 
-def dense_slices(solver: LinearSolver, volumes: Tensor, block: MovieBlock) -> Slices:
+def dense_slices(solver: LinearSolver, volumes: Tensor, block: Batch) -> Slices:
     """By the whole grid, in double; differentiable by the volumes."""
     box, n = solver.grid.box, solver.n_pixels
     inside = grid_radii(box) <= solver.grid.radius
@@ -184,7 +192,7 @@ def whitening(solver: LinearSolver, noise: Tensor) -> Tensor:
 
 
 def dense_design(
-    solver: LinearSolver, parameters: LinearParameters, block: MovieBlock, volumes: Tensor
+    solver: LinearSolver, parameters: LinearParameters, block: Batch, volumes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Whitened ``y − H_0`` and ``H`` of frames: ``(F, 2P)`` and ``(F, 2P, q)``."""
     root = whitening(solver, parameters.noise)
@@ -193,7 +201,7 @@ def dense_design(
     return images - design[..., 0], design[..., 1:]
 
 
-def dense_prior(dynamics: Dynamics, block: MovieBlock) -> Tensor:
+def dense_prior(dynamics: Dynamics, block: Batch) -> Tensor:
     """Covariance of the coordinates of one movie from its transitions, ``(Tq, Tq)``."""
     q, t = dynamics.q, len(block.rows)
     steps = dynamics.transitions(INTERVALS).matrix[block.interval_index]

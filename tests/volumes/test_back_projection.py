@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
+from helpers.noise import add_noise
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.rotations import random_rotations
 from temporem.physics.structure_factors import FormFactor, structure_factors
-from temporem.volumes.back_projection import reconstruct_homogeneous
+from temporem.volumes.back_projection import back_project
 
 BOX, PIXEL, N = 16, 3.0, 500
 MODEL, SUPPORT = ForwardModel(BOX, PIXEL), FourierSupport(BOX, 3)
@@ -41,7 +42,7 @@ def frames() -> Frames:
         CTFParameters(defocus, defocus, 0 * one, 300 * one, 2.7 * one, 0.1 * one, 0 * one)
     )
     clean = MODEL.observe(coefficients(molecule() @ rotations.mT, MODEL.support), ctf)
-    images = MODEL.add_noise(clean, torch.tensor(1.0), generator)
+    images = add_noise(clean, generator)
     return images, ctf, rotations.float(), torch.arange(N) // 10 % 2
 
 
@@ -52,7 +53,7 @@ def shell_correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def test_recovers_the_molecule_up_to_nyquist(frames: Frames) -> None:
-    result = reconstruct_homogeneous(MODEL, [frames], window_radius=0.95)
+    result = back_project(MODEL, [frames], window_radius=0.95)
     truth = SUPPORT.ifft(coefficients(molecule(), SUPPORT))
     fsc = shell_correlation(result.volume, truth)
     assert (fsc[:7] > 0.95).all()
@@ -66,9 +67,9 @@ def test_recovers_the_molecule_up_to_nyquist(frames: Frames) -> None:
 
 
 def test_blocks_of_frames_add_up(frames: Frames) -> None:
-    whole = reconstruct_homogeneous(MODEL, [frames], window_radius=0.95)
+    whole = back_project(MODEL, [frames], window_radius=0.95)
     blocks = zip(*(part.split(130) for part in frames), strict=True)
-    parts = reconstruct_homogeneous(MODEL, blocks, window_radius=0.95)
+    parts = back_project(MODEL, blocks, window_radius=0.95)
     scale = float(whole.volume.abs().max())
     torch.testing.assert_close(parts.volume, whole.volume, rtol=0, atol=1e-4 * scale)
 
@@ -76,20 +77,17 @@ def test_blocks_of_frames_add_up(frames: Frames) -> None:
 def test_halves_share_no_frame(frames: Frames) -> None:
     images, ctf, rotations, half = frames
     spoiled = torch.where(half[:, None] == 1, images.flip(0), images)
-    before = reconstruct_homogeneous(MODEL, [frames], window_radius=0.95)
-    after = reconstruct_homogeneous(MODEL, [(spoiled, ctf, rotations, half)], window_radius=0.95)
+    before = back_project(MODEL, [frames], window_radius=0.95)
+    after = back_project(MODEL, [(spoiled, ctf, rotations, half)], window_radius=0.95)
     assert after.half_volumes[0].equal(before.half_volumes[0])
     assert not torch.allclose(after.half_volumes[1], before.half_volumes[1], rtol=0.1)
 
 
 def test_halves_of_pure_noise_do_not_agree(frames: Frames) -> None:
     _, ctf, rotations, half = frames
-    noise = MODEL.add_noise(
-        torch.zeros(N, len(MODEL.support), dtype=torch.complex64),
-        torch.tensor(1.0),
-        torch.Generator().manual_seed(2),
-    )
-    result = reconstruct_homogeneous(MODEL, [(noise, ctf, rotations, half)], window_radius=0.95)
+    silence = torch.zeros(N, len(MODEL.support), dtype=torch.complex64)
+    noise = add_noise(silence, torch.Generator().manual_seed(2))
+    result = back_project(MODEL, [(noise, ctf, rotations, half)], window_radius=0.95)
     assert result.half_fsc[2:].abs().max() < 0.35
     # So the regularised volume is next to nothing beside what the halves show unregularised.
     assert result.volume.norm() < 0.5 * result.half_volumes[0].norm()
@@ -97,7 +95,7 @@ def test_halves_of_pure_noise_do_not_agree(frames: Frames) -> None:
 
 def test_volume_is_zero_outside_its_window(frames: Frames) -> None:
     radius = 0.6
-    result = reconstruct_homogeneous(MODEL, [frames], window_radius=radius)
+    result = back_project(MODEL, [frames], window_radius=radius)
     axis = torch.arange(BOX) - BOX // 2
     squares = axis.square()
     distance = (squares[:, None, None] + squares[:, None] + squares).sqrt()

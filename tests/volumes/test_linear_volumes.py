@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from helpers.matrices import covariance, randn
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.padded_grid import gridding_correction
@@ -112,3 +113,27 @@ def test_a_new_mean_takes_the_components_away() -> None:
     before = generator(k, torch.ones(2))
     generator.set_mean(torch.ones(BOX, BOX, BOX))
     torch.testing.assert_close(3 * generator(k, torch.ones(2)), before)
+
+
+def test_volumes_are_the_mean_and_components_times_coordinates() -> None:
+    support = FourierSupport(8, 3)
+    generator = LinearVolumes(8, 2)
+    generator.maps.copy_(randn(3, 8, 8, 8))
+    z = randn(5, 2, seed=1).float()
+    found = support.ifft(generator.volumes(support, z))
+    mean, first, second = support.ifft(support.fft(generator.maps))
+    expected = mean + z[:, 0, None, None, None] * first + z[:, 1, None, None, None] * second
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_variance_of_voxels_is_that_of_samples() -> None:
+    generator = LinearVolumes(4, 3)
+    generator.maps.copy_(randn(4, 4, 4, 4))
+    spread = covariance(2, 3, seed=1)
+    variance = generator.variance(spread)
+    assert variance.shape == (2, 4, 4, 4)
+    for found, one in zip(variance, spread, strict=True):
+        z = randn(20000, 3, seed=2) @ torch.linalg.cholesky(one).mT
+        samples = torch.einsum("nj,jzyx->nzyx", z.float(), generator.maps[1:])
+        torch.testing.assert_close(found, samples.var(0), rtol=0.06, atol=1e-3)
+    assert (generator.variance(torch.zeros(1, 3, 3)) == 0).all()

@@ -178,6 +178,7 @@ def prepare_frames(
     *,
     posed: bool = True,
     processes: ProcessGroup = SINGLE_PROCESS,
+    block_samples: int | None = None,
 ) -> Frames:
     """Centre, window, transform and scale frames of a dataset; measure their statistics.
 
@@ -191,14 +192,15 @@ def prepare_frames(
         device: where frames are wanted.
         posed: use the dataset's rotations; without, the mean volume is zero.
         processes: processes that share passes over the frames.
+        block_samples: Fourier pixels handled at a time; None for what suits memory and device.
 
     Raises:
         TemporemError: the images are constant outside the particle, so noise cannot be measured.
     """
-    stack = open_frames(dataset, settings)
+    stack = open_frames(dataset, settings, block_samples)
     model = stack.forward_model
     in_memory = prepared_bytes(model, len(stack)) <= settings.memory_gb * 2**30
-    source = loaded(stack) if in_memory else stack
+    source = loaded(stack, block_samples) if in_memory else stack
     rotations = dataset.poses.rotations.float()
     statistics = measure_frames(
         model,
@@ -207,6 +209,7 @@ def prepare_frames(
         training,
         noise_scale=stack.noise_scale,
         window_radius=settings.window_radius,
+        block_samples=block_samples,
     )
     intervals, interval_index = frame_intervals(dataset)
     return Frames(
@@ -219,6 +222,7 @@ def prepare_frames(
         interval_index=interval_index,
         statistics=statistics,
         processes=processes,
+        block_samples=block_samples,
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from temporem.physics.forward import ForwardModel
 
-_SAMPLES_PER_BLOCK = 2**18  # Fourier pixels taken at a time; bounds memory
+_SAMPLES_AT_A_TIME = 2**18  # Fourier pixels; bounds memory
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -107,9 +107,15 @@ def one_ahead(
             yield waiting.result()
 
 
-def blocks_of(rows: np.ndarray, n_pixels: int) -> list[np.ndarray]:
-    """Rows in order, a bounded number of Fourier pixels at a time, of frames of ``n_pixels``."""
-    step = max(1, _SAMPLES_PER_BLOCK // n_pixels)
+def blocks_of(rows: np.ndarray, n_pixels: int, samples: int | None = None) -> list[np.ndarray]:
+    """Cut rows, in order, into blocks of a bounded number of Fourier pixels.
+
+    Args:
+        rows: indices of frames.
+        n_pixels: Fourier pixels of a frame.
+        samples: Fourier pixels of a block; None for a number that bounds memory.
+    """
+    step = max(1, (samples or _SAMPLES_AT_A_TIME) // n_pixels)
     return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
@@ -127,12 +133,12 @@ def groups_of(movies: Iterable[np.ndarray], n_frames: int) -> Iterator[list[np.n
         yield group
 
 
-def loaded(source: FrameSource) -> FramesInMemory:
-    """All frames of a source, prepared once."""
+def loaded(source: FrameSource, block_samples: int | None = None) -> FramesInMemory:
+    """Take all frames of a source into memory, a block of Fourier pixels at a time."""
     n, p = len(source), source.n_pixels
     images = torch.empty(n, p, dtype=torch.complex64, device=source.device)
     ctf = torch.empty(n, p, device=source.device)
-    parts = blocks_of(np.arange(n), p)
+    parts = blocks_of(np.arange(n), p, block_samples)
     taken = one_ahead(source.take, parts, in_thread=not source.in_memory)
     for rows, (some_images, some_ctf) in zip(parts, taken, strict=True):
         images[rows], ctf[rows] = some_images, some_ctf

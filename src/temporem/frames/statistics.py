@@ -123,6 +123,7 @@ def measure_frames(
     *,
     noise_scale: float,
     window_radius: float,
+    block_samples: int | None = None,
 ) -> FrameStatistics:
     """Mean volume of the training movies and spectra of all frames, in one pass.
 
@@ -135,11 +136,12 @@ def measure_frames(
         training: rows of the movies that may enter volumes.
         noise_scale: divisor of the images.
         window_radius: radius of the ball that holds the molecule, in half boxes.
+        block_samples: Fourier pixels taken at a time; None for a number that bounds memory.
     """
     rows = np.concatenate(training)
     half = np.repeat(np.arange(len(training)) % 2, [len(m) for m in training])
     others = np.setdiff1d(np.arange(len(source)), rows)
-    parts = blocks_of(np.concatenate([rows, others]), source.n_pixels)
+    parts = blocks_of(np.concatenate([rows, others]), source.n_pixels, block_samples)
     halves = torch.from_numpy(np.concatenate([half, np.full(len(others), -1)]))
     sums = torch.zeros(2, len(model.support), dtype=torch.float64)
 

@@ -30,8 +30,9 @@ class FrameStack:
         forward_model: image formation at its box and pixel size.
         window: soft disc, ``(D, D)``, on the device where frames are prepared.
         invert: flip the sign.
-        noise_scale: what images are divided by, so that noise has unit variance in every
-            coefficient.
+        noise_scale: divisor of the images, so that noise has unit variance in every coefficient.
+        block_samples: Fourier pixels that are read and prepared together; None for a number that
+            bounds memory.
     """
 
     dataset: Dataset
@@ -39,6 +40,7 @@ class FrameStack:
     window: Tensor
     invert: bool
     noise_scale: float = 1.0
+    block_samples: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -57,8 +59,8 @@ class FrameStack:
 
     def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`temporem.frames.source.FrameSource`."""
-        parts = [self._prepare(part, n_pixels) for part in blocks_of(rows, self.n_pixels)]
-        images, ctf = zip(*parts, strict=True)
+        blocks = blocks_of(rows, self.n_pixels, self.block_samples)
+        images, ctf = zip(*(self._prepare(block, n_pixels) for block in blocks), strict=True)
         return torch.cat(images), torch.cat(ctf)
 
     def to(self, device: torch.device) -> FrameStack:
@@ -80,8 +82,10 @@ class FrameStack:
         return images[:, :n_pixels], ctf
 
 
-def open_frames(dataset: Dataset, config: DataSettings) -> FrameStack:
-    """Frames of a dataset scaled to unit noise.
+def open_frames(
+    dataset: Dataset, settings: DataSettings, block_samples: int | None = None
+) -> FrameStack:
+    """Open the frames of a dataset, scaled to unit noise.
 
     The noise is measured in the corners of the images as they come, outside the circle that holds
     the particle.
@@ -92,11 +96,11 @@ def open_frames(dataset: Dataset, config: DataSettings) -> FrameStack:
     """
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
     half = dataset.box / 2
-    inner = (config.window_radius - _WINDOW_EDGE) * half
+    inner = (settings.window_radius - _WINDOW_EDGE) * half
     window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
     corners = soft_ball(dataset.box, 2, half, 0.0) == 0
     moments, largest = torch.zeros(2, dtype=torch.float64), 0.0
-    for rows in blocks_of(np.arange(dataset.n_frames), len(model.support)):
+    for rows in blocks_of(np.arange(dataset.n_frames), len(model.support), block_samples):
         images = torch.from_numpy(dataset.images[rows])
         largest = max(largest, float(images.abs().max()))
         outside = images[:, corners].double()
@@ -117,7 +121,7 @@ def open_frames(dataset: Dataset, config: DataSettings) -> FrameStack:
             hint="leave out or mend images with broken pixels",
         )
     noise_scale = float((variance * window.square().mean().item()) ** 0.5)
-    return FrameStack(dataset, model, window, config.invert, noise_scale)
+    return FrameStack(dataset, model, window, settings.invert, noise_scale, block_samples)
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

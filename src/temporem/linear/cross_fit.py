@@ -105,13 +105,12 @@ def fit_coarse(
     return CoarseFit(solver, frames, parameters, sums, scores)
 
 
-def coarse_samples(frames: Frames, n_candidates: int, *, halves: bool) -> int:
-    """Fourier pixels that the passes of :func:`fit_coarse` go through, at most.
+def coarse_samples(frames: Frames, n_candidates: int) -> tuple[int, int]:
+    """Fourier pixels that :func:`fit_coarse` passes, at most, and those of a fit of both halves.
 
     Args:
         frames: what is fitted.
         n_candidates: numbers of components to choose from.
-        halves: a fit of either half of the movies follows.
     """
     solver = _coarse_solver(frames, 1.0)
     n, few = sum(map(len, frames.training)), len(frames.training) < _LEAST_TO_CHOOSE
@@ -119,9 +118,8 @@ def coarse_samples(frames: Frames, n_candidates: int, *, halves: bool) -> int:
     passes = float(1 + cross_fit_passes + 1 + _ITERATIONS)
     if n_candidates > 1 and not few:
         passes += n_candidates * (3 * cross_fit_passes + 1) / 4
-    if halves:
-        passes += cross_fit_passes
-    return round(passes * n * solver.n_pixels)
+    one_pass = n * solver.n_pixels
+    return round(passes * one_pass), cross_fit_passes * one_pass
 
 
 def cross_fit(
@@ -140,13 +138,13 @@ def cross_fit(
         parameters: to begin with; volumes are not looked at.
         seed: of the first coordinates.
     """
-    fit = _CrossFit(solver, frames, movies, parameters, seed)
+    fit = CrossFit(solver, frames, movies, parameters, seed)
     for i in range(_SWEEPS):
         fit.sweep(learn=i >= _LEARN_AFTER)
     return fit.volumes()
 
 
-class _CrossFit:
+class CrossFit:
     """Coordinates of every fold of the movies from volumes of the others, repeatedly.
 
     Attributes:

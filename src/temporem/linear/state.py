@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +14,6 @@ from temporem.linear.dynamics import Dynamics
 from temporem.linear.model import LinearParameters, Posterior
 from temporem.volumes.source import Reconstruction
 
-_POSTERIOR = ("mean", "covariance", "lag")
 _LATER = ("halves", "noise", "precision", "volumes")
 
 
@@ -58,6 +57,25 @@ class LinearState:
     def q(self) -> int:
         """Number of components."""
         return self.dynamics.q
+
+    def contiguous(self) -> LinearState:
+        """The state with tensors in the order in memory in which they are read back.
+
+        The last bits of products depend on it.
+        """
+        posterior = (self.posterior.mean, self.posterior.covariance, self.posterior.lag)
+        later = {name: getattr(self, name) for name in _LATER}
+        return replace(
+            self,
+            posterior=Posterior(*(tensor.contiguous() for tensor in posterior)),
+            dynamics=replace(
+                self.dynamics,
+                rotation=self.dynamics.rotation.contiguous(),
+                decay=self.dynamics.decay.contiguous(),
+            ),
+            masks=self.masks.contiguous(),
+            **{name: tensor.contiguous() for name, tensor in later.items() if tensor is not None},
+        )
 
     def parts(self) -> Parts:
         """The state as tensors and a document."""
