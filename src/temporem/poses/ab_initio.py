@@ -6,7 +6,7 @@ back-project to, each from all its poses at once:
 - E: ``γ_nmt ∝ exp(log p(X_n | R_m, d_t, V)) p(d_t)``
 - M: ``V̂ = (Σ γ_nmt P_mᵀ CTF_n S_t* X_n) / (Σ γ_nm P_mᵀ CTF_n² + 1/τ²)``
 
-Both are matrix products (:mod:`temporem.poses.search`). The number of frequencies grows, the
+Both are matrix products (:mod:`temporem.poses.scores`). The number of frequencies grows, the
 grid of rotations becomes finer, and it is turned anew in every iteration so that it leaves no
 mark. Where this ends depends on where it starts, so it is done several times and the likeliest
 volume is taken. Its hand is a matter of chance: projections do not know it.
@@ -32,7 +32,7 @@ from temporem.physics.orientations import even_rotations
 from temporem.physics.padded_grid import grid_below
 from temporem.physics.rotations import geodesic_degrees, random_rotations
 from temporem.poses.alignment import align_rotations
-from temporem.poses.search import (
+from temporem.poses.scores import (
     Slices,
     grid_scores,
     shift_grid,
@@ -58,6 +58,11 @@ class Round:
 
     radius: float
     spacing_degrees: float
+
+
+ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8, *[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
+"""Rounds of every random start. At 5 cycles per box a volume that takes a motion for poses may
+still be the likelier one."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class PoseFit:
         shifts_angstrom: ``(B, 2)`` float64.
         coordinates: z, ``(B, q)`` float64.
         covariance: of (ω, d) about them, whatever z, radians and Å, ``(B, 5, 5)`` float64.
-        score: log-likelihood as in :mod:`temporem.poses.search`, and log-prior, ``(B,)``.
+        score: log-likelihood as in :mod:`temporem.poses.scores`, and log-prior, ``(B,)``.
         evidence: ``score − ½ log det H``, H the curvature of all unknowns, z among them: what is
             left, but for a constant, when they are integrated out (Laplace), ``(B,)``.
     """

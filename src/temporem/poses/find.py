@@ -1,0 +1,222 @@
+"""Poses found before anything else is: from images alone, or from poses a few degrees off.
+
+A search takes these steps:
+
+1. starts, without given poses: low-resolution volumes from several random starts, of which the
+   likeliest is kept (:mod:`temporem.poses.ab_initio`);
+2. iterations: every frame against the volume of the other folds of movies, then new volumes
+   (:mod:`temporem.poses.improvement`). Resolution rises as half sets agree;
+3. iterations with motion: a linear model of the frames at low resolution in the poses so far
+   (:mod:`temporem.linear.cross_fit`), then every frame against all volumes of the model, its latent
+   being found with its pose. Frames whose conformation is too far from the mean for their pose to be
+   found before come in one after the other. At last frames of like latents are turned as one, so
+   that most of the molecule stays where it is (:mod:`temporem.poses.conformational_alignment`).
+
+With a diffusion prior, frames of a movie tell one another's poses (:mod:`temporem.poses.chain`);
+``auto`` fits the coefficient after every step (:mod:`temporem.poses.diffusion`).
+
+At the end the volume is searched for rotational symmetry, up to which alone poses are determined
+(:mod:`temporem.poses.symmetry`), and random starts are compared: which part of the frames they have
+found alike.
+
+Every step is a function of the state before it, so that a search that goes on from a stored state
+ends as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.distributed import ProcessGroup
+from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.frames.frames import Frames, prepare_frames
+from temporem.frames.intervals import frame_steps
+from temporem.frames.settings import DataSettings
+from temporem.io.state import Parts
+from temporem.physics.poses import Poses
+from temporem.poses.ab_initio import ROUNDS, Round
+from temporem.poses.search_state import FoundPoses, PoseSearchState
+from temporem.poses.search_steps import SearchSteps
+from temporem.poses.settings import PoseSettings
+from temporem.progress import Progress, silent
+
+_LEAST_MOVIES = 2  # half sets need them
+
+
+def find_poses(
+    data: Dataset,
+    *,
+    source: Literal["estimate", "refine"] = "estimate",
+    starts: int = 3,
+    around_degrees: float = 15.0,
+    diffusion: Literal["none", "auto"] | float = "none",
+    temporal: bool = True,
+    motion: bool = True,
+    invert: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FoundPoses:
+    """Find poses of all frames, in memory.
+
+    Args:
+        data: the movies.
+        source: ``estimate`` takes images alone, ``refine`` starts from the dataset's poses.
+        starts: number of random starts of ``estimate``.
+        around_degrees: distance about each axis that ``refine`` looks around given poses.
+        diffusion: prior that links the poses of neighbouring frames: none, a coefficient in
+            degrees² per second, or auto, which fits it.
+        temporal: dynamics within movies, in the model of what moves.
+        motion: find poses together with what moves; without, all frames show one volume.
+        invert: flip the sign of the images, for dark molecules.
+        seed: seed of random numbers; poses from images alone depend on it as a whole, at least by
+            a turn and the hand.
+        progress: told how far the search is.
+
+    Raises:
+        TemporemError: fewer than two movies, no poses to refine, images without noise.
+
+    Example:
+        >>> data = tm.read_dataset("movies")
+        >>> poses = tm.find_poses(data)
+        >>> poses.symmetry.name, poses.starts_alike
+        ('C1', 0.93)
+        >>> fit = tm.fit_linear(data, poses=poses)
+    """
+    if data.n_movies < _LEAST_MOVIES:
+        raise TemporemError(
+            f"{data.path} has one movie", expected="at least 2, for half sets", hint="add movies"
+        )
+    if source == "refine":
+        data.require_poses()
+    else:
+        data = data.without_poses()
+    settings = PoseSettings(
+        source=source, starts=starts, around_degrees=around_degrees, diffusion=diffusion
+    )
+    prepared = DataSettings(invert=invert)
+    frames = prepare_frames(data, prepared, data.movies, torch.device("cpu"), posed=False)
+    log: list[Mapping[str, Any]] = []
+    states = pose_states(
+        frames,
+        data.poses,
+        settings,
+        steps=frame_steps(data),
+        temporal=temporal,
+        motion=motion,
+        seed=seed,
+        progress=progress,
+    )
+    for state in states:
+        log.append(state.record or {})
+    return replace(state.result(), log=tuple(log))
+
+
+def pose_states(
+    frames: Frames,
+    given: Poses,
+    settings: PoseSettings,
+    *,
+    steps: np.ndarray,
+    temporal: bool = True,
+    motion: bool = True,
+    iterations: int = 6,
+    motion_iterations: int = 8,
+    components: int = 2,
+    rounds: Sequence[Round] = ROUNDS,
+    window_radius: float = 0.9,
+    seed: int = 0,
+    resume: PoseSearchState | None = None,
+    progress: Progress | None = None,
+) -> Iterator[PoseSearchState]:
+    """Search for poses step by step; yields the state after every step.
+
+    With several processes the first one works; at the end of every step the others take its state,
+    so that all yield the same states in step.
+
+    Args:
+        frames: frames on the CPU, where the search works. Volumes are made of the training movies;
+            poses of the others are found too.
+        given: poses of the dataset, by whose shifts the frames are centred.
+        settings: settings of the search.
+        steps: time from the frame before to each frame, ``(N,)``, from
+            :func:`temporem.frames.intervals.frame_steps`.
+        temporal: dynamics within movies, for the linear model of what moves.
+        motion: find poses together with what moves, where there are frames enough.
+        iterations: number of iterations with one volume.
+        motion_iterations: number of iterations with a volume that changes.
+        components: number of components of the linear model.
+        rounds: rounds of every random start.
+        window_radius: radius of the ball that holds the molecule, in half boxes.
+        seed: seed of random numbers.
+        resume: state to go on from.
+        progress: told how far the search is.
+    """
+    search = SearchSteps(
+        frames=frames,
+        given=given,
+        settings=settings,
+        steps=steps,
+        temporal=temporal,
+        motion=motion,
+        iterations=iterations,
+        motion_iterations=motion_iterations,
+        components=components,
+        rounds=rounds,
+        window_radius=window_radius,
+        seed=seed,
+    )
+    scale = progress or silent()
+    ends = np.cumsum([0.0, *search.times]) / sum(search.times)
+    state = resume or PoseSearchState(given)
+    while not state.finished:
+        new = None
+        if frames.processes.is_main:
+            started = time.monotonic()
+            new = search.step(state, scale.part(*ends[state.done : state.done + 2].tolist()))
+            seconds = state.seconds + time.monotonic() - started
+            record = {**(new.record or {}), "seconds": round(seconds, 3)}
+            new = replace(new, seconds=seconds, record=record)
+        state = _from_first(new, given, frames.processes)
+        yield state
+    scale(1, 1, "poses")
+
+
+def _from_first(
+    state: PoseSearchState | None, given: Poses, processes: ProcessGroup
+) -> PoseSearchState:
+    """The state of the first process, in every process.
+
+    A message that says how long the next one is, then what is in the state, then its tensors.
+    """
+    if processes.size == 1:
+        assert state is not None
+        return state
+    said, tensors = b"", {}
+    if state is not None:
+        parts = state.parts()
+        tensors = {name: tensor.contiguous() for name, tensor in parts.tensors.items()}
+        shapes = [[k, str(t.dtype).removeprefix("torch."), t.shape] for k, t in tensors.items()]
+        said = json.dumps([parts.document, state.record, shapes]).encode()
+    length = torch.tensor(len(said))
+    processes.same(length)
+    message = torch.frombuffer(bytearray(said.ljust(int(length), b"\0")), dtype=torch.uint8)
+    processes.same(message)
+    document, record, shapes = json.loads(bytes(message.tolist()))
+    found: dict[str, Tensor] = {}
+    for name, dtype, shape in shapes:
+        empty = torch.empty(shape, dtype=getattr(torch, dtype))
+        found[name] = tensors.get(name, empty)
+        processes.same(found[name])
+    if state is not None:
+        return state
+    parts = Parts(PoseSearchState.kind, found, document)
+    return replace(PoseSearchState.from_parts(parts, given), record=record)
