@@ -248,7 +248,7 @@ class SearchSteps:
     ) -> tuple[Frames, CoarseFit]:
         """The frames in their poses so far, and a linear model of them at low resolution."""
         frames, done = self.frames, 0
-        total = max(coarse_samples(frames, 1, halves=False), 1)
+        total = max(coarse_samples(frames, 1)[0], 1)
 
         def count(samples: int) -> None:
             nonlocal done
