@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -15,6 +16,7 @@ from temporem.errors import TemporemError
 from temporem.io.checkpoint import NotFiniteError, load_checkpoint, save_checkpoint
 from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_lines
+from temporem.io.outputs import require_no_links
 from temporem.io.state import Parts
 from temporem.io.sync import sync
 from temporem.runs import names
@@ -47,6 +49,9 @@ S = TypeVar("S", bound=Resumable)
 class RunStore:
     """The states and the log of a run.
 
+    A state is on the disk before the next step begins, and the log lines that led to it before the
+    state. After a crash or a power cut a run goes on from its last state, and its log from there.
+
     Args:
         folder: the run.
         processes: processes that share the run; the first writes.
@@ -58,24 +63,27 @@ class RunStore:
         self.processes = processes
         self.every_seconds = every_seconds
         self._lines = 0
+        self._unsynced = False
 
     def open(self) -> None:
-        """Make the log end where the last checkpoint was written."""
+        """Make the log end where the last checkpoint was written.
+
+        Raises:
+            TemporemError: a checkpoint is damaged.
+        """
         if self.processes.is_main:
-            (self.folder / names.CHECKPOINT).mkdir(exist_ok=True)
-            counts = [
-                load_checkpoint(file).integer(_LINES)
-                for file in sorted((self.folder / names.CHECKPOINT).glob("*.safetensors"))
-                if file != self.folder / names.MODEL
-            ]
-            self._lines = max(counts, default=0)
-            self._cut_log()
+            if not self._checkpoints.is_dir():
+                self._checkpoints.mkdir()
+                sync(self.folder)
+            counts = [load_checkpoint(file).integer(_LINES) for file in self._state_files()]
+            self._cut_log(max(counts, default=0))
         self.processes.wait()
 
     def follow(
         self,
         part: str,
-        states: Callable[[Parts | None], Iterator[S]],
+        states: Callable[[S | None], Iterator[S]],
+        load: Callable[[Parts], S],
         *,
         short_steps: bool = False,
     ) -> S:
@@ -86,26 +94,26 @@ class RunStore:
 
         Args:
             part: name of the algorithm in the run.
-            states: gives its states, from what was stored or from the beginning.
+            states: gives the states that come after a stored one, or all of them.
+            load: makes a state of what was stored.
             short_steps: steps take a fraction of a second.
 
         Returns:
             The last state.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C, once the state is stored.
+            KeyboardInterrupt: after Ctrl-C; the last state is stored.
             TemporemError: the stored state is damaged; numbers are no longer finite, and the last
                 checkpoint in which they were is kept.
         """
         file = self.folder / names.state_file(part)
-        stored = None
-        if self.processes.any(self.processes.is_main and file.is_file()):
-            stored = load_checkpoint(file)
-        self.processes.wait()  # before it is replaced
         state: S | None = None
+        if self.processes.any(self.processes.is_main and file.is_file()):
+            state = load(load_checkpoint(file))
+        self.processes.wait()  # before it is replaced
         saved_at = time.monotonic()
         with InterruptFlag() if short_steps else nullcontext() as interrupted:
-            for state in states(stored):
+            for state in states(state):
                 self._log(part, state.record)
                 due = not short_steps or time.monotonic() - saved_at >= self.every_seconds
                 due = due or state.finished
@@ -125,41 +133,71 @@ class RunStore:
         """Remove the states of a finished run."""
         if not self.processes.is_main:
             return
-        for file in (self.folder / names.CHECKPOINT).glob("*.safetensors"):
-            if file != self.folder / names.MODEL:
-                file.unlink()
-        sync(self.folder / names.CHECKPOINT)
+        files = self._state_files()
+        for file in files:
+            file.unlink()
+        if files:
+            sync(self._checkpoints)
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.folder / names.CHECKPOINT
+
+    def _state_files(self) -> list[Path]:
+        require_no_links([self._checkpoints])
+        files = sorted(self._checkpoints.glob("[!.]*.safetensors"))
+        return [file for file in files if file != self.folder / names.MODEL]
 
     def _save(self, file: Path, part: str, state: Resumable) -> None:
         parts = state.parts()  # in all processes: sums over them may be part of it
         if not self.processes.is_main:
             return
+        if self._unsynced:
+            sync(self.folder / names.METRICS)
+            sync(self.folder)
+            self._unsynced = False
         document = {**parts.document, _LINES: self._lines}
         try:
             save_checkpoint(file, replace(parts, document=document))
         except NotFiniteError as error:
-            kept = f"{file} holds the last state that was" if file.exists() else "none was kept"
-            raise TemporemError(
-                f"{part} diverged: {error}; {kept}",
-                hint="lower training.learning_rate, or set precision=float32",
-            ) from None
+            raise self._diverged(part, str(error)) from None
 
     def _log(self, part: str, record: Mapping[str, Any] | None) -> None:
         if record is None or not self.processes.is_main:
             return
+        line = {"part": part, **record}
+        for name, value in record.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self._diverged(part, f"{name} is {value}", line)
         with open(self.folder / names.METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"part": part, **record}) + "\n")
+            file.write(json.dumps(line) + "\n")
         self._lines += 1
+        self._unsynced = True
 
-    def _cut_log(self) -> None:
-        """Leave as many lines as the last checkpoint knows of; later ones will come again."""
+    def _diverged(
+        self, part: str, what: str, line: Mapping[str, Any] | None = None
+    ) -> TemporemError:
+        """The error that numbers are no longer finite, with where that was and what is kept."""
+        file = self.folder / names.state_file(part)
+        counts = {k: v for k, v in (line or {}).items() if k != "part" and isinstance(v, int)}
+        where = ", ".join(f"{name} {value}" for name, value in counts.items())
+        return TemporemError(
+            f"{part} diverged{f' at {where}' if where else ''}: {what}",
+            expected="finite numbers",
+            hint=(f"{file} holds the last state that was finite; " if file.exists() else "")
+            + "start another run with a lower training.learning_rate, or with precision=float32",
+        )
+
+    def _cut_log(self, n: int) -> None:
+        """Leave n lines, those that the last checkpoint knows of; later ones will come again."""
         path = self.folder / names.METRICS
-        if not path.exists():
-            return
-        lines = path.read_bytes().splitlines(keepends=True)
-        if len(lines) > self._lines or (lines and not lines[-1].endswith(b"\n")):
+        require_no_links([path])
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        kept = [line for line in lines[:n] if line.endswith(b"\n")]
+        if kept != lines:
             with atomic_write(path) as partial:
-                partial.write_bytes(b"".join(lines[: self._lines]))
+                partial.write_bytes(b"".join(kept))
+        self._lines = len(kept)
 
 
 def read_metrics(run: Path, part: str | None = None) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from temporem.frames.frames import prepare_frames
 from temporem.frames.streaming import open_frames
 from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held
+from temporem.io.leftovers import adopt_leftovers
 from temporem.io.mrc import write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
 from temporem.io.star import write_star
@@ -73,9 +74,14 @@ def reconstruct(
     """
     output, progress = Path(output), progress or Progress()
     if resume:
+        if processes.is_main:
+            adopt_leftovers(output)
+        processes.wait()
         started = load_run_config(output)
         _require_same_config(started, config, output)
         if is_finished(output):
+            with _held(output, processes):
+                RunStore(output, processes, 0).close()  # killed before it was done with that
             return output
         with _held(output, processes):
             _carry_out(_continue(started, config, output, processes), output, progress)

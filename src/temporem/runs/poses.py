@@ -52,7 +52,7 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
     )
     several = any(len(movie) > 1 for movie in task.training)
 
-    def states(stored: Parts | None) -> Iterator[PoseSearchState]:
+    def states(resume: PoseSearchState | None) -> Iterator[PoseSearchState]:
         return pose_states(
             frames,
             given,
@@ -62,11 +62,14 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
             motion=config.method != "homogeneous",
             window_radius=config.data.window_radius,
             seed=config.seed,
-            resume=None if stored is None else PoseSearchState.from_parts(stored, given),
+            resume=resume,
             progress=progress,
         )
 
-    found = store.follow(PART, states).result()
+    def load(stored: Parts) -> PoseSearchState:
+        return PoseSearchState.from_parts(stored, given)
+
+    found = store.follow(PART, states, load).result()
     symmetry = None if found.symmetry is None else asdict(found.symmetry)
     poses = Poses(
         found.rotations, found.shifts_angstrom, found.angle_sd_degrees, found.shift_sd_angstrom

@@ -111,19 +111,22 @@ def follow_linear(
 ) -> LinearState:
     """Fit the linear model of a run, from its last checkpoint if there is one."""
 
-    def states(stored: Parts | None) -> Iterator[LinearState]:
-        n, box = len(frames), frames.forward_model.box
+    def states(resume: LinearState | None) -> Iterator[LinearState]:
         return linear_states(
             frames,
             settings,
             masks=masks,
             window_radius=window_radius,
             seed=seed,
-            resume=None if stored is None else LinearState.from_parts(stored, n_frames=n, box=box),
+            resume=resume,
             progress=progress,
         )
 
-    return store.follow(PART, states)
+    def load(stored: Parts) -> LinearState:
+        box = frames.forward_model.box
+        return LinearState.from_parts(stored, n_frames=len(frames), box=box)
+
+    return store.follow(PART, states, load)
 
 
 def linear_memory(model: ForwardModel, q: int) -> int:

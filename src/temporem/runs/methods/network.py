@@ -112,7 +112,7 @@ class Network:
         )
         learned = _learned(job)
 
-        def states(stored: Parts | None) -> Iterator[TrainingState]:
+        def states(resume: TrainingState | None) -> Iterator[TrainingState]:
             return training_states(
                 encoded,
                 config.model,
@@ -122,20 +122,16 @@ class Network:
                 warm_start=warm_start,
                 learned=learned,
                 dtype=torch.bfloat16 if config.precision == "bfloat16" else None,
-                resume=None
-                if stored is None
-                else TrainingState.from_parts(
-                    stored,
-                    encoded,
-                    config.model,
-                    config.training,
-                    method=self.kind,
-                    learned=learned,
-                ),
+                resume=resume,
                 progress=training,
             )
 
-        state = job.store.follow(PART, states, short_steps=True)
+        def load(stored: Parts) -> TrainingState:
+            return TrainingState.from_parts(
+                stored, encoded, config.model, config.training, method=self.kind, learned=learned
+            )
+
+        state = job.store.follow(PART, states, load, short_steps=True)
         return self._outcome(job, encoded, state, facts)
 
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> VolumeModel:
