@@ -107,13 +107,13 @@ class RunStore:
                 checkpoint in which they were is kept.
         """
         file = self.folder / names.state_file(part)
-        state: S | None = None
+        stored: S | None = None
         if self.processes.any(self.processes.is_main and file.is_file()):
-            state = load(load_checkpoint(file))
+            stored = load(load_checkpoint(file))
         self.processes.wait()  # before it is replaced
-        saved_at = time.monotonic()
+        state, saved_at = stored, time.monotonic()
         with InterruptFlag() if short_steps else nullcontext() as interrupted:
-            for state in states(state):
+            for state in states(stored):
                 self._log(part, state.record)
                 due = not short_steps or time.monotonic() - saved_at >= self.every_seconds
                 due = due or state.finished
