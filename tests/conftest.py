@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from helpers.commands import TINY_SIMULATION, TINY_TRAINING, settings, succeed
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _undisturbed() -> Iterator[None]:
+    """One thread, so that processes can be forked, and no waiting for the disk.
+
+    Tests of power cuts put their own disk in the place of ``os.fsync``.
+    """
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -160,26 +160,23 @@ class RunStore:
         try:
             save_checkpoint(file, replace(parts, document=document))
         except NotFiniteError as error:
-            raise self._diverged(part, str(error)) from None
+            raise self._diverged(part, str(error), state.record) from None
 
     def _log(self, part: str, record: Mapping[str, Any] | None) -> None:
         if record is None or not self.processes.is_main:
             return
-        line = {"part": part, **record}
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise self._diverged(part, f"{name} is {value}", line)
+                raise self._diverged(part, f"{name} is {value}", record)
         with open(self.folder / names.METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({"part": part, **record}) + "\n")
         self._lines += 1
         self._unsynced = True
 
-    def _diverged(
-        self, part: str, what: str, line: Mapping[str, Any] | None = None
-    ) -> TemporemError:
+    def _diverged(self, part: str, what: str, record: Mapping[str, Any] | None) -> TemporemError:
         """The error that numbers are no longer finite, with where that was and what is kept."""
         file = self.folder / names.state_file(part)
-        counts = {k: v for k, v in (line or {}).items() if k != "part" and isinstance(v, int)}
+        counts = {k: v for k, v in (record or {}).items() if isinstance(v, int)}
         where = ", ".join(f"{name} {value}" for name, value in counts.items())
         return TemporemError(
             f"{part} diverged{f' at {where}' if where else ''}: {what}",
@@ -192,6 +189,8 @@ class RunStore:
         """Leave n lines, those that the last checkpoint knows of; later ones will come again."""
         path = self.folder / names.METRICS
         require_no_links([path])
+        if path.exists() and not path.is_file():
+            raise TemporemError(f"{path} is not a file", hint="remove it")
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         kept = [line for line in lines[:n] if line.endswith(b"\n")]
         if kept != lines:
