@@ -19,7 +19,7 @@ from temporem.poses.ab_initio import (
     Round,
     frames_alike,
 )
-from temporem.poses.search import shift_grid, slice_volume
+from temporem.poses.scores import shift_grid, slice_volume
 from temporem.poses.symmetry import Symmetry
 
 POWER = torch.full((MODEL.box // 2,), 100.0)

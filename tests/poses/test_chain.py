@@ -20,7 +20,9 @@ from temporem.physics.rotations import (
     vector_of_rotation,
 )
 from temporem.poses.chain import JUMP, PoseChain
-from temporem.poses.estimation import FOLDS, PoseProblem, Poses
+from temporem.poses.estimates import PoseEstimates
+from temporem.poses.folds import FOLDS, FoldedFrames
+from temporem.poses.improvement import improve_poses
 
 MOVIES = [np.array([4, 1, 0, 6]), np.array([2, 5]), np.array([3]), np.array([7, 9, 8])]
 N, K = 10, 3
@@ -145,19 +147,19 @@ def test_slow_turning_makes_poses_better_where_images_are_noisy(
             rotations[row] = rotation_of_vector(w[row]) @ rotations[before]
     data = example(n, noise=noise, shift_sd=3.0, rotations=rotations)
     fold = np.arange(n) // 8 % FOLDS
-    problem = PoseProblem(MODEL, FramesInMemory(data.images, data.ctf), fold, 5.0, 0.9)
+    frames = FoldedFrames(MODEL, FramesInMemory(data.images, data.ctf), fold, 5.0, 0.9)
     off = 0.2 * torch.randn(n, 3, generator=generator, dtype=torch.float64)
     near = rotation_of_vector(off) @ rotations
-    start = Poses.at(near if scope == "around" else torch.eye(3).repeat(n, 1, 1))
+    start = PoseEstimates.at(near if scope == "around" else torch.eye(3).repeat(n, 1, 1))
     chain = PoseChain(movies, torch.full((n,), step**2 / 2, dtype=torch.float64))
 
     def errors(chain: PoseChain | None) -> tuple[torch.Tensor, torch.Tensor]:
         found = start
         for _ in range(iterations):
-            improved = problem.improve(
-                data.volume[None], found, 12, scope=scope, around_degrees=15, chain=chain
+            improved = improve_poses(
+                frames, data.volume[None], found, 12, scope=scope, around_degrees=15, chain=chain
             )
-            found = improved.poses
+            found = improved.estimates
         spread = found.covariance.diagonal(dim1=-2, dim2=-1)[:, :3].sum(-1).sqrt()
         return geodesic_degrees(found.rotations, rotations), torch.rad2deg(spread)
 

@@ -11,7 +11,7 @@ from temporem.poses.refinement import (
     _Problem,
     refine_poses,
 )
-from temporem.poses.search import slice_volume
+from temporem.poses.scores import slice_volume
 
 SHIFT_SD = 8.0
 

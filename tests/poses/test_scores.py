@@ -7,7 +7,7 @@ import torch
 from helpers.pose_examples import BOX, MODEL, PIXEL, example
 from temporem.physics.orientations import disc_lattice, even_rotations, small_turns
 from temporem.physics.rotations import geodesic_degrees
-from temporem.poses.search import (
+from temporem.poses.scores import (
     MovingSlices,
     Slices,
     best_poses,

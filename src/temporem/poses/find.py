@@ -1,4 +1,4 @@
-"""Poses found before anything else is: from images alone, or from poses a few degrees off.
+"""The search for poses of all frames: from images alone, or from poses a few degrees off.
 
 A search takes these steps:
 
@@ -6,21 +6,22 @@ A search takes these steps:
    likeliest is kept (:mod:`temporem.poses.ab_initio`);
 2. iterations: every frame against the volume of the other folds of movies, then new volumes
    (:mod:`temporem.poses.improvement`). Resolution rises as half sets agree;
-3. iterations with motion: a linear model of the frames at low resolution in the poses so far
-   (:mod:`temporem.linear.cross_fit`), then every frame against all volumes of the model, its latent
-   being found with its pose. Frames whose conformation is too far from the mean for their pose to be
-   found before come in one after the other. At last frames of like latents are turned as one, so
-   that most of the molecule stays where it is (:mod:`temporem.poses.conformational_alignment`).
+3. iterations with motion: a linear model of the frames at low resolution, in the poses so far
+   (:mod:`temporem.linear.cross_fit`), then every frame against all volumes of the model; its latent
+   is found with its pose. So frames whose conformation is too far from the mean are found one after
+   the other. Then frames of like latents are turned together, so that most of the molecule stays
+   where it is (:mod:`temporem.poses.conformational_alignment`).
 
-With a diffusion prior, frames of a movie tell one another's poses (:mod:`temporem.poses.chain`);
-``auto`` fits the coefficient after every step (:mod:`temporem.poses.diffusion`).
+With a diffusion prior, the poses of a movie's frames inform one another
+(:mod:`temporem.poses.chain`); ``auto`` fits the coefficient after every step
+(:mod:`temporem.poses.diffusion`).
 
-At the end the volume is searched for rotational symmetry, up to which alone poses are determined
-(:mod:`temporem.poses.symmetry`), and random starts are compared: which part of the frames they have
-found alike.
+In the end the volume is searched for rotational symmetry, because poses are determined only up to
+it (:mod:`temporem.poses.symmetry`), and random starts are compared: the part of the frames that two
+of them have found alike tells whether poses were found at all.
 
-Every step is a function of the state before it, so that a search that goes on from a stored state
-ends as one that was never stopped.
+Every step is a function of the state before it. A search that goes on from a stored state ends as
+one that was never stopped.
 """
 
 from __future__ import annotations
