@@ -16,9 +16,10 @@ from temporem.dvae.warm_start import coarse_start
 from temporem.errors import TemporemError
 from temporem.frames import movie_blocks
 from temporem.frames import source as frame_source
-from temporem.frames.dataset import Dataset, read_dataset
+from temporem.frames.dataset import Dataset
 from temporem.frames.frame_stack import FrameStack, open_frames
 from temporem.frames.frames import PreparedFrames, prepare_frames, prepared_bytes
+from temporem.frames.readers import read_dataset
 from temporem.frames.source import FramesInMemory, one_ahead
 from temporem.runs import memory
 from temporem.runs.config import DataConfig, RunConfig

@@ -18,10 +18,11 @@ from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.dvae.learned_poses import learned_poses
 from temporem.dvae.training import START_NAME, Trainer, infer_all
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset, read_dataset
+from temporem.frames.dataset import Dataset
 from temporem.frames.fingerprint import fingerprint
 from temporem.frames.frame_stack import open_frames
 from temporem.frames.frames import PreparedFrames, prepare_frames
+from temporem.frames.readers import read_dataset
 from temporem.io.checkpoint import resume_if_possible, save_checkpoint
 from temporem.io.files import atomic_write, fresh_directory, held
 from temporem.io.mrc import read_mask, write_volume
