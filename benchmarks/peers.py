@@ -222,7 +222,7 @@ def score(peer: Peer, dataset: Path, work: Path, epoch: int, output: Path, every
     """Evaluate the frames that ``temporem evaluate --every`` looks at; remove the volumes."""
     from temporem.evaluation.run_evaluation import evaluate_source, frames_to_evaluate
     from temporem.evaluation.storage import save_evaluation
-    from temporem.frames.dataset import read_dataset
+    from temporem.frames.readers import read_dataset
     from temporem.simulation.truth import read_truth_of
 
     movies = read_dataset(dataset)

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from temporem.dvae.config import ModelConfig
 from temporem.evaluation.storage import load_evaluation
-from temporem.frames.dataset import read_dataset
+from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack
 from temporem.io.star import Table, read_star, write_star
 from temporem.runs.config import (

@@ -13,7 +13,7 @@ from benchmarks import peers
 from temporem.errors import TemporemError
 from temporem.evaluation.run_evaluation import frames_to_evaluate
 from temporem.evaluation.storage import load_evaluation
-from temporem.frames.dataset import read_dataset
+from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_volume
 from temporem.simulation.truth import read_truth
 

@@ -73,8 +73,8 @@ def zero_pixel(columns: dict) -> None:
 
 
 SPOILT = {
-    "missing folder": (shutil.rmtree, "is not a folder"),
-    "missing file": (lambda d: (d / "particles.star").unlink(), "has no particles.star"),
+    "missing folder": (shutil.rmtree, "does not exist"),
+    "missing file": (lambda d: (d / "particles.star").unlink(), "is not a dataset"),
     "not a STAR file": (lambda d: (d / "particles.star").write_bytes(b"\x00\xff"), "not text"),
     "missing stack": (lambda d: (d / "particles.mrcs").unlink(), "particles.mrcs is not a file"),
     "missing column": (
@@ -379,7 +379,7 @@ def test_metrics_that_lack_what_is_said_of_a_run(run) -> None:
 
 def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> None:
     arguments = ("evaluate", run, "--overwrite", "--truth")
-    assert "is not a folder" in refuse(tmp_path, *arguments, tmp_path / "nowhere")
+    assert "does not exist" in refuse(tmp_path, *arguments, tmp_path / "nowhere")
     shutil.rmtree(dataset / "truth")
     assert "has no folder truth" in refuse(tmp_path, *arguments, dataset)
     rewrite(dataset, "particles", lambda c: c.update(rlnMovieFrameNumber=[7, 8, 9, 10] * 5))

@@ -24,7 +24,7 @@ from temporem.experiments.config import experiment_names, load_experiment
 from temporem.experiments.measures import Record, over_movies, over_seeds
 from temporem.experiments.plan import make_plan
 from temporem.experiments.true_states import TrueStateVolumes
-from temporem.frames.dataset import read_dataset
+from temporem.frames.readers import read_dataset
 from temporem.io.files import held
 from temporem.io.settings import apply_changes
 from temporem.runs.config import DataConfig

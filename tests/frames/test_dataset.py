@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset, read_dataset, write_dataset
+from temporem.frames.dataset import Dataset, write_dataset
 from temporem.frames.particle_images import ParticleImages
+from temporem.frames.readers import read_dataset
 from temporem.io.files import fresh_directory
 from temporem.io.mrc import write_stack
 from temporem.io.star import Table, read_star, write_star
@@ -460,11 +461,11 @@ def test_no_pixel_size_anywhere(folder):
 
 
 def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):
-    with pytest.raises(TemporemError, match=r"is not a folder.*particles\.star.*simulate"):
+    with pytest.raises(TemporemError, match=r"does not exist.*particles\.star.*simulate"):
         read_dataset(tmp_path / "missing")
-    with pytest.raises(TemporemError, match="is not a folder"):
+    with pytest.raises(TemporemError, match="is not a dataset"):
         read_dataset(folder / "particles.mrcs")
-    with pytest.raises(TemporemError, match=r"has no particles\.star"):
+    with pytest.raises(TemporemError, match="is not a dataset"):
         read_dataset(tmp_path)
     write_star(folder / "particles.star", {"": Table({"rlnImageName": ["1@particles.mrcs"]})})
     with pytest.raises(TemporemError, match=r"expected data_optics and data_particles.*convert"):

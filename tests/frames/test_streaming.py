@@ -8,7 +8,8 @@ import torch
 
 from helpers.blobs import simulate_blobs
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset, read_dataset, write_dataset
+from temporem.frames.dataset import Dataset
+from temporem.frames.readers import read_dataset, write_dataset
 from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.settings import DataSettings
 from temporem.frames.source import FramesInMemory, loaded

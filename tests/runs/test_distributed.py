@@ -233,7 +233,7 @@ def test_two_processes_resume_what_one_began(one, two, folder, name) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("missing", "is not a folder; expected a dataset folder"),
+        ("missing", "does not exist; expected a dataset"),
         ("exists", "exists; choose another name"),
         ("option", "Unknown option"),
         ("first", "particles.star"),

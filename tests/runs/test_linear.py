@@ -26,8 +26,8 @@ from helpers.bad_input import (
 )
 from helpers.commands import TINY_TRAINING, command, settings, succeed
 from temporem.errors import TemporemError
-from temporem.frames.dataset import read_dataset
 from temporem.frames.frames import prepare_frames
+from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack, write_volume
 from temporem.io.settings import apply_overrides
 from temporem.io.star import Table, read_star

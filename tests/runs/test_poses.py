@@ -14,8 +14,8 @@ import torch
 
 from helpers.commands import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
 from temporem.evaluation.poses import pose_agreement
-from temporem.frames.dataset import read_dataset
 from temporem.frames.frame_stack import open_frames
+from temporem.frames.readers import read_dataset
 from temporem.io import checkpoint
 from temporem.io.checkpoint import save_checkpoint
 from temporem.io.star import read_star

@@ -10,7 +10,8 @@ import torch
 
 from helpers.shared import SHARED
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset, read_dataset
+from temporem.frames.dataset import Dataset
+from temporem.frames.readers import read_dataset
 from temporem.physics.forward import ForwardModel
 from temporem.physics.rotations import geodesic_degrees
 from temporem.simulation.config import SimulationConfig

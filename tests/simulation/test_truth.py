@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from temporem.errors import TemporemError
-from temporem.frames.dataset import read_dataset
+from temporem.frames.readers import read_dataset
 from temporem.io.star import Table, read_star, write_star
 from temporem.physics.structure_factors import structure_factors
 from temporem.simulation import truth as truth_module

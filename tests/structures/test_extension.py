@@ -78,7 +78,7 @@ from pathlib import Path
 import pytest
 
 from temporem.errors import TemporemError
-from temporem.frames.dataset import read_dataset
+from temporem.frames.readers import read_dataset
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import read_truth

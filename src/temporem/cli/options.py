@@ -13,13 +13,17 @@ from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 
 
-def existing_folder(expected: str, hint: str) -> Callable[[object, Any], None]:
-    """Make a check that refuses a missing folder before anything heavy is imported.
+def refuse_missing(
+    is_there: Callable[[Path], bool], problem: str, *, expected: str, hint: str
+) -> Callable[[object, Any], None]:
+    """Make a check that refuses a missing input before anything heavy is imported.
 
     A folder that a crash has moved aside is put back first.
 
     Args:
-        expected: what the folder should be, for the message.
+        is_there: tells of a path if the input is there.
+        problem: what is said of a path otherwise.
+        expected: what should be there.
         hint: how to come by one.
     """
 
@@ -28,16 +32,23 @@ def existing_folder(expected: str, hint: str) -> Callable[[object, Any], None]:
             return  # the first process of a run speaks for all
         for path in [given] if isinstance(given, Path) else given or []:
             adopt_leftovers(path)
-            if not path.is_dir():
-                raise TemporemError(f"{path} is not a folder", expected=expected, hint=hint)
+            if not is_there(path):
+                raise TemporemError(f"{path} {problem}", expected=expected, hint=hint)
 
     return check
 
 
-_is_run = existing_folder("a run folder with config.yaml", "make one with temporem reconstruct")
-_is_dataset = existing_folder(
-    "a dataset folder with particles.star",
-    "make one with temporem simulate, or see docs/data.md for data of yours",
+_is_run = refuse_missing(
+    Path.is_dir,
+    "is not a folder",
+    expected="a run folder with config.yaml",
+    hint="make one with temporem reconstruct",
+)
+_is_dataset = refuse_missing(
+    Path.exists,
+    "does not exist",
+    expected="a dataset",
+    hint="make one with temporem simulate, or see docs/data.md for data of yours",
 )
 
 Overwrite = Annotated[

@@ -14,7 +14,8 @@ from temporem.evaluation.frames import Frames
 from temporem.evaluation.pose_conformation_coupling import pose_conformation_coupling
 from temporem.evaluation.poses import pose_agreement, same_poses
 from temporem.evaluation.state_alignment import AlignedStates
-from temporem.frames.dataset import STAR_NAME, Dataset, read_dataset
+from temporem.frames.dataset import STAR_NAME, Dataset
+from temporem.frames.readers import read_dataset
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
 from temporem.runs.decoder import Decoder

@@ -17,7 +17,7 @@ from temporem.evaluation.run_evaluation import evaluate_run, evaluate_source, fr
 from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation, save_evaluation
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
-from temporem.frames.dataset import read_dataset
+from temporem.frames.readers import read_dataset
 from temporem.io.files import atomic_write, fresh_directory
 from temporem.runs.config import DataConfig
 from temporem.runs.pipeline import reconstruct

@@ -98,7 +98,7 @@ class Dataset:
         return replace(self, poses=poses, has_poses=True)
 
 
-def read_dataset(path: str | Path) -> Dataset:
+def read_star_folder(path: str | Path) -> Dataset:
     """Read and check a dataset folder: ``particles.star`` and the stacks that it names.
 
     Rows may stand in any order. Every row's poses, CTF, movie and frame number, and every pixel,

@@ -13,7 +13,8 @@ from temporem.errors import TemporemError
 from temporem.evaluation.poses import into_frame
 from temporem.evaluation.run_evaluation import alignment, require_made_from
 from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
-from temporem.frames.dataset import Dataset, read_dataset
+from temporem.frames.dataset import Dataset
+from temporem.frames.readers import read_dataset
 from temporem.io.json_file import read_json_lines
 from temporem.io.settings import validate_settings
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth

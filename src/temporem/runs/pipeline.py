@@ -14,9 +14,10 @@ import torch
 from temporem.device import choose_device, network_dtype
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset, read_dataset
+from temporem.frames.dataset import Dataset
 from temporem.frames.fingerprint import fingerprint
 from temporem.frames.frames import prepare_frames
+from temporem.frames.readers import read_dataset
 from temporem.frames.streaming import open_frames
 from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held

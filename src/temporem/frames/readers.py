@@ -1,0 +1,73 @@
+"""Formats of movies that can be read, one reader each.
+
+To add one, write its file and put it into the list below, or call :func:`register_reader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporem.errors import TemporemError
+from temporem.frames.dataset import STAR_NAME, Dataset, read_star_folder
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one format of movies.
+
+    Attributes:
+        name: what it reads, for messages: ``a folder with particles.star``.
+        recognises: tells quickly, from names and first bytes, whether a path has this format.
+        read: reads a path that it recognises; raises a TemporemError where the data are damaged.
+    """
+
+    name: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Dataset]
+
+
+STAR_FOLDER = Reader(
+    name=f"a dataset folder with {STAR_NAME}",
+    recognises=lambda path: (path / STAR_NAME).is_file(),
+    read=read_star_folder,
+)
+
+READERS: list[Reader] = [
+    STAR_FOLDER,
+]
+"""All readers. The first that recognises a path reads it."""
+
+
+def register_reader(reader: Reader) -> None:
+    """Make a format known to :func:`read_dataset`, after those that are known already.
+
+    Raises:
+        ValueError: another reader has that name.
+    """
+    if reader in READERS:
+        return
+    if any(known.name == reader.name for known in READERS):
+        raise ValueError(f"there is a reader of {reader.name} already")
+    READERS.append(reader)
+
+
+def read_dataset(path: str | Path) -> Dataset:
+    """Read and check the movies at a path, in any known format.
+
+    Args:
+        path: a folder or a file.
+
+    Raises:
+        TemporemError: nothing is there, its format is not known, or its data cannot be used.
+    """
+    path = Path(path)
+    for reader in READERS:
+        if reader.recognises(path):
+            return reader.read(path)
+    raise TemporemError(
+        f"{path} is not a dataset" if path.exists() else f"{path} does not exist",
+        expected=" or ".join(reader.name for reader in READERS),
+        hint="make one with temporem simulate, or see docs/data.md for data of yours",
+    )
