@@ -50,7 +50,7 @@ def demo(
         raise KeyboardInterrupt(f"stopped; start again with: {command}") from None
     _print(findings, out)
     say(f"\nDone in {time.monotonic() - started:.0f} s. Report: {out / _REPORT}")
-    say(f"Next: open the report in a browser, or write volumes for ChimeraX with")
+    say("Next: open the report in a browser, or write volumes for ChimeraX with")
     say(f"  temporem export {out / 'tempor'} --movie movie_0001 -o volumes")
 
 

@@ -29,7 +29,7 @@ class View:
 
     @property
     def rotation(self) -> np.ndarray:
-        """Rotation from molecule (x, y, z) to screen (right, up, towards the viewer): ``(3, 3)``."""
+        """Molecule (x, y, z) to screen (right, up, towards the viewer), ``(3, 3)``."""
         elevation, azimuth = np.deg2rad([self.elevation_degrees, self.azimuth_degrees])
         towards = _direction(elevation, azimuth)
         right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])

@@ -19,9 +19,9 @@ from temporem.report import theme
 from temporem.report.plots import MAX_DOTS, state_bar
 
 MANIFOLD = (
-    "Latents of all frames in the plane of their first two principal components, with the shares of "
-    "the variance. Beside each axis is the density of every true state along it; all densities are "
-    "drawn to the same height."
+    "Latents of all frames in the plane of their first two principal components, with the shares "
+    "of the variance. Beside each axis is the density of every true state along it; all densities "
+    "are drawn to the same height."
 )
 """Caption of the figure."""
 
