@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from temporem.runs.run_files import load_run
 
 from helpers.commands import TINY_TRAINING
 from helpers.elsewhere import ELSEWHERE, WAITS, elsewhere
@@ -22,7 +23,6 @@ from temporem.runs import pipeline as training_run
 from temporem.runs import run_files
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.pipeline import reconstruct
-from temporem.runs.run_files import load_run
 
 DEVICES = [ELSEWHERE, *map(torch.device, ["cuda"] * torch.cuda.is_available())]
 # A GPU sums in another order, and steps of Adam have the sign of a gradient, however small.

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-
 from temporem.dvae.config import ModelConfig
+
 from temporem.evaluation.storage import load_evaluation
 from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack

@@ -26,9 +26,14 @@ class Progress:
         """Tell that ``done`` of ``total`` is done."""
         self._reach(done / total if total > 0 else 1.0, note)
 
-    def part(self, low: float, high: float) -> Progress:
-        """The part of this scale from ``low`` to ``high``, as a scale of its own."""
-        return _Part(self, low, high)
+    def part(self, low: float, high: float, label: str = "") -> Progress:
+        """The part of this scale from ``low`` to ``high``, as a scale of its own.
+
+        Args:
+            low, high: ends of the part, from 0 to 1.
+            label: put before the notes of the part.
+        """
+        return _Part(self, low, high, label)
 
     def _reach(self, fraction: float, note: str) -> None:
         self._furthest = max(self._furthest, min(fraction, 1.0))
@@ -37,12 +42,13 @@ class Progress:
 
 
 class _Part(Progress):
-    def __init__(self, whole: Progress, low: float, high: float) -> None:
+    def __init__(self, whole: Progress, low: float, high: float, label: str) -> None:
         super().__init__()
-        self._whole, self._low, self._high = whole, low, high
+        self._whole, self._low, self._high, self._label = whole, low, high, label
 
     def _reach(self, fraction: float, note: str) -> None:
         inside = min(max(fraction, 0.0), 1.0)
+        note = "  ".join(filter(None, (self._label, note)))
         self._whole._reach(self._low + (self._high - self._low) * inside, note)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from temporem.cli.components import say_components
+from temporem.runs.run_files import _read_covariance, _read_latents
 
 from helpers.bad_input import (
     all_alone,
@@ -20,13 +22,11 @@ from helpers.bad_input import (
     set_pixel,
 )
 from helpers.commands import TINY_TRAINING, command, settings, succeed
-from temporem.cli.components import say_components
 from temporem.errors import TemporemError
 from temporem.io.mrc import write_stack
 from temporem.io.star import Table, read_star, write_star
 from temporem.runs import pipeline as run_module
 from temporem.runs.config import RunConfig
-from temporem.runs.run_files import _read_covariance, _read_latents
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from temporem.runs.run_files import load_run
 
 from helpers.commands import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
 from temporem.__main__ import run
@@ -23,7 +24,6 @@ from temporem.cli import demo
 from temporem.cli.main import app
 from temporem.io.star import read_star
 from temporem.report.collect import read_metrics
-from temporem.runs.run_files import load_run
 from temporem.simulation.truth import read_truth
 
 COMMANDS = (

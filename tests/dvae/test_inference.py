@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
+from temporem.dvae.config import InferenceStructure, PriorKind
 from torch.distributions import Independent, Normal, kl_divergence
 
-from temporem.dvae.config import InferenceStructure, PriorKind
 from temporem.dvae.inference import FrameInference, SequenceInference
 from temporem.dvae.latents import Latents
 from temporem.dvae.priors import GatedTransition, StandardPrior

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from temporem.dvae.config import ModelConfig
+from temporem.runs.run_files import load_run
 
 from helpers.blobs import BlobMovies, simulate_blobs
 from helpers.commands import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
-from temporem.dvae.config import ModelConfig
 from temporem.dvae.learned_poses import encode_in_current_poses, learned_poses, pose_rate
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.training import Trainer, infer_all
@@ -25,7 +26,6 @@ from temporem.io.star import read_star
 from temporem.physics.rotations import rotation_of_vector
 from temporem.runs.config import PosesConfig, RunConfig, TrainingConfig, build_config
 from temporem.runs.poses import FoundPoses
-from temporem.runs.run_files import load_run
 
 SMALL = ModelConfig(
     encoder_width=16,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.stats import spearmanr
+from temporem.dvae.config import ModelConfig
 
 from helpers.blobs import BlobMovies, simulate_blobs
-from temporem.dvae.config import ModelConfig
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.training import Trainer, infer_all
 from temporem.frames.frames import PreparedFrames, prepare_frames

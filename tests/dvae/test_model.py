@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
-
 from temporem.dvae.config import InferenceStructure, ModelConfig, PriorKind
+
 from temporem.dvae.model import FrameBatch, MovieVAE, VAEKind
 from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.forward import ForwardModel

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from temporem.dvae.config import ModelConfig
+from temporem.runs.run_files import load_run
 
 from helpers.blobs import BlobMovies, simulate_blobs
 from helpers.commands import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
-from temporem.dvae.config import ModelConfig
 from temporem.dvae.learned_poses import learned_poses
 from temporem.dvae.stages import plan_stages
 from temporem.dvae.training import Trainer, infer_all
@@ -24,7 +25,6 @@ from temporem.physics.pixel_sample import PixelSample
 from temporem.physics.rotations import geodesic_degrees
 from temporem.poses.head import PoseHead, twin_image
 from temporem.runs.config import PosesConfig, RunConfig, TrainingConfig
-from temporem.runs.run_files import load_run
 
 SMALL = ModelConfig(
     encoder_width=16,

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from temporem.dvae.config import ModelConfig
+from temporem.runs.linear import LinearRun
 
 from helpers.blobs import simulate_blobs
 from temporem.device import choose_device, network_dtype
-from temporem.dvae.config import ModelConfig
 from temporem.dvae.stages import plan_stages
 from temporem.dvae.training import Trainer, build_model, infer_all
 from temporem.errors import TemporemError
@@ -23,7 +24,6 @@ from temporem.linear.masks import enlarged
 from temporem.physics.fourier import FourierSupport
 from temporem.runs.config import DataConfig, LinearConfig, RunConfig, TrainingConfig
 from temporem.runs.interrupt import InterruptFlag
-from temporem.runs.linear import LinearRun
 
 TINY = ModelConfig(
     z_dim=2,

@@ -133,12 +133,18 @@ def dataset() -> ReportDataset:
 
 @pytest.fixture(scope="module")
 def page(dataset: ReportDataset, runs: list[ReportRun]) -> str:
-    return build_report(dataset, runs, title="Demo", footer="temporem 0")
+    findings = find(runs, "static")
+    return build_report(dataset, runs, findings, title="Demo", footer="temporem 0")
 
 
 @pytest.fixture(scope="module")
 def single_page(dataset: ReportDataset, runs: list[ReportRun]) -> str:
-    return build_report(dataset, runs[:1], title="Single")
+    return build_report(dataset, runs[:1], find(runs[:1]), title="Single")
+
+
+def built(dataset: ReportDataset, runs: list[ReportRun]) -> str:
+    """A page with small pictures."""
+    return build_report(dataset, runs, find(runs), picture_size=40)
 
 
 class Reader(HTMLParser):
@@ -212,7 +218,8 @@ def test_names_cannot_inject_markup(dataset: ReportDataset, runs: list[ReportRun
     evil = '<script>alert("1")</script>&\'"><img src=x>$_'
     renamed = [replace(runs[0], name=evil, method=evil, config={evil: evil}), runs[1]]
     hostile = replace(dataset, name=evil, facts={evil: evil}, image_labels=[evil] * 4)
-    page = build_report(hostile, renamed, title=evil, footer=evil)
+    findings = find(renamed)
+    page = build_report(hostile, renamed, findings, title=evil, footer=evil, picture_size=40)
     reader = Reader(page)
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert evil in reader.text
@@ -250,13 +257,22 @@ def test_rendered_rows_show_the_motion_and_its_absence(
 
 
 def test_headline_says_who_wins_and_holds_the_numbers(runs: list[ReportRun]) -> None:
-    findings = find(runs)
-    assert findings.baseline == "static"
+    findings = find(runs, "static")
     better = next(text for text in findings.headline if "better" in text)
     assert better.startswith("tempor is better than static in ")
     motion = findings.comparisons["tempor"].motion["unmasked"]
     assert f"{motion.correlation_b:.2f} against {motion.correlation_a:.2f}" in better
     assert any("R²" in text and "true angle" in text for text in findings.headline)
+
+
+def test_others_are_compared_with_the_first_run_or_the_one_named(runs: list[ReportRun]) -> None:
+    assert find(runs).baseline == "tempor"
+    assert find(runs[::-1]).baseline == "static"
+    findings = find(runs, baseline="static")
+    assert findings.baseline == "static"
+    assert list(findings.comparisons) == ["tempor"]
+    with pytest.raises(TemporemError, match=r"--baseline statik: .* expected one of tempor, static"):
+        find(runs, baseline="statik")
 
 
 def test_headline_is_as_plain_about_defeat(runs: list[ReportRun]) -> None:
@@ -265,7 +281,7 @@ def test_headline_is_as_plain_about_defeat(runs: list[ReportRun]) -> None:
         replace(tempor, evaluation=static.evaluation),
         replace(static, evaluation=tempor.evaluation),
     ]
-    headline = find(swapped).headline
+    headline = find(swapped, "static").headline
     assert any(t.startswith("tempor is worse than static in ") and "motion" in t for t in headline)
     assert not any("better" in text for text in headline)
 
@@ -296,7 +312,7 @@ def test_single_run_is_described_without_a_verdict(runs: list[ReportRun], single
     assert "Å on average" in sentence
     text = Reader(single_page).text
     assert sentence in text
-    assert "tempor less" not in text
+    assert "Gain of" not in text
     assert "Gain:" not in text
 
 
@@ -312,7 +328,7 @@ def test_warnings_name_what_weakens_the_numbers(runs: list[ReportRun]) -> None:
 
 def test_runs_on_different_frames_are_not_compared(runs: list[ReportRun]) -> None:
     short = reconstruction("tempor", 0.05, 0.05, movies=3)
-    findings = find([short, runs[1]])
+    findings = find([runs[1], short])
     assert not findings.comparisons
     assert findings.headline == ["The runs are not comparable with one another."]
     assert any("not compared with static" in text for text in findings.warnings)
@@ -328,7 +344,7 @@ def test_single_movie_gives_no_intervals() -> None:
 def test_page_without_truth(dataset: ReportDataset, runs: list[ReportRun]) -> None:
     real = replace(dataset, truth=None)
     untested = [replace(run, evaluation=None) for run in runs]
-    page = build_report(real, untested)
+    page = built(real, untested)
     text = Reader(page).text
     assert "No run was held against a truth" in text
     assert "frame 1" in text
@@ -344,7 +360,7 @@ def test_page_for_a_method_without_latents_or_training(
     bare = replace(
         runs[1], name="mean", method="homogeneous", latents=None, metrics=(), seconds=None
     )
-    text = Reader(build_report(dataset, [bare])).text
+    text = Reader(built(dataset, [bare])).text
     assert "Latent path" not in text
     assert "Log-likelihood" not in text
 
@@ -428,24 +444,29 @@ def test_written_page_is_the_built_one_and_never_half_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "report.html"
-    write_report(path, dataset, runs[:1], title="Single")
+    findings = write_report(path, dataset, runs[:1], title="Single")
+    assert findings == find(runs[:1])
     assert path.read_text(encoding="utf-8") == single_page  # the same input gives the same page
     with pytest.raises(TemporemError, match="exists"):
         write_report(path, dataset, runs[:1])
-    monkeypatch.setattr("temporem.report.page.find", lambda runs: 1 / 0)
+    monkeypatch.setattr("temporem.report.page.find", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(path, dataset, runs[:1], overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     assert path.read_text(encoding="utf-8") == single_page
 
 
-def test_no_run_and_equal_names_are_refused(dataset: ReportDataset, runs: list[ReportRun]) -> None:
+def test_no_run_and_equal_names_are_refused(
+    tmp_path: Path, dataset: ReportDataset, runs: list[ReportRun]
+) -> None:
+    path = tmp_path / "report.html"
     with pytest.raises(TemporemError, match="no run"):
-        build_report(dataset, [])
+        write_report(path, dataset, [])
     for names in (("a", "a"), ("truth", "b")):
         named = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
         with pytest.raises(TemporemError, match=f"named {', '.join(names)}; expected names that"):
-            build_report(dataset, named)
+            write_report(path, dataset, named)
+    assert not path.exists()
 
 
 def _evaluation(run: ReportRun) -> Evaluation:
@@ -466,7 +487,7 @@ def test_the_manifold_is_of_runs_with_several_dimensions_and_not_blown_up(
     several = replace(runs[0], latents=wide)
     widths = []
     for shown in ([several], [several, replace(several, name="again")]):
-        drawn = build_report(dataset, shown)
+        drawn = built(dataset, shown)
         assert "first two principal components, with" in drawn
         label = 'role="img" aria-label="Latents in the plane'
         (found,) = re.findall(rf'style="max-width: (\d+)px" {label}', drawn)
@@ -519,7 +540,7 @@ def test_poses_that_were_found_are_shown_against_the_state(
         rotations, rotations, evaluation.frames.movie, None, states
     )
     found = replace(runs[0], evaluation=replace(evaluation, coupling=coupling))
-    text = Reader(build_report(dataset, [found, runs[1]])).text
+    text = Reader(built(dataset, [found, runs[1]])).text
     assert "Pose errors" in text
     assert "Pose error (°)" in text
     rows = metrics_table({"a": evaluation, "b": found.evaluation}).rows

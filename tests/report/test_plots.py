@@ -145,15 +145,6 @@ def test_training_axis_is_not_flattened_by_the_first_epochs() -> None:
     assert high >= -1000
 
 
-def test_volume_figure_is_a_labelled_grid() -> None:
-    pictures = {name: [np.full((8, 8, 4), i, np.uint8) for i in range(3)] for name in ("a", "b")}
-    figure = drawn(plots.volume_figure(pictures, ["frame 1", "frame 2", "frame 3"]))
-    assert len(figure.axes) == 6
-    assert [ax.get_title() for ax in figure.axes[:3]] == ["frame 1", "frame 2", "frame 3"]
-    assert [figure.axes[i].texts[0].get_text() for i in (0, 3)] == ["a", "b"]
-    np.testing.assert_array_equal(figure.axes[5].images[0].get_array(), pictures["b"][2])
-
-
 def test_image_montage_shows_each_image_with_y_upwards(rng: np.random.Generator) -> None:
     images = rng.normal(size=(7, 8, 8))
     figure = drawn(plots.image_figure(images, [f"frame {i}" for i in range(7)], columns=4))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from temporem.report.camera import View, project, revealing_view
+from temporem.report.camera import View, revealing_view
 from temporem.report.raster import rasterise
 from temporem.report.render import (
     BODY,
@@ -15,7 +15,6 @@ from temporem.report.render import (
     matched_levels,
     moving_region,
     render_isosurface,
-    render_projection,
     trim,
 )
 
@@ -96,26 +95,6 @@ def test_trim_cuts_what_is_empty_in_all_pictures() -> None:
     np.testing.assert_array_equal(trimmed["a"][0], pictures[0, 6:20, 8:25])
     np.testing.assert_array_equal(trimmed["b"][0], pictures[1, 6:20, 8:25])
     assert trim({"a": [np.zeros((5, 5, 4), np.uint8)]})["a"][0].shape == (5, 5, 4)
-
-
-def test_projection_agrees_with_the_isosurface_and_keeps_the_mass() -> None:
-    position, view = np.array([6.0, 3.0, -5.0]), View(20, 40)
-    image = project(ball(tuple(position), 4), view)
-    rows, columns = np.indices(image.shape)
-    right = (columns * image).sum() / image.sum() - BOX // 2
-    up = (BOX - 1 - BOX // 2) - (rows * image).sum() / image.sum()
-    np.testing.assert_allclose([right, up], (view.rotation @ position)[:2], atol=0.05)
-    assert image.sum() == pytest.approx(ball(tuple(position), 4).sum(), rel=0.01)
-
-
-def test_projection_picture_is_dark_where_the_mass_is() -> None:
-    picture = render_projection(ball((8, 0, 0), 4), View(90, -90), SIZE)
-    assert picture.shape == (SIZE, SIZE, 3)
-    row, column = np.unravel_index(picture[..., 0].argmin(), picture.shape[:2])
-    scale = SIZE / BOX
-    assert column - (SIZE - 1) / 2 == pytest.approx(8 * scale, abs=2 * scale)
-    assert row - (SIZE - 1) / 2 == pytest.approx(0, abs=2 * scale)
-    assert picture[0, 0, 0] == 255
 
 
 def test_near_surface_hides_the_far_one() -> None:

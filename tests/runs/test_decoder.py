@@ -13,6 +13,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from temporem.runs.run_files import Run, VolumeGrid, load_run
 
 from helpers.bad_input import refuse
 from helpers.commands import command, succeed
@@ -23,7 +24,6 @@ from temporem.runs import decoder as decoder_module
 from temporem.runs import export as export_module
 from temporem.runs.decoder import Decoder
 from temporem.runs.export import ExportOptions, export_volumes
-from temporem.runs.run_files import Run, VolumeGrid, load_run
 from temporem.volumes import fourier_network as generator_module
 from temporem.volumes.decoding import SPAN_TOLERANCE
 from temporem.volumes.fourier_network import FourierNetwork

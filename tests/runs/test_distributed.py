@@ -19,19 +19,19 @@ import torch.multiprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from temporem.frames.movie_blocks import MovieFrames
+from temporem.runs.linear import LinearRun
+from temporem.runs.run_files import load_run
 
 from helpers.commands import TINY_TRAINING, Result, command, settings, succeed
 from temporem.device import choose_device
 from temporem.distributed import ProcessGroup
 from temporem.dvae.training import Trainer
 from temporem.errors import TemporemError
-from temporem.frames.movie_blocks import MovieFrames
 from temporem.frames.source import FramesInMemory
 from temporem.physics.forward import ForwardModel
 from temporem.report.collect import read_metrics
 from temporem.runs.interrupt import InterruptFlag
-from temporem.runs.linear import LinearRun
-from temporem.runs.run_files import load_run
 
 SIZE = 2
 FORWARD = ForwardModel(8, 8.0)

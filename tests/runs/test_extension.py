@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-import temporem as tm
-from helpers.commands import succeed
-from temporem.runs.methods import METHODS
-
 # [docs:begin]
 from pydantic import BaseModel
 
+import temporem as tm
+from helpers.commands import succeed
 from temporem.io.checkpoint import load_module, module_tensors
 from temporem.io.state import Parts
+from temporem.runs.methods import METHODS
 from temporem.runs.methods.base import Outcome
 from temporem.volumes.linear_volumes import LinearVolumes
 

@@ -15,6 +15,8 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from temporem.runs.linear import LinearRun
+from temporem.runs.run_files import is_finished, load_run
 
 from helpers.bad_input import (
     all_alone,
@@ -36,9 +38,7 @@ from temporem.report.collect import read_metrics
 from temporem.runs import pipeline as run_module
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.decoder import Decoder
-from temporem.runs.linear import LinearRun
 from temporem.runs.pipeline import reconstruct
-from temporem.runs.run_files import is_finished, load_run
 
 BOX, PIXEL, N = 16, 8.0, 20
 HINGE_FRAMES = 240

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from temporem.runs.run_files import is_finished, is_run, load_run
 
 from helpers.commands import TINY_TRAINING
 from temporem.errors import TemporemError
@@ -17,7 +18,6 @@ from temporem.io.settings import apply_overrides
 from temporem.report.collect import read_metrics
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.pipeline import reconstruct, split_movies
-from temporem.runs.run_files import is_finished, is_run, load_run
 
 MOVIES = [np.arange(4 * i, 4 * i + 4) for i in range(20)]
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from temporem.frames.frame_stack import open_frames
+from temporem.runs.pose_state import found_symmetry, starts_alike
+from temporem.runs.run_files import load_run
 
 from helpers.commands import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
 from temporem.evaluation.poses import pose_agreement
-from temporem.frames.frame_stack import open_frames
 from temporem.frames.readers import read_dataset
 from temporem.io import checkpoint
 from temporem.io.checkpoint import save_checkpoint
@@ -22,8 +24,6 @@ from temporem.io.star import read_star
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 from temporem.runs import poses as stage
 from temporem.runs.config import RunConfig
-from temporem.runs.pose_state import found_symmetry, starts_alike
-from temporem.runs.run_files import load_run
 from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import read_truth
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+from temporem.progress import Progress, Show, silent
 
 if TYPE_CHECKING:
     from temporem.report.tables import Table
@@ -59,45 +61,49 @@ def print_facts(facts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Callable[..., None]]:
-    """A bar on the terminal; yields what is to be called with ``(done, total, note="")``.
+def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Progress]:
+    """Show a bar on the terminal, and give the progress that moves it.
 
-    Until the first call it shows that something is going on. Without a terminal, as in a batch job,
-    a line a minute says how far it is. Nothing is printed where it is hidden.
+    Until it moves for the first time, the bar shows that work goes on. Without a terminal, as in a
+    batch job, a line a minute says how far the work is. A hidden bar prints nothing.
     """
     if hidden:
-        yield lambda done, total, note="": None
+        yield silent()
         return
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _line_a_minute(description)
+        yield Progress(_line_a_minute(description))
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
+    from rich import progress as rich_progress
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()]
-    columns.append(TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(description, total=None, note="")
+    columns = [
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TaskProgressColumn(),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[note]}"),
+    ]
+    with rich_progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task(description, total=None, note="")
 
-        def update(done: int, total: int, note: str = "") -> None:
-            progress.update(task, completed=done, total=total, note=note)
+        def show(fraction: float, note: str) -> None:
+            bar.update(task, completed=fraction, total=1.0, note=note)
 
-        yield update
+        yield Progress(show)
 
 
-def _line_a_minute(description: str) -> Callable[..., None]:
+def _line_a_minute(description: str) -> Show:
     started = last = time.monotonic()
 
-    def update(done: float, total: float, note: str = "") -> None:
+    def show(fraction: float, note: str) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _LOG_SECONDS:
             last = now
-            so_far = f"{done / max(total, 1):.0%} after {(now - started) / 60:.0f} min"
+            so_far = f"{fraction:.0%} after {(now - started) / 60:.0f} min"
             print(f"{description}: {so_far}  {note}".rstrip(), file=sys.stderr, flush=True)
 
-    return update
+    return show
 
 
 def _output() -> Console:

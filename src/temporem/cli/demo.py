@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from temporem.cli import report
 from temporem.cli.console import print_table, progress_bar, say
-from temporem.cli.evaluate import evaluate_with_progress
 from temporem.cli.options import Overwrite, output
-from temporem.cli.reconstruct import run_with_progress
-from temporem.cli.report import write
 from temporem.errors import TemporemError
 
-PRESET = "toy"
-METHODS = ("linear", "static", "tempor")
-SETTINGS: dict[str, Any] = {"training": {"epochs": 40}}
-"""The same for both networks, so that they see every frame equally often."""
+if TYPE_CHECKING:
+    from temporem.progress import Progress
+    from temporem.report.findings import Findings
 
+PRESET = "toy"
+SHARES = {"linear": 0.15, "static": 0.35, "tempor": 0.4}
+"""Methods, and their parts of the time of a demo; the rest goes to simulation and report."""
+
+METHODS = tuple(SHARES)
+SETTINGS: dict[str, Any] = {"training": {"epochs": 40}}
+"""Equal for both networks, so that they see every frame equally often."""
+
+_BASELINE = "static"
 _DATASET, _REPORT = "movies", "report.html"
+_SIMULATION, _EVALUATION = 0.02, 0.1  # parts of the time: of a demo, and of a method
 
 
 def demo(
@@ -26,45 +34,69 @@ def demo(
     out: Annotated[Path, output("Folder to write.")] = Path("temporem-demo"),
     overwrite: Overwrite = False,
 ) -> None:
-    """Simulate a small molecule whose arm swings, reconstruct it, evaluate, write a report.
+    """Simulate a small molecule whose arm swings, reconstruct and evaluate it, write a report.
 
     Takes some minutes on two processor cores.
 
     Example:  temporem demo
     """
-    from temporem.evaluation.compare import compare
-    from temporem.evaluation.storage import load_evaluation
-    from temporem.report.tables import comparison_table, metrics_table
+    started = time.monotonic()
+    _make_folder(out, overwrite=overwrite)
+    try:
+        with progress_bar("Demo") as progress:
+            findings = _run(out, progress, overwrite=overwrite)
+    except KeyboardInterrupt:
+        command = shlex.join(["temporem", "demo", "-o", str(out), "--overwrite"])
+        raise KeyboardInterrupt(f"stopped; start again with: {command}") from None
+    _print(findings, out)
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Report: {out / _REPORT}")
+    say("Next: open the report in a browser, or write volumes for ChimeraX with")
+    say(f"  temporem export {out / 'tempor'} --movie movie_0001 -o volumes")
+
+
+def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
+    """Everything that takes time."""
+    from temporem.evaluation.run_evaluation import evaluate_run
+    from temporem.evaluation.storage import save_evaluation
     from temporem.runs.config import build_config
+    from temporem.runs.pipeline import reconstruct
+    from temporem.runs.run import load_run
     from temporem.simulation.presets import load_simulation_config
     from temporem.simulation.simulate import simulate
 
-    started = time.monotonic()
-    _make_folder(out, overwrite=overwrite)
-    dataset = out / _DATASET
-    with progress_bar("Simulating") as progress:
-        config = load_simulation_config(PRESET)
-        simulate(config, dataset, overwrite=overwrite, progress=progress)
-    runs = [out / method for method in METHODS]
+    dataset, runs = out / _DATASET, [out / method for method in METHODS]
+    config, place = load_simulation_config(PRESET), _SIMULATION
+    simulate(config, dataset, overwrite=overwrite, progress=progress.part(0, place, "simulating"))
     for method, run in zip(METHODS, runs, strict=True):
-        say(f"Reconstructing with {method} ...")
+        end = place + SHARES[method]
+        middle = end - _EVALUATION * SHARES[method]
         settings = {**SETTINGS, "method": method, "dataset": str(dataset.resolve())}
-        run_with_progress(build_config(settings, source="demo"), run, overwrite=overwrite)
-        evaluate_with_progress(run)
-    headline = write(runs, out / _REPORT, title="temporem demo", overwrite=overwrite)
-    evaluations = {method: load_evaluation(run) for method, run in zip(METHODS, runs, strict=True)}
-    print_table(metrics_table(evaluations))
-    say("")
-    gain = compare(evaluations["static"], evaluations["tempor"])
-    print_table(comparison_table(gain), "Gain of tempor over static")
-    say("")
-    for sentence in headline:
+        reconstruct(
+            build_config(settings, source="demo"),
+            run,
+            overwrite=overwrite,
+            progress=progress.part(place, middle),
+        )
+        told = progress.part(middle, end, f"evaluating {method}")
+        save_evaluation(evaluate_run(load_run(run), dataset, progress=told), run)
+        place = end
+    progress(place, 1, "drawing the report")
+    title = "temporem demo"
+    return report.write(runs, out / _REPORT, _BASELINE, title=title, overwrite=overwrite)
+
+
+def _print(findings: Findings, out: Path) -> None:
+    from temporem.evaluation.storage import load_evaluation
+    from temporem.report.tables import metrics_table
+
+    for sentence in findings.headline:
         say(sentence)
-    say(f"\nDone in {time.monotonic() - started:.0f} s. Report: {out / _REPORT}")
+    say("")
+    print_table(metrics_table({method: load_evaluation(out / method) for method in METHODS}))
 
 
 def _make_folder(out: Path, *, overwrite: bool) -> None:
-    """Make the folder, or make sure that what it holds is a demo and may be replaced."""
+    """Make the folder, or make sure that it holds a demo that may be replaced."""
     if out.exists() and not overwrite:
         raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
     if out.is_file() or (out.is_dir() and not _holds_demo(out)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +13,13 @@ from temporem.cli.options import output
 from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from temporem.experiments.config import Experiment
     from temporem.experiments.plan import Plan
+    from temporem.progress import Progress
 
-_MARK = "experiment.yaml"  # by which a folder of an experiment is known
+_MARK = "experiment.yaml"  # marks the folder of an experiment
 
 
 def experiment(
@@ -26,27 +28,31 @@ def experiment(
     ],
     /,
     *,
-    out: Annotated[Path | None, output("Folder to write or to go on in; NAME-experiment.")] = None,
+    out: Annotated[
+        Path | None, output("Folder to write, or to continue; by default NAME-experiment.")
+    ] = None,
     seeds: Annotated[
         list[int] | None,
-        Parameter(help="Of simulation and method alike.", consume_multiple=True, negative=""),
+        Parameter(help="Seeds of simulation and method alike.", consume_multiple=True, negative=""),
     ] = None,
     quick: Annotated[
         bool,
-        Parameter(negative="", show_default=False, help="A first look in minutes; less of all."),
+        Parameter(
+            negative="", show_default=False, help="A first look in minutes, with fewer data."
+        ),
     ] = False,
     peer: Annotated[
         Path | None,
-        Parameter(help="Virtual environment of cryoDRGN; without it, it is left out."),
+        Parameter(help="Virtual environment of cryoDRGN, which is left out without it."),
     ] = None,
     structures: Annotated[
         Path | None, Parameter(help="Folder to look for structure files in first.")
     ] = None,
 ) -> None:
-    """Run an experiment of the paper: datasets, methods and seeds to tables, figures and a page.
+    """Run an experiment of the paper, and make tables, figures and a page.
 
-    The same command goes on with what is not there yet. Page, tables and figures are written after
-    every seed. A method that fails is left out of them, and the exit code is 2.
+    After an interruption, the same command continues. It writes page, tables and figures after
+    every seed. They leave out a method that fails, and the exit code is then 2.
 
     Example:  temporem experiment 7bcq --quick
     """
@@ -58,7 +64,10 @@ def experiment(
     chosen = chosen.quickly() if quick else chosen
     if seeds:
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise TemporemError(f"--seeds {' '.join(map(str, seeds))}: not distinct numbers from 0")
+            raise TemporemError(
+                f"--seeds {' '.join(map(str, seeds))}: not usable",
+                expected="distinct numbers, 0 or more",
+            )
         chosen = chosen.model_copy(update={"seeds": seeds})
     if peer is not None and not peer.is_dir():
         raise TemporemError(
@@ -75,8 +84,9 @@ def experiment(
             _mark(folder, chosen)
             page = _run(chosen, plan, folder, _notes(chosen, quick, peer), peer, structures)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; the same command goes on") from None
+        raise KeyboardInterrupt("stopped; run the same command again to continue") from None
     say(f"Page: {page}")
+    say("Next: open it in a browser")
 
 
 def _run(
@@ -90,26 +100,19 @@ def _run(
     from temporem.experiments.execute import Datasets, make_result
     from temporem.experiments.outcome import write_outcome
 
-    total = len(plan.datasets) + len(plan.results)
-    datasets = Datasets(structures)
-    page, done = folder, 0
-    failures: list[str] = []
-    with progress_bar("Experiment") as overall:
+    datasets, total = Datasets(structures), len(plan.datasets) + len(plan.results)
+    page, failures, done = folder, [], 0
+    with progress_bar("Experiment") as progress:
 
-        def step(what: str, work: Callable[[Callable[[int, int], None]], None]) -> None:
+        def step(what: str, work: Callable[[Progress], None]) -> None:
             nonlocal done
-            furthest = 0.0
-
-            def tell(part: int, of: int) -> None:  # stages of a run begin at 0 each; a bar must not
-                nonlocal furthest
-                furthest = max(furthest, part / max(of, 1))
-                overall(done + furthest, total, what)
-
-            overall(done, total, what)
+            part = progress.part(done / total, (done + 1) / total, what)
+            part(0, 1)
             try:
-                work(tell)
+                work(part)
             finally:
                 done += 1
+                part(1, 1)
 
         for seed in chosen.seeds:
             for dataset in (part for part in plan.datasets if part.seed == seed):
@@ -118,40 +121,40 @@ def _run(
                 for result in (part for part in plan.results if part.dataset == dataset):
                     try:
                         step(f"{what}: {result.method}", partial(make_result, result, peer))
-                    except TemporemError as error:  # hours of other methods do not depend on it
+                    except TemporemError as error:  # the other methods do not depend on it
                         failures.append(f"{what}, {result.method} failed: {error}")
             page = write_outcome(chosen, plan, folder, [*notes, *failures])
     if failures:
         say(f"Page: {page}")
         others = f" (and {len(failures) - 1} more, on the page)" if len(failures) > 1 else ""
-        raise TemporemError(failures[0] + others, hint="mend it; the same command goes on")
+        raise TemporemError(
+            failures[0] + others, hint="correct it; the same command continues with the rest"
+        )
     return page
 
 
 def _notes(chosen: Experiment, quick: bool, peer: Path | None) -> list[str]:
     notes = []
     if quick:
-        notes.append("A quick look with little data, few epochs or one seed: not the experiment.")
+        notes.append("This is a quick look with few data, few epochs or one seed.")
     programs = [name for name, entry in chosen.methods.items() if entry.kind == "program"]
     if programs and peer is None:
-        notes.append(f"Left out, as --peer was not given: {', '.join(programs)}.")
+        notes.append(f"Left out because --peer was not given: {', '.join(programs)}.")
     elif programs and quick:
-        notes.append(
-            f"Run in full, whose epochs a quick look does not change: {', '.join(programs)}."
-        )
+        notes.append(f"Run with all epochs, also in a quick look: {', '.join(programs)}.")
     if chosen.align == "states":
-        notes.append("Where poses were found, every true state is aligned by itself.")
+        notes.append("Where poses were found, every true state is aligned on its own.")
     bounds = [name for name, entry in chosen.methods.items() if entry.kind == "true-states"]
     if bounds:
         notes.append(
-            f"{', '.join(bounds)} is told the true states and shares nothing between them: no "
-            "method, and a bound only for those that share nothing either."
+            f"{', '.join(bounds)} knows the true states and shares nothing between them. It is a "
+            "bound for methods that share nothing between states either, and not a method."
         )
     return notes
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder, or make sure that it is an experiment's."""
+    """Make the folder, or make sure that it belongs to an experiment."""
     if folder.exists() and not (folder / _MARK).is_file() and any(folder.iterdir()):
         raise TemporemError(
             f"{folder} is not an experiment (it holds no {_MARK})", hint="choose another name"
@@ -163,7 +166,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _mark(folder: Path, chosen: Experiment) -> None:
-    """Say in the folder what is run there."""
+    """Write into the folder which experiment it belongs to."""
     import yaml
 
     from temporem.io.files import atomic_write

@@ -34,15 +34,15 @@ def export(
     frames: Annotated[
         str | None,
         Parameter(
-            help="Only these, as in 1,3,5-8: frame numbers of the movie (from 1) with --movie, "
-            "else rows of particles.star (from 0)."
+            help="Only these frames, as in 1,3,5-8: with --movie their numbers in the movie, from "
+            "1; without, rows of particles.star, from 0."
         ),
     ] = None,
     downsample: Annotated[
         int | None,
         Parameter(
-            help="Edge of the volumes, in larger voxels of the same values; frequencies beyond "
-            "their Nyquist are left out."
+            help="Edge of the volumes in voxels. Voxels become larger and keep their values; "
+            "frequencies beyond their Nyquist are left out."
         ),
     ] = None,
     crop: Annotated[
@@ -53,7 +53,8 @@ def export(
         Parameter(
             negative="",
             show_default=False,
-            help="linear: also frame_ROW_sd.mrc, the posterior standard deviation of every voxel.",
+            help="linear: also write frame_ROW_sd.mrc, the posterior standard deviation of every "
+            "voxel.",
         ),
     ] = False,
     format: Annotated[Literal["mrc"], Parameter(help="File format.")] = "mrc",
@@ -63,19 +64,19 @@ def export(
         Parameter(
             negative="",
             show_default=False,
-            help="Continue a folder that was stopped; the other options as before.",
+            help="Continue a folder that was stopped, with the same options.",
         ),
     ] = False,
 ) -> None:
-    """Write volumes of frames, frame_ROW.mrc for row ROW of particles.star, counted from 0.
+    """Write volumes of frames: frame_ROW.mrc for row ROW of particles.star, counted from 0.
 
-    All frames of all movies unless some are named. Ctrl-C stops; volumes that are written stay,
-    and --resume writes the others.
+    Without --movie and --frames, it writes all frames of all movies. Ctrl-C stops; volumes that
+    are written stay, and --resume writes the others.
 
     Example:  temporem export 7bcq-run --movie movie_0001 -o volumes
     """
     if resume and overwrite:
-        raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
+        raise TemporemError("--resume and --overwrite exclude each other", hint="pass one of them")
     from temporem.runs.export import RECORD_NAME, ExportOptions, export_volumes
     from temporem.runs.run import load_run
 
@@ -104,10 +105,18 @@ def export(
         command = shlex.join([*map(str, arguments), "--resume"])
         raise KeyboardInterrupt(f"stopped; continue with: {command}") from None
     say(f"{len(rows)} volumes: {out}")
+    say(f"Next, in ChimeraX:  {_open_command(out, len(rows), deviation=deviation)}")
+
+
+def _open_command(out: Path, n: int, *, deviation: bool) -> str:
+    """Command of ChimeraX that opens the volumes, several of them as a series to play."""
+    pattern = "frame_??????.mrc" if deviation else "frame_*.mrc"
+    series = " vseries true" if n > 1 else ""
+    return f'open "{out.resolve() / pattern}"{series}'
 
 
 def choose_rows(run: Run, movie: str | None, frames: str | None) -> np.ndarray:
-    """Rows that ``--movie`` and ``--frames`` name, in the order in which they are named.
+    """Find the rows that ``--movie`` and ``--frames`` name, in the order given.
 
     Raises:
         TemporemError: no such movie, frame or row.
@@ -132,7 +141,7 @@ def choose_rows(run: Run, movie: str | None, frames: str | None) -> np.ndarray:
 
 
 def _numbers(text: str) -> Iterator[int]:
-    """``1,3,5-8`` one by one: a range may be longer than memory."""
+    """Give the numbers of ``1,3,5-8`` one by one, because a range may be longer than memory."""
     for part in text.split(","):
         found = _NUMBERS.fullmatch(part.strip())
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)

@@ -155,20 +155,19 @@ def run_with_progress(
 ) -> None:
     """Reconstruct with a progress bar; after Ctrl-C say how to go on."""
     from temporem.distributed import SINGLE_PROCESS
-    from temporem.progress import Progress
     from temporem.runs.pipeline import reconstruct as run
     from temporem.runs.run import is_run
 
     processes = processes or SINGLE_PROCESS
     before = _identity(out)
     try:
-        with progress_bar("Reconstructing", hidden=not processes.is_main) as update:
+        with progress_bar("Reconstructing", hidden=not processes.is_main) as progress:
             run(
                 config,
                 out,
                 overwrite=overwrite,
                 resume=resume,
-                progress=Progress(lambda fraction, note: update(fraction, 1, note)),
+                progress=progress,
                 processes=processes,
             )
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -14,46 +14,68 @@ from temporem.cli.options import Overwrite, RunFolders, dataset_folder, output
 from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 
+if TYPE_CHECKING:
+    from temporem.report.findings import Findings
+
 
 def report(
     runs: RunFolders,
     /,
     *,
     out: Annotated[Path, output("HTML file to write.")] = Path("report.html"),
+    baseline: Annotated[
+        str | None,
+        Parameter(help="Name of the run that others are compared with; by default the first."),
+    ] = None,
     dataset: Annotated[
         Path | None, dataset_folder("Dataset, if it is no longer where the runs say.")
     ] = None,
     title: Annotated[str, Parameter(help="Heading of the page.")] = "temporem report",
     overwrite: Overwrite = False,
 ) -> None:
-    """Show runs over the same movies on one page that needs nothing else.
+    """Show runs of the same movies on one self-contained HTML page.
 
-    Runs that were evaluated are compared. Pictures show six frames of one movie.
+    The page compares runs that were evaluated, and shows volumes of six frames of one movie.
 
     Example:  temporem report static-run tempor-run -o report.html
     """
-    write(runs, out, dataset=dataset, title=title, overwrite=overwrite)
+    require_free(out, overwrite=overwrite)
+    with progress_bar("Drawing the report"):
+        findings = write(runs, out, baseline, dataset, title=title, overwrite=overwrite)
+    for sentence in findings.headline:
+        say(sentence)
     say(f"Report: {out}")
+    say("Next: open it in a browser")
+
+
+def require_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse a page that exists before the work begins."""
+    adopt_leftovers(out)
+    if out.exists() and not overwrite:
+        raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
 
 
 def write(
     runs: list[Path],
     out: Path,
-    *,
+    baseline: str | None = None,
     dataset: Path | None = None,
+    *,
     title: str = "temporem report",
     overwrite: bool = False,
-) -> list[str]:
-    """Write the page; returns its headline."""
+) -> Findings:
+    """Write the page, and return what it says."""
     from temporem.report.collect import collect
-    from temporem.report.findings import find
     from temporem.report.page import write_report
 
-    adopt_leftovers(out)
-    if out.exists() and not overwrite:  # said before the work, not after it
-        raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
-    with progress_bar("Drawing the report"):
-        movies, reported = collect(runs, dataset)
-        footer = f"temporem {__version__}, {date.today().isoformat()}"
-        write_report(out, movies, reported, title=title, footer=footer, overwrite=overwrite)
-    return list(find(reported).headline)
+    movies, reported = collect(runs, dataset)
+    footer = f"temporem {__version__}, {date.today().isoformat()}"
+    return write_report(
+        out,
+        movies,
+        reported,
+        baseline=baseline,
+        title=title,
+        footer=footer,
+        overwrite=overwrite,
+    )

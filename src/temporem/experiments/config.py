@@ -1,4 +1,4 @@
-"""What an experiment is: a YAML file, validated."""
+"""Experiments as validated YAML files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from temporem.io.settings import load_settings, validate_settings
 _FOLDER = Path(__file__).parent / "catalogue"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=48)]
-"""Of a dataset or method: becomes a folder's name."""
+"""Name of a dataset or method, which becomes the name of a folder."""
 
 Every = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 def _distinct(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
-        raise ValueError("one occurs twice")
+        raise ValueError("a seed occurs twice")
     return seeds
 
 
@@ -48,8 +48,8 @@ class DatasetEntry(_Section):
     """A dataset to simulate.
 
     Attributes:
-        preset: what ``temporem simulate`` is given.
-        settings: changes to it, ``key: value`` with dotted keys (``ctf.cs_mm: 2``).
+        preset: preset or file of ``temporem simulate``.
+        settings: changes to the preset, ``key: value`` with dotted keys (``ctf.cs_mm: 2``).
         value: place on the experiment's axis.
     """
 
@@ -59,16 +59,17 @@ class DatasetEntry(_Section):
 
 
 class MethodEntry(_Section):
-    """A way to get volumes of a dataset's frames.
+    """A way to make volumes of a dataset's frames.
 
     Attributes:
-        settings: of ``temporem reconstruct``, ``key: value`` with dotted keys, ``method`` among
-            them; for the other kinds nothing.
-        kind: ``run``, a reconstruction; ``true-states``, back-projection of all frames of one true
-            state, which reads the truth and is a bound, not a method; ``program``, somebody else's.
-        program: command whose ``{python}``, ``{dataset}``, ``{output}``, ``{seed}``, ``{every}``
-            and ``{peer}`` are replaced, and which leaves ``evaluation.json`` and ``.npz`` in
-            ``{output}``. Run only where ``--peer`` is given.
+        settings: settings of ``temporem reconstruct``, ``key: value`` with dotted keys, ``method``
+            among them; empty for the other kinds.
+        kind: ``run``, a reconstruction; ``true-states``, the back-projection of all frames of each
+            true state, which is a bound because it reads the truth; ``program``, a program of
+            somebody else.
+        program: command that leaves ``evaluation.json`` and ``evaluation.npz`` in ``{output}``.
+            ``{python}``, ``{dataset}``, ``{output}``, ``{seed}``, ``{every}`` and ``{peer}`` in it
+            are replaced. It runs only with ``--peer``.
         value: place on the experiment's axis.
     """
 
@@ -87,12 +88,12 @@ class MethodEntry(_Section):
 
 
 class Axis(_Section):
-    """What is varied, for figures that show measures along it.
+    """The quantity that an experiment varies; figures show measures along it.
 
     Attributes:
-        of: whose ``value`` it is.
-        label: with its unit.
-        logarithmic: how it is drawn.
+        of: the entries that have a ``value`` on the axis.
+        label: name of the quantity, with its unit.
+        logarithmic: draw the axis on a logarithmic scale.
     """
 
     of: Literal["datasets", "methods"]
@@ -101,14 +102,14 @@ class Axis(_Section):
 
 
 class Changes(_Section):
-    """What a quick look changes; settings are added to those of every dataset or method.
+    """Changes that ``--quick`` makes to an experiment.
 
     Attributes:
-        datasets: settings of all datasets.
-        methods: settings of all reconstructions.
-        seeds: instead of the experiment's.
-        every: instead of the experiment's.
-        only_datasets: those to keep; all when empty.
+        datasets: settings added to those of every dataset.
+        methods: settings added to those of every reconstruction.
+        seeds: seeds, in place of the experiment's.
+        every: thinning, in place of the experiment's.
+        only_datasets: names of the datasets to keep; all when empty.
     """
 
     datasets: dict[str, Any] = {}
@@ -129,15 +130,16 @@ class Experiment(_Section):
 
     Attributes:
         title: heading of the page.
-        question: what it is to answer, and what the paper found.
-        datasets: by name, in the order of tables.
-        methods: by name, likewise.
-        baseline: method that others are held to (Eq. 16).
-        seeds: of simulation and reconstruction alike.
-        every: evaluate every so manieth frame of every movie.
-        align: poses that were found, all as one or those of every true state by themselves.
-        axis: None where datasets and methods are not values of one quantity.
-        quick: the changes of ``--quick``.
+        question: the question to answer, and what the paper found.
+        datasets: datasets by name, in the order of tables.
+        methods: methods by name, in the order of tables.
+        baseline: method that others are compared with (paper Eq. 16).
+        seeds: seeds of simulation and reconstruction alike.
+        every: evaluate every N-th frame of every movie.
+        align: how poses that were found are aligned to the true ones: all together, or every true
+            state on its own.
+        axis: the quantity that is varied; None if datasets and methods are not values of one.
+        quick: changes that ``--quick`` makes.
     """
 
     title: str
@@ -170,9 +172,9 @@ class Experiment(_Section):
         if not places:
             raise ValueError(f"axis: no entry of {of} has a value")
         if self.axis.logarithmic and min(places) <= 0:
-            raise ValueError(f"axis: {min(places):g} cannot be shown, as it is logarithmic")
+            raise ValueError(f"axis: {min(places):g} has no place on a logarithmic axis")
         if len(set(places)) < len(places):
-            raise ValueError(f"axis: two entries of {of} have one value")
+            raise ValueError(f"axis: two entries of {of} have the same value")
         return self
 
     def quickly(self) -> Experiment:
@@ -199,12 +201,12 @@ class Experiment(_Section):
 
 
 def experiment_names() -> list[str]:
-    """Names that :func:`load_experiment` knows."""
+    """List the experiments of the catalogue."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_experiment(name_or_path: str | Path) -> Experiment:
-    """An experiment of the catalogue, or a YAML file.
+    """Load an experiment of the catalogue, or a YAML file.
 
     Raises:
         TemporemError: no such experiment or file, an unknown key or a bad value.

@@ -1,4 +1,4 @@
-"""One part of an experiment at a time, from where it was left."""
+"""Carry out one part of an experiment at a time, from where it was left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,10 +17,11 @@ from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation, save_eval
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
 from temporem.frames.readers import read_dataset
+from temporem.frames.settings import DataSettings
 from temporem.io.files import atomic_write, fresh_directory
-from temporem.runs.config import DataConfig
+from temporem.progress import Progress
 from temporem.runs.pipeline import reconstruct
-from temporem.runs.run_files import is_finished, is_run, load_run
+from temporem.runs.run import is_finished, is_run, load_run
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.in_memory import load_motion, moves_alike
 from temporem.simulation.simulate import simulate
@@ -29,15 +29,15 @@ from temporem.simulation.truth import read_truth_of
 from temporem.structures.motions.base import Motion
 
 TIME_NAME = "time.json"
+"""File of a result with the times of its reconstruction."""
 
-Update = Callable[[int, int], None]
-"""Called with how much of a part is done, and of how much."""
+_EVALUATION = 0.1  # part of the time of a result
 
 
 class Datasets:
-    """Simulates an experiment's datasets, one after another.
+    """Simulates the datasets of an experiment, one after another.
 
-    The motion of the last is kept for those that move alike: a path between structures takes
+    It keeps the last motion for datasets that move alike, because a path between structures takes
     minutes.
 
     Args:
@@ -48,73 +48,75 @@ class Datasets:
         self._structures = structures
         self._last: tuple[SimulationConfig, Motion] | None = None
 
-    def make(self, part: DatasetPart, update: Update) -> None:
-        """Simulate a dataset unless it is there."""
+    def make(self, part: DatasetPart, progress: Progress) -> None:
+        """Simulate a dataset unless it exists."""
         if part.folder.is_dir():
             return
         part.folder.parent.mkdir(parents=True, exist_ok=True)
-        motion = self._motion(part.config, update)
-        simulate(part.config, part.folder, motion=motion, progress=update)
+        motion = self._motion(part.config, progress)
+        simulate(part.config, part.folder, motion=motion, progress=progress)
 
-    def _motion(self, config: SimulationConfig, update: Update) -> Motion:
+    def _motion(self, config: SimulationConfig, progress: Progress) -> Motion:
         if self._last is None or not moves_alike(self._last[0], config):
-            self._last = config, load_motion(config, self._structures, progress=update)
+            self._last = config, load_motion(config, self._structures, progress=progress)
         return self._last[1]
 
 
-def make_result(part: ResultPart, peer: Path | None, update: Update) -> None:
-    """Reconstruct and evaluate, going on with what an interruption has left.
+def make_result(part: ResultPart, peer: Path | None, progress: Progress) -> None:
+    """Reconstruct and evaluate; go on with what an interruption has left.
+
+    Args:
+        part: the method and its dataset.
+        peer: virtual environment of programs.
+        progress: told how far the part is.
 
     Raises:
         TemporemError: bad input, or a program that fails.
-        KeyboardInterrupt: after Ctrl-C; a reconstruction has written its checkpoint then.
+        KeyboardInterrupt: after Ctrl-C, once a reconstruction has written a checkpoint.
     """
     if part.finished:
         return
     part.folder.parent.mkdir(parents=True, exist_ok=True)
     if part.entry.kind == "run":
-        _run(part, update)
+        _run(part, progress)
     elif part.entry.kind == "program":
         _program(part, peer)
     else:
-        _true_states(part, update)
+        _true_states(part, progress)
 
 
-def _run(part: ResultPart, update: Update) -> None:
+def _run(part: ResultPart, progress: Progress) -> None:
     assert part.config is not None
     if not is_run(part.folder) or not is_finished(part.folder):
         dataset = str(part.dataset.folder.resolve())
         config = part.config.model_copy(update={"dataset": dataset})
         resume, clock = is_run(part.folder), _Clock()
-
-        def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
-            update(done, total)
-
-        reconstruct(config, part.folder, resume=resume, progress=progress)
-        if not resume:  # what it took before it was stopped is not known
+        told = progress.part(0, 1 - _EVALUATION)
+        reconstruct(config, part.folder, resume=resume, progress=told)
+        if not resume:  # the time before an interruption is not known
             clock.write(part.folder)
     evaluation = evaluate_run(
         load_run(part.folder),
         part.dataset.folder,
         every=part.every,
         align=part.align,
-        progress=update,
+        progress=progress.part(1 - _EVALUATION, 1, "evaluating"),
     )
     save_evaluation(evaluation, part.folder)
 
 
-def _true_states(part: ResultPart, update: Update) -> None:
+def _true_states(part: ResultPart, progress: Progress) -> None:
     dataset = read_dataset(part.dataset.folder)
     truth = read_truth_of(dataset)
     with fresh_directory(part.folder) as folder:
-        volumes = TrueStateVolumes(dataset, truth, DataConfig())
+        volumes = TrueStateVolumes(dataset, truth, DataSettings())
         frames = frames_to_evaluate(dataset, every=part.every)
-        evaluation = evaluate_source(volumes, truth, frames, align=part.align, progress=update)
+        evaluation = evaluate_source(volumes, truth, frames, align=part.align, progress=progress)
         save_evaluation(evaluation, folder)
 
 
 def _program(part: ResultPart, peer: Path | None) -> None:
-    """Run somebody else's program; its output goes to a file beside what it writes."""
+    """Run a program of somebody else, with its output in a file beside its results."""
     with fresh_directory(part.folder) as folder:
         words = {
             "dataset": str(part.dataset.folder.resolve()),
@@ -128,23 +130,23 @@ def _program(part: ResultPart, peer: Path | None) -> None:
         with (folder / "program.log").open("w") as log:
             try:
                 code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-            except (OSError, ValueError) as error:  # the latter of a name that no program can have
+            except (OSError, ValueError) as error:  # ValueError: the name contains a null
                 why = error.strerror if isinstance(error, OSError) else error
                 raise TemporemError(
                     f"method {part.method}: cannot run {command[0]!r} ({why})"
                 ) from None
         if code or not (folder / SUMMARY_NAME).is_file():
             lines = (folder / "program.log").read_text(errors="replace").split("\n")
-            said = next((line for line in reversed(lines) if line.strip()), "nothing")
+            last = next((line for line in reversed(lines) if line.strip()), "nothing")
             raise TemporemError(
                 f"method {part.method}: {os.path.basename(command[0])} ended with exit code {code}"
-                f"{'' if code else f' and left no {SUMMARY_NAME}'}; its last line: {said.strip()}"
+                f"{'' if code else f' and left no {SUMMARY_NAME}'}; its last line: {last.strip()}"
             )
         _require_evaluation(folder, part)
 
 
 def _require_evaluation(folder: Path, part: ResultPart) -> None:
-    """Raise a TemporemError unless a program has evaluated the frames that others are."""
+    """Raise a TemporemError unless a program evaluated the same frames as the other methods."""
     try:
         evaluation = load_evaluation(folder)
     except TemporemError as error:
@@ -157,8 +159,8 @@ def _require_evaluation(folder: Path, part: ResultPart) -> None:
         )
     if evaluation.settings.align != part.align:
         raise TemporemError(
-            f"method {part.method}: its evaluation aligns otherwise than the experiment",
-            expected=f"as temporem evaluate --align {part.align}",
+            f"method {part.method}: its evaluation aligns poses differently from the experiment",
+            expected=f"temporem evaluate --align {part.align}",
         )
 
 
@@ -169,13 +171,13 @@ def _filled(word: str, words: dict[str, str]) -> str:
 
 
 class _Clock:
-    """Wall-clock and processor time of this process from now on."""
+    """Measures wall-clock and processor time of this process."""
 
     def __init__(self) -> None:
         self._wall, self._processor = time.monotonic(), time.process_time()
 
     def write(self, folder: Path) -> None:
-        """Write what has passed, as a program may write its own."""
+        """Write the times since the clock was made."""
         document = {
             "seconds": time.monotonic() - self._wall,
             "processor_seconds": time.process_time() - self._processor,

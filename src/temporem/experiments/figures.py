@@ -1,4 +1,4 @@
-"""The panels of an experiment: plain numbers in, a matplotlib ``Figure`` out."""
+"""The panels of an experiment: from plain numbers to a matplotlib ``Figure``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporem.experiments.measures import Interval, Measure
 from temporem.report import theme
 from temporem.report.plots import fsc_axes
 
-_ASIDE = 0.015  # of the axis, from line to line
+_ASIDE = 0.015  # distance between neighbouring lines, as a fraction of the axis
 
 
 def fsc_over_seeds(
@@ -23,14 +23,14 @@ def fsc_over_seeds(
     title: str,
     methods: Sequence[str] = (),
 ) -> Figure:
-    """Mean FSC curve of every method, with the range of the seeds' curves.
+    """Draw the mean FSC curve of every method, with the range of the seeds' curves.
 
     Args:
-        curves: by method the mean curve of every seed, ``(seeds, shells)``.
+        curves: mean curve of every seed by method, ``(seeds, shells)``.
         box: box edge, pixels.
         pixel_size_angstrom: pixel size, Å.
         title: set above the axes.
-        methods: all of the dataset, in their order, by which they have their colours.
+        methods: all methods of the dataset, in the order of their colours.
     """
     figure, axes = theme.new_figure(height=3.4)
     ax = axes[0, 0]
@@ -63,13 +63,13 @@ def states_over_seeds(
     region: str,
     methods: Sequence[str] = (),
 ) -> Figure:
-    """Area under the FSC curve of every true state by method, with the range of the seeds.
+    """Draw the area under the FSC curve of every true state, with the range of the seeds.
 
     Args:
-        areas: by method, ``(seeds, states)``.
+        areas: areas by method, ``(seeds, states)``.
         labels: the states, ``(states,)``.
-        region: of the FSC, in words.
-        methods: all of the dataset, in their order, by which they have their colours.
+        region: region of the FSC, in words.
+        methods: all methods of the dataset, in the order of their colours.
     """
     figure, axes = theme.new_figure(height=3.4)
     ax = axes[0, 0]
@@ -94,11 +94,11 @@ def states_over_seeds(
 def measures_figure(
     values: Mapping[str, Mapping[str, Interval | None]], measures: Sequence[Measure]
 ) -> Figure:
-    """A panel for every measure, a row for every method: mean, interval over seeds.
+    """Draw a panel for every measure with a row for every method: mean, interval over seeds.
 
     Args:
-        values: by method, by label of the measure.
-        measures: to show.
+        values: values by method, then by label of the measure.
+        measures: the measures to show.
     """
     columns = 2
     rows = -(-len(measures) // columns)
@@ -113,7 +113,7 @@ def measures_figure(
         labels = [theme.shorten(name, 20) for name in names] if position % columns == 0 else []
         ax.set_yticks(range(len(names)), labels or [""] * len(names))
         ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.xaxis.set_major_locator(MaxNLocator(4))  # methods that are alike have long labels
+        ax.xaxis.set_major_locator(MaxNLocator(4))  # labels of close values are long
         theme.label(ax, "", "", measure.label)
     for ax in axes.flat[len(measures) :]:
         ax.set_visible(False)
@@ -127,15 +127,15 @@ def axis_figure(
     *,
     logarithmic: bool,
 ) -> Figure:
-    """A panel for every measure along the experiment's axis, a line for every series.
+    """Draw a panel for every measure along the experiment's axis, with a line for every series.
 
-    Lines are drawn a little apart, or those that are alike would hide one another.
+    Lines are drawn a little apart, so that equal ones do not hide one another.
 
     Args:
-        values: by series, by place on the axis, by label of the measure.
-        measures: to show.
-        label: of the axis.
-        logarithmic: how it is drawn.
+        values: values by series, then by place on the axis, then by label of the measure.
+        measures: the measures to show.
+        label: label of the axis.
+        logarithmic: draw the axis on a logarithmic scale.
     """
     columns = 2
     figure, axes = theme.new_figure(
@@ -174,7 +174,7 @@ def axis_figure(
 
 
 def _dot(ax: object, value: Interval, place: float, colour: str, *, horizontal: bool) -> None:
-    """A mean with its interval, if it has one."""
+    """Draw a mean with its interval, if it has one."""
     half = 0.0 if math.isnan(value.low) else value.high - value.mean
     at = (value.mean, place) if horizontal else (place, value.mean)
     error = {"xerr" if horizontal else "yerr": [half]}

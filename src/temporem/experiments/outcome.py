@@ -1,15 +1,15 @@
-"""What an experiment leaves behind: results.csv, results.md, figures and index.html."""
+"""Write the results of an experiment: results.csv, results.md, figures and index.html."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from temporem import __version__
@@ -33,7 +33,7 @@ from temporem.experiments.tables import markdown, method_table, result_tables, w
 from temporem.io.files import atomic_write
 from temporem.physics.fsc import area_under_curve
 from temporem.report.content import parameter_label
-from temporem.report.embed import figure_svg, write_svg
+from temporem.report.embed import inline_svg, svg_document
 from temporem.report.findings import REGIONS
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.page import DEFINITIONS
@@ -45,6 +45,7 @@ PAGE_NAME, TABLE_NAME, NUMBERS_NAME = "index.html", "results.md", "results.csv"
 _FIGURES = "figures"
 
 _OVERVIEW = "Overview"
+_INTERVALS = "Mean over seeds; with several seeds, bars are 95 % intervals (Student)."
 _SHOWN = {
     "Motion correlation, whole box",
     "FSC area, whole box",
@@ -56,13 +57,13 @@ _SHOWN = {
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure, its place on the page and in the folder of figures.
+    """A figure of the page, also saved in the folder of figures.
 
     Attributes:
-        name: of its files, without an ending.
-        figure: drawn.
-        caption: sentence for the page.
-        wide: whether it takes the page's whole width.
+        name: name of its files, without their endings.
+        figure: the figure.
+        caption: caption on the page.
+        wide: the figure takes the whole width of the page.
     """
 
     name: str
@@ -70,21 +71,26 @@ class Panel:
     caption: str
     wide: bool = False
 
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG document."""
+        return svg_document(self.figure, self.name)
+
 
 def write_outcome(experiment: Experiment, plan: Plan, folder: Path, notes: Sequence[str]) -> Path:
-    """Write tables, figures and the page of all parts that are finished.
+    """Write tables, figures and the page of all finished parts.
 
     Args:
-        experiment: as it was run.
+        experiment: the experiment as it was run.
         plan: its parts; unfinished ones are left out.
-        folder: of the experiment.
-        notes: sentences that a reader must know, such as that this was a quick look.
+        folder: folder of the experiment.
+        notes: sentences that a reader must know, for instance that this was a quick look.
 
     Returns:
         The page.
 
     Raises:
-        TemporemError: a part's files are damaged.
+        TemporemError: files of a part are damaged.
     """
     rows = records(plan, experiment.baseline)
     panels = {_OVERVIEW: _overview(experiment, rows)} if experiment.axis else {}
@@ -101,14 +107,14 @@ def write_outcome(experiment: Experiment, plan: Plan, folder: Path, notes: Seque
 
 
 def _overview(experiment: Experiment, rows: Sequence[Record]) -> list[Panel]:
-    """Measures along the axis of the experiment."""
+    """Draw measures along the axis of the experiment."""
     axis = experiment.axis
     assert axis is not None
     values: dict[str, dict[float, Mapping[str, Interval | None]]] = {}
     for dataset, data in experiment.datasets.items():
         for method, how in experiment.methods.items():
             here = [row for row in rows if (row.dataset, row.method) == (dataset, method)]
-            # Along methods the values of one dataset are a line, and methods without a value none.
+            # A line is a method along datasets, or a dataset along methods that have a value.
             place = data.value if axis.of == "datasets" else how.value
             if place is None or not here:
                 continue
@@ -118,8 +124,7 @@ def _overview(experiment: Experiment, rows: Sequence[Record]) -> list[Panel]:
     if not values or not shown:
         return []
     figure = figures.axis_figure(values, shown, axis.label, logarithmic=axis.logarithmic)
-    caption = "Mean over seeds, with 95 % intervals (Student) where there are several."
-    return [Panel("overview", figure, caption, wide=True)]
+    return [Panel("overview", figure, _INTERVALS, wide=True)]
 
 
 def _panels(
@@ -139,7 +144,7 @@ def _panels(
         Panel(
             f"{slug}-measures",
             figures.measures_figure(by_method, _shown(here)),
-            "Mean over seeds, with 95 % intervals (Student) where there are several.",
+            _INTERVALS,
             wide=True,
         )
     ]
@@ -156,7 +161,7 @@ def _panels(
             figure = figures.fsc_over_seeds(
                 curves, any_of_them.box, any_of_them.pixel_size_angstrom, title, list(parts)
             )
-            caption = "Mean FSC over frames and seeds, with the range of the seeds."
+            caption = "FSC: mean over frames and seeds, with the range of the seeds."
             panels.append(Panel(f"{slug}-fsc-{region}", figure, caption))
     panels += _state_panels(evaluations, slug)
     panels += _gain_panels(experiment.baseline, parts, slug)
@@ -164,7 +169,7 @@ def _panels(
 
 
 def _state_panels(evaluations: Mapping[str, Sequence[Evaluation]], slug: str) -> list[Panel]:
-    """FSC of states, in the moving region where there is one."""
+    """Draw the FSC of states, in the moving region if there is one."""
     curves = {
         method: [e.states for e in items if e.states is not None]
         for method, items in evaluations.items()
@@ -179,14 +184,14 @@ def _state_panels(evaluations: Mapping[str, Sequence[Evaluation]], slug: str) ->
         if states and all(np.array_equal(s.labels, first.labels) for s in states)
     }
     figure = figures.states_over_seeds(areas, first.labels, REGIONS[region], list(evaluations))
-    caption = "FSC area of the mean volume of every true state, with the range of the seeds."
+    caption = "FSC area of the mean volume of every true state: mean and range over seeds."
     return [Panel(f"{slug}-states", figure, caption)]
 
 
 def _gain_panels(
     baseline: str, parts: Mapping[str, Sequence[ResultPart]], slug: str
 ) -> list[Panel]:
-    """Eq. 16 of all frames of all seeds, for every method but the baseline."""
+    """Draw the gain (paper Eq. 16) of all frames and seeds over the baseline, for every method."""
     references = {p.dataset.seed: p for p in parts.get(baseline, [])}
     panels = []
     for method, items in parts.items():
@@ -203,13 +208,13 @@ def _gain_panels(
         )
         name = f"{slug}-gain-{method.replace(' ', '-')}"
         seeds = "one seed" if len(paired) == 1 else f"{len(paired)} seeds"
-        caption = f"Resolution gain (Eq. 16) of every frame, whole box, {seeds}."
+        caption = f"Resolution gain (Eq. 16) of all frames, whole box, {seeds}."
         panels.append(Panel(name, gain_figure(gains, method, baseline), caption))
     return panels
 
 
 def _latent_panels(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> list[Panel]:
-    """Latents of the first seed against the first true parameter, and their manifold."""
+    """Draw latents of the first seed against the first true parameter, and their manifold."""
     latents, first = {}, None
     for method, items in parts.items():
         if items[0].entry.kind != "run":
@@ -266,7 +271,11 @@ def _page(
         notes=notes,
         panels={
             name: [
-                {"svg": _inline(panel), "caption": panel.caption, "wide": panel.wide}
+                {
+                    "svg": inline_svg(panel.svg, panel.name),
+                    "caption": panel.caption,
+                    "wide": panel.wide,
+                }
                 for panel in items
             ]
             for name, items in panels.items()
@@ -278,16 +287,11 @@ def _page(
     )
 
 
-def _inline(panel: Panel) -> Markup:
-    return figure_svg(panel.figure, panel.name)
-
-
 def _save(panel: Panel, folder: Path) -> None:
-    """As PNG for a look and SVG with its text as text for a paper."""
+    """Save a panel as PNG for a quick look, and as SVG with its text as text for a paper."""
     with atomic_write(folder / f"{panel.name}.png") as partial:
         panel.figure.savefig(partial, dpi=200, facecolor="white")
-    with atomic_write(folder / f"{panel.name}.svg") as partial:
-        write_svg(panel.figure, partial, panel.name)
+    _write_text(folder / f"{panel.name}.svg", panel.svg)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The parts of an experiment, and the folders where finished ones are found again."""
+"""The parts of an experiment, and the folders in which finished ones are found again."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class DatasetPart:
     """A dataset of one seed.
 
     Attributes:
-        name: in the experiment.
-        seed: of the simulation.
-        config: complete.
-        folder: where it is, or is to be; named by what is simulated.
+        name: name in the experiment.
+        seed: seed of the simulation.
+        config: settings, complete.
+        folder: where the dataset is or will be; its name follows from the settings.
     """
 
     name: str
@@ -42,14 +42,15 @@ class ResultPart:
     """A method on a dataset.
 
     Attributes:
-        dataset: what it is given.
-        method: in the experiment.
+        dataset: the input.
+        method: name in the experiment.
         entry: the kind, and the command of a program.
-        config: of a reconstruction, with its seed and without its dataset; None for other kinds.
-        every: evaluate every so manieth frame.
-        align: what is aligned as one, where poses were found.
-        folder: where it is, or is to be; named by all that decides its content, which the names
-            in the experiment do not: methods that are the same are run once.
+        config: settings of a reconstruction, with its seed and without its dataset; None for other
+            kinds.
+        every: evaluate every N-th frame of every movie.
+        align: how poses that were found are aligned.
+        folder: where the result is or will be. Its name follows from everything that decides the
+            content; names in the experiment do not, so that equal methods run once.
     """
 
     dataset: DatasetPart
@@ -62,29 +63,29 @@ class ResultPart:
 
     @property
     def finished(self) -> bool:
-        """Whether it was evaluated."""
+        """The result was evaluated."""
         return (self.folder / SUMMARY_NAME).is_file()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All parts, seed after seed, so that the first seed gives a whole table early."""
+    """All parts of an experiment, seed after seed: the first seed fills all tables early."""
 
     datasets: Sequence[DatasetPart]
     results: Sequence[ResultPart]
 
     def of(self, dataset: str, method: str) -> list[ResultPart]:
-        """Results of all seeds."""
+        """Results of a method on a dataset, one for every seed."""
         return [p for p in self.results if (p.dataset.name, p.method) == (dataset, method)]
 
 
 def make_plan(experiment: Experiment, folder: Path, *, peer: Path | None = None) -> Plan:
-    """Check all settings and name all folders; nothing is run or written.
+    """Check all settings and name all folders, without running or writing anything.
 
     Args:
-        experiment: what to do.
-        folder: of the experiment.
-        peer: virtual environment of programs; without it they are left out.
+        experiment: datasets, methods and seeds.
+        folder: folder of the experiment.
+        peer: virtual environment of programs; None leaves programs out.
 
     Raises:
         TemporemError: a setting of a dataset or method is unknown or bad.
@@ -138,12 +139,12 @@ def _result(
 
 def _reserved(whose: str, name: str) -> TemporemError:
     return TemporemError(
-        f"{whose}: {name} is the experiment's to set", hint="leave it out of the settings"
+        f"{whose}: the experiment sets {name} itself", hint="leave it out of the settings"
     )
 
 
 def _require_same_movies(results: Sequence[ResultPart]) -> None:
-    """Methods are compared frame by frame, those held out marked; all must hold out the same."""
+    """Refuse methods that hold out different movies: they are compared frame by frame."""
     first: dict[Path, tuple[str, float]] = {}
     for part in results:
         fraction = 0.0 if part.config is None else part.config.data.held_out_fraction
@@ -151,11 +152,11 @@ def _require_same_movies(results: Sequence[ResultPart]) -> None:
         if fraction != expected:
             raise TemporemError(
                 f"method {part.method}: data.held_out_fraction is {fraction:g}",
-                expected=f"{expected:g}, as for {method}: methods are compared on the same frames",
+                expected=f"{expected:g}, as for {method}: methods must share their frames",
             )
 
 
 def _key(content: dict[str, Any]) -> str:
-    """Ten digits that change with the content or the version."""
+    """Make ten digits that change with the content and the version of the program."""
     text = json.dumps({"temporem": __version__, **content}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,4 +1,4 @@
-"""The results of an experiment as CSV, Markdown and tables of its page."""
+"""The results of an experiment as CSV, as Markdown and as tables of its page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MISSING = Cell("\N{EN DASH}")
 
 
 def write_csv(path: Path, rows: Sequence[Record]) -> None:
-    """Write every number of every seed, one a line."""
+    """Write every number of every seed, one per line."""
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Record)])
         writer.writeheader()
@@ -34,7 +34,7 @@ def write_csv(path: Path, rows: Sequence[Record]) -> None:
 
 
 def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, dict[str, Table]]:
-    """By dataset, then by caption: measures by method, and the gains over the baseline."""
+    """Make tables by dataset, then by caption: measures of all methods, gains over the baseline."""
     tables: dict[str, dict[str, Table]] = {}
     for dataset in experiment.datasets:
         here = [row for row in rows if row.dataset == dataset]
@@ -44,7 +44,7 @@ def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, d
         heads = [f"{m} ({len({r.seed for r in here if r.method == m})})" for m in methods]
         lines = [_line(measure, here, methods) for measure in (*MEASURES, *TIMES)]
         found = Table(heads, [line for line in lines if line is not None])
-        tables[dataset] = {"Mean ± 95 % interval over seeds; in brackets how many.": found}
+        tables[dataset] = {"Mean ± 95 % interval over seeds; number of seeds in brackets.": found}
         others = [m for m in methods if m != experiment.baseline]
         gains = [
             Row(
@@ -55,16 +55,16 @@ def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, d
         ]
         if any(row.measure == GAINS[0].label for row in here):
             caption = (
-                f"Gain over {experiment.baseline}, paired by frame; positive is better. In "
-                "brackets the 95 % bootstrap interval over movies of all seeds, after ± that over "
-                "seeds."
+                f"Gain over {experiment.baseline}, paired by frame; positive is better. After ± "
+                "the 95 % interval over seeds, in brackets the 95 % bootstrap interval over movies "
+                "of all seeds."
             )
             tables[dataset][caption] = Table(others, gains)
     return tables
 
 
 def markdown(experiment: Experiment, rows: Sequence[Record], notes: Sequence[str]) -> str:
-    """All tables as one Markdown document."""
+    """Write all tables as one Markdown document."""
     lines = [f"# {experiment.title}", "", experiment.question.strip(), ""]
     for note in notes:
         lines += [note, ""]
@@ -84,7 +84,7 @@ def markdown(experiment: Experiment, rows: Sequence[Record], notes: Sequence[str
 
 
 def method_table(experiment: Experiment) -> Table:
-    """Settings of every method that are not the defaults."""
+    """List the settings of every method that differ from the defaults."""
     rows = []
     for name, entry in experiment.methods.items():
         text = " ".join(entry.program) or ", ".join(f"{k}={v}" for k, v in entry.settings.items())
@@ -120,7 +120,7 @@ def _cell(value: Interval | None, digits: int) -> Cell:
 
 
 def _gain_cell(rows: Sequence[Record], method: str, label: str, digits: int) -> Cell:
-    """The interval over seeds, where there are several, and that over movies."""
+    """Give the interval over seeds, if there are several, and that over movies."""
     here = [row for row in rows if (row.method, row.measure) == (method, label)]
     cell, movies = _cell(_interval(rows, method, label), digits), over_movies(here)
     if movies is None or math.isnan(movies.low):

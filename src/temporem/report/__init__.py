@@ -1,1 +1,1 @@
-"""Pictures, plots and the self-contained HTML report: plain arrays in, figures and text out."""
+"""Pictures, plots and the self-contained HTML report, made from plain arrays."""

@@ -1,4 +1,4 @@
-"""Where a molecule is looked at from."""
+"""Directions from which a molecule is drawn."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 _SEARCH_BOX = 32  # voxels: plenty to rank directions, and fast
-_MARGIN = 6  # voxels around a framed molecule, both sides together
+_MARGIN = 6  # voxels around a framed molecule, sum of both sides
 
 
 @dataclass(frozen=True)
 class View:
-    """A direction to look from, as matplotlib's 3D axes have it: z points up on the screen.
+    """A direction to look from, as in matplotlib's 3D axes: z points up on the screen.
 
     Args:
         elevation_degrees: height of the viewer above the xy plane.
         azimuth_degrees: angle of the viewer about z, from x towards y.
-        centre: what is in the middle of the picture, voxels (right, up) from the box's centre.
+        centre: middle of the picture, in voxels (right, up) from the centre of the box.
         extent: edge of the picture in voxels; the box's own when None.
     """
 
@@ -29,16 +29,16 @@ class View:
 
     @property
     def rotation(self) -> np.ndarray:
-        """Molecule (x, y, z) to screen (right, up, towards the viewer): ``(3, 3)``."""
+        """Molecule (x, y, z) to screen (right, up, towards the viewer), ``(3, 3)``."""
         elevation, azimuth = np.deg2rad([self.elevation_degrees, self.azimuth_degrees])
         towards = _direction(elevation, azimuth)
         right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
         return np.stack([right, np.cross(towards, right), towards])
 
     def framing(self, volumes: np.ndarray, level: float) -> View:
-        """This view, filled by what lies above the level in volumes ``(S, D, D, D)``.
+        """Fit the picture to the voxels of volumes ``(S, D, D, D)`` that exceed the level.
 
-        Specks of noise, up to 0.2 % of the voxels on each side, may fall outside.
+        Up to 0.2 % of the voxels on each side, such as specks of noise, may fall outside.
         """
         ends = []
         for volume in volumes:
@@ -53,20 +53,11 @@ class View:
         return replace(self, centre=(right, up), extent=float((high - low).max()) + _MARGIN)
 
 
-def project(volume: np.ndarray, view: View) -> np.ndarray:
-    """Line integral of a volume ``(D, D, D)`` (z, y, x) towards the viewer: ``(D, D)``, up first.
-
-    The centre voxel falls on the pixel ``D // 2`` from the left and, counted from 0, from the
-    bottom.
-    """
-    return _turn(volume, view).sum(axis=0)[::-1]
-
-
 def revealing_view(volumes: np.ndarray, level: float, directions: int = 80) -> View:
-    """The view in which surfaces of volumes ``(S, D, D, D)`` at a level differ most.
+    """Find the view in which surfaces of volumes ``(S, D, D, D)`` at a level differ most.
 
-    Of directions spread over the sphere the one in which the largest share of the picture changes
-    is taken: parts that move behind others do not count, and a hinge is seen along its axis.
+    Directions are spread over the sphere; the one in which the largest part of the picture changes
+    wins. Hidden motion does not count, and a hinge is seen along its axis.
     """
     solids = [_shrink(volume > level) for volume in volumes]
     views = [View(*angles) for angles in _sphere(directions)]
@@ -78,21 +69,21 @@ def revealing_view(volumes: np.ndarray, level: float, directions: int = 80) -> V
 
 
 def _depth_map(solid: np.ndarray, view: View) -> np.ndarray:
-    """How far in front of the back of the box a solid is first met; 0 where it is not."""
+    """Distance from the back of the box to the front of a solid; 0 beside the solid."""
     turned = _turn(solid, view) > 0.5
     depth = np.arange(1, len(solid) + 1)[:, None, None]
     return (turned * depth).max(axis=0)
 
 
 def _turn(volume: np.ndarray, view: View) -> np.ndarray:
-    """A volume on the axes of the screen: (towards the viewer, up, right)."""
+    """Turn a volume to the axes of the screen: (towards the viewer, up, right)."""
     matrix = view.rotation[::-1, ::-1].T
     centre = np.full(3, len(volume) // 2)
     return affine_transform(volume, matrix, centre - matrix @ centre, order=1)
 
 
 def _shrink(volume: np.ndarray) -> np.ndarray:
-    """Mean over blocks of voxels, for an edge of at most ``_SEARCH_BOX``."""
+    """Average blocks of voxels, for an edge of at most ``_SEARCH_BOX``."""
     step = -(-len(volume) // _SEARCH_BOX)
     edge = len(volume) // step
     trimmed = volume[: edge * step, : edge * step, : edge * step]
@@ -100,7 +91,7 @@ def _shrink(volume: np.ndarray) -> np.ndarray:
 
 
 def _sphere(count: int) -> list[tuple[float, float]]:
-    """(elevation, azimuth) in degrees of ``count`` evenly spread directions (Fibonacci lattice)."""
+    """Elevation and azimuth, degrees, of evenly spread directions (Fibonacci lattice)."""
     index = np.arange(count) + 0.5
     elevation = np.arcsin(1 - 2 * index / count)
     azimuth = (np.pi * (3 - np.sqrt(5)) * index) % (2 * np.pi)

@@ -1,4 +1,4 @@
-"""What a report shows, gathered from run folders."""
+"""Gather what a report shows from run folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from temporem.errors import TemporemError
 from temporem.evaluation.poses import into_frame
@@ -15,11 +15,11 @@ from temporem.evaluation.run_evaluation import alignment, require_made_from
 from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
 from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
-from temporem.io.json_file import read_json_lines
 from temporem.io.settings import validate_settings
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
-from temporem.runs.pose_state import starts_alike
-from temporem.runs.run_files import METRICS_NAME, START_METRICS_NAME, Run, load_run
+from temporem.runs.names import METRICS
+from temporem.runs.persistence import read_metrics
+from temporem.runs.run import Run, load_run
 from temporem.simulation.truth import Truth, read_truth_of
 
 SHOWN_FRAMES = 6
@@ -33,13 +33,13 @@ def collect(
 
     Args:
         paths: finished runs.
-        dataset: the dataset, where it is not at the place that the first run names.
+        dataset: the dataset, if it is no longer where the first run says.
 
     Raises:
-        TemporemError: a run or the dataset cannot be read, or the runs are of different frames.
+        TemporemError: a run or the dataset cannot be read, or the runs are not of the same frames.
     """
     if not paths:
-        raise TemporemError("no run to report on", hint="name at least one RUN directory")
+        raise TemporemError("no run to report on", hint="name at least one RUN folder")
     names = run_names(paths)
     runs = [load_run(path) for path in paths]
     movies = read_dataset(dataset or runs[0].config.dataset)
@@ -52,7 +52,7 @@ def collect(
 
 
 def run_names(paths: Sequence[str | Path]) -> list[str]:
-    """What to call runs: the name of the folder, or its path where two have the same name.
+    """Name runs by their folders, or by their paths where two folders have one name.
 
     Raises:
         TemporemError: two paths lead to one folder.
@@ -66,59 +66,18 @@ def run_names(paths: Sequence[str | Path]) -> list[str]:
     ]
 
 
-class _Agreement(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    components_found: int = Field(ge=0, lt=2**31)
-    correlations: list[float]
-    chance: list[float]
-    chance_sd: list[float]
-
-    @model_validator(mode="after")
-    def _of_one_length(self) -> _Agreement:
-        if not len(self.correlations) == len(self.chance) == len(self.chance_sd):
-            raise ValueError("lists must be of one length")
-        return self
-
-
 class _Record(BaseModel):
-    """A record of ``metrics.jsonl``: what is read anywhere, where it is there."""
+    """Numbers of a log line that a report shows, where the line has them."""
 
     model_config = ConfigDict(strict=True)
 
+    part: str = ""
     stage: str = ""
     epoch: int = Field(0, ge=0, lt=2**53)
     step: int = Field(0, ge=0, lt=2**53)
     seconds: float = Field(0, ge=0, allow_inf_nan=False)
-    log_likelihood: float = Field(0, allow_inf_nan=False)
-    kl: float = Field(0, allow_inf_nan=False)
-    components: int = Field(0, ge=0, lt=2**31)
-    half_fsc: list[float] | list[list[float]] = []
-    half_agreement: _Agreement | None = None
-
-
-def read_metrics(run: Path, name: str = METRICS_NAME) -> list[dict[str, Any]]:
-    """The records of ``metrics.jsonl``, or of another file; none where there is no such file."""
-    path = run / name
-    if not path.is_file():
-        return []
-    records = read_json_lines(path)
-    for number, record in enumerate(records, start=1):
-        validate_settings(_Record, record, source=f"{path} record {number}")
-    return records
-
-
-def half_agreement(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """What halves of the movies find alone, of the records of a linear model; None where unseen."""
-    return next((r["half_agreement"] for r in records if "half_agreement" in r), None)
-
-
-def last_metric(run: Path, name: str) -> Any:
-    """The last value that ``metrics.jsonl`` has under a name."""
-    for record in reversed(read_metrics(run)):
-        if name in record:
-            return record[name]
-    raise TemporemError(f"{run / METRICS_NAME} has no record of {name}")
+    log_likelihood: FiniteFloat = 0
+    kl: FiniteFloat = 0
 
 
 def _shown_rows(dataset: Dataset) -> np.ndarray:
@@ -155,13 +114,14 @@ def _dataset(dataset: Dataset, truth: Truth | None, shown: np.ndarray) -> Report
 
 
 def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportRun:
-    metrics = read_metrics(run.path)
+    log = _checked_log(run.path)
+    metrics = next(filter(None, (_lines(log, part) for part in ("training", "linear"))), [])
     volumes = run.voxels(shown)
     change = None if truth is None else alignment(run, truth)
     if change is not None:
         volumes = into_frame(volumes, change, run.grid.pixel_size_angstrom)
     evaluated = (run.path / SUMMARY_NAME).is_file()
-    agreement = half_agreement([*metrics, *read_metrics(run.path, START_METRICS_NAME)])
+    agreement = run.facts.half_agreement
     return ReportRun(
         name=name,
         method=run.config.method,
@@ -170,7 +130,24 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
         latents=run.latents,
         metrics=metrics,
         evaluation=load_evaluation(run.path) if evaluated else None,
-        seconds=metrics[-1].get("seconds") if metrics else None,
-        components_found=None if agreement is None else agreement["components_found"],
-        starts_alike=starts_alike(run.path),
+        seconds=_seconds(log),
+        components_found=None if agreement is None else agreement.components_found,
+        starts_alike=run.facts.starts_alike,
     )
+
+
+def _checked_log(run: Path) -> list[dict[str, Any]]:
+    records = read_metrics(run)
+    for number, record in enumerate(records, start=1):
+        validate_settings(_Record, record, source=f"{run / METRICS} record {number}")
+    return records
+
+
+def _lines(log: Sequence[dict[str, Any]], part: str) -> list[dict[str, Any]]:
+    return [record for record in log if record.get("part") == part]
+
+
+def _seconds(log: Sequence[dict[str, Any]]) -> float | None:
+    """Time of all parts of a run; each line has the time since its part began."""
+    last = {str(record.get("part")): record["seconds"] for record in log if "seconds" in record}
+    return sum(last.values()) if last else None

@@ -1,4 +1,4 @@
-"""What a report is made of: plain arrays and records, whoever loaded them."""
+"""The content of a report as plain arrays and records."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class ReportDataset:
 
     Attributes:
         name: what to call the dataset.
-        facts: what else to say about it, as label and value.
+        facts: other facts, as label and value.
         movies: rows of every movie, in order of time.
         frame_numbers: number of every row in its movie, ``(N,)``.
         shown_rows: the S rows whose volumes are shown, in order of time.
         images: some particle images, ``(n, D, D)``.
-        image_labels: what they are, n of them.
+        image_labels: labels of the n images.
         truth: None for real data.
     """
 
@@ -106,12 +106,13 @@ class ReportRun:
         config: the resolved configuration, nested.
         volumes: reconstructed volumes of the shown frames, ``(S, D, D, D)`` (z, y, x).
         latents: posterior means ``(N, q)`` in the order of the dataset's rows; None without any.
-        metrics: one record per epoch, as in ``metrics.jsonl``.
-        evaluation: None where there is no truth, or none was made.
-        seconds: time the training took, where known.
-        components_found: how many components of a linear model halves of the movies find alone,
-            where that was looked at.
-        starts_alike: part of the frames whose poses two random starts have found alike, where
+        metrics: lines of ``metrics.jsonl``: one per epoch of a network, one per step of a linear
+            model.
+        evaluation: None if the run was not evaluated.
+        seconds: time that all parts of the run took, where known.
+        components_found: number of linear components that half of the movies find on their own,
+            where this was checked.
+        starts_alike: fraction of the frames that two random starts found in the same poses, where
             poses are from images alone.
     """
 

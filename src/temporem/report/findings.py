@@ -14,7 +14,6 @@ from temporem.report.content import ReportRun, parameter_words
 
 REGIONS = {WHOLE_BOX: "whole box", "particle": "particle mask", "moving": "moving region"}
 _BEYOND_CHANCE = 3  # times the length of a common turn by chance
-_BASELINES = ("static", "homogeneous")  # what others are held to, the paper's reference first
 
 
 @dataclass(frozen=True)
@@ -34,19 +33,28 @@ class Findings:
     warnings: Sequence[str]
 
 
-def find(runs: Sequence[ReportRun]) -> Findings:
-    """Compare runs and put the result into words."""
+def find(runs: Sequence[ReportRun], baseline: str | None = None) -> Findings:
+    """Compare evaluated runs with a baseline, by default the first, and put it into words.
+
+    Raises:
+        TemporemError: no evaluated run has the name of the baseline.
+    """
     evaluated = {run.name: run.evaluation for run in runs if run.evaluation is not None}
     warnings = [text for name, item in evaluated.items() for text in _shortcomings(name, item)]
     warnings += [text for run in runs for text in _doubts(run)]
     warnings += _unequal_training(runs)
+    if baseline is not None and baseline not in evaluated:
+        raise TemporemError(
+            f"--baseline {baseline}: no evaluated run has this name",
+            expected=f"one of {', '.join(evaluated)}" if evaluated else "a run that was evaluated",
+        )
     if not evaluated:
         text = "No run was held against a truth, so nothing here says how right they are."
         return Findings(None, {}, [text], warnings)
     if len(evaluated) == 1:
         ((name, item),) = evaluated.items()
         return Findings(None, {}, [_alone(name, item)], warnings)
-    baseline = _choose_baseline([run for run in runs if run.name in evaluated])
+    baseline = baseline or next(iter(evaluated))
     comparisons: dict[str, Comparison] = {}
     headline: list[str] = []
     for name, item in evaluated.items():
@@ -62,14 +70,6 @@ def find(runs: Sequence[ReportRun]) -> Findings:
     if not comparisons:
         headline.append("The runs are not comparable with one another.")
     return Findings(baseline, comparisons, headline, warnings)
-
-
-def _choose_baseline(runs: Sequence[ReportRun]) -> str:
-    for method in _BASELINES:
-        for run in runs:
-            if run.method == method:
-                return run.name
-    return runs[0].name
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The manifold of latents: how they lie in the plane of their first two principal components."""
+"""The manifold of latents, in the plane of their first two principal components."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from temporem.report import theme
 from temporem.report.plots import MAX_DOTS, state_bar
 
 MANIFOLD = (
-    "Latent of every frame in the plane of the first two principal components, with their shares "
-    "of the variance; beside each axis the density of every true state along it, each drawn to the "
-    "same height."
+    "Latents of all frames in the plane of their first two principal components, with the shares "
+    "of the variance. Beside each axis is the density of every true state along it; all densities "
+    "are drawn to the same height."
 )
-"""What the figure shows, for its caption."""
+"""Caption of the figure."""
 
-# Inches: edge of the plane and height of the densities; room left of, below and above them.
+# Edge of the plane, height of the densities, and room left of, below and above them, inches.
 _PLANE, _DENSITY = 1.9, 0.45
 _LEFT, _BELOW, _ABOVE, _BAR = 0.7, 0.5, 0.3, 0.75
-_MAX_DENSITIES = 40  # with more states than this only that of all frames is drawn
-_POINTS, _SEEN = 400, 0.01  # of a density's curve, and from what part of its height it is drawn
-_REACH = 4.0  # kernel widths beyond the outermost frames: what is left there is not seen
+_MAX_DENSITIES = 40  # with more states, one density of all frames is drawn
+_POINTS, _SEEN = 400, 0.01  # points of a density's curve; fraction of its height that is visible
+_REACH = 4.0  # kernel widths beyond the outermost frames, where the density is invisible
 
 
 def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Figure:
-    """Latents in the plane of their first two principal components, one panel per run.
+    """Draw latents in the plane of their first two principal components, one panel per run.
 
-    Beside each axis is the density of every state along it (Gaussian kernel, Scott's width), each
-    drawn to the same height. Signs, which mean nothing, are chosen alike in all panels:
-    the first component rises with the state, the second is highest in the middle of the states.
-    With one component the states are the other axis.
+    Beside each axis is the density of every state along it (Gaussian kernel with the width of Scott
+    1992), each drawn to the same height. Signs are arbitrary and therefore chosen alike in all
+    panels: the first component rises with the state, the second is highest in the middle of the
+    states. With one component, the other axis is the state.
 
     Args:
-        latents: posterior means per run ``(frames, q)``.
-        state: true state of every frame ``(frames,)``, an integer.
+        latents: posterior means by run, ``(frames, q)``.
+        state: true state of every frame, an integer, ``(frames,)``.
     """
     columns = min(len(latents), 3)
     rows = -(-len(latents) // columns)
@@ -70,14 +70,14 @@ def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Fig
 
 
 def oriented_components(latents: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First two principal components and all components' shares of the variance.
+    """Find the first two principal components, and the shares of the variance of all.
 
     Args:
         latents: ``(n, q)``.
         state: true state, an integer, ``(n,)``.
 
     Returns:
-        ``(n, ≤ 2)``, signs as in :func:`manifold_figure`, and ``(≤ q,)``.
+        Components ``(n, ≤ 2)`` with the signs of :func:`manifold_figure`, and shares ``(≤ q,)``.
     """
     axes = principal_axes(latents)
     shares = axes.var(0) / max(float(axes.var(0).sum()), 1e-30)
@@ -138,7 +138,7 @@ def _densities(
     *,
     sideways: bool = False,
 ) -> None:
-    """Density of every state along an axis, or of all frames where states are many."""
+    """Draw the density of every state along an axis, or of all frames if states are many."""
     labels = np.unique(state)
     groups = {label: values[state == label] for label in labels}
     if len(labels) > _MAX_DENSITIES:
@@ -147,9 +147,9 @@ def _densities(
     low, high = values.min() - reach, values.max() + reach
     for label, group in groups.items():
         if len(group) < 3 or np.ptp(group) <= 1e-9 * np.ptp(values):
-            continue  # no width can be told
+            continue  # too few distinct values for a kernel width
         kernels = gaussian_kde(group)
-        # Points of its own: between common ones a narrow state would be missed altogether.
+        # Each state has its own points, because common ones would miss a narrow state.
         width = _REACH * math.sqrt(kernels.covariance[0, 0])
         at = np.linspace(max(group.min() - width, low), min(group.max() + width, high), _POINTS)
         density = kernels(at)

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, readable on a phone and in print."""
+"""The report: one self-contained HTML file, readable on a phone and in print."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from temporem.report.pose_plot import POSE_ERRORS, pose_error_figure
 from temporem.report.render import matched_levels, moving_region, render_isosurface, trim
 
 PICTURE_SIZE = 220
-"""Edge of the picture of one volume before its empty border goes, pixels."""
+"""Edge of the picture of one volume before its empty border is cut off, pixels."""
 
-_THREE = 3  # runs whose latents stand in one row, wider than a column
+_THREE = 3  # panels of latents that share a row wider than a column
 
 TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
-_TRUTH = "truth"  # the row of true volumes, beside those of the runs
-_OTHER_OBJECTIVE = "warm-up"  # this stage's terms are not those of the bound
+_TRUTH = "truth"  # name of the row of true volumes
+_OTHER_OBJECTIVE = "warm-up"  # a stage whose terms are not those of the bound
 
 DEFINITIONS = {
     "FSC": "Correlation of a frame's volume with the true volume of that frame in shells of the "
@@ -65,8 +65,8 @@ class _Panel:
     """The pictures of all shown volumes.
 
     Attributes:
-        width, height: of the picture of one volume, pixels.
-        strips: by source the pictures of all frames side by side, as ``data:`` addresses.
+        width, height: size of the picture of one volume, pixels.
+        strips: pictures of all frames side by side, as ``data:`` addresses, by source.
     """
 
     width: int
@@ -79,49 +79,64 @@ def write_report(
     dataset: ReportDataset,
     runs: Sequence[ReportRun],
     *,
+    baseline: str | None = None,
     title: str = "temporem report",
     footer: str = "",
     overwrite: bool = False,
-) -> None:
-    """Write :func:`build_report`'s page to a file.
-
-    Raises:
-        TemporemError: as :func:`build_report`; the file exists and may not be overwritten, or
-            cannot be written.
-    """
-    with atomic_write(path, overwrite=overwrite) as partial:
-        page = build_report(dataset, runs, title=title, footer=footer)
-        partial.write_text(page, encoding="utf-8")
-
-
-def build_report(
-    dataset: ReportDataset,
-    runs: Sequence[ReportRun],
-    *,
-    title: str = "temporem report",
-    footer: str = "",
-) -> str:
-    """A page on one or more runs over the same movies.
+) -> Findings:
+    """Write a page on one or more runs of the same movies.
 
     Args:
-        dataset: what was reconstructed, with the truth where it is known.
+        path: file to write.
+        dataset: the movies, with the truth where it is known.
         runs: at least one.
+        baseline: name of the run that others are compared with; the first evaluated run when None.
         title: heading of the page.
-        footer: versions, date, command: whatever tells later where the page came from.
+        footer: versions and date, which tell later where the page came from.
+        overwrite: replace an existing file.
+
+    Returns:
+        What the page says of the runs.
 
     Raises:
-        TemporemError: no run, two of one name, or one named like the truth.
+        TemporemError: no run, two runs of one name, or a run named like the truth; no evaluated run
+            named like the baseline; the file exists and may not be replaced, or cannot be written.
     """
-    names = [run.name for run in runs]
-    if not runs:
-        raise TemporemError("no run to report on", hint="name at least one RUN directory")
+    _require_names([run.name for run in runs])
+    with atomic_write(path, overwrite=overwrite) as partial:
+        findings = find(runs, baseline)
+        page = build_report(dataset, runs, findings, title=title, footer=footer)
+        partial.write_text(page, encoding="utf-8")
+    return findings
+
+
+def _require_names(names: Sequence[str]) -> None:
+    if not names:
+        raise TemporemError("no run to report on", hint="name at least one RUN folder")
     if len({*names, _TRUTH}) <= len(names):
         raise TemporemError(
             f"runs to report on are named {', '.join(names)}",
             expected=f"names that differ from one another and from '{_TRUTH}'",
             hint="rename one",
         )
-    findings = find(runs)
+
+
+def build_report(
+    dataset: ReportDataset,
+    runs: Sequence[ReportRun],
+    findings: Findings,
+    *,
+    title: str = "temporem report",
+    footer: str = "",
+    picture_size: int = PICTURE_SIZE,
+) -> str:
+    """Build the page that :func:`write_report` writes.
+
+    Args:
+        dataset, runs, title, footer: see :func:`write_report`.
+        findings: what there is to say of the runs.
+        picture_size: edge of the picture of a volume, pixels.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("temporem.report", "."),
         autoescape=True,
@@ -134,9 +149,9 @@ def build_report(
         title=title,
         footer=footer,
         dataset=dataset,
-        runs_named=", ".join(names),
+        runs_named=", ".join(run.name for run in runs),
         findings=findings,
-        panel=_panel(render_rows(dataset, runs)),
+        panel=_panel(render_rows(dataset, runs, picture_size)),
         shown_labels=dataset.shown_labels(),
         parameter=parameter_words(dataset.truth.parameter_name) if dataset.truth else None,
         latents_in_a_row=sum(run.latents is not None for run in runs) == _THREE,
@@ -161,10 +176,11 @@ def build_report(
 def render_rows(
     dataset: ReportDataset, runs: Sequence[ReportRun], size: int = PICTURE_SIZE
 ) -> dict[str, list[np.ndarray]]:
-    """Pictures of the shown frames, RGBA uint8, by source; the truth first where it is known.
+    """Draw the shown frames by source, as RGBA uint8; the truth comes first where it is known.
 
-    They are at most ``size`` pixels wide and high, without the border that all have empty.
-    Direction, framing and tint come from the first source, and so does the volume enclosed.
+    Pictures are at most ``size`` pixels wide and high, less the border that is empty in all of
+    them. The first source decides the direction, the framing, the tint and the volume that surfaces
+    enclose.
     """
     stacks = {} if dataset.truth is None else {_TRUTH: dataset.truth.volumes}
     stacks |= {run.name: run.volumes for run in runs}
@@ -180,12 +196,12 @@ def render_rows(
 
 
 def _confidence_level(evaluations: Iterable[Evaluation]) -> str:
-    """Of all intervals on the page; the first evaluation speaks for all."""
+    """Confidence level of the intervals on the page, the same in all evaluations."""
     return next((f"{100 * item.settings.bootstrap.level:g}%" for item in evaluations), "")
 
 
 def _panel(rows: Mapping[str, Sequence[np.ndarray]]) -> _Panel:
-    """The same pictures as strips."""
+    """Put the pictures of every source side by side."""
     height, width = next(iter(rows.values()))[0].shape[:2]
     return _Panel(width, height, {name: strip_png(pictures) for name, pictures in rows.items()})
 
@@ -215,7 +231,7 @@ def _figures(
 
 
 def _fsc_figures(runs: Sequence[ReportRun]) -> list[Markup]:
-    """Whole box and moving region."""
+    """FSC in the whole box and in the moving region."""
     evaluations = {run.name: run.evaluation for run in runs if run.evaluation is not None}
     figures = []
     for region in (WHOLE_BOX, "moving"):
@@ -247,7 +263,7 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
         )
         return figure_svg(figure, "Latent path of every movie")
     title = f"Latent against {truth.label}"
-    columns = _THREE if len(latents) == _THREE else 2  # none alone in its row
+    columns = _THREE if len(latents) == _THREE else 2  # no panel alone in its row
     figure = plots.latent_figure(
         latents, truth.parameter, truth.states, truth.label, columns=columns
     )
@@ -255,7 +271,7 @@ def _latent_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup 
 
 
 def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Markup | None:
-    """Of runs with several dimensions; one is in the figure of latents."""
+    """Latents of runs with several dimensions; the figure of latents shows a single one."""
     latents = {r.name: r.latents for r in runs if r.latents is not None and r.latents.shape[1] > 1}
     if not latents or dataset.truth is None:
         return None
@@ -265,7 +281,7 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
 
 
 def _pose_figure(runs: Sequence[ReportRun]) -> Markup | None:
-    """Of runs that found their poses, where there are true states."""
+    """Pose errors of runs that found their poses, where there are true states."""
     items = {run.name: run.evaluation.coupling for run in runs if run.evaluation is not None}
     coupling = {name: item for name, item in items.items() if item is not None and item.states}
     if not coupling:

@@ -1,4 +1,4 @@
-"""The figures of a report: plain arrays in, a matplotlib ``Figure`` out."""
+"""The figures of a report: from plain arrays to a matplotlib ``Figure``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from temporem.evaluation.latents import principal_axes
 from temporem.report import theme
 
 _TICKS_ANGSTROM = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1)
-MAX_DOTS = 4000  # beyond this a scatter plot is drawn as an image: a dot is 100 bytes of SVG
+
+MAX_DOTS = 4000
+"""Dots of a scatter plot beyond which it is drawn as an image: a dot takes 100 bytes of SVG."""
 
 
 def fsc_figure(
@@ -30,15 +32,15 @@ def fsc_figure(
     title: str = "",
     runs: Sequence[str] = (),
 ) -> Figure:
-    """Mean FSC against the truth, with the range that holds 80 % of the frames.
+    """Draw the mean FSC with the truth, and the range of 80 % of the frames.
 
     Args:
-        curves: per run the FSC of every frame ``(frames, shells)``, shell i at i cycles per box.
+        curves: FSC of every frame by run, ``(frames, shells)``, shell i at i cycles per box.
         box: box edge, pixels.
         pixel_size_angstrom: pixel size, Å.
-        threshold: where the resolution is read.
+        threshold: FSC at which the resolution is read.
         title: set above the axes.
-        runs: all that the page shows, in their order, by which they have their colours.
+        runs: all runs of the page, in the order of their colours.
     """
     figure, axes = theme.new_figure()
     ax = axes[0, 0]
@@ -62,7 +64,7 @@ def fsc_figure(
 def fsc_axes(
     ax: Axes, box: int, pixel_size_angstrom: float, threshold: float, lowest: float
 ) -> None:
-    """Threshold, limits and ticks of axes of FSC curves whose lowest value is ``lowest``."""
+    """Set threshold, limits and ticks of the axes of FSC curves with a lowest value."""
     ax.axhline(threshold, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     ax.annotate(
         f"{threshold:g}",
@@ -79,18 +81,18 @@ def fsc_axes(
 
 
 def gain_figure(gains: np.ndarray, better: str, baseline: str) -> Figure:
-    """Histogram of the resolution gain ``(res_baseline - res_better) / res_baseline`` (Eq. 16).
+    """Draw a histogram of the resolution gain ``(r_baseline − r) / r_baseline`` (paper Eq. 16).
 
     Args:
         gains: one fraction per frame, positive where ``better`` resolves more.
         better: name of the run that is judged.
-        baseline: name of the run it is judged against.
+        baseline: name of the run that it is compared with.
     """
     figure, axes = theme.new_figure()
     ax = axes[0, 0]
     percent = 100 * gains
     reach = max(float(np.quantile(np.abs(percent), 0.995)), 0.1)
-    # An edge of a bin lies at 0, so that no bar mixes frames that gain with frames that lose.
+    # One edge lies at 0, so that no bar mixes frames that gain with frames that lose.
     edges = np.linspace(-reach, reach, 41)
     inside = percent.clip(-reach, reach)
     for side, colour in ((inside > 0, theme.run_colour(0)), (inside <= 0, theme.FAINT)):
@@ -99,13 +101,13 @@ def gain_figure(gains: np.ndarray, better: str, baseline: str) -> Figure:
     mean = float(percent.mean())
     ax.axvline(mean, color=theme.INK, linewidth=1.2, linestyle=(0, (4, 2)))
     share = 100 * float((gains > 0).mean())
-    beside = mean < 0  # the text goes where the bars are not
+    right = mean < 0  # the text stands beside the bars
     ax.text(
-        0.98 if beside else 0.02,
+        0.98 if right else 0.02,
         0.97,
         f"{share:.1f}% of frames\nimproved\nmean {mean:+.2f}%",
         transform=ax.transAxes,
-        ha="right" if beside else "left",
+        ha="right" if right else "left",
         va="top",
         fontsize=theme.FONT_POINTS,
         color=theme.INK,
@@ -126,25 +128,26 @@ def latent_figure(
     *,
     columns: int = 2,
 ) -> Figure:
-    """Latent against the true conformational parameter, coloured by state, one panel per run.
+    """Draw latents against the true conformational parameter, one panel per run.
 
-    Of several dimensions the principal axis is shown that follows the parameter best (Spearman),
-    and its sign, which means nothing, is chosen to rise with the parameter.
+    Dots have the colours of their true states. With several dimensions, a panel shows the principal
+    axis that follows the parameter best (Spearman). Its sign, which is arbitrary, makes it rise
+    with the parameter.
 
     Args:
-        latents: posterior means per run ``(frames, q)``.
-        parameter: true parameter of every frame ``(frames,)``.
-        state: true state of every frame ``(frames,)``, an integer.
-        parameter_label: what the parameter is, with its unit.
-        columns: panels in a row, at most.
+        latents: posterior means by run, ``(frames, q)``.
+        parameter: true parameter of every frame, ``(frames,)``.
+        state: true state of every frame, an integer, ``(frames,)``.
+        parameter_label: name of the parameter with its unit.
+        columns: largest number of panels in a row.
     """
     figure, axes = _panels(len(latents), height=2.6, columns=columns)
     for index, (name, values) in enumerate(latents.items()):
-        coordinate, rank = _following_axis(values, parameter)
+        latent, rank = _following_axis(values, parameter)
         ax = axes.flat[index]
         dots = ax.scatter(
             parameter,
-            coordinate,
+            latent,
             c=state,
             cmap=theme.STATE_COLOURS,
             s=5,
@@ -165,25 +168,25 @@ def latent_path_figure(
     *,
     runs: Sequence[str] = (),
 ) -> Figure:
-    """Latent path of every movie, for data whose truth is unknown; one panel per run.
+    """Draw the latent path of every movie, one panel per run, for data without a truth.
 
     Args:
-        latents: posterior means per run ``(frames, q)``; of several dimensions the first principal
-            component is shown.
+        latents: posterior means by run, ``(frames, q)``. With several dimensions, a panel shows the
+            first principal component.
         movies: rows of each movie, in order of time.
-        frame_numbers: 1-based number of every frame in its movie ``(frames,)``.
-        runs: all that the page shows, in their order, by which they have their colours.
+        frame_numbers: number of every frame in its movie, from 1, ``(frames,)``.
+        runs: all runs of the page, in the order of their colours.
     """
     figure, axes = _panels(len(latents), height=2.6)
     shown = movies[:: -(-len(movies) // 100)]
     for index, (place, name) in enumerate(theme.places(latents, runs)):
         ax, values = axes.flat[index], latents[name]
-        axis = principal_axes(values)
-        coordinate = axis[:, 0] if axis.shape[1] else np.zeros(len(values))
+        components = principal_axes(values)
+        latent = components[:, 0] if components.shape[1] else np.zeros(len(values))
         for movie in shown:
             ax.plot(
                 frame_numbers[movie],
-                coordinate[movie],
+                latent[movie],
                 color=theme.run_colour(place),
                 linewidth=0.7,
                 alpha=0.35,
@@ -201,12 +204,12 @@ def training_figure(
     *,
     runs: Sequence[str] = (),
 ) -> Figure:
-    """Terms of the loss by epoch, one panel per term; a gap between curves parts two stages.
+    """Draw terms of the loss by epoch, one panel per term; gaps separate stages of training.
 
     Args:
-        metrics: per run its records, one per epoch, each with ``epoch``, ``stage`` and the terms.
-        terms: label of every term to show, by its key in the records.
-        runs: all that the page shows, in their order, by which they have their colours.
+        metrics: records by run, one per epoch, each with ``epoch``, ``stage`` and the terms.
+        terms: labels of the terms to show, by their keys in the records.
+        runs: all runs of the page, in the order of their colours.
     """
     figure, axes = _panels(len(terms), height=2.4)
     for ax, (key, text) in zip(axes.flat, terms.items(), strict=False):
@@ -230,48 +233,11 @@ def training_figure(
     return figure
 
 
-def volume_figure(rows: Mapping[str, Sequence[np.ndarray]], column_labels: Sequence[str]) -> Figure:
-    """Pictures of volumes in a grid: one row per source, one column per frame.
-
-    Args:
-        rows: per source its pictures of one size, RGB or RGBA uint8.
-        column_labels: what each column shows.
-    """
-    columns, picture = len(column_labels), next(iter(rows.values()))[0]
-    cell_width, head, margin = 1.2, 0.3, 0.3  # inches
-    cell_height = cell_width * picture.shape[0] / picture.shape[1]
-    width, height = columns * cell_width + margin, len(rows) * cell_height + head
-    figure = Figure(figsize=(width, height))
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    figure.subplots_adjust(
-        left=margin / width, right=1, bottom=0, top=1 - head / height, wspace=0, hspace=0
-    )
-    for r, (name, pictures) in enumerate(rows.items()):
-        for c, picture in enumerate(pictures):
-            ax = axes[r, c]
-            ax.imshow(picture, interpolation="none")
-            ax.set_axis_off()
-            if r == 0:
-                ax.set_title(column_labels[c], fontsize=theme.FONT_POINTS, color=theme.INK, pad=4)
-        axes[r, 0].text(
-            -0.02,
-            0.5,
-            name,
-            transform=axes[r, 0].transAxes,
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=theme.FONT_POINTS,
-            fontweight="bold",
-            color=theme.INK,
-        )
-    return figure
-
-
 def image_figure(images: np.ndarray, labels: Sequence[str], *, columns: int = 5) -> Figure:
-    """A montage of particle images ``(n, D, D)``, each within ±3 standard deviations of its mean.
+    """Draw a montage of particle images ``(n, D, D)``.
 
-    Rows of an image are drawn upwards (y up), as the molecule is seen by the electrons' source.
+    The grey scale of an image is its mean ± 3 standard deviations. Rows are drawn upwards (y up),
+    as the molecule is seen from the electron source.
     """
     rows = -(-len(images) // columns)
     width = theme.COLUMN_INCHES
@@ -295,7 +261,7 @@ def image_figure(images: np.ndarray, labels: Sequence[str], *, columns: int = 5)
 
 
 def _panels(count: int, *, height: float, columns: int = 2) -> tuple[Figure, np.ndarray]:
-    """At most ``columns`` panels a row, a lone one not much wider than high."""
+    """Make panels, at most ``columns`` in a row; a single one is not much wider than high."""
     columns = min(count, columns)
     width = theme.COLUMN_INCHES * (columns / 2 if columns > 1 else 0.75)
     figure, axes = theme.new_figure(-(-count // columns), columns, width=width, height=height)
@@ -305,7 +271,7 @@ def _panels(count: int, *, height: float, columns: int = 2) -> tuple[Figure, np.
 
 
 def _focus(ax: Axes, values: Sequence[float]) -> None:
-    """Limits that leave out the first epochs where those would flatten all that follows."""
+    """Set limits that leave out the first epochs if these would flatten the later ones."""
     low, early, high = np.quantile(values, [0, 0.2, 1])
     if early - low > 4 * (high - early):
         low = early
@@ -314,9 +280,9 @@ def _focus(ax: Axes, values: Sequence[float]) -> None:
 
 
 def _following_axis(latents: np.ndarray, parameter: np.ndarray) -> tuple[np.ndarray, float]:
-    """The principal axis ``(frames,)`` with the greatest |Spearman ρ|, rising, and that value."""
+    """Find the principal axis ``(frames,)`` with the largest |Spearman ρ|, rising, and that |ρ|."""
     axes = principal_axes(latents)
-    if not axes.shape[1] or np.ptp(parameter) == 0:  # nothing to follow, or to be followed
+    if not axes.shape[1] or np.ptp(parameter) == 0:  # one of the two does not vary
         return np.zeros(len(parameter)), 0.0
     ranks = [float(spearmanr(axis, parameter).statistic) for axis in axes.T]
     best = int(np.argmax(np.abs(ranks)))
@@ -324,7 +290,7 @@ def _following_axis(latents: np.ndarray, parameter: np.ndarray) -> tuple[np.ndar
 
 
 def _resolution_ticks(ax: Axes, length_angstrom: float) -> None:
-    """Ticks at round resolutions, in Å, that do not crowd."""
+    """Set ticks at round resolutions, in Å, with room between them."""
     low, high = ax.get_xlim()
     chosen: list[float] = []
     for angstrom in _TICKS_ANGSTROM:
@@ -337,7 +303,7 @@ def _resolution_ticks(ax: Axes, length_angstrom: float) -> None:
 
 
 def state_bar(figure: Figure, dots: ScalarMappable, **place: Any) -> None:
-    """What the colours of states mean; ``place`` as for matplotlib's ``colorbar``."""
+    """Explain the colours of states; ``place`` as for matplotlib's ``colorbar``."""
     bar = figure.colorbar(dots, **place)
     bar.locator = MaxNLocator(5, integer=True)
     bar.update_ticks()

@@ -13,21 +13,21 @@ from temporem.report import theme
 
 POSE_ERRORS = (
     "Angle between estimated and true pose by true state, after one alignment of all frames: "
-    "median, with the range that holds the middle half of the frames. Dashed: the turn that all "
-    "frames of a state have in common, which is a motion taken for a pose, or another choice of "
-    "what stays where it is; dots: what it would be by chance."
+    "median, with the range of the middle half of the frames. Dashed: the turn that all frames of "
+    "a state have in common. It is a motion taken for a pose, or a different choice of which part "
+    "of the molecule stays in place. Dots: the common turn expected by chance."
 )
-"""What the figure shows, for its caption."""
+"""Caption of the figure."""
 
 
 def pose_error_figure(
     coupling: Mapping[str, PoseConformationCoupling], runs: Sequence[str] = ()
 ) -> Figure:
-    """Median and quartiles of pose errors by true state, and the turn common to the state.
+    """Draw median and quartiles of pose errors by true state, and the turn common to the state.
 
     Args:
-        leakage: per run, each with at least one state.
-        runs: all that the page shows, in their order, by which they have their colours.
+        coupling: coupling of pose and conformation by run, each with at least one state.
+        runs: all runs of the page, in the order of their colours.
     """
     figure, axes = theme.new_figure()
     ax = axes[0, 0]

@@ -1,4 +1,4 @@
-"""A small z-buffer: triangles of a surface to the pixels where they are seen."""
+"""A small z-buffer, which finds the pixels where triangles of a surface are visible."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Fragments:
 
     Attributes:
         pixels: flat index into the image ``(M,)``.
-        triangles: index of the triangle seen ``(M,)``.
-        weights: its barycentric coordinates there ``(M, 3)``.
+        triangles: index of the visible triangle ``(M,)``.
+        weights: barycentric coordinates of the point in the triangle ``(M, 3)``.
     """
 
     pixels: np.ndarray
@@ -22,7 +22,7 @@ class Fragments:
     weights: np.ndarray
 
     def interpolate(self, vertex_values: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """Values given at vertices ``(V, ...)`` at the fragments ``(M, ...)``."""
+        """Interpolate values at vertices ``(V, ...)`` to the fragments ``(M, ...)``."""
         corners = vertex_values[faces[self.triangles]]
         return np.einsum("mc,mc...->m...", self.weights, corners)
 
@@ -30,7 +30,7 @@ class Fragments:
 def rasterise(
     screen: np.ndarray, depth: np.ndarray, faces: np.ndarray, shape: tuple[int, int]
 ) -> Fragments:
-    """Visible fragments of a closed triangle mesh in orthographic projection.
+    """Find the visible fragments of a closed triangle mesh in orthographic projection.
 
     Args:
         screen: vertices (column, row) in pixels ``(V, 2)``; pixel (i, j) is centred on (j, i).
@@ -48,7 +48,7 @@ def rasterise(
     seen = np.flatnonzero((area < -1e-6) & (last >= first).all(axis=1))
     corners, edges, area, first = corners[seen], edges[seen], area[seen], first[seen]
 
-    # Barycentric coordinates 1 and 2 are linear in the pixel: value at the first, and slopes.
+    # Barycentric coordinates 1 and 2 are linear in the pixel: a value at the first, and slopes.
     start = first - corners[:, 0]
     slopes = np.stack([edges[:, 1, ::-1] * (1, -1), edges[:, 0, ::-1] * (-1, 1)], axis=1)
     slopes = (slopes / area[:, None, None]).astype(np.float32)
@@ -78,7 +78,7 @@ def rasterise(
 
 
 def _nearest(fragments: Fragments, depth: np.ndarray, n_pixels: int) -> Fragments:
-    """Of the fragments in each pixel one of those nearest the viewer, in order of the pixels."""
+    """Keep one fragment of each pixel, nearest to the viewer, in the order of the pixels."""
     buffer = np.full(n_pixels, -np.inf)
     np.maximum.at(buffer, fragments.pixels, depth)
     nearest = np.flatnonzero(depth == buffer[fragments.pixels])

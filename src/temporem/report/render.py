@@ -1,4 +1,4 @@
-"""Pictures of density: shaded isosurfaces and projections, in numpy."""
+"""Pictures of density: shaded isosurfaces, in numpy."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter, zoom
 from skimage.filters import threshold_otsu
 from skimage.measure import marching_cubes
 
-from temporem.report.camera import View, project
+from temporem.report.camera import View
 from temporem.report.raster import rasterise
 
 BODY = (0.62, 0.69, 0.77)  # slate
-MOVING = (0.93, 0.56, 0.10)  # orange: apart from slate for every kind of colour vision
+MOVING = (0.93, 0.56, 0.10)  # orange: distinct from slate for every kind of colour vision
 _SUPERSAMPLING = 2
-_COARSE = 10  # pixels per voxel, above which triangles would show
+_COARSE = 10  # pixels per voxel above which triangles become visible
 _GAP = 4  # pixels around trimmed pictures
 _LIGHT = np.array([-0.45, 0.65, 0.62]) / np.linalg.norm([-0.45, 0.65, 0.62])
 _TO_VIEWER = np.array([0.0, 0.0, 1.0])
@@ -23,16 +23,16 @@ _HALFWAY = (_LIGHT + _TO_VIEWER) / np.linalg.norm(_LIGHT + _TO_VIEWER)
 
 
 def isosurface_level(volume: np.ndarray) -> float:
-    """The level that parts a molecule from an empty surrounding (Otsu's threshold)."""
+    """Find the level that separates a molecule from empty space (Otsu 1979)."""
     return float(threshold_otsu(volume))
 
 
 def matched_levels(stacks: Sequence[np.ndarray]) -> list[float]:
-    """Levels of stacks of volumes ``(S, D, D, D)`` that enclose equal volume on average.
+    """Find levels of stacks of volumes ``(S, D, D, D)`` that enclose equal volume on average.
 
-    The first stack's :func:`isosurface_level` says how much. Methods differ in the scale of
-    density, not in the volume of the molecule; one level for all frames of a stack shows where a
-    part fades.
+    The :func:`isosurface_level` of the first stack decides how much. Methods may scale density
+    differently, but the volume of the molecule is the same. One level for all frames of a stack
+    shows where a part fades.
     """
     level = isosurface_level(stacks[0])
     fraction = float((stacks[0] > level).mean())
@@ -41,10 +41,10 @@ def matched_levels(stacks: Sequence[np.ndarray]) -> list[float]:
 
 
 def moving_region(volumes: np.ndarray, level: float) -> np.ndarray:
-    """Where volumes ``(S, D, D, D)`` change: 0 … 1, ``(D, D, D)``.
+    """Find where volumes ``(S, D, D, D)`` change: values 0 … 1, ``(D, D, D)``.
 
-    Judged by the standard deviation over the volumes against the height of the level above the
-    background.
+    The measure is the standard deviation over the volumes, relative to the height of the level
+    above the background.
     """
     spread = gaussian_filter(volumes.std(axis=0), 0.8)
     height = max(level - float(np.median(volumes)), 1e-12)
@@ -60,14 +60,14 @@ def render_isosurface(
     tint: np.ndarray | None = None,
     colours: tuple[tuple[float, float, float], tuple[float, float, float]] = (BODY, MOVING),
 ) -> np.ndarray:
-    """A shaded isosurface on a transparent ground.
+    """Draw a shaded isosurface on a transparent ground.
 
     Args:
         volume: density ``(D, D, D)`` (z, y, x), rotated about voxel ``D // 2``.
         level: density of the surface; :func:`isosurface_level` when None.
-        view: where to look from, and how much is in the picture.
+        view: direction to look from, and part of the box in the picture.
         size: edge of the picture, pixels.
-        tint: 0 … 1 per voxel: how much of the second colour the surface takes.
+        tint: fraction of the second colour for every voxel, 0 … 1.
         colours: RGB of the body and of the tinted part.
 
     Returns:
@@ -99,26 +99,8 @@ def render_isosurface(
     return _downsample(image.reshape(canvas, canvas, 4))
 
 
-def render_projection(volume: np.ndarray, view: View | None = None, size: int = 200) -> np.ndarray:
-    """The projection of a volume ``(D, D, D)`` towards the viewer, dark density on white.
-
-    Returns:
-        RGB ``(size, size, 3)`` uint8.
-    """
-    view = view or View()
-    image = project(volume, view)
-    offsets = ((np.arange(size) + 0.5) / size - 0.5) * (view.extent or len(volume))
-    columns = len(volume) // 2 + view.centre[0] + offsets
-    rows = (len(volume) - 1 - len(volume) // 2) - view.centre[1] + offsets
-    points = np.meshgrid(rows, columns, indexing="ij")
-    enlarged = map_coordinates(image, points, order=1, mode="nearest")
-    low, high = np.quantile(image, [0.02, 0.999])
-    grey = 1 - (enlarged - low) / max(high - low, 1e-12)
-    return np.repeat((grey.clip(0, 1) * 255).astype(np.uint8)[..., None], 3, axis=-1)
-
-
 def trim(rows: Mapping[str, Sequence[np.ndarray]]) -> dict[str, list[np.ndarray]]:
-    """RGBA pictures of one size without the border that is empty in all of them."""
+    """Cut off the border that is empty in all of some RGBA pictures of one size."""
     everything = np.stack([picture for pictures in rows.values() for picture in pictures])
     opacity = everything[..., 3].max(axis=0)
     part = _seen(opacity.max(axis=1)), _seen(opacity.max(axis=0))
@@ -126,7 +108,7 @@ def trim(rows: Mapping[str, Sequence[np.ndarray]]) -> dict[str, list[np.ndarray]
 
 
 def _seen(opacity: np.ndarray) -> slice:
-    """From the first to the last that is not 0, with a small gap; all where none is."""
+    """Span from the first to the last opaque pixel, with a small gap; all if none is opaque."""
     index = np.flatnonzero(opacity)
     return slice(max(index[0] - _GAP, 0), index[-1] + 1 + _GAP) if len(index) else slice(None)
 
@@ -134,14 +116,14 @@ def _seen(opacity: np.ndarray) -> slice:
 def _surface(
     volume: np.ndarray, level: float, *, refine: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (z, y, x) ``(V, 3)``, faces ``(F, 3)`` and unit normals ``(V, 3)``.
+    """Find vertices (z, y, x) ``(V, 3)``, faces ``(F, 3)`` and unit normals ``(V, 3)``.
 
-    ``refine`` halves the steps of the grid by cubic splines.
+    Marching cubes (Lewiner et al. 2003); ``refine`` halves the steps of the grid by cubic splines.
     """
     above = np.argwhere(volume > level)
     if not len(above):
         return np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros((0, 3))
-    # Only the part that holds the surface, closed where it meets the edge of the box.
+    # The part that contains the surface, which is closed at the edge of the box.
     low = np.maximum(above.min(axis=0) - 2, 0)
     high = above.max(axis=0) + 3
     part = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
@@ -161,7 +143,7 @@ def _sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _shade(colour: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Light from the upper left, some from everywhere, and a soft highlight."""
+    """Light a surface from the upper left and from the sky, with a soft highlight."""
     normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
     diffuse = np.maximum(normal @ _LIGHT, 0)
     sky = 0.5 + 0.5 * normal[:, 1]
@@ -171,12 +153,13 @@ def _shade(colour: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def _occlusion(depth: np.ndarray, canvas: int, scale: float) -> np.ndarray:
-    """Darkens hollows, outlines and what lies far behind: a factor per pixel.
+    """Darken hollows, outlines and distant parts: a factor per pixel.
 
-    What lies deeper than its surroundings is a hollow (unsharp masking of the depth buffer).
+    A hollow lies deeper than its surroundings (unsharp masking of the depth buffer, Luft et al.
+    2006).
 
     Args:
-        depth: towards the viewer, voxels, NaN where nothing is seen, ``(canvas²,)``.
+        depth: depth towards the viewer, voxels, NaN where nothing is seen, ``(canvas²,)``.
         canvas: edge of the image, pixels.
         scale: pixels per voxel.
     """
@@ -193,15 +176,15 @@ def _occlusion(depth: np.ndarray, canvas: int, scale: float) -> np.ndarray:
 
 
 def _blur(image: np.ndarray, width: float) -> np.ndarray:
-    """Two box filters, nearly a Gaussian and as fast for any width (pixels)."""
+    """Apply two box filters: nearly a Gaussian, and equally fast for any width in pixels."""
     size = max(round(width), 1)
     return uniform_filter(uniform_filter(image, size, mode="nearest"), size, mode="nearest")
 
 
 def _downsample(image: np.ndarray) -> np.ndarray:
-    """Averages pixels of a supersampled RGBA image in linear coverage: uint8."""
+    """Average pixels of a supersampled RGBA image, weighted by coverage: uint8."""
     size = len(image) // _SUPERSAMPLING
     blocks = image.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, 4)
-    mean = blocks.mean(axis=(1, 3))  # colours are 0 where alpha is: already premultiplied
+    mean = blocks.mean(axis=(1, 3))  # colours are 0 where alpha is 0, as if premultiplied
     mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
     return (mean.clip(0, 1) * 255 + 0.5).astype(np.uint8)

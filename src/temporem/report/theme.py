@@ -1,4 +1,4 @@
-"""One look for all plots: colours that every kind of colour vision separates, quiet axes."""
+"""One look for all plots: colours that every kind of colour vision tells apart, quiet axes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 INK = "#1f2937"  # text and axes; the page swaps it for its own text colour
 FAINT = "#8a94a3"  # grid and guides, readable on white and on black
-# Okabe and Ito's palette, the runs' colours in order.
+# Colours of runs in order, from the palette of Okabe and Ito (2008).
 RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# Neither end of the scale is lost on a white or a black page.
+# Both ends of the scale are visible on a white and on a black page.
 STATE_COLOURS = ListedColormap(colormaps["viridis"](np.linspace(0.08, 0.92, 256)))
 
 COLUMN_INCHES = 4.6  # one column of the page: 9 pt stays legible across a phone
@@ -24,14 +24,15 @@ SMALL_POINTS = 8.0
 
 
 def run_colour(index: int) -> str:
-    """Colour of the run at a place in the report."""
+    """Colour of the run with an index in the report."""
     return RUN_COLOURS[index % len(RUN_COLOURS)]
 
 
 def places(shown: Iterable[str], runs: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Place and name of the runs that a figure shows, among all of a page where those are given.
+    """Give index and name of the runs that a figure shows.
 
-    So a run has one colour in all figures, also in those that do not show the runs before it.
+    The index is that among all runs of the page, if those are given. A run thus has one colour in
+    all figures, also where a figure leaves out runs before it.
     """
     for index, name in enumerate(shown):
         yield (runs.index(name) if runs else index), name
@@ -40,7 +41,7 @@ def places(shown: Iterable[str], runs: Sequence[str]) -> Iterator[tuple[int, str
 def new_figure(
     rows: int = 1, columns: int = 1, *, width: float = COLUMN_INCHES, height: float = 3.1
 ) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes ``(rows, columns)``; sizes in inches, height per row."""
+    """Make a figure and its axes ``(rows, columns)``; sizes in inches, height per row."""
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -50,18 +51,18 @@ def new_figure(
 
 
 def label(ax: Axes, x: str = "", y: str = "", title: str = "") -> None:
-    """Axis labels (with units) and a title set flush left."""
+    """Set axis labels, with units, and a title flush left."""
     texts = (
         ax.set_xlabel(x, fontsize=FONT_POINTS, color=INK),
         ax.set_ylabel(y, fontsize=FONT_POINTS, color=INK),
         ax.set_title(title, fontsize=FONT_POINTS, color=INK, loc="left", fontweight="bold"),
     )
     for text in texts:
-        text.set_parse_math(False)  # a name may hold dollar signs
+        text.set_parse_math(False)  # names may contain dollar signs
 
 
 def legend(figure: Figure, ax: Axes) -> None:
-    """A legend of the lines of one of the axes, below all of them."""
+    """Put a legend of the lines of one of the axes below all axes."""
     handles, names = ax.get_legend_handles_labels()
     box = figure.legend(
         handles,
@@ -77,13 +78,13 @@ def legend(figure: Figure, ax: Axes) -> None:
 
 
 def shorten(name: str, limit: int = 24) -> str:
-    """A name that fits into a plot."""
-    name = name.lstrip("_")  # matplotlib leaves such names out of legends
+    """Shorten a name so that it fits into a plot."""
+    name = name.lstrip("_")  # matplotlib leaves names with "_" out of legends
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def quieten(ax: Axes) -> None:
-    """Two spines, small ticks and a faint grid."""
+    """Leave two spines, small ticks and a faint grid."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(FAINT)
     ax.tick_params(labelsize=SMALL_POINTS, labelcolor=INK, color=FAINT, length=3)

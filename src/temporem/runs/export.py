@@ -4,9 +4,9 @@
 
     DIR/export.json          what the folder holds: the run, the frames, the grid
     DIR/frame_000007.mrc     the volume of row 7 of particles.star
-    DIR/frame_000007_sd.mrc  linear, on wish: its posterior standard deviation
+    DIR/frame_000007_sd.mrc  linear, on request: posterior standard deviation of its voxels
 
-Every file appears whole, and a folder is finished when all of its frames are there.
+Every file appears whole. A folder is finished when all of its frames are there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import hashlib
 import json
 import reprlib
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,31 +23,28 @@ import numpy as np
 
 from temporem import __version__
 from temporem.errors import TemporemError
-from temporem.io.files import fresh_directory, held
+from temporem.io.files import fresh_directory, held, readable_size
 from temporem.io.json_file import read_json_object
 from temporem.io.mrc import MRC_HEADER_BYTES, write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
+from temporem.progress import Progress, silent
 from temporem.runs.decoder import Decoder
-from temporem.runs.run_files import IDENTITY_NAMES, Run
+from temporem.runs.names import IDENTITY
+from temporem.runs.run import Run
 
 RECORD_NAME = "export.json"
 FORMAT = "temporem volumes 1"
 
-_VOXELS_PER_BATCH = 2**22  # decoded at a time; bounds memory
-
-Progress = Callable[[int, int], None]
-"""Called with the number of frames done and the number of frames in all."""
-
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Which volumes.
+    """Size and kind of exported volumes.
 
     Attributes:
-        downsample: edge of the volumes, their frequencies beyond its Nyquist left out; None for
-            the run's.
-        crop: edge of the central part to keep; None for all.
-        deviation: also the posterior standard deviation of every voxel.
+        downsample: edge of the volumes; frequencies beyond its Nyquist are left out. None keeps
+            the run's edge.
+        crop: edge of the central part to keep; None keeps all.
+        deviation: also write the posterior standard deviation of every voxel.
     """
 
     downsample: int | None = None
@@ -65,23 +61,26 @@ def export_volumes(
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
+    voxels_per_batch: int = 2**22,
 ) -> None:
-    """Write the volumes of frames, ``frame_ROW.mrc`` each.
+    """Write the volumes of frames, each as ``frame_ROW.mrc``.
 
     Args:
         run: a finished run.
         out: the folder.
         rows: rows of ``particles.star``, ``(N,)``.
-        options: which volumes.
-        overwrite: replace a folder of volumes that exists.
-        resume: continue a folder that was stopped; it ends as it would have without the stop.
+        options: size and kind of the volumes.
+        overwrite: replace an existing folder of volumes.
+        resume: continue a folder that was stopped. It ends as it would have without the stop.
         progress: told after every batch.
+        voxels_per_batch: voxels that are decoded at a time; bounds memory.
 
     Raises:
-        TemporemError: options that do not fit the run; a folder that exists, or is to be continued
-            and was made from another run or with other options, or is being written by another
-            process; a disk that is too full.
+        TemporemError: the options do not fit the run; the folder exists, or was started from
+            another run or with other options, or another process is writing it; the disk is too
+            full.
     """
+    progress = progress or silent()
     out = Path(out)
     _require_sizes(options, run.grid.box)
     if options.deviation:
@@ -101,14 +100,14 @@ def export_volumes(
             text = json.dumps(record, indent=1)
             (directory / RECORD_NAME).write_text(text, encoding="utf-8")
     with held(out):
-        for leftover in out.glob(".frame_*.partial.mrc"):  # of a process that was killed
+        for leftover in out.glob(".frame_*.partial.mrc"):  # a killed process has left it
             leftover.unlink()
-        # Batches do not depend on what is missing, so that rounding does not either.
-        size = max(1, _VOXELS_PER_BATCH // decoder.box**3)
+        # Batches are the same whatever is missing, and so is the rounding of volumes.
+        size = max(1, voxels_per_batch // decoder.box**3)
         for start in range(0, len(rows), size):
             job.write(rows[start : start + size])
-            if progress is not None:
-                progress(min(start + size, len(rows)), len(rows))
+            done = min(start + size, len(rows))
+            progress(done, len(rows), f"{done} of {len(rows)} volumes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,17 +126,18 @@ class _Job:
         return (2 if self.options.deviation else 1) * (MRC_HEADER_BYTES + 4 * self.edge**3)
 
     def paths(self, row: int) -> list[Path]:
+        """Files of a frame."""
         endings = ("", "_sd") if self.options.deviation else ("",)
         return [self.out / f"frame_{row:06d}{ending}.mrc" for ending in endings]
 
     def has(self, row: int) -> bool:
-        """Whether the files of a frame are there, and whole."""
+        """Tell if all files of a frame are there and whole."""
         paths = self.paths(row)
         sizes = [path.stat().st_size for path in paths if path.is_file()]
         return len(sizes) == len(paths) and sum(sizes) == self.bytes_per_frame
 
     def write(self, rows: np.ndarray) -> None:
-        """Write what is missing of a batch of frames."""
+        """Write the files of a batch of frames that are missing."""
         missing = [not self.has(row) for row in rows]
         if not any(missing):
             return
@@ -155,7 +155,7 @@ class _Job:
 
 def _require_sizes(options: ExportOptions, box: int) -> None:
     if options.downsample and options.crop:
-        raise TemporemError("--downsample and --crop exclude each other", hint="leave one out")
+        raise TemporemError("--downsample and --crop exclude each other", hint="pass one of them")
     for name, size in (("--downsample", options.downsample), ("--crop", options.crop)):
         if size is not None and not (2 <= size <= box and size % 2 == 0):
             raise TemporemError(
@@ -165,16 +165,16 @@ def _require_sizes(options: ExportOptions, box: int) -> None:
 
 
 def _record(run: Run, rows: np.ndarray, options: ExportOptions) -> dict[str, Any]:
-    """All that decides the content of a folder."""
+    """Everything that decides the content of a folder."""
     digest = hashlib.sha256()
-    for name in IDENTITY_NAMES:
+    for name in IDENTITY:
         digest.update((run.path / name).read_bytes())
     return {
         "format": FORMAT,
         "temporem_version": __version__,
         "run": digest.hexdigest(),
         "method": run.config.method,
-        "arithmetic": run.arithmetic,
+        "arithmetic": run.arithmetic,  # of the run since it began: nothing is measured here
         "downsample": options.downsample,
         "crop": options.crop,
         "deviation": options.deviation,
@@ -183,12 +183,12 @@ def _record(run: Run, rows: np.ndarray, options: ExportOptions) -> dict[str, Any
 
 
 def _require_same(out: Path, wanted: dict[str, Any]) -> None:
-    """Refuse to continue a folder as another one, naming the first difference."""
+    """Refuse to continue a folder with other volumes, and name the first difference."""
     path = out / RECORD_NAME
     if not path.is_file():
         raise TemporemError(
             f"{out} has no {RECORD_NAME}, so there is nothing to continue",
-            hint="leave --resume out",
+            hint="run the command without --resume",
         )
     started = read_json_object(path, hint="pass --overwrite")
     for key, value in wanted.items():
@@ -198,25 +198,22 @@ def _require_same(out: Path, wanted: dict[str, Any]) -> None:
         what = {
             "run": "from another run, or from this one before it changed",
             "rows": "with other frames",
-        }.get(
-            key,
-            f"with {key.replace('_', ' ')} = {reprlib.repr(before)}, and {value} is asked for now",
-        )
+        }.get(key, f"with {key.replace('_', ' ')} = {reprlib.repr(before)}, not {value}")
         raise TemporemError(
             f"{out} was started {what}",
-            expected="the same run and options to resume",
-            hint="write to another folder, or start again with --overwrite",
+            expected="the same run and options as before",
+            hint="write to another folder, or replace this one with --overwrite",
         )
 
 
 def _require_space(out: Path, needed: int, *, replaced: bool) -> None:
     if not out.parent.is_dir():
-        return  # which is refused later
+        return  # a missing folder is refused later
     free = shutil.disk_usage(out.parent).free
     if replaced and out.is_dir():
         free += sum(file.stat().st_size for file in out.iterdir())
     if needed > free:
         raise TemporemError(
-            f"{out}: the volumes need {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free",
-            hint="make them smaller with --downsample or --crop, or export fewer frames",
+            f"{out}: the volumes need {readable_size(needed)}, and {readable_size(free)} are free",
+            hint="make the volumes smaller with --downsample or --crop, or export fewer frames",
         )

@@ -9,8 +9,8 @@ import torch
 
 from helpers.commands import command, settings
 from temporem.errors import TemporemError
-from temporem.simulation.presets import load_simulation_config
 from temporem.simulation.in_memory import load_motion
+from temporem.simulation.presets import load_simulation_config
 from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import read_truth
 from temporem.structures import pulling
