@@ -271,7 +271,9 @@ def test_others_are_compared_with_the_first_run_or_the_one_named(runs: list[Repo
     findings = find(runs, baseline="static")
     assert findings.baseline == "static"
     assert list(findings.comparisons) == ["tempor"]
-    with pytest.raises(TemporemError, match=r"--baseline statik: .* expected one of tempor, static"):
+    with pytest.raises(
+        TemporemError, match=r"--baseline statik: .* expected one of tempor, static"
+    ):
         find(runs, baseline="statik")
 
 

@@ -6,9 +6,9 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from temporem import __version__
 from temporem.cli.console import print_facts, print_json
 from temporem.cli.options import Json
+from temporem.version import __version__
 
 _PACKAGES = ("torch", "numpy", "scipy", "gemmi", "mrcfile", "scikit-image", "scikit-learn")
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, UnknownCommandError
 
-from temporem import __version__
 from temporem.cli.demo import demo
 from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
@@ -21,6 +20,7 @@ from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.simulate import simulate
 from temporem.errors import AlreadySaid, TemporemError
+from temporem.version import __version__
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from temporem import __version__
 from temporem.cli.console import progress_bar, say
 from temporem.cli.options import Overwrite, RunFolders, dataset_folder, output
 from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
+from temporem.version import __version__
 
 if TYPE_CHECKING:
     from temporem.report.findings import Findings

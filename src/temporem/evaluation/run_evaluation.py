@@ -54,7 +54,7 @@ def evaluate_run(
         truth,
         frames,
         latents=run.latents,
-        poses=(run.rotations, run.shifts_angstrom),
+        poses=(run.poses.rotations, run.poses.shifts_angstrom),
         align=align,
         progress=progress,
     )
@@ -62,7 +62,7 @@ def evaluate_run(
 
 def alignment(run: Run, truth: Truth) -> RigidTransform | None:
     """From the frame of a run to that of the truth; None where the run has the true poses."""
-    poses = run.rotations, run.shifts_angstrom
+    poses = run.poses.rotations, run.poses.shifts_angstrom
     if _are_true(poses, truth):
         return None
     return align_poses(*poses, truth.rotations, truth.shifts_angstrom)[0]
@@ -81,8 +81,8 @@ def require_made_from(run: Run, movies: Dataset) -> None:
         return
     if not movies.has_poses:
         return
-    poses = (movies.rotations, movies.shifts_angstrom)
-    if not same_poses(run.rotations, run.shifts_angstrom, *poses):
+    poses = (movies.poses.rotations, movies.poses.shifts_angstrom)
+    if not same_poses(run.poses.rotations, run.poses.shifts_angstrom, *poses):
         raise TemporemError(
             f"{run.path} was made with other poses than those of {movies.path / STAR_NAME}",
             expected=f"the dataset that it was made from ({run.config.dataset})",

@@ -12,7 +12,6 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from temporem import __version__
 from temporem.evaluation.compare import compare
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.masks import WHOLE_BOX
@@ -40,6 +39,7 @@ from temporem.report.page import DEFINITIONS
 from temporem.report.plots import gain_figure, latent_figure
 from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
+from temporem.version import __version__
 
 PAGE_NAME, TABLE_NAME, NUMBERS_NAME = "index.html", "results.md", "results.csv"
 _FIGURES = "figures"

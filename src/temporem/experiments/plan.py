@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from temporem import __version__
 from temporem.errors import TemporemError
 from temporem.evaluation.evaluation import Align
 from temporem.evaluation.storage import FORMAT, SUMMARY_NAME
@@ -18,6 +17,7 @@ from temporem.io.settings import apply_changes
 from temporem.runs.config import RunConfig, build_config
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.presets import load_simulation_config
+from temporem.version import __version__
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from temporem import __version__
 from temporem.errors import TemporemError
 from temporem.io.files import fresh_directory, held, readable_size
 from temporem.io.json_file import read_json_object
@@ -31,6 +30,7 @@ from temporem.progress import Progress, silent
 from temporem.runs.decoder import Decoder
 from temporem.runs.names import IDENTITY
 from temporem.runs.run import Run
+from temporem.version import __version__
 
 RECORD_NAME = "export.json"
 FORMAT = "temporem volumes 1"

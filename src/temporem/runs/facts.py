@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from temporem import __version__
 from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_object
 from temporem.io.settings import validate_settings
 from temporem.poses.symmetry import Symmetry
 from temporem.runs import names
+from temporem.version import __version__
 from temporem.volumes.source import VolumeGrid
 
 FORMAT = "temporem run 4"

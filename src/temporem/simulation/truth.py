@@ -14,7 +14,6 @@ import torch
 import yaml
 from torch import Tensor
 
-from temporem import __version__
 from temporem.errors import TemporemError
 from temporem.frames.dataset import STAR_NAME, Dataset, group_movies
 from temporem.io.outputs import require_replaceable
@@ -28,6 +27,7 @@ from temporem.simulation.config import SimulationConfig
 from temporem.structures.motion_files import read_motion, write_motion
 from temporem.structures.motions.base import Motion
 from temporem.structures.scattering import element_index, form_factors
+from temporem.version import __version__
 
 TRUTH_NAME = "truth"
 _TABLE, _SETTINGS = "truth.star", "simulation.yaml"
