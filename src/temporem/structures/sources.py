@@ -9,6 +9,9 @@ from pathlib import Path
 from temporem.errors import TemporemError
 from temporem.structures.download import download_entry, require_intact
 
+BUILT_IN = "toy"
+"""Name of the built-in protein, which has no file."""
+
 _SUFFIXES = (".pdb", ".cif", ".ent", ".mmcif")
 _PDB_CODE = re.compile(r"[0-9][A-Za-z0-9]{3}")
 
