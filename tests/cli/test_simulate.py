@@ -1,7 +1,10 @@
 """``temporem simulate`` with files of one's own."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -48,6 +51,54 @@ def test_trajectory_without_its_files_says_how_to_name_them(tmp_path) -> None:
     assert result.err.startswith("error: trajectory: structure is missing; ")
     assert "--set structure=..." in result.err
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tyo", "-o", "movies"], "no preset or file 'tyo'; expected a YAML file or one of 7bcq, "),
+        (["toy", "-o", "absent/movies"], "cannot write absent/movies: the folder "),
+        (["toy", "-o", "."], ". exists; "),
+        (
+            ["7bcq", "-o", "movies", "--structures", "absent"],
+            "--structures: absent is not a folder",
+        ),
+        (["adk", "-o", "movies"], "no structure 'adk/adk.psf' (looked in "),
+        (
+            ["toy", "-o", "movies", "--set", "motion.kind=fly"],
+            "toy: motion.kind: must be 'hinge', ",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_heavy_is_imported(
+    arguments, message, tmp_path
+) -> None:
+    program = (
+        "import sys; from temporem.cli.main import main; code = main(sys.argv[1:]); "
+        "print('torch' in sys.modules); sys.exit(code)"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("TEMPOREM_STRUCTURES", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "simulate", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == "False\n"
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_folder_whose_name_is_not_utf8_is_a_folder(tmp_path, options) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xe9e")
+    printed = succeed("simulate", "toy", "-o", folder, *settings(TINY_SIMULATION), *options)
+    assert "f?e" in printed
+    assert read_truth(folder).n_frames == 20
 
 
 def test_gaps_are_said(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """Molecules from files: what is kept, and what is said about bad files."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,34 @@ def test_file_that_cannot_be_parsed(tmp_path: Path) -> None:
     (tmp_path / "bad.pdb.gz").write_bytes(gzip.compress(PDB.encode())[:60])
     with pytest.raises(TemporemError, match=r"bad\.pdb\.gz"):
         read_molecule(tmp_path / "bad.pdb.gz")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [(12, 16), (17, 20), (21, 22), (16, 17)],
+    ids=["atom", "residue", "chain", "location"],
+)
+def test_names_that_are_not_utf8_are_refused_in_one_line(
+    tmp_path: Path, columns: tuple[int, int]
+) -> None:
+    start, end = columns
+    first, rest = PDB.encode().split(b"\n", 1)
+    path = tmp_path / "latin1.pdb"
+    path.write_bytes(first[:start] + b"\xe9" * (end - start) + first[end:] + b"\n" + rest)
+    with pytest.raises(TemporemError, match=r"latin1\.pdb has names .* not UTF-8") as error:
+        read_molecule(path)
+    assert "\n" not in str(error.value)
+
+
+def test_remarks_may_be_in_any_encoding(tmp_path: Path) -> None:
+    (tmp_path / "latin1.pdb").write_bytes(b"REMARK caf\xe9\n" + PDB.encode())
+    assert len(read_molecule(tmp_path / "latin1.pdb")) == 11
+
+
+def test_file_whose_name_is_not_utf8_is_refused_in_one_line(pdb: Path) -> None:
+    path = pdb.rename(pdb.with_name(os.fsdecode(b"\xe9.pdb")))
+    with pytest.raises(TemporemError, match="is not UTF-8; rename it, or name a link"):
+        read_molecule(path)
 
 
 @pytest.mark.parametrize(

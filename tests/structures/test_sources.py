@@ -1,24 +1,21 @@
-"""Where structures are looked for, in which order, and how a download is kept."""
+"""Where structures are looked for, and in which order."""
 
-import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from temporem.errors import TemporemError
-from temporem.structures import sources
-from temporem.structures.sources import cache_folder, find_structure
+from temporem.structures import download
+from temporem.structures.sources import cache_folder, find_structure, locate_structure
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No cache, no folder from the environment, and a Protein Data Bank that is a local folder."""
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cache, no folder from the environment, and a Protein Data Bank out of reach."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TEMPOREM_STRUCTURES", raising=False)
-    bank = tmp_path / "bank"
-    bank.mkdir()
-    monkeypatch.setattr(sources, "DOWNLOAD_URL", bank.as_uri() + "/{code}.cif.gz")
-    return bank
+    monkeypatch.setattr(download, "DOWNLOAD_URL", (tmp_path / "{code}").as_uri())
 
 
 def folder_with(path: Path, *names: str) -> Path:
@@ -55,25 +52,6 @@ def test_order_is_path_folder_environment_cache(
     assert find_structure(str(path), given) == path
 
 
-def test_download_is_cached_with_its_digest(isolated: Path) -> None:
-    (isolated / "1ABC.cif.gz").write_bytes(b"content")
-    path = find_structure("1abc")
-    assert path == cache_folder() / "1abc.cif.gz"
-    assert path.read_bytes() == b"content"
-    recorded = (cache_folder() / "1abc.cif.gz.sha256").read_text()
-    assert recorded == f"{hashlib.sha256(b'content').hexdigest()}  1abc.cif.gz\n"
-    (isolated / "1ABC.cif.gz").unlink()
-    assert find_structure("1ABC") == path  # offline now, and from the cache
-    assert sorted(p.name for p in cache_folder().iterdir()) == ["1abc.cif.gz", "1abc.cif.gz.sha256"]
-
-
-def test_changed_cache_is_refused(isolated: Path) -> None:
-    (isolated / "1ABC.cif.gz").write_bytes(b"content")
-    find_structure("1abc").write_bytes(b"other")
-    with pytest.raises(TemporemError, match="has changed since its download"):
-        find_structure("1abc")
-
-
 def test_offline_says_what_to_do() -> None:
     with pytest.raises(TemporemError, match=r"cannot download structure '1abc'.*--structures"):
         find_structure("1abc")
@@ -92,3 +70,33 @@ def test_missing_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TEMPOREM_STRUCTURES", str(tmp_path / "nowhere"))
     with pytest.raises(TemporemError, match=r"TEMPOREM_STRUCTURES: .*nowhere is not a folder"):
         find_structure("1abc")
+
+
+def test_a_code_is_left_to_the_protein_data_bank_and_nothing_is_downloaded_yet() -> None:
+    assert locate_structure("1abc") is None
+    with pytest.raises(TemporemError, match="no structure 'mymodel'"):
+        locate_structure("mymodel")
+
+
+def test_without_a_home_directory_folders_are_searched_and_downloads_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # of an unknown user
+    assert cache_folder() is None
+    folder = folder_with(tmp_path / "mine", "1abc.pdb")
+    assert find_structure("1abc", folder) == folder / "1abc.pdb"
+    with pytest.raises(TemporemError, match=r"no home directory; set XDG_CACHE_HOME"):
+        find_structure("2abc", folder)
+    with pytest.raises(TemporemError, match=r"looked in .*mine, no cache, without a home"):
+        find_structure("mymodel", folder)
+
+
+def test_names_that_are_not_utf8_are_names(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xe9e")
+    folder.mkdir()
+    (folder / os.fsdecode(b"mod\xe8le.pdb")).touch()
+    (folder / "1abc.pdb").touch()
+    assert find_structure("1abc", folder) == folder / "1abc.pdb"
+    name = os.fsdecode(b"mod\xe8le")
+    assert find_structure(name, folder).name == f"{name}.pdb"

@@ -1,6 +1,7 @@
 """Trajectories: what is really in the files, superposed, and what is said of bad ones."""
 
 import gc
+import os
 import re
 import sys
 import warnings
@@ -251,6 +252,49 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(content[:-400] + nan + content[-388:])
     with pytest.raises(TemporemError, match="atoms without coordinates"):
         read_trajectory(PSF, path)
+
+
+@pytest.mark.parametrize("size", [0, 255])
+def test_xtc_file_that_kills_its_reader_is_refused_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], size: int
+) -> None:
+    """The size of packed numbers is not in the library's table of sizes."""
+    path = tmp_path / "bad.xtc"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        universe = MDAnalysis.Universe(str(PSF), str(DCD))
+        universe.atoms.write(str(path), frames=universe.trajectory[:2])
+    good = path.read_bytes()
+    path.write_bytes(good[:84] + size.to_bytes(4, "big") + good[88:])
+    with pytest.raises(TemporemError, match=r"cannot read .*bad\.xtc: it is damaged") as error:
+        read_trajectory(PSF, path)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+def xyz(n_atoms: int, n_snapshots: int) -> bytes:
+    rows = b"".join(b"C %d 0 0\n" % i for i in range(n_atoms))
+    return (b"%d\nsnapshot\n" % n_atoms + rows) * n_snapshots
+
+
+@pytest.mark.parametrize("at", [0, 5, -30])
+def test_xyz_file_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path, at: int) -> None:
+    """Also where only the number of snapshots, for which all of it is read, comes upon it."""
+    path, content = tmp_path / "bad.xyz", xyz(3341, 5)
+    path.write_bytes(content[:at] + b"\xe9" + content[at:])
+    with pytest.raises(TemporemError, match=r"cannot read .*bad\.xyz: .*utf-8") as error:
+        read_trajectory(PSF, path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("which", ["topology", "coordinates"])
+def test_file_whose_name_is_not_utf8_is_refused_in_one_line(tmp_path: Path, which: str) -> None:
+    original = PSF if which == "topology" else DCD
+    path = tmp_path / os.fsdecode(b"\xe9" + original.suffix.encode())
+    path.symlink_to(original)
+    files = (path, DCD) if which == "topology" else (PSF, path)
+    with pytest.raises(TemporemError, match="is not UTF-8; rename it, or name a link"):
+        read_trajectory(*files)
 
 
 @pytest.mark.parametrize("content", [b"", b"PSF\n\n 1 !NTITLE\n", b"\x89PNG nothing", None])

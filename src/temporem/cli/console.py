@@ -28,7 +28,8 @@ def say(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """Print a document for programs."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    print(text.encode("utf-8", "replace").decode())  # a path may hold bytes that are no text
 
 
 def print_table(table: Table, title: str = "") -> None:

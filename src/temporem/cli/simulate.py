@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ def simulate(
     *,
     out: Annotated[Path, output("Dataset folder to write.")],
     structures: Annotated[
-        Path | None, Parameter(help="Folder to look for structure files in first.")
+        Path | None, Parameter(help="Folder that is searched first for structure files.")
     ] = None,
     topology: Annotated[
         Path | None, Parameter(help="Atoms of a trajectory: as --set structure=FILE.")
@@ -44,9 +45,9 @@ def simulate(
     Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
+    from temporem.io.files import require_new_directory
     from temporem.simulation.presets import load_simulation_config
-    from temporem.simulation.simulate import simulate as run_simulation
-    from temporem.simulation.truth import require_simulated
+    from temporem.structures.sources import locate_structure
 
     given = {
         "structure": _quoted(topology),
@@ -57,8 +58,16 @@ def simulate(
     short = [f"{key}={value}" for key, value in given.items() if value is not None]
     overrides = [*(set_ or []), *short]
     settings = load_simulation_config(config, overrides)
+    require_new_directory(out, overwrite=overwrite)
+    for name in settings.files:
+        locate_structure(name, structures)
+
+    # These load torch, so what can be refused without them is refused first.
+    from temporem.simulation.simulate import simulate as run_simulation
+    from temporem.simulation.truth import require_simulated
+
     if overwrite:
-        # A preset is no file, and an output may well be named after it.
+        # A preset is not a file, and an output may be named after it.
         require_simulated(out, [config] if Path(config).is_file() else [])
     with progress_bar("Simulating") as progress:
         summary = run_simulation(
@@ -71,8 +80,9 @@ def simulate(
     if summary["residues_missing"]:
         say(f"Gaps: {summary['residues_missing']} residues inside chains are in no image.")
     say(f"Dataset: {out}")
+    say(f"Next:    temporem reconstruct {shlex.quote(str(out))} -o RUN --method linear")
 
 
 def _quoted(path: Path | None) -> str | None:
-    """A path as YAML, whatever is in its name."""
+    """Write a path as YAML, whatever is in its name."""
     return None if path is None else "'" + str(path).replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""The pixels that the rows of ``particles.star`` name, read when asked for and checked."""
+"""Pixels that the rows of ``particles.star`` name: checked once, then read when asked for."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from temporem.io.star import Table
 
 _BLOCK_BYTES = 2**25
 _COLUMN = "rlnImageName"
-_LONGEST_PATH = 4096  # characters; an array of names has room for the longest in every row
+_LONGEST_PATH = 4096  # characters
 
 
 class ParticleImages:
     """Pixels of N rows, ``(N, D, D)`` float32, read from their stacks whenever they are asked for.
 
-    Indexed by a row, a slice or an array of rows, as an array is; nothing is kept in memory.
+    Index them like an array, by a row, a slice or an array of rows. Nothing is kept in memory.
     """
 
     dtype = np.dtype(np.float32)
@@ -57,7 +57,7 @@ class ParticleImages:
 
 
 def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages, np.ndarray]:
-    """Images of the N rows and the pixel size in the header of each stack.
+    """Find and check the images of the N rows and the pixel size in the header of each stack.
 
     Returns:
         Images ``(N, D, D)``; pixel sizes ``(stacks,)`` in Å, 0 where a header has none.
@@ -68,40 +68,39 @@ def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages
             that is NaN, infinite or beyond ``LARGEST_PIXEL``.
     """
     sections, stack_index, stack_names = _split_names(particles)
-    stacks = []
-    for i, name in enumerate(stack_names):
-        inside = Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
-        particles.check(_COLUMN, (stack_index != i) | inside, f"a stack inside {folder}")
-        stacks.append(open_stack(folder / name))
+    real = os.path.realpath(folder)
+    inside = [Path(os.path.realpath(folder / name)).is_relative_to(real) for name in stack_names]
+    particles.check(_COLUMN, np.array(inside)[stack_index], f"a stack inside {folder}")
+    stacks = [open_stack(folder / name) for name in stack_names]
     for name, stack in zip(stack_names, stacks, strict=True):
         _check_shape(folder / name, stack, stacks[0])
-    for i, stack in enumerate(stacks):
-        n = stack.shape[0]
-        inside_stack = (sections >= 0) & (sections < n)
-        particles.check(
-            _COLUMN, (stack_index != i) | inside_stack, f"an image from 1 to {n}, the stack's last"
-        )
+    n_images = np.array([stack.shape[0] for stack in stacks])[stack_index]
+    exists = (sections >= 0) & (sections < n_images)
+    last = n_images[np.argmin(exists)]
+    particles.check(_COLUMN, exists, f"an image from 1 to {last}, the stack's last")
     images = ParticleImages(stacks, stack_index, sections)
     _check_pixels(images, particles)
     return images, np.array([stack.pixel_size_angstrom for stack in stacks])
 
 
 def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """``NUMBER@STACK`` of every row → section from 0 ``(N,)``, index ``(N,)`` into stack names."""
-    parts = [name.partition("@") for name in particles.strings(_COLUMN)]
-    well_formed = [
-        number.isdecimal()
-        and len(number) < 10
-        and bool(separator and stack)
-        and "\0" not in stack
-        and len(stack) < _LONGEST_PATH
-        for number, separator, stack in parts
-    ]
-    expected = "NUMBER@STACK, such as 000001@particles.mrcs"
-    particles.check(_COLUMN, np.array(well_formed), expected)
-    sections = np.array([int(number) - 1 for number, _, _ in parts])
-    stack_names, stack_index = np.unique([stack for _, _, stack in parts], return_inverse=True)
-    return sections, stack_index, stack_names.tolist()
+    """Split ``NUMBER@STACK`` of every row.
+
+    Returns:
+        Sections ``(N,)``, from 0; index ``(N,)`` into the names of stacks; these names.
+    """
+    names = particles.texts(_COLUMN)
+    numbers, separators, stacks = np.strings.partition(names, np.array("@", dtype=names.dtype))
+    stack_names, stack_index = np.unique(stacks, return_inverse=True)
+    usable = [0 < len(name) < _LONGEST_PATH and "\0" not in name for name in stack_names]
+    well_formed = (
+        np.strings.isdecimal(numbers)
+        & (np.strings.str_len(numbers) < 10)
+        & (separators == "@")
+        & np.array(usable, dtype=bool)[stack_index]
+    )
+    particles.check(_COLUMN, well_formed, "NUMBER@STACK, such as 000001@particles.mrcs")
+    return numbers.astype(np.int64) - 1, stack_index, stack_names.tolist()
 
 
 def _check_shape(path: Path, stack: Stack, first: Stack) -> None:

@@ -54,6 +54,11 @@ def fresh_directory(path: str | Path, *, overwrite: bool = False) -> Iterator[Pa
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_new_directory(path: str | Path, *, overwrite: bool = False) -> None:
+    """Raise the TemporemError at once that :func:`fresh_directory` would raise when it begins."""
+    _checked_target(path, overwrite=overwrite, directory=True)
+
+
 @contextmanager
 def atomic_write(
     path: str | Path, *, overwrite: bool = True, needed: int | None = None

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from gemmi import cif
 
 from temporem.errors import TemporemError
 from temporem.io.files import atomic_write
 from temporem.io.limits import Limits
+from temporem.io.star_reader import read_blocks
 
 MAX_STAR_BYTES = 2**30
 """Larger files are refused: a million particles take about a third of this."""
 
-_LONGEST_NUMBER = 100  # characters; an array of texts has room for the longest in every row
+_LONGEST_NUMBER = 100  # characters
+
+_TEXT = np.dtypes.StringDType()
 
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9+\-/.@][\w+\-/.@:,=~%]*", re.ASCII)
 _RESERVED = ("data_", "loop_", "save_", "stop_", "global_")
@@ -59,17 +60,23 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
                 expected=f"the columns {', '.join('_' + column for column in columns)}",
             )
 
+    def texts(self, column: str) -> np.ndarray:
+        """Return a column as ``StringDType`` ``(N,)``, which takes less memory than strings."""
+        self.require(column)
+        values = np.asarray(self._columns[column])
+        return values if values.dtype.kind == "T" else np.array(self.strings(column), dtype=_TEXT)
+
     def strings(self, column: str) -> list[str]:
-        """Column as N strings."""
+        """Return a column as N strings."""
         self.require(column)
         return [str(value) for value in self._columns[column]]
 
     def floats(
         self, column: str, *, default: float | None = None, limits: Limits | None = None
     ) -> np.ndarray:
-        """Column as float64 ``(N,)``, every value finite and within ``limits``.
+        """Return a column as float64 ``(N,)``, every value finite and within ``limits``.
 
-        ``default`` where there is no column.
+        A column that is not there is ``default``.
         """
         if default is not None and column not in self._columns:
             return np.full(self.n_rows, default)
@@ -80,7 +87,7 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
         return values
 
     def ints(self, column: str) -> np.ndarray:
-        """Column as int64 ``(N,)``."""
+        """Return a column as int64 ``(N,)``."""
         return self._numbers(column, np.int64, "a whole number")
 
     def check(self, column: str, valid: np.ndarray, expected: str) -> None:
@@ -95,11 +102,10 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
             )
 
     def _numbers(self, column: str, dtype: type, expected: str) -> np.ndarray:
-        strings = self.strings(column)
+        texts = self.texts(column)
         # Python reads 1_0 as 10, no other program does.
-        short = [len(text) < _LONGEST_NUMBER and "_" not in text for text in strings]
-        self.check(column, np.array(short, dtype=bool), expected)
-        texts = np.array(strings, dtype=str)
+        short = (np.strings.str_len(texts) < _LONGEST_NUMBER) & (np.strings.find(texts, "_") < 0)
+        self.check(column, short, expected)
         try:
             return texts.astype(dtype)
         except (ValueError, OverflowError):
@@ -118,8 +124,20 @@ def read_star(path: str | Path) -> dict[str, Table]:
             several tables.
     """
     path = Path(path)
-    document = _parse(path, _read_text(path))
-    return {block.name.strip(): _read_block(path, block) for block in document}
+    try:
+        if not path.is_file():
+            raise TemporemError(f"{path} is not a file", expected="a STAR file")
+        if path.stat().st_size > MAX_STAR_BYTES:
+            raise TemporemError(
+                f"{path} is larger than {MAX_STAR_BYTES >> 20} MiB", hint="split it into parts"
+            )
+        with path.open(encoding="utf-8-sig") as file:
+            blocks = read_blocks(file, path)
+    except OSError as error:
+        raise TemporemError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TemporemError(f"{path} is not text", expected="a STAR file") from error
+    return {name: Table(columns, where=f"{path}: data_{name}") for name, columns in blocks.items()}
 
 
 def write_star(path: str | Path, blocks: Mapping[str, Table]) -> None:
@@ -137,66 +155,16 @@ def write_star(path: str | Path, blocks: Mapping[str, Table]) -> None:
 
 
 def fits_one_line(text: str) -> bool:
-    """Whether a table can hold a text: printable, without both kinds of quotation mark."""
-    return text.isprintable() and "\n" not in cif.quote(text)
+    """Tell whether a table can hold a text: printable, without both kinds of quotation mark."""
+    return text.isprintable() and not ("'" in text and '"' in text)
 
 
-def _converts(text: np.str_, dtype: type) -> bool:
+def _converts(text: str, dtype: type) -> bool:
     try:
-        text.astype(dtype)
+        dtype(text)
     except (ValueError, OverflowError):
         return False
     return True
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise TemporemError(f"{path} is not a file", expected="a STAR file")
-        if path.stat().st_size > MAX_STAR_BYTES:
-            raise TemporemError(
-                f"{path} is larger than {MAX_STAR_BYTES >> 20} MiB", hint="split it into parts"
-            )
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TemporemError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise TemporemError(f"{path} is not text", expected="a STAR file") from error
-
-
-def _parse(path: Path, text: str) -> cif.Document:
-    try:
-        document = cif.read_string(text)
-    except (ValueError, RuntimeError) as error:
-        # gemmi says "string:LINE:COLUMN(OFFSET): reason" or "string: reason"
-        reason = re.sub(r"^string:(\d+)[^ ]*", r"line \1:", str(error)).removeprefix("string: ")
-        ascii_only = "put values with characters outside ASCII in quotation marks"
-        raise TemporemError(
-            f"{path}: {reason}",
-            expected="a STAR file",
-            hint=None if text.isascii() else ascii_only,
-        ) from error
-    if len(document) == 0:
-        raise TemporemError(f"{path} holds no data block", expected="a STAR file")
-    return document
-
-
-def _read_block(path: Path, block: cif.Block) -> Table:
-    where = f"{path}: data_{block.name.strip()}"
-    loops = [item.loop for item in block if item.loop is not None]
-    pairs = [cast("Sequence[str]", item.pair) for item in block if item.pair is not None]
-    if len(loops) + bool(pairs) > 1:
-        raise TemporemError(f"{where} holds several tables", expected="one table per data block")
-    if not loops:
-        return Table({name[1:]: _unquote([value]) for name, value in pairs}, where=where)
-    values, width = loops[0].values, loops[0].width()
-    columns = {tag[1:]: _unquote(values[i::width]) for i, tag in enumerate(loops[0].tags)}
-    return Table(columns, where=where)
-
-
-def _unquote(values: list[str]) -> list[str]:
-    # as_string would turn the null values "?" and "." into nothing.
-    return [cif.as_string(value) if value[0] in "'\";" else value for value in values]
 
 
 def _format_block(name: str, table: Table) -> str:
@@ -225,4 +193,4 @@ def _quote(value: str, table: Table, column: str) -> str:
             f"{table.where}: _{column} cannot hold {value!r}",
             expected="one line of text without both kinds of quotation mark",
         )
-    return cif.quote(value)
+    return f'"{value}"' if "'" in value else f"'{value}'"

@@ -20,6 +20,7 @@ from temporem.io import limits
 from temporem.io.settings import ByKind
 from temporem.structures.motions import motion_sections
 from temporem.structures.motions.base import MotionSettings, Range
+from temporem.structures.sources import BUILT_IN
 
 MAX_FRAMES = 10_000_000
 """Of all movies together."""
@@ -145,7 +146,7 @@ class SimulationConfig(_Settings):
 
     @model_validator(mode="after")
     def _toy_is_whole(self) -> SimulationConfig:
-        if self.structure == "toy" and self.chains is not None:
+        if self.structure == BUILT_IN and self.chains is not None:
             raise ValueError("chains: the toy is simulated whole; leave chains out")
         return self
 
@@ -156,5 +157,6 @@ class SimulationConfig(_Settings):
 
     @property
     def files(self) -> list[str]:
-        """Names of structures and trajectories, which may be files."""
-        return [self.structure, *self.motion.files]
+        """Names of structures and trajectories: files, or PDB codes."""
+        named = [] if self.structure == BUILT_IN else [self.structure]
+        return [*named, *self.motion.files]

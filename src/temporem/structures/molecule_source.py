@@ -8,11 +8,8 @@ from pathlib import Path
 
 from temporem.structures.molecule import Molecule
 from temporem.structures.reading import read_molecule
-from temporem.structures.sources import find_structure
+from temporem.structures.sources import BUILT_IN, find_structure
 from temporem.structures.toy import toy_molecule
-
-TOY = "toy"
-"""Name of the built-in protein."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class MoleculeSource:
 
     def molecule(self) -> Molecule:
         """Read the molecule, and move the mean of its atoms to the origin."""
-        if self.structure == TOY:
+        if self.structure == BUILT_IN:
             return toy_molecule().centred()
         return self.read(self.structure, self.chains).centred()
 

@@ -27,22 +27,54 @@ def read_molecule(
 ) -> Molecule:
     """Read the first model of a PDB or mmCIF file, gzipped or not.
 
-    Of alternative locations of an atom the one with the highest occupancy is kept; where a residue
-    is modelled as several kinds, the kind with the highest occupancy.
+    Where an atom has alternative locations, or a residue several kinds, the one with the highest
+    occupancy is kept.
 
     Args:
         path: ``.pdb``, ``.ent``, ``.cif`` or ``.mmcif``, with or without ``.gz``.
         chains: names of the chains to keep; all when None.
         hydrogens: keep hydrogens, where there are any.
         waters: keep waters.
-        hetero: keep ligands and ions, that is what is neither polymer nor water.
+        hetero: keep ligands and ions, that is all that is neither polymer nor water.
 
     Raises:
-        TemporemError: the file is missing or unreadable, a chain is not in it, an atom is twice in
-            a residue, or nothing is left.
+        TemporemError: the file is missing or unreadable, its names are not UTF-8, a chain is not in
+            it, an atom is twice in a residue, or nothing is left.
     """
     path = Path(path)
+    require_readable_name(path)
     model = _read_model(path)
+    try:
+        return _molecule(model, path, chains, hydrogens=hydrogens, waters=waters, hetero=hetero)
+    except UnicodeDecodeError as error:
+        raise TemporemError(
+            f"{path} has names of atoms, residues or chains that are not UTF-8 ({error})",
+            expected="a PDB or mmCIF file, which is text in ASCII or UTF-8",
+            hint="convert it, or correct the names",
+        ) from error
+
+
+def require_readable_name(path: Path) -> None:
+    """Raise a TemporemError where a path has bytes that are not UTF-8: parsers cannot open it."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise TemporemError(
+            f"{path}: the name of this file, or of its folder, is not UTF-8",
+            hint="rename it, or name a link to it",
+        ) from None
+
+
+def _molecule(
+    model: gemmi.Model,
+    path: Path,
+    chains: Collection[str] | None,
+    *,
+    hydrogens: bool,
+    waters: bool,
+    hetero: bool,
+) -> Molecule:
+    _mend_elements(model)
     present = list(dict.fromkeys(_chain_name(chain, r) for chain in model for r in chain))
     unknown = sorted(set(chains or ()) - set(present))
     if unknown:
@@ -91,7 +123,6 @@ def _read_model(path: Path) -> gemmi.Model:
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise TemporemError(f"{path} holds no atoms", expected="a PDB or mmCIF file")
     structure.setup_entities()  # tells polymers from ligands
-    _mend_elements(structure[0])
     return structure[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 import warnings
 from collections.abc import Collection, Iterator
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.structures.molecule import Molecule
+from temporem.structures.reading import require_readable_name
 
 _MAX_POSITIONS = 20_000_000  # atoms × snapshots; 480 MB in float64, and superposition makes copies
 _ATOMIC_WEIGHTS = np.array([gemmi.Element(z).weight for z in range(1, 99)])
@@ -33,11 +35,10 @@ def read_trajectory(
 ) -> tuple[Molecule, Tensor]:
     """Read all snapshots of a trajectory, superposed on the first.
 
-    Proteins and nucleic acids are kept; water, ions and ligands are left out. Elements are the
-    topology's, or else those that its masses tell. Chains go by their segment where they have no
-    name. Every snapshot is turned and moved onto the first by least squares over all heavy atoms
-    that are kept, so that only changes of shape are left. Molecules must be whole, not cut by a
-    periodic boundary.
+    Proteins and nucleic acids are kept; water, ions and ligands are left out. Elements are those of
+    the topology, or are told from its masses. Chains without a name take that of their segment.
+    Every snapshot is superposed on the first by least squares over all heavy atoms that are kept,
+    so that only changes of shape are left. Molecules must be whole, not cut by a periodic boundary.
 
     Args:
         topology: names, residues and elements or masses; any format MDAnalysis reads.
@@ -55,9 +56,8 @@ def read_trajectory(
             or there is too much of it.
     """
     topology, coordinates = Path(topology), Path(coordinates)
-    universe = _open(topology, coordinates)
+    universe, n_snapshots = _open(topology, coordinates)
     molecule_of, kept = _describe(universe, topology, chains, hydrogens)
-    n_snapshots = universe.trajectory.n_frames
     if n_snapshots * len(kept) > _MAX_POSITIONS:
         raise TemporemError(
             f"{coordinates} is too large: {n_snapshots:,} snapshots of {len(kept):,} atoms",
@@ -74,8 +74,8 @@ def read_trajectory(
     return Molecule(name, positions_angstrom=snapshots[0], **molecule_of), snapshots
 
 
-def _open(topology: Path, coordinates: Path) -> Any:
-    """An MDAnalysis universe."""
+def _open(topology: Path, coordinates: Path) -> tuple[Any, int]:
+    """An MDAnalysis universe, and the number of its snapshots."""
     try:
         import MDAnalysis  # optional, and takes a second
     except ImportError as error:
@@ -86,19 +86,23 @@ def _open(topology: Path, coordinates: Path) -> Any:
     for path in (topology, coordinates):
         if not path.is_file():
             raise TemporemError(f"no trajectory file {path}", expected="a file MDAnalysis reads")
+        require_readable_name(path)
     if coordinates.suffix.lower() == ".dcd":
         _check_dcd(coordinates)
-    universe, path, problem = None, topology, None
+    if coordinates.suffix.lower() == ".xtc":
+        _try_xtc(coordinates)
+    universe, path, problem, n_snapshots = None, topology, None, 0
     with _quiet():
         try:
             universe = MDAnalysis.Universe(str(topology))
             path = coordinates
             universe.load_new(str(coordinates))
+            n_snapshots = universe.trajectory.n_frames  # for which some readers read all of it
         except Exception as error:  # dozens of parsers raise whatever a bad file leads them to
             problem = _unreadable(path, error)
     if problem is not None:
         raise problem
-    return universe
+    return universe, n_snapshots
 
 
 def _positions(universe: Any, kept: np.ndarray, coordinates: Path) -> np.ndarray:
@@ -117,9 +121,9 @@ def _positions(universe: Any, kept: np.ndarray, coordinates: Path) -> np.ndarray
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what MDAnalysis says of its guesses and its future, and of readers it left half open.
+    """Silence what MDAnalysis says about its guesses, its future and readers it left half open.
 
-    Those fail once more when they are deleted, which Python reports with a traceback.
+    Such readers fail once more when they are deleted, which Python reports with a traceback.
     """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
@@ -137,6 +141,32 @@ def _unreadable(path: Path, error: Exception) -> TemporemError:
     )
 
 
+_READ_XTC = """
+import sys
+from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+with XTCFile(sys.argv[1]) as snapshots:
+    len(snapshots)
+    for _ in snapshots:
+        pass
+"""
+
+
+def _try_xtc(path: Path) -> None:
+    """Refuse an XTC file that ends the process that reads it.
+
+    The library aborts on many damaged files, so another process reads the file first. Damage that
+    the library reports as an error is left to :func:`_open`.
+    """
+    command = [sys.executable, "-c", _READ_XTC, str(path)]
+    ended = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if ended.returncode not in (0, 1):  # 1: an exception of Python
+        raise TemporemError(
+            f"cannot read {path}: it is damaged, and MDAnalysis aborts when it reads the file",
+            expected="a whole XTC file",
+            hint="copy it again, or write it again from the original trajectory",
+        )
+
+
 def _check_dcd(path: Path) -> None:
     """Refuse a DCD file that is cut off or damaged.
 
@@ -144,8 +174,8 @@ def _check_dcd(path: Path) -> None:
     another number, as headers do that were written before the run ended, but it also passes over a
     file that ends inside a snapshot.
 
-    A DCD file is a row of Fortran records, length - bytes - length: three of header, one more with
-    the free atoms where some are fixed, then as many for every snapshot.
+    A DCD file is a row of Fortran records, length - bytes - length: three for the header, one more
+    with the free atoms if some are fixed, then a fixed number for every snapshot.
     """
     with path.open("rb") as file:
         head = file.read(100)

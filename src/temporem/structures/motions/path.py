@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from pydantic import AfterValidator, Field, NonNegativeFloat
 
 from temporem.structures.motions.base import Range
+from temporem.structures.sources import BUILT_IN
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -53,8 +54,8 @@ class PathSettings(Protocol):
 
 def require_file(structure: str, what: str) -> None:
     """Raise a ValueError where the structure is the built-in protein, which has no file."""
-    if structure == "toy":
-        raise ValueError(f"structure: {what} file, not 'toy'")
+    if structure == BUILT_IN:
+        raise ValueError(f"structure: {what} file, not '{BUILT_IN}'")
 
 
 def require_path(settings: PathSettings, frames_per_movie: int) -> None:
