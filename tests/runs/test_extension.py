@@ -1,4 +1,4 @@
-"""A method from outside the package: registered in one line, it reconstructs, resumes and exports."""
+"""A method from outside the package: registered in one line, it runs, resumes and exports."""
 
 from __future__ import annotations
 

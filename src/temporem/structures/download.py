@@ -17,9 +17,9 @@ from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO
 
-from temporem import __version__
 from temporem.errors import TemporemError
 from temporem.io.files import atomic_write
+from temporem.version import __version__
 
 DOWNLOAD_URL = "https://files.rcsb.org/download/{code}.cif.gz"
 """Address of an entry at the Protein Data Bank."""
