@@ -137,8 +137,8 @@ def test_slow_turning_makes_poses_better_where_images_are_noisy(
     scope: str, noise: float, iterations: int
 ) -> None:
     """Against the true volume, so that nothing but the chain makes the difference."""
-    movies = [np.arange(8 * m, 8 * m + 8) for m in range(15)]
-    n, step = 120, math.radians(5)
+    movies = [np.arange(8 * m, 8 * m + 8) for m in range(10)]
+    n, step = 80, math.radians(5)
     generator = torch.Generator().manual_seed(2)
     w = step * torch.randn(n, 3, generator=generator, dtype=torch.float64)
     rotations = random_rotations(n, generator)

@@ -136,7 +136,8 @@ class PoseSearchState:
             return replace(state, estimates=estimates)
         if state.starts is None:
             raise parts.damaged("rotations is missing")
-        return replace(state, volume=parts.tensor("volume", -1, -1, -1, dtype=_SINGLE))
+        edge = len(parts.tensor("volume", -1, -1, -1, dtype=_SINGLE))
+        return replace(state, volume=parts.tensor("volume", edge, edge, edge))
 
 
 def _optional(parts: Parts, name: str) -> float | None:

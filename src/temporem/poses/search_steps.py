@@ -338,7 +338,7 @@ class SearchSteps:
         starts, evidences = state.starts, state.start_evidences
         if starts is not None and evidences is not None and len(starts) > 1:
             found = estimates.rotations[self._rows]
-            alike = frames_alike(starts, int(np.argmax(evidences)), found, symmetry)
+            alike = frames_alike(starts, int(np.argmax(evidences.numpy())), found, symmetry)
         concluded = {"symmetry": asdict(symmetry), "starts_alike": alike}
         return replace(
             state,
