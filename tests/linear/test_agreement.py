@@ -67,7 +67,7 @@ def test_chance_does_not_depend_on_how_volumes_lie() -> None:
 
 
 def agreement(**options: float):
-    movies = simulate_blobs([8] * 40, **options)
+    movies = simulate_blobs([8] * 24, **options)
     frames = prepare_frames(movies.dataset, DataSettings(), movies.dataset.movies, CPU)
     prior = frames.statistics.spectral_prior
     fit = fit_coarse(frames, frames.movies, [2], prior, temporal=True, window_radius=0.85, seed=0)
