@@ -1,30 +1,41 @@
-"""Checkpoints: all that is needed, nothing that runs code, and one clear line when unreadable."""
+"""Checkpoints: all that is needed, nothing that runs code, one clear line when unreadable."""
+
+from __future__ import annotations
 
 import json
-import math
 import pickle
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
+from helpers.crash import crashes, power_cuts
 from temporem.errors import TemporemError
 from temporem.io.checkpoint import (
-    load_count,
-    load_extra,
-    load_number,
+    NotFiniteError,
+    load_checkpoint,
+    load_module,
     load_optimizer,
-    load_state,
-    load_tensors,
-    load_weights,
+    module_tensors,
+    optimizer_tensors,
     save_checkpoint,
 )
+from temporem.io.leftovers import adopt_leftovers
+from temporem.io.state import Parts
+
+NAME = "tempor.safetensors"
 
 
 def make_model(width: int = 4) -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
+
+
+def make_optimizer(model: nn.Module) -> torch.optim.Adam:
+    return torch.optim.Adam(model.parameters(), 0.01)
 
 
 def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int) -> None:
@@ -36,189 +47,239 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: 
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> tuple[Path, nn.Module, torch.optim.Optimizer]:
-    """A checkpoint after three steps, and what it was made of."""
+def trained() -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A model after three steps."""
     torch.manual_seed(0)
     model = make_model()
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    optimizer = make_optimizer(model)
     train(model, optimizer, 3, seed=0)
-    extra = {"noise": torch.Generator().manual_seed(4).get_state(), "sums": torch.ones(3).double()}
-    save_checkpoint(
-        tmp_path / "checkpoint", model, {"step": 3, "name": "ü"}, optimizer=optimizer, extra=extra
-    )
-    return tmp_path / "checkpoint", model, optimizer
+    return model, optimizer
 
 
-def test_training_goes_on_to_the_last_bit(saved) -> None:
-    directory, model, optimizer = saved
+@pytest.fixture
+def parts(trained: tuple[nn.Module, torch.optim.Optimizer]) -> Parts:
+    """All of a training's state."""
+    model, optimizer = trained
+    tensors = module_tensors(model, "model.") | optimizer_tensors(optimizer, "adam.")
+    tensors["noise"] = torch.Generator().manual_seed(4).get_state()
+    tensors["empty"] = torch.zeros(0, 3)
+    tensors["complex"] = torch.tensor([1 + 2j])
+    return Parts("tempor", tensors, {"step": 3, "name": "ü", "list": [1.5, None]})
+
+
+@pytest.fixture
+def file(tmp_path: Path, parts: Parts) -> Path:
+    save_checkpoint(tmp_path / NAME, parts)
+    return tmp_path / NAME
+
+
+def test_what_is_saved_comes_back(file: Path, parts: Parts) -> None:
+    found = load_checkpoint(file)
+    assert (found.kind, found.document, found.source) == (parts.kind, parts.document, str(file))
+    assert found.tensors.keys() == parts.tensors.keys()
+    for name, tensor in parts.tensors.items():
+        assert found.tensors[name].dtype == tensor.dtype
+        assert found.tensors[name].equal(tensor), name
+
+
+def test_training_goes_on_to_the_last_bit(
+    file: Path, trained: tuple[nn.Module, torch.optim.Optimizer]
+) -> None:
+    model, optimizer = trained
     other = make_model()
-    other_optimizer = torch.optim.Adam(other.parameters(), 0.01)
-    load_weights(directory, other)
-    load_optimizer(directory, other_optimizer)
+    other_optimizer = make_optimizer(other)
+    found = load_checkpoint(file)
+    load_module(other, found, "model.")
+    load_optimizer(other_optimizer, found, "adam.")
     for m, o in ((model, optimizer), (other, other_optimizer)):
         train(m, o, 3, seed=1)
     for name, value in model.state_dict().items():
         assert other.state_dict()[name].equal(value), name
-    assert load_state(directory) == {"step": 3, "name": "ü"}
-    extra = load_extra(directory, {"noise": (-1,), "sums": (3,)}, ["sums"])
-    assert extra["sums"].equal(torch.ones(3, dtype=torch.float64))
     generator = torch.Generator()
-    generator.set_state(extra["noise"])
+    generator.set_state(found.tensor("noise", -1))
     again = torch.Generator().manual_seed(4)
     assert torch.randn(3, generator=generator).equal(torch.randn(3, generator=again))
 
 
-def test_files_are_safetensors_and_json_and_no_pickle(saved) -> None:
-    directory = saved[0]
-    files = sorted(directory.iterdir())
-    assert {f.suffix for f in files} == {".safetensors", ".json"}
-    for file in files:
-        content = file.read_bytes()
-        if file.suffix == ".safetensors":  # a length, then that many bytes of JSON
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            assert all({"dtype", "shape"} <= set(v) for k, v in header.items() if k[0] != "_")
-        else:
-            json.loads(content)
-        with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError)):
-            pickle.loads(content)
-
-
-def test_a_finished_run_keeps_weights_only(tmp_path: Path) -> None:
+def test_parameters_that_no_step_has_reached_have_no_moments(tmp_path: Path) -> None:
     model = make_model()
-    save_checkpoint(tmp_path / "checkpoint", model, {"finished": True})
-    assert not (tmp_path / "checkpoint" / "optimizer.safetensors").exists()
-    assert load_extra(tmp_path / "checkpoint", {}, []) == {}
-    load_weights(tmp_path / "checkpoint", make_model())
+    fresh = Parts("tempor", optimizer_tensors(make_optimizer(model), "adam."))
+    assert fresh.tensors == {}
+    load_optimizer(make_optimizer(model), fresh, "adam.")
 
 
-def test_saving_again_replaces_all_of_it_or_nothing(saved, monkeypatch) -> None:
-    directory, model, _ = saved
-    before = {f.name: f.read_bytes() for f in directory.iterdir()}
+def test_tensors_in_any_order_in_memory_are_stored_in_the_order_of_their_entries(
+    tmp_path: Path,
+) -> None:
+    turned = torch.arange(6.0).view(2, 3).T
+    shared = torch.arange(4.0)
+    save_checkpoint(tmp_path / NAME, Parts("x", {"a": turned, "b": shared[:2], "c": shared}))
+    found = load_checkpoint(tmp_path / NAME).tensors
+    assert found["a"].is_contiguous()
+    assert found["a"].equal(turned)
+    assert found["b"].equal(shared[:2])
 
-    def full_disk(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr("temporem.io.checkpoint.json.dumps", full_disk)
-        with pytest.raises(TemporemError, match="No space"):
-            save_checkpoint(directory, model, {"step": 4})
-    assert {f.name: f.read_bytes() for f in directory.iterdir()} == before
-    save_checkpoint(directory, model, {"step": 4})
-    assert load_state(directory) == {"step": 4}
-    assert not (directory / "optimizer.safetensors").exists()  # nothing of the old one stays
-    assert [p.name for p in directory.parent.iterdir()] == ["checkpoint"]
+def test_a_checkpoint_is_safetensors_and_no_pickle(file: Path) -> None:
+    content = file.read_bytes()  # a length, then that many bytes of JSON
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert all({"dtype", "shape"} <= set(v) for k, v in header.items() if k != "__metadata__")
+    with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError)):
+        pickle.loads(content)
+
+
+# --- whole or not there ---
+
+
+def test_what_is_not_finite_is_not_written_and_the_file_before_stays(
+    file: Path, parts: Parts
+) -> None:
+    before = file.read_bytes()
+    for bad in (torch.tensor([1.0, torch.nan]), torch.tensor([1 + 1j * torch.inf])):
+        with pytest.raises(NotFiniteError, match="moments has entries that are not finite"):
+            save_checkpoint(file, replace(parts, tensors={**parts.tensors, "moments": bad}))
+    with pytest.raises(ValueError, match="JSON"):
+        save_checkpoint(file, replace(parts, document={"loss": torch.inf}))
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [NAME]
+
+
+def test_a_crash_or_a_power_cut_leaves_the_old_or_the_new_checkpoint(
+    tmp_path: Path, parts: Parts
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    save_checkpoint(run / NAME, parts)
+    newer = replace(parts, document={"step": 4})
+
+    def save() -> None:
+        save_checkpoint(run / NAME, newer)
+
+    kept = [load_checkpoint(image / NAME) for image in power_cuts(save, run, tmp_path / "images")]
+    save_checkpoint(run / NAME, parts)
+    kept += [load_checkpoint(run / NAME) for _ in crashes(save)]
+    assert {found.document["step"] for found in kept} == {3, 4}
+    save()
+    adopt_leftovers(run)
+    assert load_checkpoint(run / NAME).document["step"] == 4
+    assert [path.name for path in run.iterdir()] == [NAME]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path, parts: Parts) -> None:
+    (tmp_path / "thesis.tex").write_text("ten years")
+    (tmp_path / NAME).symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(TemporemError, match="is a link"):
+        save_checkpoint(tmp_path / NAME, parts)
+    assert (tmp_path / "thesis.tex").read_text() == "ten years"
+
+
+# --- damage ---
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[: len(content) // 2], id="cut"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: b"\xff" * 200, id="garbage"),
+        pytest.param(lambda content: (2**62).to_bytes(8, "little") + content[8:], id="huge header"),
+        pytest.param(flipped, id="one bit"),
+    ],
+)
+def test_damage_is_one_clear_line(file: Path, damage: Callable[[bytes], bytes]) -> None:
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(TemporemError, match=rf"{NAME}: not a readable checkpoint") as caught:
+        load_checkpoint(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(TemporemError, match="not a readable checkpoint"):
+        load_checkpoint(tmp_path / NAME)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "its format is None"),
+        ({"format": "pt"}, "its format is pt, not temporem checkpoint 2"),
+        ({"checksum": "0" * 32}, "its checksum is wrong"),
+        ({"document": "[1]"}, "its document is not a JSON object"),
+        ({"document": "{"}, "its document is not a JSON object"),
+        ({"document": "[" * 100_000}, "its document is not a JSON object"),
+    ],
+)
+def test_other_files_of_tensors_are_refused(
+    file: Path, metadata: dict[str, str] | None, message: str
+) -> None:
+    content = file.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    changed = None if metadata is None else header["__metadata__"] | metadata
+    save_file(load_file(file), file, changed)
+    with pytest.raises(TemporemError, match=message):
+        load_checkpoint(file)
+
+
+def test_numbers_that_are_not_finite_are_refused(file: Path, parts: Parts) -> None:
+    """By whatever program they were written."""
+    tensors = {**parts.tensors, "model.0.bias": torch.full((4,), torch.nan)}
+    with pytest.MonkeyPatch.context() as patch:  # a program that does not look
+        patch.setattr(Tensor, "isfinite", lambda tensor: torch.ones(1))
+        save_checkpoint(file, replace(parts, tensors=tensors))
+    with pytest.raises(TemporemError, match=r"model\.0\.bias has entries that are not finite"):
+        load_checkpoint(file)
+
+
+# --- models and optimisers ---
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        pytest.param(make_model(5), r"0\.bias is 4\); expected 5;", id="other-size"),
-        pytest.param(make_model()[:2], r"2\.bias is 1\); expected none;", id="layer-too-many"),
+        pytest.param(
+            make_model(5), r"0\.bias is torch.float32 4\); expected torch.float32 5;", id="size"
+        ),
+        pytest.param(make_model()[:2], r"2\.bias is .* 1\); expected none;", id="layer-too-many"),
         pytest.param(
             nn.Sequential(*make_model(), nn.Linear(1, 1)),
-            r"3\.bias is none\); expected 1;",
+            r"3\.bias is none\); expected torch.float32 1;",
             id="layer-missing",
+        ),
+        pytest.param(
+            make_model().double(), r"0\.bias is .*32 4\); expected .*64 4;", id="precision"
         ),
     ],
 )
-def test_checkpoint_of_another_model_is_refused_untouched(saved, other, message) -> None:
+def test_checkpoint_of_another_model_is_refused_untouched(
+    parts: Parts, other: nn.Module, message: str
+) -> None:
     before = {name: value.clone() for name, value in other.state_dict().items()}
     with pytest.raises(TemporemError, match=rf"checkpoint of another model \({message}"):
-        load_weights(saved[0], other)
+        load_module(other, parts, "model.")
     assert all(value.equal(before[name]) for name, value in other.state_dict().items())
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "missing"])
-@pytest.mark.parametrize(
-    "name", [f"{part}.safetensors" for part in ("model", "optimizer", "extra")]
-)
-def test_damaged_tensors_are_one_clear_line(saved, name, damage) -> None:
-    directory, model, optimizer = saved
-    path = directory / name
-    content = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(
-            {"cut": content[: len(content) // 2], "garbage": b"\xff" * 200, "empty": b""}[damage]
-        )
-    with pytest.raises(TemporemError, match=rf"{name}: not a readable checkpoint") as caught:
-        load_tensors(path)
-    assert "\n" not in str(caught.value)
-    if name == "model.safetensors":
-        with pytest.raises(TemporemError):
-            load_weights(directory, model)
-    if name == "optimizer.safetensors":
-        with pytest.raises(TemporemError):
-            load_optimizer(directory, optimizer)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", b"\xff\xfe"])
-def test_damaged_state_is_one_clear_line(saved, content) -> None:
-    path = saved[0] / "state.json"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(TemporemError, match=r"state\.json: not .*(start another run|UTF-8)"):
-        load_state(saved[0])
-
-
-def test_no_checkpoint_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(TemporemError, match="no checkpoint here; was the run started"):
-        load_state(tmp_path)
+Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m | {"0.exp_avg": torch.zeros(1)}, "0.exp_avg does not fit"),
-        (lambda m: m | {"1.step": torch.zeros(4)}, "1.step does not fit"),
-        (lambda m: m | {"0.exp_avg_sq": m["0.exp_avg_sq"] * torch.nan}, "0.exp_avg_sq does not"),
-        (lambda m: m | {"999.step": torch.zeros(())}, "it holds 999.step"),
-        (lambda m: m | {"nonsense": torch.zeros(())}, "it holds nonsense"),
-        (lambda m: {k: v for k, v in m.items() if k != "0.step"}, "0.step does not fit"),
+        (lambda m: m | {"adam.0.exp_avg": torch.zeros(1)}, r"adam\.0\.exp_avg does not fit"),
+        (lambda m: m | {"adam.1.step": torch.zeros(4)}, r"adam\.1\.step does not fit"),
+        (lambda m: m | {"adam.999.step": torch.zeros(())}, r"it holds adam\.999\.step"),
+        (lambda m: m | {"adam.nonsense": torch.zeros(())}, r"it holds adam\.nonsense"),
+        (lambda m: {k: v for k, v in m.items() if k != "adam.0.step"}, r"adam\.0\.step does not"),
     ],
 )
-def test_moments_of_other_parameters_are_refused(saved, change, message) -> None:
+def test_moments_of_other_parameters_are_refused(
+    parts: Parts, change: Change, message: str
+) -> None:
     """A fused step would write beyond the end of what it is given."""
-    directory = saved[0]
-    path = directory / "optimizer.safetensors"
-    save_file(change(load_tensors(path)), path)
-    optimizer = torch.optim.Adam(make_model().parameters(), 0.01)
+    changed = replace(parts, tensors=change(dict(parts.tensors)))
     with pytest.raises(TemporemError, match=message):
-        load_optimizer(directory, optimizer)
-
-
-@pytest.mark.parametrize(
-    ("shapes", "required", "message"),
-    [
-        ({"noise": (-1,)}, [], "sums is 3"),
-        ({"noise": (-1,), "sums": (4,)}, [], "sums is 3"),
-        ({"noise": (-1, -1), "sums": (3,)}, [], "noise is"),
-        ({"noise": (-1,), "sums": (3,)}, ["other"], "other is missing"),
-    ],
-)
-def test_tensors_that_do_not_fit_are_refused(saved, shapes, required, message) -> None:
-    with pytest.raises(TemporemError, match=message):
-        load_extra(saved[0], shapes, required)
-
-
-@pytest.mark.parametrize("value", [None, True, -1, 5, 1.0, "1", [1], 10**400])
-def test_counts_are_whole_numbers_within_bounds(value, tmp_path) -> None:
-    assert load_count({"n": 4}, "n", tmp_path, below=5) == 4
-    with pytest.raises(TemporemError, match="n is"):
-        load_count({"n": value}, "n", tmp_path, below=5)
-
-
-@pytest.mark.parametrize("value", [None, True, -0.5, math.nan, math.inf, "1", 10**400])
-def test_numbers_are_finite(value, tmp_path) -> None:
-    assert load_number({"x": -2}, "x", tmp_path, least=-math.inf) == -2
-    with pytest.raises(TemporemError, match="x is"):
-        load_number({"x": value}, "x", tmp_path)
-
-
-def test_nothing_is_written_through_a_link(tmp_path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "thesis.tex").touch()
-    (tmp_path / "checkpoint").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(TemporemError, match="is a link"):
-        save_checkpoint(tmp_path / "checkpoint", make_model(), {})
-    assert (tmp_path / "elsewhere" / "thesis.tex").exists()
+        load_optimizer(make_optimizer(make_model()), changed, "adam.")

@@ -115,7 +115,7 @@ def test_a_fit_goes_on_from_any_stored_state_to_the_same_end(
     step: int, frames: Frames, states: list[LinearState], tmp_path: Path
 ) -> None:
     save_checkpoint(tmp_path / "linear.safetensors", states[step].parts())
-    parts = load_checkpoint(tmp_path / "linear.safetensors", LinearState.kind)
+    parts = load_checkpoint(tmp_path / "linear.safetensors")
     stored = LinearState.from_parts(parts, n_frames=len(frames), box=BOX)
     assert_same_state(stored, states[step])
     assert (stored.record, stored.finished) == (None, step == STEPS - 1)

@@ -38,7 +38,7 @@ def save_checkpoint(path: Path, parts: Parts) -> None:
         TemporemError: the file cannot be written.
     """
     require_no_links([path])
-    tensors = {name: _plain(tensor) for name, tensor in parts.tensors.items()}
+    tensors = _apart(parts.tensors)
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
             raise NotFiniteError(f"{path}: {name} has entries that are not finite, and is not kept")
@@ -159,9 +159,18 @@ def _described(tensor: Tensor | None) -> str:
     return f"{tensor.dtype} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    """On the CPU, in memory of its own and in the order of its entries."""
-    return tensor.detach().cpu().contiguous()
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, each in memory of its own and in the order of its entries."""
+    found: dict[str, Tensor] = {}
+    used = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage()
+        if memory.nbytes() != plain.nbytes or memory.data_ptr() in used:
+            plain = plain.clone()
+        used.add(plain.untyped_storage().data_ptr())
+        found[name] = plain
+    return found
 
 
 def _is_finite(tensor: Tensor) -> bool:

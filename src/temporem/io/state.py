@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 
+_LARGEST = sys.float_info.max
 _ANEW = "start another run, or this one anew with --overwrite"
 
 
@@ -80,8 +82,8 @@ class Parts:
         value = self.document.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.damaged(f"{name} is {str(value)[:40]}")
-        if not math.isfinite(value) or value < least:
-            raise self.damaged(f"{name} is {value}")
+        if not -_LARGEST <= value <= _LARGEST or value < least:  # a NaN is not, either
+            raise self.damaged(f"{name} is {str(value)[:40]}")
         return float(value)
 
     def flag(self, name: str) -> bool:
