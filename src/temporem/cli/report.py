@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from temporem import __version__
 from temporem.cli.console import progress_bar, say
-from temporem.cli.options import Overwrite, RunFolders, dataset_folder, output
+from temporem.cli.options import Baseline, Overwrite, RunFolders, dataset_folder, output
 from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 
@@ -23,16 +23,18 @@ def report(
     dataset: Annotated[
         Path | None, dataset_folder("Dataset, if it is no longer where the runs say.")
     ] = None,
+    baseline: Baseline = None,
     title: Annotated[str, Parameter(help="Heading of the page.")] = "temporem report",
     overwrite: Overwrite = False,
 ) -> None:
     """Show runs over the same movies on one page that needs nothing else.
 
-    Runs that were evaluated are compared. Pictures show six frames of one movie.
+    Runs that were evaluated are compared with the first of them. Pictures show six frames of one
+    movie.
 
     Example:  temporem report static-run tempor-run -o report.html
     """
-    write(runs, out, dataset=dataset, title=title, overwrite=overwrite)
+    write(runs, out, dataset=dataset, baseline=baseline, title=title, overwrite=overwrite)
     say(f"Report: {out}")
 
 
@@ -41,6 +43,7 @@ def write(
     out: Path,
     *,
     dataset: Path | None = None,
+    baseline: str | None = None,
     title: str = "temporem report",
     overwrite: bool = False,
 ) -> list[str]:
@@ -55,5 +58,13 @@ def write(
     with progress_bar("Drawing the report"):
         movies, reported = collect(runs, dataset)
         footer = f"temporem {__version__}, {date.today().isoformat()}"
-        write_report(out, movies, reported, title=title, footer=footer, overwrite=overwrite)
-    return list(find(reported).headline)
+        write_report(
+            out,
+            movies,
+            reported,
+            title=title,
+            footer=footer,
+            baseline=baseline,
+            overwrite=overwrite,
+        )
+    return list(find(reported, baseline).headline)

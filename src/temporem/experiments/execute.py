@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from temporem.errors import TemporemError
-from temporem.evaluation.run_evaluation import evaluate_run, evaluate_source, frames_to_evaluate
+from temporem.evaluation.api import evaluate, frames_to_evaluate
 from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation, save_evaluation
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
@@ -21,7 +21,7 @@ from temporem.frames.readers import read_dataset
 from temporem.io.files import atomic_write, fresh_directory
 from temporem.runs.config import DataConfig
 from temporem.runs.pipeline import reconstruct
-from temporem.runs.run_files import is_finished, is_run, load_run
+from temporem.runs.run_files import is_finished, is_run
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.simulate import load_motion, moves_alike, simulate
 from temporem.simulation.truth import read_truth_of
@@ -92,8 +92,8 @@ def _run(part: ResultPart, update: Update) -> None:
         reconstruct(config, part.folder, resume=resume, progress=progress)
         if not resume:  # what it took before it was stopped is not known
             clock.write(part.folder)
-    evaluation = evaluate_run(
-        load_run(part.folder),
+    evaluation = evaluate(
+        part.folder,
         part.dataset.folder,
         every=part.every,
         align=part.align,
@@ -107,8 +107,7 @@ def _true_states(part: ResultPart, update: Update) -> None:
     truth = read_truth_of(dataset)
     with fresh_directory(part.folder) as folder:
         volumes = TrueStateVolumes(dataset, truth, DataConfig())
-        frames = frames_to_evaluate(dataset, every=part.every)
-        evaluation = evaluate_source(volumes, truth, frames, align=part.align, progress=update)
+        evaluation = evaluate(volumes, truth, every=part.every, align=part.align, progress=update)
         save_evaluation(evaluation, folder)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from temporem import __version__
 from temporem.errors import TemporemError
-from temporem.evaluation.evaluation import Align
+from temporem.evaluation.settings import Align
 from temporem.evaluation.storage import FORMAT, SUMMARY_NAME
 from temporem.experiments.config import Experiment, MethodEntry
 from temporem.io.settings import apply_changes
