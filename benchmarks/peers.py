@@ -220,7 +220,7 @@ def train_and_score(
 
 def score(peer: Peer, dataset: Path, work: Path, epoch: int, output: Path, every: int) -> None:
     """Evaluate the frames that ``temporem evaluate --every`` looks at; remove the volumes."""
-    from temporem.evaluation.run_evaluation import evaluate_source, frames_to_evaluate
+    from temporem.evaluation.api import evaluate, frames_to_evaluate
     from temporem.evaluation.storage import save_evaluation
     from temporem.frames.readers import read_dataset
     from temporem.simulation.truth import read_truth_of
@@ -235,7 +235,7 @@ def score(peer: Peer, dataset: Path, work: Path, epoch: int, output: Path, every
         peer.decode(work, epoch, latents[frames.rows], [volumes.path(row) for row in frames.rows])
         say(f"Evaluating {len(frames)} volumes of epoch {epoch}")
         poses = movies.rotations, movies.shifts_angstrom
-        evaluation = evaluate_source(volumes, truth, frames, latents=latents, poses=poses)
+        evaluation = evaluate(volumes, truth, latents=latents, poses=poses, every=every)
     save_evaluation(evaluation, output)
 
 

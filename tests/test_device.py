@@ -16,7 +16,7 @@ from temporem.runs.run_files import load_run
 from helpers.commands import TINY_TRAINING
 from helpers.elsewhere import ELSEWHERE, WAITS, elsewhere
 from temporem.dvae.training import Trainer
-from temporem.evaluation.run_evaluation import evaluate_run
+from temporem.evaluation.api import evaluate
 from temporem.frames.frames import PreparedFrames
 from temporem.io.settings import apply_overrides
 from temporem.runs import pipeline as training_run
@@ -72,7 +72,7 @@ def test_run_elsewhere_is_the_run_of_the_cpu(
         np.testing.assert_allclose(found.voxels(rows), volumes, atol=tolerance * volumes.std())
         if settings.method == "linear":
             found.voxel_deviations(rows)
-        evaluate_run(found, tiny_dataset, every=2)
+        evaluate(found, tiny_dataset, every=2)
     np.testing.assert_allclose(found.rotations, expected.rotations, atol=tolerance)
     np.testing.assert_allclose(found.shifts_angstrom, expected.shifts_angstrom, atol=tolerance)
     if settings.method != "homogeneous":

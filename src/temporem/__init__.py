@@ -14,8 +14,10 @@ from temporem.version import __version__
 if TYPE_CHECKING:
     from temporem.dvae.fit import NetworkFit, fit_static, fit_tempor
     from temporem.errors import TemporemError
+    from temporem.evaluation.api import evaluate
     from temporem.evaluation.compare import compare
     from temporem.evaluation.evaluation import Evaluation
+    from temporem.evaluation.metrics import register_metric
     from temporem.frames.dataset import Dataset
     from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
     from temporem.frames.readers import read_dataset, register_reader
@@ -65,6 +67,7 @@ _MODULES = {
     "Run": "runs.run",
     "load_run": "runs.run",
     # measures
+    "evaluate": "evaluation.api",
     "compare": "evaluation.compare",
     "Evaluation": "evaluation.evaluation",
     # building blocks
@@ -79,6 +82,7 @@ _MODULES = {
     "register_motion": "structures.motions",
     "register_reader": "frames.readers",
     "register_method": "runs.methods",
+    "register_metric": "evaluation.metrics",
     "TemporemError": "errors",
 }
 
@@ -99,6 +103,7 @@ __all__ = [
     "Truth",
     "__version__",
     "compare",
+    "evaluate",
     "find_poses",
     "fit_linear",
     "fit_static",
@@ -112,6 +117,7 @@ __all__ = [
     "reconstruct_homogeneous",
     "register_generator",
     "register_method",
+    "register_metric",
     "register_motion",
     "register_reader",
     "resolution",

@@ -11,8 +11,9 @@ from benchmarks.common import Environment, Usage
 
 from benchmarks import peers
 from temporem.errors import TemporemError
-from temporem.evaluation.run_evaluation import frames_to_evaluate
+from temporem.evaluation.api import frames_to_evaluate
 from temporem.evaluation.storage import load_evaluation
+from temporem.evaluation.values import value_of
 from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_volume
 from temporem.simulation.truth import read_truth
@@ -114,9 +115,9 @@ class TestScoring:
         self.run(Oracle(monkeypatch), tiny_dataset, tmp_path / "out")
         evaluation = load_evaluation(tmp_path / "out")
         assert evaluation.frames.same_as(frames_to_evaluate(read_dataset(tiny_dataset), every=2))
-        assert evaluation.auc("unmasked").min() > 0.999
-        assert evaluation.motion["moving"].correlation() > 0.999
-        assert next(iter(evaluation.latents.parameters.values())).abs_spearman > 0.99
+        assert value_of(evaluation, "fsc", "auc", "unmasked") > 0.999
+        assert value_of(evaluation, "motion", "correlation", "moving") > 0.999
+        assert next(iter(evaluation["latents"].values()))["abs_spearman"] > 0.99
         assert (tmp_path / "out" / "epoch-1" / "evaluation.json").is_file()
         with pytest.raises(TemporemError, match="exists"):
             self.run(Oracle(monkeypatch), tiny_dataset, tmp_path / "out")
@@ -136,4 +137,4 @@ def test_the_real_cryodrgn(tiny_dataset, tmp_path):
     assert peers.main(["check", "cryodrgn", "--environment", environment]) == 0
     command = ["run", "cryodrgn", str(tiny_dataset), "-o", str(tmp_path / "out"), "--z-dim", "1"]
     assert peers.main([*command, "--epochs", "2", "--environment", environment]) == 0
-    assert load_evaluation(tmp_path / "out").latents is not None
+    assert load_evaluation(tmp_path / "out")["latents"]

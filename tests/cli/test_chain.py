@@ -197,12 +197,20 @@ def test_compare_takes_the_first_run_as_the_baseline(tiny_runs) -> None:
     assert result["baseline"] == "static"
     assert list(result["comparisons"]) == ["tempor", "homogeneous"]
     back = json.loads(succeed("compare", *runs[::-1], "--json"))
-    gain = result["comparisons"]["homogeneous"]["regions"]["unmasked"]["auc_gain"]["value"]
-    loss = back["comparisons"]["static"]["regions"]["unmasked"]["auc_gain"]["value"]
+    gain = result["comparisons"]["homogeneous"]["fsc"]["unmasked"]["auc"]["value"]
+    loss = back["comparisons"]["static"]["fsc"]["unmasked"]["auc"]["value"]
     assert gain == pytest.approx(-loss)
+    named = json.loads(succeed("compare", *runs[::-1], "--baseline", "static", "--json"))
+    assert named["baseline"] == "static"
+    assert named["comparisons"]["homogeneous"] == result["comparisons"]["homogeneous"]
+    assert "expected 'static' or" in command("compare", *runs, "--baseline", "x").err
     table = succeed("compare", *runs)
-    assert "Gain of tempor over static" in table
-    assert "Frames improved (%)" in table
+    assert table.startswith("tempor ")
+    assert "Next: temporem report" in table
+    assert "Frames improved" not in table
+    everything = succeed("compare", *runs, "--all")
+    assert "Gain over static" in everything
+    assert "Frames improved, whole box (%)" in everything
 
 
 def test_report_shows_all_runs(tiny_runs, tmp_path) -> None:

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from temporem.errors import TemporemError
+from temporem.evaluation.api import evaluate
 from temporem.evaluation.compare import compare
-from temporem.evaluation.evaluation import EvaluationSettings
-from temporem.evaluation.frames import Frames
+from temporem.evaluation.metrics.pose_conformation_coupling import coupling_of
 from temporem.evaluation.poses import into_frame, pose_agreement, same_poses
 from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
-from temporem.evaluation.run_evaluation import evaluate_source
+from temporem.evaluation.settings import EvaluationSettings
 from temporem.evaluation.state_alignment import AlignedStates
 from temporem.evaluation.storage import load_evaluation, save_evaluation
 from temporem.evaluation.summary import summarise
+from temporem.evaluation.values import value_of
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.rigid_transform import RigidTransform
@@ -119,38 +120,34 @@ def test_a_perfect_reconstruction_is_perfect_in_whatever_frame(tmp_path) -> None
     truth = read_truth(tmp_path / "data")
     support = FourierSupport(16, 3)
     assert support.frequencies.equal(truth.support.frequencies)
-    movie = np.repeat(np.arange(3), 4)
-    frames = Frames(
-        np.arange(12), movie, movie.astype(np.str_), np.tile(np.arange(1, 5), 3), movie == 2
-    )
     about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
     change = RigidTransform(TURN, True, OFFSET)
     rotations = about_beam @ truth.rotations @ TURN.mT
     shifts = truth.shifts_angstrom - (rotations @ OFFSET)[:, :2]
     source = truth.placed(change.linear, change.shift_angstrom)
-    result = evaluate_source(source, truth, frames, poses=(rotations, shifts))
-    assert result.fsc["unmasked"].min() > 0.999
-    assert float(result.motion["unmasked"].correlation()) > 0.999
-    unmoved = evaluate_source(truth, truth, frames)
+    result = evaluate(source, truth, poses=(rotations, shifts))
+    assert result["fsc"]["unmasked"]["curves"].min() > 0.999
+    assert value_of(result, "motion", "correlation", "unmasked") > 0.999
+    unmoved = evaluate(truth, truth)
     np.testing.assert_allclose(result.truth_power, unmoved.truth_power)
-    assert unmoved.poses is None
+    assert not unmoved["poses"]
     assert summarise(unmoved)["poses"] is None
 
     summary = summarise(result)
-    assert summary["poses"]["median_degrees"] < 0.01
-    assert summary["poses"]["within_10_degrees"] == 1
+    assert summary["poses"]["median_degrees"]["value"] < 0.01
+    assert summary["poses"]["within_10_degrees"]["value"] == 1
     assert summary["poses"]["median_shift_pixels"] < 0.01
-    assert summary["held_out"]["poses"]["within_10_degrees"] == 1
-    assert summary["alignment"]["mirrored"]
+    assert summary["poses"]["alignment"]["mirrored"]
     save_evaluation(result, tmp_path)
     loaded = load_evaluation(tmp_path)
-    assert loaded.poses is not None
-    np.testing.assert_array_equal(loaded.poses.angle_degrees, result.poses.angle_degrees)
-    assert summarise(loaded)["poses"] == summary["poses"]
-    assert loaded.coupling == result.coupling
-    assert [s.n_frames for s in result.coupling.states] == [3] * 4
-    assert result.coupling.error_r2 is None  # no latents
-    assert summary["leakage"]["systematic_degrees"] < 0.01
+    angle = result["poses"][""]["angle_degrees"]
+    np.testing.assert_array_equal(loaded["poses"][""]["angle_degrees"], angle)
+    assert summarise(loaded) == summary
+    coupling = coupling_of(result)
+    assert coupling is not None
+    assert coupling.state_n_frames.tolist() == [3] * 4
+    assert np.isnan(coupling.error_r2)  # no latents
+    assert summary["pose_conformation_coupling"]["systematic_degrees"]["value"] < 0.01
     assert dataclasses.asdict(loaded.settings) == dataclasses.asdict(EvaluationSettings())
 
 
@@ -178,23 +175,21 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
         def volumes(self, rows: np.ndarray) -> torch.Tensor:
             return torch.cat([moved[truth.states[row]].volumes([row]) for row in rows])
 
-    rows = np.random.default_rng(0).permutation(truth.n_frames)[:40]
-    movie = rows // 10
-    held_out = np.zeros(len(rows), dtype=bool)
-    frames = Frames(rows, movie, movie.astype(np.str_), rows % 10 + 1, held_out)
     together, apart = (
-        evaluate_source(Source(), truth, frames, poses=(rotations, shifts), align=align)
+        evaluate(Source(), truth, poses=(rotations, shifts), every=3, align=align)
         for align in ("all", "states")
     )
-    assert together.fsc["unmasked"][:, 1:].mean() < 0.95
-    assert np.median(together.poses.angle_degrees) > 5
-    assert apart.fsc["unmasked"][:, 1:].min() > 0.999
-    assert apart.motion["unmasked"].correlation() > 0.999
-    assert apart.poses.angle_degrees.max() < 1e-3
-    assert apart.poses.shift_angstrom.max() < 1e-3
-    assert apart.poses.mirrored is mirrored
-    # What conformations have taken from the poses is said as before.
-    assert apart.coupling == together.coupling
+    assert together["fsc"]["unmasked"]["curves"][:, 1:].mean() < 0.95
+    assert value_of(together, "poses", "median_degrees") > 5
+    assert apart["fsc"]["unmasked"]["curves"][:, 1:].min() > 0.999
+    assert value_of(apart, "motion", "correlation", "unmasked") > 0.999
+    errors = apart["poses"][""]
+    assert errors["angle_degrees"].max() < 1e-3
+    assert errors["shift_angstrom"].max() < 1e-3
+    assert errors["mirrored"] == mirrored
+    # The coupling is always that of one alignment.
+    for name, array in apart["pose_conformation_coupling"][""].items():
+        np.testing.assert_array_equal(array, together["pose_conformation_coupling"][""][name])
     save_evaluation(apart, tmp_path)
     assert load_evaluation(tmp_path).settings.align == "states"
     labels = [[row.label for row in metrics_table({"": e}).rows] for e in (together, apart)]

@@ -109,7 +109,7 @@ class TestOutcome:
         rows = numbers(folder)
         for part in plan.results:
             summary = json.loads((part.folder / "evaluation.json").read_text())
-            expected = summary["fsc"]["unmasked"]["auc"]["mean"]
+            expected = summary["fsc"]["unmasked"]["auc"]["value"]
             (row,) = (
                 row
                 for row in rows
@@ -122,12 +122,12 @@ class TestOutcome:
         folder, file = finished
         part = make_plan(load_experiment(file), folder).of("SNR 5", "static")[0]
         summary = json.loads((part.folder / "evaluation.json").read_text())
-        latents, states = summary["latents"]["states"], summary["states"]["fsc"]["unmasked"]
+        latents, states = summary["latent_states"], summary["states"]["unmasked"]
         expected = {
-            "State FSC area, whole box": states["auc"]["mean"],
-            "State resolution, whole box (Å)": states["resolution_angstrom"]["mean"],
-            "Neighbourhood overlap": latents["neighbourhood_overlap"],
-            "State silhouette": latents["silhouette"],
+            "State FSC area, whole box": states["auc"]["value"],
+            "State resolution, whole box (Å)": states["resolution_angstrom"]["value"],
+            "State neighbourhood overlap": latents["neighbourhood_overlap"]["value"],
+            "State silhouette": latents["silhouette"]["value"],
         }
         found = {
             row["measure"]: float(row["value"])
@@ -143,12 +143,13 @@ class TestOutcome:
         folder, file = finished
         plan = make_plan(load_experiment(file), folder)
         first, second = (plan.of("SNR 1", name)[1].folder for name in ("static", "true states"))
-        expected = compare(load_evaluation(first), load_evaluation(second)).motion["unmasked"].gain
+        comparison = compare(load_evaluation(first), load_evaluation(second))
+        expected = comparison.gain("motion", "correlation", "unmasked")
         (row,) = (
             row
             for row in numbers(folder)
             if (row["dataset"], row["method"], row["seed"], row["measure"])
-            == ("SNR 1", "true states", "1", "Motion correlation gain")
+            == ("SNR 1", "true states", "1", "Gain: Motion correlation, whole box")
         )
         values = [float(row[key]) for key in ("value", "low", "high")]
         assert values == pytest.approx(list(expected))
@@ -240,7 +241,9 @@ class TestPrograms:
     def test_one_seed_has_an_interval_over_movies(self, finished):
         folder, file = finished
         succeed("experiment", str(file), "-o", str(folder), "--quick")
-        row = next(r for r in numbers(folder) if r["measure"] == "Motion correlation gain")
+        row = next(
+            r for r in numbers(folder) if r["measure"] == "Gain: Motion correlation, whole box"
+        )
         low, high = (f"{float(row[key]):.3f}".replace("-", "−") for key in ("low", "high"))
         assert f"[{low}, {high}]" in (folder / "results.md").read_text()
 

@@ -9,7 +9,7 @@ import pytest
 from temporem.experiments.figures import axis_figure, measures_figure
 from temporem.experiments.measures import Interval, Measure
 
-MEASURES = [Measure(label, lambda document: None) for label in ("Resolution (Å)", "FSC area")]
+MEASURES = [Measure(label) for label in ("Resolution (Å)", "FSC area")]
 
 
 @pytest.mark.parametrize("centre", [6.8975, 0.657, 12.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,14 +17,12 @@ from PIL import Image
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.evaluation.evaluation import Evaluation, EvaluationSettings, evaluate
-from temporem.evaluation.frames import Frames
-from temporem.evaluation.pose_conformation_coupling import (
-    PoseConformationCoupling,
-    StateCoupling,
-    pose_conformation_coupling,
-)
-from temporem.evaluation.poses import PoseAgreement
+from temporem.evaluation.case import Known
+from temporem.evaluation.evaluation import Evaluation
+from temporem.evaluation.frames import EvaluatedFrames
+from temporem.evaluation.metrics.pose_conformation_coupling import pose_conformation_coupling
+from temporem.evaluation.one_pass import measure
+from temporem.evaluation.values import value_of
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.rotations import random_rotations
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
@@ -62,9 +60,9 @@ class Volumes:
         return self.coefficients[torch.from_numpy(rows)]
 
 
-def frames(movies: int = MOVIES) -> Frames:
+def frames(movies: int = MOVIES) -> EvaluatedFrames:
     movie = np.repeat(np.arange(movies), LENGTH)
-    return Frames(
+    return EvaluatedFrames(
         rows=np.arange(movies * LENGTH),
         movie=movie,
         particle_names=movie.astype(str),
@@ -94,16 +92,18 @@ def reconstruction(name: str, noise: float, stillness: float, movies: int = MOVI
             {"stage": "static", "epoch": e, "step": 10 * e, "log_likelihood": -9.0 / e, "kl": 0.1}
             for e in (1, 2, 3)
         ],
-        evaluation=evaluate(
+        evaluation=measure(
             Volumes(volumes),
             Volumes(TRUE_VOLUMES),
             chosen,
             box=BOX,
             pixel_size_angstrom=PIXEL,
-            latents=latents[: len(chosen)],
-            parameters=ANGLE[: len(chosen), None],
-            parameter_names=["angle_degrees"],
-            states=np.tile(np.arange(LENGTH), movies),
+            known=Known(
+                latents=latents[: len(chosen)],
+                parameters=ANGLE[: len(chosen), None],
+                parameter_names=["angle_degrees"],
+                states=np.tile(np.arange(LENGTH), movies),
+            ),
         ),
         seconds=75,
     )
@@ -210,8 +210,8 @@ def test_page_has_every_part(page: str, runs: list[ReportRun]) -> None:
     assert "with 95% confidence intervals" in text
     evaluation = runs[0].evaluation
     assert evaluation is not None
-    assert f"{evaluation.resolution('unmasked').angstrom.mean():.2f}" in text
-    assert f"{evaluation.motion['unmasked'].correlation():.3f}" in text
+    assert f"{value_of(evaluation, 'fsc', 'resolution_angstrom', 'unmasked'):.2f}" in text
+    assert f"{value_of(evaluation, 'motion', 'correlation', 'unmasked'):.3f}" in text
 
 
 def test_names_cannot_inject_markup(dataset: ReportDataset, runs: list[ReportRun]) -> None:
@@ -260,9 +260,20 @@ def test_headline_says_who_wins_and_holds_the_numbers(runs: list[ReportRun]) -> 
     findings = find(runs, "static")
     better = next(text for text in findings.headline if "better" in text)
     assert better.startswith("tempor is better than static in ")
-    motion = findings.comparisons["tempor"].motion["unmasked"]
-    assert f"{motion.correlation_b:.2f} against {motion.correlation_a:.2f}" in better
-    assert any("R²" in text and "true angle" in text for text in findings.headline)
+    there, here = (
+        f"{value_of(_evaluation(run), 'motion', 'correlation', 'unmasked'):.3f}" for run in runs
+    )
+    assert f"motion correlation ({there} against {here})" in better
+    assert re.search(r"resolution \([\d.]+% of frames finer, mean gain \+[\d.]+%\)", better)
+    assert any("latent R² of the angle" in text for text in findings.headline)
+
+
+def test_the_first_run_is_the_baseline_unless_another_is_named(runs: list[ReportRun]) -> None:
+    assert find(runs).baseline == "tempor"
+    assert find(runs[::-1]).baseline == "static"
+    assert list(find(runs, baseline="static").comparisons) == ["tempor"]
+    with pytest.raises(TemporemError, match=r"named 'mean'; expected 'tempor' or 'static'"):
+        find(runs, baseline="mean")
 
 
 def test_others_are_compared_with_the_first_run_or_the_one_named(runs: list[ReportRun]) -> None:
@@ -288,19 +299,26 @@ def test_headline_is_as_plain_about_defeat(runs: list[ReportRun]) -> None:
     assert not any("better" in text for text in headline)
 
 
+def changed(evaluation: Evaluation, metric: str, **arrays: np.ndarray) -> Evaluation:
+    """An evaluation with some arrays of a metric without places replaced, or the metric added."""
+    place = {**evaluation[metric].get("", {}), **arrays}
+    return replace(evaluation, results={**evaluation.results, metric: {"": place}})
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_headline_does_not_decide_what_the_interval_leaves_open(
     runs: list[ReportRun], sign: int
 ) -> None:
     item = _evaluation(runs[1])
+    psnr = item["image_quality"][""]["psnr_db"]
     better_in_half_the_movies = sign * np.where(item.frames.movie % 2, 1.0, -0.9)
     sibling = replace(
         runs[1],
         name="sibling",
-        evaluation=replace(item, psnr_db=item.psnr_db + better_in_half_the_movies),
+        evaluation=changed(item, "image_quality", psnr_db=psnr + better_in_half_the_movies),
     )
     findings = find([runs[1], sibling])
-    gain = findings.comparisons["sibling"].psnr_gain_db
+    gain = findings.comparisons["sibling"].gain("image_quality", "psnr_db")
     assert gain.value == pytest.approx(0.05 * sign)
     assert gain.low < 0 < gain.high
     (sentence,) = (text for text in findings.headline if "PSNR" in text)
@@ -314,7 +332,7 @@ def test_single_run_is_described_without_a_verdict(runs: list[ReportRun], single
     assert "Å on average" in sentence
     text = Reader(single_page).text
     assert sentence in text
-    assert "Gain of" not in text
+    assert "Gain over" not in text
     assert "Gain:" not in text
 
 
@@ -333,7 +351,7 @@ def test_runs_on_different_frames_are_not_compared(runs: list[ReportRun]) -> Non
     findings = find([runs[1], short])
     assert not findings.comparisons
     assert findings.headline == ["The runs are not comparable with one another."]
-    assert any("not compared with static" in text for text in findings.warnings)
+    assert any("static is not compared with tempor" in text for text in findings.warnings)
 
 
 def test_single_movie_gives_no_intervals() -> None:
@@ -348,7 +366,7 @@ def test_page_without_truth(dataset: ReportDataset, runs: list[ReportRun]) -> No
     untested = [replace(run, evaluation=None) for run in runs]
     page = built(real, untested)
     text = Reader(page).text
-    assert "No run was held against a truth" in text
+    assert "No run was compared with a truth" in text
     assert "frame 1" in text
     assert "·" not in text
     assert "FSC" not in text.split("What was run")[0]
@@ -512,20 +530,24 @@ def test_text_is_as_large_in_all_figures() -> None:
     [
         ("all", 5.0, "turned by 5.0° in common (by chance 1.0°)"),
         ("all", 2.0, None),
-        ("states", 5.0, "every true state is aligned by itself"),
+        ("states", 5.0, "each true state is aligned on its own"),
     ],
 )
 def test_what_an_alignment_forgives_or_does_not_is_said(runs, align, turn, words) -> None:
-    state = StateCoupling(0, 4, 4, 6.0, 5.0, 7.0, (0.0, turn, 0.0), 1.0)
-    evaluation = replace(
-        runs[0].evaluation,
-        settings=EvaluationSettings(align=align),
-        poses=PoseAgreement(np.full(4, 6.0), np.zeros(4), False, 90.0, np.eye(3).tolist(), [0.0]),
-        coupling=PoseConformationCoupling(4, 0.0, 0.0, 0.0, (state,)),
-    )
+    item = _evaluation(runs[0])
+    one, angle = np.ones(1), np.full(len(item.frames), 6.0)
+    coupling = {
+        **dict.fromkeys(("error_r2", "pose_r2", "view_r2"), np.zeros(())),
+        "n_close": np.array(4),
+        **dict.fromkeys(("state", "state_n_frames", "state_n_close"), one.astype(int)),
+        **dict.fromkeys(("state_low", "state_median", "state_high", "state_chance"), one),
+        "state_turn": np.array([[0.0, turn, 0.0]]),
+    }
+    found = changed(item, "pose_conformation_coupling", **coupling)
+    found = changed(found, "poses", angle_degrees=angle, shift_angstrom=0 * angle)
+    found = replace(found, settings=replace(item.settings, align=align))
     assert not any("in common" in text for text in find(runs).warnings)
-    found = find([replace(runs[0], evaluation=evaluation)]).warnings
-    said = [text for text in found if "in common" in text]
+    said = [t for t in find([replace(runs[0], evaluation=found)]).warnings if "in common" in t]
     assert len(said) == (words is not None)
     assert words is None or words in said[0]
 
@@ -541,8 +563,9 @@ def test_poses_that_were_found_are_shown_against_the_state(
     coupling = pose_conformation_coupling(
         rotations, rotations, evaluation.frames.movie, None, states
     )
-    found = replace(runs[0], evaluation=replace(evaluation, coupling=coupling))
-    text = Reader(built(dataset, [found, runs[1]])).text
+    with_poses = changed(evaluation, "pose_conformation_coupling", **asdict(coupling))
+    found = replace(runs[0], evaluation=with_poses)
+    text = Reader(build_report(dataset, [found, runs[1]])).text
     assert "Pose errors" in text
     assert "Pose error (°)" in text
     rows = metrics_table({"a": evaluation, "b": found.evaluation}).rows

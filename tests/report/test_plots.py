@@ -6,10 +6,11 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from temporem.evaluation.pose_conformation_coupling import PoseConformationCoupling, StateCoupling
+from temporem.evaluation.metrics.pose_conformation_coupling import pose_conformation_coupling
 from temporem.report import plots, theme
 from temporem.report.pose_plot import pose_error_figure
 
@@ -181,12 +182,8 @@ def test_run_colours_differ_in_lightness_or_hue_for_dichromats() -> None:
 def test_a_run_has_one_colour_in_all_figures() -> None:
     """Also where a figure does not show the runs before it."""
     runs = ["linear", "static", "tempor"]
-    state = StateCoupling(
-        state=0, n_frames=4, n_close=4, median=2.0, low=1.0, high=3.0, turn=(0, 0, 0), chance=0.0
-    )
-    coupling = PoseConformationCoupling(
-        n_close=4, error_r2=0.0, pose_r2=0.0, view_r2=0.0, states=(state,)
-    )
+    rotations, states = torch.eye(3).double().repeat(4, 1, 1), np.array([0, 0, 1, 1])
+    coupling = pose_conformation_coupling(rotations, rotations, np.arange(4), None, states)
     record = {"epoch": 1, "stage": "tempor", "kl": 2.0}
     movies, numbers = [np.arange(4)], np.arange(1, 5)
     figures = [

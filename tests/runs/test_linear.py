@@ -491,7 +491,7 @@ def test_downsampled_deviation_is_that_of_the_downsampled_volumes(run_of_two, tm
 
 def test_evaluation_and_report(run, tmp_path) -> None:
     document = json.loads((run / "evaluation.json").read_text())
-    assert document["latents"]["dimensions"] == 1
+    assert document["latents"]["angle_degrees"]["dimensions"] == 1
     assert document["held_out"] is not None
     succeed("report", run, "-o", tmp_path / "report.html")
     assert "linear" in (tmp_path / "report.html").read_text()
@@ -657,8 +657,8 @@ def test_hinge_is_learned_and_time_helps(hinge_dataset, tmp_path) -> None:
         succeed("reconstruct", hinge_dataset, *options)
         succeed("evaluate", out)
         document = json.loads((out / "evaluation.json").read_text())
-        latents[option] = document["latents"]["parameters"]["angle_degrees"]["r2"]
-        motion[option] = document["motion"]["particle"]["correlation"]
+        latents[option] = document["latents"]["angle_degrees"]["r2"]["value"]
+        motion[option] = document["motion"]["particle"]["correlation"]["value"]
     assert latents["--temporal"] > 0.8
     assert motion["--temporal"] > 0.6
     assert latents["--temporal"] > latents["--no-temporal"] + 0.05

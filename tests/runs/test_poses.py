@@ -89,8 +89,8 @@ def test_refined_poses_are_better_and_written_with_their_spread(off, tmp_path) -
         printed = succeed("evaluate", tmp_path / run)
         assert "Pose error, median (°)" in printed
     document = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert document["poses"]["median_degrees"] <= float(after.median()) + 0.5
-    assert not document["alignment"]["mirrored"]
+    assert document["poses"]["median_degrees"]["value"] <= float(after.median()) + 0.5
+    assert not document["poses"]["alignment"]["mirrored"]
     succeed("report", tmp_path / "known", tmp_path / "run", "-o", tmp_path / "report.html")
 
 

@@ -56,11 +56,10 @@ def demo(
 
 def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
     """Everything that takes time."""
-    from temporem.evaluation.run_evaluation import evaluate_run
+    from temporem.evaluation.api import evaluate
     from temporem.evaluation.storage import save_evaluation
     from temporem.runs.config import build_config
     from temporem.runs.pipeline import reconstruct
-    from temporem.runs.run import load_run
     from temporem.simulation.presets import load_simulation_config
     from temporem.simulation.simulate import simulate
 
@@ -78,7 +77,7 @@ def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
             progress=progress.part(place, middle),
         )
         told = progress.part(middle, end, f"evaluating {method}")
-        save_evaluation(evaluate_run(load_run(run), dataset, progress=told), run)
+        save_evaluation(evaluate(run, dataset, progress=told), run)
         place = end
     progress(place, 1, "drawing the report")
     title = "temporem demo"
@@ -87,12 +86,13 @@ def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
 
 def _print(findings: Findings, out: Path) -> None:
     from temporem.evaluation.storage import load_evaluation
-    from temporem.report.tables import metrics_table
+    from temporem.report.tables import MOST_IMPORTANT, metrics_table
 
     for sentence in findings.headline:
         say(sentence)
     say("")
-    print_table(metrics_table({method: load_evaluation(out / method) for method in METHODS}))
+    evaluations = {method: load_evaluation(out / method) for method in METHODS}
+    print_table(metrics_table(evaluations, most=MOST_IMPORTANT))
 
 
 def _make_folder(out: Path, *, overwrite: bool) -> None:

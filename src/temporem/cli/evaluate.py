@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,16 +12,42 @@ from cyclopts.validators import Number
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
 from temporem.cli.findings import warn_of_symmetry
-from temporem.cli.options import Json, Overwrite, RunFolder, RunFolders, dataset_folder
+from temporem.cli.options import (
+    All,
+    Baseline,
+    Json,
+    Overwrite,
+    RunFolders,
+    dataset_folder,
+    output,
+    refuse_missing,
+)
 from temporem.errors import TemporemError
+
+_is_reconstruction = refuse_missing(
+    Path.is_dir,
+    "is not a folder",
+    expected="a run folder with config.yaml, or a folder of MRC volumes",
+    hint="make a run with temporem reconstruct",
+)
 
 
 def evaluate(
-    run: RunFolder,
+    reconstruction: Annotated[
+        Path,
+        Parameter(
+            help="Run, or folder of volumes that any program made: frame_<row>.mrc, or one MRC "
+            "file for each frame.",
+            validator=_is_reconstruction,
+        ),
+    ],
     /,
     *,
     truth: Annotated[
-        Path | None, dataset_folder("Dataset with the truth; by default the run's own.")
+        Path | None, dataset_folder("Simulated dataset with the truth; by default that of the run.")
+    ] = None,
+    out: Annotated[
+        Path | None, output("Folder for the evaluation; by default that of the volumes.")
     ] = None,
     every: Annotated[
         int,
@@ -31,80 +58,106 @@ def evaluate(
     ] = 1,
     align: Annotated[
         Literal["all", "states"],
-        Parameter(
-            help="Of poses that were found: align all frames as one, or every true state by itself."
-        ),
+        Parameter(help="Where poses were found: align all frames together, or each true state."),
     ] = "all",
+    all_rows: All = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Measure a run against the true volumes of a simulated dataset.
+    """Measure volumes against the true ones of a simulated dataset.
 
-    Writes evaluation.json and evaluation.npz into the run.
+    Writes evaluation.json and evaluation.npz beside the volumes.
 
     Example:  temporem evaluate 7bcq-run --every 2
     """
-    path = evaluate_with_progress(run, truth, every=every, align=align, overwrite=overwrite)
+    path = evaluate_with_progress(
+        reconstruction, truth, out=out, every=every, align=align, overwrite=overwrite
+    )
     if json:
         print_json(json_format.loads(path.read_text(encoding="utf-8")))
         return
     from temporem.evaluation.storage import load_evaluation
-    from temporem.report.tables import metrics_table
+    from temporem.report.findings import judge
+    from temporem.report.tables import MOST_IMPORTANT, metrics_table
 
-    print_table(metrics_table({run.resolve().name: load_evaluation(run)}))
-    warn_of_symmetry(run)
-    say(f"Evaluation: {path}")
+    evaluations = {reconstruction.resolve().name: load_evaluation(path.parent)}
+    found = judge(evaluations)
+    _say_all(found.headline)
+    print_table(metrics_table(evaluations, most=None if all_rows else MOST_IMPORTANT))
+    _say_all([f"Caution: {text}" for text in found.warnings])
+    warn_of_symmetry(reconstruction)
+    say(f"Evaluation: {path}" + ("" if all_rows else "  (--all shows all numbers)"))
+    say(f"Next: temporem compare OTHER {path.parent}, or temporem report {reconstruction}")
 
 
-def compare(runs: RunFolders, /, *, json: Json = False) -> None:
-    """Compare evaluated runs with the first of them, frame by frame.
+def compare(
+    runs: RunFolders,
+    /,
+    *,
+    baseline: Baseline = None,
+    all_rows: All = False,
+    json: Json = False,
+) -> None:
+    """Compare evaluated runs with one of them, frame by frame: by default with the first.
 
     Example:  temporem compare static-run tempor-run
     """
     from temporem.evaluation.compare import compare as compare_evaluations
     from temporem.evaluation.storage import load_evaluation
     from temporem.report.collect import run_names
-    from temporem.report.tables import comparison_table, metrics_table
+    from temporem.report.findings import judge
+    from temporem.report.tables import MOST_IMPORTANT, comparison_table, metrics_table
 
     if len(runs) < 2:
         raise TemporemError("one run cannot be compared", expected="two or more RUN folders")
     names = run_names(runs)
     evaluations = {name: load_evaluation(run) for name, run in zip(names, runs, strict=True)}
-    baseline, *others = names
-    comparisons = {
-        name: compare_evaluations(evaluations[baseline], evaluations[name]) for name in others
-    }
+    found = judge(evaluations, baseline)
+    reference = found.baseline or names[0]
+    for name in evaluations.keys() - found.comparisons.keys() - {reference}:
+        compare_evaluations(evaluations[reference], evaluations[name])  # says why they cannot be
     if json:
-        results = {name: comparison.summary() for name, comparison in comparisons.items()}
-        print_json({"baseline": baseline, "comparisons": results})
+        results = {name: comparison.summary() for name, comparison in found.comparisons.items()}
+        print_json({"baseline": reference, "comparisons": results})
         return
-    print_table(metrics_table(evaluations))
-    for name, comparison in comparisons.items():
+    _say_all(found.headline)
+    print_table(metrics_table(evaluations, most=None if all_rows else MOST_IMPORTANT))
+    if all_rows:
         say("")
-        print_table(comparison_table(comparison), f"Gain of {name} over {baseline}")
+        print_table(comparison_table(found.comparisons), f"Gain over {reference}")
+    else:
+        say("(--all shows all numbers, and the gains paired by frame)")
+    _say_all([f"Caution: {text}" for text in found.warnings])
+    say(f"Next: temporem report {' '.join(map(str, runs))} -o report.html")
 
 
 def evaluate_with_progress(
-    run: Path,
+    reconstruction: Path,
     truth: Path | None = None,
     *,
+    out: Path | None = None,
     every: int = 1,
     align: Literal["all", "states"] = "all",
     overwrite: bool = False,
 ) -> Path:
-    """Evaluate a run and save the result; returns the path of ``evaluation.json``."""
-    from temporem.evaluation.run_evaluation import evaluate_run
-    from temporem.evaluation.storage import SUMMARY_NAME, save_evaluation
-    from temporem.runs.run import load_run
+    """Evaluate a run or a folder of volumes, and save the result.
 
-    loaded = load_run(run)
-    if (run / SUMMARY_NAME).exists() and not overwrite:  # said before the work, not after it
-        raise TemporemError(f"{run / SUMMARY_NAME} exists", hint="pass --overwrite to replace it")
-    dataset = truth or Path(loaded.config.dataset)
-    if truth is None and not dataset.is_dir():
-        raise TemporemError(
-            f"{dataset}, the dataset of {run}, is not there", hint="name it with --truth"
-        )
-    with progress_bar(f"Evaluating {run.name}") as progress:
-        evaluation = evaluate_run(loaded, dataset, every=every, align=align, progress=progress)
-    return save_evaluation(evaluation, run, overwrite=overwrite)
+    Returns:
+        Path of ``evaluation.json``.
+    """
+    from temporem.evaluation.api import evaluate as measure
+    from temporem.evaluation.storage import SUMMARY_NAME, save_evaluation
+
+    folder = out or reconstruction
+    if (folder / SUMMARY_NAME).exists() and not overwrite:  # said before the work, not after it
+        path = folder / SUMMARY_NAME
+        raise TemporemError(f"{path} exists", hint="pass --overwrite to replace it")
+    with progress_bar(f"Evaluating {reconstruction.name}") as progress:
+        evaluation = measure(reconstruction, truth, every=every, align=align, progress=progress)
+    folder.mkdir(exist_ok=True)
+    return save_evaluation(evaluation, folder, overwrite=overwrite)
+
+
+def _say_all(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        say(sentence)

@@ -72,6 +72,18 @@ Json = Annotated[
     ),
 ]
 
+All = Annotated[
+    bool,
+    Parameter(
+        name="--all", negative="", show_default=False, help="Show all numbers, not only the first."
+    ),
+]
+
+Baseline = Annotated[
+    str | None,
+    Parameter(help="Name of the run that others are compared with; the first by default."),
+]
+
 RunFolder = Annotated[Path, Parameter(help="Run folder.", validator=_is_run)]
 
 RunFolders = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from temporem.cli.console import progress_bar, say
-from temporem.cli.options import Overwrite, RunFolders, dataset_folder, output
+from temporem.cli.options import Baseline, Overwrite, RunFolders, dataset_folder, output
 from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 from temporem.version import __version__
@@ -23,13 +23,10 @@ def report(
     /,
     *,
     out: Annotated[Path, output("HTML file to write.")] = Path("report.html"),
-    baseline: Annotated[
-        str | None,
-        Parameter(help="Name of the run that others are compared with; by default the first."),
-    ] = None,
     dataset: Annotated[
         Path | None, dataset_folder("Dataset, if it is no longer where the runs say.")
     ] = None,
+    baseline: Baseline = None,
     title: Annotated[str, Parameter(help="Heading of the page.")] = "temporem report",
     overwrite: Overwrite = False,
 ) -> None:

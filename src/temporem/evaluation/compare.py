@@ -1,28 +1,28 @@
 """The comparison of two runs on the same frames: the paper's Eq. 16 and its paired companions.
 
-``f_t = (res_a(t) − res_b(t)) / res_a(t)``
-
 Run a is the reference (``static`` in the paper), run b what should be better (``tempor``). Positive
-values favour b throughout, in Å gained as in correlation gained.
+gains favour b throughout, in Å gained as in correlation gained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.evaluation.evaluation import Evaluation
-from temporem.evaluation.resampling import MovieBootstrap
+from temporem.evaluation.masks import WHOLE_BOX
+from temporem.evaluation.metrics import METRICS
+from temporem.evaluation.metrics.metric import NO_PLACE, Metric, Score
+from temporem.evaluation.sample import Sample
 from temporem.evaluation.summary import finite
-from temporem.physics.fsc import area_under_curve
 
 
 class Estimate(NamedTuple):
-    """A number with a bootstrap confidence interval over movies; NaN with a single movie."""
+    """A number with a bootstrap confidence interval over movies; NaN where there is none."""
 
     value: float
     low: float
@@ -30,86 +30,69 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class RegionComparison:
-    """Comparison of FSC measures in one region.
+class Gain:
+    """What run b gains on run a in one number.
 
     Attributes:
-        gain: ``f`` of every frame, ``(n,)``.
-        fraction_improved: frames in which b is strictly better.
-        fraction_tied: frames of exactly the same resolution, as where neither curve crosses.
-        n_both_never_crossed: frames in which both reach Nyquist, which Eq. 16 calls a tie.
-        mean_gain: mean of ``f``.
-        mean_fsc_gain_angstrom: resolution of a's mean FSC curve less that of b's, Å.
-        auc_gain: mean of AUC of b less that of a.
+        metric, score: the number.
+        place: region or parameter; empty for neither.
+        label: for a table.
+        estimate: as stored; printed values are these times the score's factor.
+        detail: the gain in words, for a verdict.
     """
 
-    gain: np.ndarray
-    fraction_improved: Estimate
-    fraction_tied: float
-    n_both_never_crossed: int
-    mean_gain: Estimate
-    mean_fsc_gain_angstrom: Estimate
-    auc_gain: Estimate
+    metric: Metric
+    score: Score
+    place: str
+    label: str
+    estimate: Estimate
+    detail: str
 
+    @property
+    def rank(self) -> int | None:
+        """Importance, 1 the greatest; None for a gain that is never among the first."""
+        return self.score.rank(self.place)
 
-@dataclass(frozen=True)
-class MotionComparison:
-    """Motion correlations of both runs in one region; the gain is b − a, paired by movie."""
-
-    correlation_a: float
-    correlation_b: float
-    gain: Estimate
-
-
-@dataclass(frozen=True)
-class StateComparison:
-    """FSC of states in one region: no interval, because the states are not a sample.
-
-    Attributes:
-        fraction_improved: states of whose FSC curve b has the greater area.
-        auc_gain: mean over states of the area of b less that of a.
-        resolution_gain: mean over states of ``(res_a − res_b) / res_a``.
-    """
-
-    fraction_improved: float
-    auc_gain: float
-    resolution_gain: float
+    @property
+    def noun(self) -> str:
+        """Name of the number in a verdict; empty where a verdict leaves it out."""
+        noun, words = self.score.noun, self.metric.words(self.place)
+        if not noun or "{place}" in noun or self.place in (NO_PLACE, WHOLE_BOX):
+            return noun.format(place=words)
+        return f"{noun} in the {words}"
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Run b against run a over n frames that both evaluate.
+    """Run b against run a over the frames that both evaluate.
 
     Attributes:
-        n_frames: n.
-        regions: FSC measures by region name.
-        motion: motion correlations by region name; empty where the truth is still.
-        psnr_gain_db, ssim_gain: mean of b less that of a.
-        states: FSC of true states by region name; empty where there are none.
+        a, b: the evaluations.
+        gains: of all metrics that both have.
     """
 
-    n_frames: int
-    regions: dict[str, RegionComparison]
-    motion: dict[str, MotionComparison]
-    psnr_gain_db: Estimate
-    ssim_gain: Estimate
-    states: dict[str, StateComparison]
+    a: Evaluation
+    b: Evaluation
+    gains: Sequence[Gain]
+
+    def gain(self, metric: str, name: str, place: str = NO_PLACE) -> Estimate:
+        """One gain by the name of its metric, its own and its place."""
+        wanted = (metric, name, place)
+        return next(
+            gain.estimate
+            for gain in self.gains
+            if (gain.metric.name, gain.score.name, gain.place) == wanted
+        )
 
     def summary(self) -> dict[str, Any]:
-        """All but the per-frame gains, as JSON allows it; estimates are {value, low, high}."""
-        return finite(
-            {
-                "n_frames": self.n_frames,
-                "regions": {
-                    name: {key: item for key, item in _named(region).items() if key != "gain"}
-                    for name, region in self.regions.items()
-                },
-                "motion": {name: _named(motion) for name, motion in self.motion.items()},
-                "psnr_gain_db": self.psnr_gain_db._asdict(),
-                "ssim_gain": self.ssim_gain._asdict(),
-                "states": {name: asdict(states) for name, states in self.states.items()},
-            }
-        )
+        """Gains by metric, place and name as JSON allows them; estimates are {value, low, high}."""
+        document: dict[str, Any] = {"n_frames": len(self.a.frames)}
+        for gain in self.gains:
+            section = document.setdefault(gain.metric.name, {})
+            if gain.place:
+                section = section.setdefault(gain.place, {})
+            section[gain.score.name] = gain.estimate._asdict()
+        return finite(document)
 
 
 def compare(a: Evaluation, b: Evaluation) -> Comparison:
@@ -123,71 +106,28 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
         TemporemError: the evaluations differ in dataset, frames or settings.
     """
     _check_comparable(a, b)
-    bootstrap = MovieBootstrap(a.frames.groups, a.settings.bootstrap)
-
-    def mean(values: np.ndarray) -> Estimate:
-        values = np.asarray(values, dtype=np.float64)
-        return Estimate(float(values.mean()), *bootstrap.interval(bootstrap.means(values)))
-
-    motion = {}
-    for name, sums in a.motion.items():
-        first, second = float(sums.correlation()), float(b.motion[name].correlation())
-        draws = b.motion[name].correlation(bootstrap.weights) - sums.correlation(bootstrap.weights)
-        gain = Estimate(second - first, *bootstrap.interval(draws))
-        motion[name] = MotionComparison(first, second, gain)
-    return Comparison(
-        n_frames=len(a.frames),
-        regions={name: _compare_region(a, b, name, bootstrap, mean) for name in a.fsc},
-        motion=motion,
-        psnr_gain_db=mean(b.psnr_db - a.psnr_db),
-        ssim_gain=mean(b.ssim - a.ssim),
-        states=_compare_states(a, b),
-    )
+    sample, gains = Sample(a), []
+    for metric in METRICS.values():
+        for place in (p for p in a[metric.name] if p in b[metric.name]):
+            gains += _gains(metric, place, a, b, sample)
+    return Comparison(a, b, gains)
 
 
-def improvement(reference_angstrom: np.ndarray, angstrom: np.ndarray) -> np.ndarray:
-    """Eq. 16, the fraction by which resolution improves on a reference: ``(n,)``."""
-    return (reference_angstrom - angstrom) / reference_angstrom
-
-
-def _compare_region(
-    a: Evaluation,
-    b: Evaluation,
-    name: str,
-    bootstrap: MovieBootstrap,
-    mean: Callable[[np.ndarray], Estimate],
-) -> RegionComparison:
-    (of_a, never_a), (of_b, never_b) = a.resolution(name), b.resolution(name)
-    gain = improvement(of_a, of_b)
-
-    def mean_fsc_gain(mean_a: np.ndarray, mean_b: np.ndarray) -> np.ndarray:
-        return a.resolution_of(mean_a).angstrom - b.resolution_of(mean_b).angstrom
-
-    draws = mean_fsc_gain(bootstrap.means(a.fsc[name]), bootstrap.means(b.fsc[name]))
-    overall = mean_fsc_gain(*(run.fsc[name].mean(0, dtype=np.float64) for run in (a, b)))
-    return RegionComparison(
-        gain=gain,
-        fraction_improved=mean(gain > 0),
-        fraction_tied=float((gain == 0).mean()),
-        n_both_never_crossed=int((never_a & never_b).sum()),
-        mean_gain=mean(gain),
-        mean_fsc_gain_angstrom=Estimate(float(overall), *bootstrap.interval(draws)),
-        auc_gain=mean(b.auc(name) - a.auc(name)),
-    )
-
-
-def _compare_states(a: Evaluation, b: Evaluation) -> dict[str, StateComparison]:
-    if a.states is None or b.states is None:
-        return {}
-    found = {}
-    for name, curves in a.states.fsc.items():
-        gain = area_under_curve(b.states.fsc[name]) - area_under_curve(curves)
-        angstrom = [a.resolution_of(run.fsc[name]).angstrom for run in (a.states, b.states)]
-        found[name] = StateComparison(
-            fraction_improved=float((gain > 0).mean()),
-            auc_gain=float(gain.mean()),
-            resolution_gain=float(improvement(*angstrom).mean()),
-        )
+def _gains(metric: Metric, place: str, a: Evaluation, b: Evaluation, sample: Sample) -> list[Gain]:
+    first, second = a[metric.name][place], b[metric.name][place]
+    paired = metric.paired(first, second, sample)
+    values = [metric.statistics(arrays, sample) for arrays in (first, second)]
+    scores = {score.name: score for score in metric.scores}
+    found = []
+    for score in metric.gains:
+        statistic = paired[score.name]
+        detail = statistic.detail
+        if not detail and score.name in scores:
+            of_a, of_b = (scores[score.name].print(v[score.name].value) for v in values)
+            detail = f"{of_b} against {of_a}"
+        estimate = Estimate(statistic.value, *sample.interval(statistic))
+        label = metric.label(score, place, metric.note(a.settings))
+        found.append(Gain(metric, score, place, label, estimate, detail))
     return found
 
 
@@ -212,8 +152,3 @@ def _check_comparable(a: Evaluation, b: Evaluation) -> None:
     # The true volumes were computed twice, perhaps on two machines: equal but for rounding.
     if not np.allclose(a.truth_power, b.truth_power, rtol=1e-3, atol=1e-6 * a.truth_power.max()):
         raise TemporemError("the runs are evaluated against different true volumes", hint=same)
-
-
-def _named(item: RegionComparison | MotionComparison) -> dict[str, Any]:
-    values = {field.name: getattr(item, field.name) for field in fields(item)}
-    return {k: v._asdict() if isinstance(v, Estimate) else v for k, v in values.items()}

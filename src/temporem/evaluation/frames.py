@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-
-from temporem.errors import TemporemError
-
-if TYPE_CHECKING:
-    from temporem.frames.dataset import Dataset
 
 MAX_GROUPS = 100
 """Groups that are resampled; with more movies than this, a group holds several movies."""
 
 
+class Movies(Protocol):
+    """Frames that belong to movies: a dataset or a truth."""
+
+    @property
+    def movies(self) -> Sequence[np.ndarray]:
+        """Rows of each movie in the order of its frames."""
+        ...
+
+    @property
+    def particle_names(self) -> Sequence[str]:
+        """Movie of every frame, by name."""
+        ...
+
+    @property
+    def frame_numbers(self) -> np.ndarray:
+        """Position of every frame in its movie, from 1, ``(N,)``."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class Frames:
+class EvaluatedFrames:
     """Frames of a dataset, in the order in which they are evaluated.
 
     Attributes:
@@ -26,7 +40,7 @@ class Frames:
         movie: index of the movie of each frame, int64 ``(n,)``.
         particle_names: ``rlnParticleName`` of each frame, str ``(n,)``.
         frame_numbers: ``rlnMovieFrameNumber``, int64 ``(n,)``.
-        held_out: whether the frame's movie was kept from training, bool ``(n,)``.
+        held_out: the frame's movie was kept from training, bool ``(n,)``.
     """
 
     rows: np.ndarray
@@ -46,41 +60,26 @@ class Frames:
         return len(self.rows)
 
     @classmethod
-    def of_dataset(
-        cls,
-        dataset: Dataset,
-        *,
-        movies: Collection[int] | None = None,
-        held_out: Collection[int] = (),
-    ) -> Frames:
-        """All frames of some movies, movie after movie.
+    def of_movies(cls, movies: Movies, *, held_out: Collection[int] = ()) -> EvaluatedFrames:
+        """All frames, movie after movie.
 
         Args:
-            dataset: where they come from.
-            movies: indices into ``dataset.movies``; all when None.
+            movies: a dataset or a truth.
             held_out: indices of movies kept from training.
-
-        Raises:
-            TemporemError: an index beyond the last movie.
         """
-        chosen = sorted(range(len(dataset.movies)) if movies is None else movies)
-        for index in [*chosen, *held_out]:
-            if not 0 <= index < len(dataset.movies):
-                raise TemporemError(
-                    f"{dataset.path} has no movie {index}",
-                    expected=f"0 to {len(dataset.movies) - 1}",
-                )
-        if not chosen:
-            raise TemporemError("no movie to evaluate", hint="choose at least one")
-        rows = np.concatenate([dataset.movies[index] for index in chosen]).astype(np.int64)
-        movie = np.repeat(chosen, [len(dataset.movies[index]) for index in chosen])
+        rows = np.concatenate(movies.movies).astype(np.int64)
+        movie = np.repeat(np.arange(len(movies.movies)), [len(rows) for rows in movies.movies])
         return cls(
             rows=rows,
             movie=movie,
-            particle_names=np.asarray(dataset.particle_names, dtype=np.str_)[rows],
-            frame_numbers=np.asarray(dataset.frame_numbers, dtype=np.int64)[rows],
+            particle_names=np.asarray(movies.particle_names, dtype=np.str_)[rows],
+            frame_numbers=np.asarray(movies.frame_numbers, dtype=np.int64)[rows],
             held_out=np.isin(movie, list(held_out)),
         )
+
+    def at(self, chosen: np.ndarray) -> EvaluatedFrames:
+        """Some of the frames: bool ``(n,)``, or their positions."""
+        return EvaluatedFrames(**{name: array[chosen] for name, array in self.columns().items()})
 
     @property
     def groups(self) -> np.ndarray:
@@ -106,7 +105,7 @@ class Frames:
             "held_out": self.held_out,
         }
 
-    def same_as(self, other: Frames) -> bool:
-        """Whether both list the same frames in the same order."""
+    def same_as(self, other: EvaluatedFrames) -> bool:
+        """True if both list the same frames in the same order."""
         mine, theirs = self.columns(), other.columns()
         return all(np.array_equal(mine[name], theirs[name]) for name in mine)

@@ -19,8 +19,10 @@ from torch import Tensor
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.masks import soft_mask
 
-WHOLE_BOX = "unmasked"
-"""Name of the region that is no mask at all."""
+WHOLE_BOX, PARTICLE, MOVING = "unmasked", "particle", "moving"
+
+REGIONS = {WHOLE_BOX: "whole box", PARTICLE: "particle mask", MOVING: "moving region"}
+"""The regions in which volumes are compared, with their names for people."""
 
 STILL = 1e-4
 """Truth whose standard deviation stays below this fraction of the mean's peak does not move."""
@@ -61,8 +63,8 @@ class TruthMasks:
 
     def regions(self) -> dict[str, Tensor | None]:
         """The regions that are measured, by name; None is the whole box."""
-        regions: dict[str, Tensor | None] = {WHOLE_BOX: None, "particle": self.particle}
-        return regions if self.moving is None else {**regions, "moving": self.moving}
+        regions: dict[str, Tensor | None] = {WHOLE_BOX: None, PARTICLE: self.particle}
+        return regions if self.moving is None else {**regions, MOVING: self.moving}
 
 
 def truth_masks(

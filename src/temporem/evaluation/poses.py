@@ -6,20 +6,15 @@ One rotation, one displacement and the hand are fitted to all frames before erro
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
-from temporem.evaluation.resampling import MovieBootstrap
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.physics.rotations import geodesic_degrees
 from temporem.poses.alignment import align_poses
-
-CLOSE_DEGREES = 10.0
-"""A pose within this angle of the true one is counted as found."""
 
 _EXACT_DEGREES, _EXACT_ANGSTROM = 1e-2, 1e-2
 
@@ -45,17 +40,27 @@ class PoseAgreement:
     offset_angstrom: list[float]
 
     def at(self, rows: np.ndarray) -> PoseAgreement:
-        """Of some of the frames."""
+        """The errors of some of the frames."""
         return replace(
             self,
             angle_degrees=self.angle_degrees[rows],
             shift_angstrom=self.shift_angstrom[rows],
         )
 
-    def alignment(self) -> dict[str, Any]:
-        """All but the errors, as JSON has it."""
-        document = asdict(self)
-        return {k: v for k, v in document.items() if k not in ("angle_degrees", "shift_angstrom")}
+
+@dataclass(frozen=True, eq=False)
+class AlignedPoses:
+    """Poses of n frames after their alignment, beside the true ones.
+
+    Attributes:
+        agreement: their errors.
+        rotations: aligned as a whole, ``(n, 3, 3)``.
+        true_rotations: ``(n, 3, 3)``.
+    """
+
+    agreement: PoseAgreement
+    rotations: Tensor
+    true_rotations: Tensor
 
 
 def same_poses(
@@ -105,20 +110,3 @@ def into_frame(
     shift = reverse @ change.shift_angstrom.numpy() / pixel_size_angstrom
     offset = centre + shift - matrix @ centre
     return np.stack([ndimage.affine_transform(v, matrix, offset, order=3) for v in volumes])
-
-
-def summarise_poses(
-    agreement: PoseAgreement, chosen: np.ndarray, bootstrap: MovieBootstrap, pixel_size: float
-) -> dict[str, Any]:
-    """Section ``poses`` of an evaluation, over the chosen frames, bool ``(n,)``."""
-    angle, shift = agreement.angle_degrees[chosen], agreement.shift_angstrom[chosen]
-    close = (angle < CLOSE_DEGREES).astype(np.float64)
-    return {
-        "median_degrees": float(np.median(angle)),
-        "median_degrees_ci": bootstrap.interval(bootstrap.medians(angle)),
-        "within_10_degrees": float(close.mean()),
-        "within_10_degrees_ci": bootstrap.interval(bootstrap.means(close)),
-        "median_shift_angstrom": float(np.median(shift)),
-        "median_shift_angstrom_ci": bootstrap.interval(bootstrap.medians(shift)),
-        "median_shift_pixels": float(np.median(shift)) / pixel_size,
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from temporem.errors import TemporemError
-from temporem.evaluation.evaluation import Evaluation, EvaluationSettings
-from temporem.evaluation.frames import Frames
-from temporem.evaluation.latents import LatentAgreement, ParameterAgreement, StateAgreement
+from temporem.evaluation.evaluation import Arrays, Evaluation
+from temporem.evaluation.frames import EvaluatedFrames
 from temporem.evaluation.masks import WHOLE_BOX, MaskSettings
-from temporem.evaluation.motion import MotionSums
-from temporem.evaluation.pose_conformation_coupling import PoseConformationCoupling, StateCoupling
-from temporem.evaluation.poses import PoseAgreement
+from temporem.evaluation.metrics import METRICS
+from temporem.evaluation.metrics.metric import FrameMetric, Metric
 from temporem.evaluation.resampling import BootstrapSettings
-from temporem.evaluation.states import StateCurves
+from temporem.evaluation.settings import EvaluationSettings
 from temporem.evaluation.summary import summarise
 from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_object
@@ -28,7 +27,7 @@ from temporem.io.npz import NpzFile
 from temporem.io.outputs import require_no_links
 
 SUMMARY_NAME, ARRAYS_NAME = "evaluation.json", "evaluation.npz"
-FORMAT = "temporem evaluation 2"
+FORMAT = "temporem evaluation 3"
 
 
 def save_evaluation(
@@ -38,7 +37,7 @@ def save_evaluation(
 
     Args:
         evaluation: what to write.
-        directory: an existing directory, a RUN as a rule.
+        directory: an existing directory, such as a RUN.
         overwrite: replace an earlier evaluation.
 
     Returns:
@@ -58,7 +57,7 @@ def save_evaluation(
     document = {
         "format": FORMAT,
         "settings": asdict(evaluation.settings),
-        "arrays": {"file": ARRAYS_NAME, "sha256": checksum},
+        "arrays": {"file": ARRAYS_NAME, "sha256": checksum, "places": _places(evaluation)},
         **summarise(evaluation),
     }
     with atomic_write(summary_path) as partial:
@@ -96,31 +95,28 @@ def load_evaluation(directory: str | Path) -> Evaluation:
         ) from error
 
 
+def _places(evaluation: Evaluation) -> dict[str, list[str]]:
+    """Where each metric was measured."""
+    return {name: list(evaluation[name]) for name in METRICS if evaluation[name]}
+
+
 def _arrays(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything measured, flat, and per-frame values derived from it for other readers."""
-    arrays: dict[str, Any] = evaluation.frames.columns() | {
-        "psnr_db": evaluation.psnr_db,
-        "ssim": evaluation.ssim,
+    """Everything measured, and values of every frame that follow from it, for other readers."""
+    arrays: dict[str, Any] = {
+        **evaluation.frames.columns(),
         "truth_power": evaluation.truth_power,
     }
-    for region, curves in evaluation.fsc.items():
-        arrays[f"fsc_{region}"] = curves
-        angstrom, never_crossed = evaluation.resolution(region)
-        arrays[f"resolution_angstrom_{region}"] = angstrom
-        arrays[f"never_crossed_{region}"] = never_crossed
-        arrays[f"auc_{region}"] = evaluation.auc(region)
-    for region, sums in evaluation.motion.items():
-        for field in fields(sums):
-            arrays[f"motion_{region}_{field.name}"] = getattr(sums, field.name)
-    if evaluation.states is not None:
-        arrays["state_labels"] = evaluation.states.labels
-        arrays["state_n_frames"] = evaluation.states.n_frames
-        for region, curves in evaluation.states.fsc.items():
-            arrays[f"state_fsc_{region}"] = curves
-    if evaluation.poses is not None:
-        arrays["pose_error_degrees"] = evaluation.poses.angle_degrees
-        arrays["pose_shift_error_angstrom"] = evaluation.poses.shift_angstrom
+    for name, metric in METRICS.items():
+        for place, measured in evaluation[name].items():
+            per_frame = metric.per_frame(measured, evaluation)
+            for key, array in {**measured, **per_frame}.items():
+                arrays[_key(name, place, key)] = np.asarray(array)
     return arrays
+
+
+def _key(metric: str, place: str, name: str) -> str:
+    """Name of an array in ``evaluation.npz``: ``fsc/unmasked/curves``, ``poses/mirrored``."""
+    return "/".join(filter(None, (metric, place, name)))
 
 
 _FRAME_KINDS = {"particle_names": "U", "held_out": "b"}  # whole numbers the others
@@ -132,48 +128,51 @@ def _evaluation(document: dict[str, Any], arrays: NpzFile) -> Evaluation:
         raise ValueError(f"box is {box!r}")
     if not 0 < pixel_size < float("inf"):
         raise ValueError(f"pixel_size_angstrom is {pixel_size}")
-    columns = [(field.name, _FRAME_KINDS.get(field.name, "iu")) for field in fields(Frames)]
-    frames = Frames(**{name: arrays.take(name, kinds, None) for name, kinds in columns})
-    n, n_shells, n_groups = len(frames), box // 2, int(frames.groups.max()) + 1
+    columns = [(f.name, _FRAME_KINDS.get(f.name, "iu")) for f in fields(EvaluatedFrames)]
+    frames = EvaluatedFrames(**{name: arrays.take(name, kinds, None) for name, kinds in columns})
+    axes = {
+        "frames": len(frames),
+        "shells": box // 2,
+        "groups": int(frames.groups.max()) + 1,
+    }
+    results = {
+        name: {
+            place: _measured(arrays, METRICS[name], place, axes)
+            for place in _places_of(METRICS[name], places)
+        }
+        for name, places in document["arrays"]["places"].items()
+        if name in METRICS
+    }
     return Evaluation(
         settings=_settings(document["settings"]),
         frames=frames,
         box=box,
         pixel_size_angstrom=pixel_size,
-        fsc={
-            region: arrays.take(f"fsc_{region}", "f", n, n_shells)
-            for region in {WHOLE_BOX: None} | document["fsc"]
-        },
-        psnr_db=arrays.take("psnr_db", "f", n),
-        ssim=arrays.take("ssim", "f", n),
-        motion={
-            region: MotionSums(
-                **{
-                    field.name: arrays.take(f"motion_{region}_{field.name}", "f", n_groups)
-                    for field in fields(MotionSums)
-                }
-            )
-            for region in document["motion"]
-        },
-        latents=_latents(document["latents"]),
-        mask_fractions=_numbers(document["definitions"]["masks"]["voxel_fraction"]),
-        truth_power=arrays.take("truth_power", "f", n_shells),
-        states=None if document["states"] is None else _states(document["states"], arrays, box),
-        poses=_poses(document.get("alignment"), arrays, n),
-        coupling=_leakage(document.get("leakage")),
+        results=results,
+        mask_fractions=_numbers(document["masks"]["voxel_fraction"]),
+        truth_power=arrays.take("truth_power", "f", box // 2),
+        n_left_out=int(_number(document["n_left_out"])),
     )
 
 
-def _states(document: dict[str, Any], arrays: NpzFile, box: int) -> StateCurves:
-    labels = arrays.take("state_labels", "iu", None)
-    return StateCurves(
-        labels,
-        arrays.take("state_n_frames", "iu", len(labels)),
-        {
-            region: arrays.take(f"state_fsc_{region}", "f", len(labels), box // 2)
-            for region in document["fsc"]
-        },
-    )
+def _places_of(metric: Metric, places: Any) -> list[str]:
+    if not (isinstance(places, list) and all(isinstance(place, str) for place in places)):
+        raise ValueError(f"places of {metric.name} are {reprlib.repr(places)}")
+    if isinstance(metric, FrameMetric) and metric.by_region and WHOLE_BOX not in places:
+        raise ValueError(f"{metric.name} is not measured in the whole box")
+    return places
+
+
+def _measured(arrays: NpzFile, metric: Metric, place: str, axes: Mapping[str, int]) -> Arrays:
+    """The arrays of a metric in one place; axes of its own have the length of the first array."""
+    known, found = dict(axes), {}
+    for name, (kinds, *shape) in metric.arrays.items():
+        wanted = [known.get(axis) if isinstance(axis, str) else axis for axis in shape]
+        array = arrays.take(_key(metric.name, place, name), str(kinds), *wanted)
+        for axis, length in zip(shape, array.shape, strict=True):
+            known.setdefault(str(axis), length)
+        found[name] = array
+    return found
 
 
 def _settings(document: dict[str, Any]) -> EvaluationSettings:
@@ -182,49 +181,8 @@ def _settings(document: dict[str, Any]) -> EvaluationSettings:
     return EvaluationSettings(
         masks=MaskSettings(**_numbers(document["masks"])),
         bootstrap=BootstrapSettings(**_numbers(document["bootstrap"])),
-        align=document.get("align", "all"),
+        align=document["align"],
         **_numbers(numbers),
-    )
-
-
-def _poses(document: dict[str, Any] | None, arrays: NpzFile, n: int) -> PoseAgreement | None:
-    if document is None:
-        return None
-    return PoseAgreement(
-        arrays.take("pose_error_degrees", "f", n),
-        arrays.take("pose_shift_error_angstrom", "f", n),
-        **document | {"other_hand_degrees": _number(document["other_hand_degrees"])},
-    )
-
-
-def _leakage(document: dict[str, Any] | None) -> PoseConformationCoupling | None:
-    if document is None:
-        return None
-    states = [
-        StateCoupling(
-            **_numbers({key: value for key, value in state.items() if key != "turn"}),
-            turn=tuple(_number(value) for value in state["turn"]),
-        )
-        for state in document["states"]
-    ]
-    scores = {
-        name: None if document[name] is None else _number(document[name])
-        for name in ("error_r2", "pose_r2", "view_r2")
-    }
-    return PoseConformationCoupling(n_close=document["n_close"], **scores, states=tuple(states))
-
-
-def _latents(document: dict[str, Any] | None) -> LatentAgreement | None:
-    if document is None:
-        return None
-    parameters = {
-        name: ParameterAgreement(**_numbers(item)) for name, item in document["parameters"].items()
-    }
-    states = document["states"]
-    return LatentAgreement(
-        document["dimensions"],
-        parameters,
-        None if states is None else StateAgreement(**_numbers(states)),
     )
 
 
@@ -233,7 +191,7 @@ def _numbers(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON has null for NaN."""
+    """A number; JSON has null for NaN."""
     if value is None:
         return float("nan")
     if not isinstance(value, int | float):

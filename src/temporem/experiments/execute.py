@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from temporem.errors import TemporemError
-from temporem.evaluation.run_evaluation import evaluate_run, evaluate_source, frames_to_evaluate
+from temporem.evaluation.api import evaluate, frames_to_evaluate
 from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation, save_evaluation
 from temporem.experiments.plan import DatasetPart, ResultPart
 from temporem.experiments.true_states import TrueStateVolumes
@@ -21,7 +21,7 @@ from temporem.frames.settings import DataSettings
 from temporem.io.files import atomic_write, fresh_directory
 from temporem.progress import Progress
 from temporem.runs.pipeline import reconstruct
-from temporem.runs.run import is_finished, is_run, load_run
+from temporem.runs.run import is_finished, is_run
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.in_memory import load_motion, moves_alike
 from temporem.simulation.simulate import simulate
@@ -95,8 +95,8 @@ def _run(part: ResultPart, progress: Progress) -> None:
         reconstruct(config, part.folder, resume=resume, progress=told)
         if not resume:  # the time before an interruption is not known
             clock.write(part.folder)
-    evaluation = evaluate_run(
-        load_run(part.folder),
+    evaluation = evaluate(
+        part.folder,
         part.dataset.folder,
         every=part.every,
         align=part.align,
@@ -110,8 +110,7 @@ def _true_states(part: ResultPart, progress: Progress) -> None:
     truth = read_truth_of(dataset)
     with fresh_directory(part.folder) as folder:
         volumes = TrueStateVolumes(dataset, truth, DataSettings())
-        frames = frames_to_evaluate(dataset, every=part.every)
-        evaluation = evaluate_source(volumes, truth, frames, align=part.align, progress=progress)
+        evaluation = evaluate(volumes, truth, every=part.every, align=part.align, progress=progress)
         save_evaluation(evaluation, folder)
 
 

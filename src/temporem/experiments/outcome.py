@@ -12,47 +12,41 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from temporem.evaluation.compare import compare
 from temporem.evaluation.evaluation import Evaluation
-from temporem.evaluation.masks import WHOLE_BOX
+from temporem.evaluation.masks import MOVING, REGIONS, WHOLE_BOX
+from temporem.evaluation.metrics.fsc import resolution_gains
 from temporem.evaluation.storage import load_evaluation
+from temporem.evaluation.values import most_important
+from temporem.evaluation.words import parameter_label
 from temporem.experiments import figures
 from temporem.experiments.config import Experiment
 from temporem.experiments.measures import (
-    MEASURES,
-    MOVING,
     Interval,
     Measure,
+    Numbers,
     Record,
+    numbers,
     over_seeds,
-    records,
 )
 from temporem.experiments.plan import Plan, ResultPart
 from temporem.experiments.tables import markdown, method_table, result_tables, write_csv
 from temporem.io.files import atomic_write
 from temporem.physics.fsc import area_under_curve
-from temporem.report.content import parameter_label
 from temporem.report.embed import inline_svg, svg_document
-from temporem.report.findings import REGIONS
 from temporem.report.manifold import MANIFOLD, manifold_figure
-from temporem.report.page import DEFINITIONS
+from temporem.report.page import definitions
 from temporem.report.plots import gain_figure, latent_figure
+from temporem.report.tables import MOST_IMPORTANT
 from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
 from temporem.version import __version__
+
+_INTERVALS = "Mean over seeds; with several seeds, bars are 95 % intervals (Student)."
 
 PAGE_NAME, TABLE_NAME, NUMBERS_NAME = "index.html", "results.md", "results.csv"
 _FIGURES = "figures"
 
 _OVERVIEW = "Overview"
-_INTERVALS = "Mean over seeds; with several seeds, bars are 95 % intervals (Student)."
-_SHOWN = {
-    "Motion correlation, whole box",
-    "FSC area, whole box",
-    "Resolution, whole box (Å)",
-    "State accuracy",
-    "Pose error, median (°)",
-}
 
 
 @dataclass(frozen=True)
@@ -92,44 +86,42 @@ def write_outcome(experiment: Experiment, plan: Plan, folder: Path, notes: Seque
     Raises:
         TemporemError: files of a part are damaged.
     """
-    rows = records(plan, experiment.baseline)
-    panels = {_OVERVIEW: _overview(experiment, rows)} if experiment.axis else {}
-    panels |= {name: _panels(experiment, plan, name, rows) for name in experiment.datasets}
+    found = numbers(plan, experiment.baseline)
+    panels = {_OVERVIEW: _overview(experiment, found)} if experiment.axis else {}
+    panels |= {name: _panels(experiment, plan, name, found) for name in experiment.datasets}
     panels = {name: items for name, items in panels.items() if items}
-    write_csv(folder / NUMBERS_NAME, rows)
-    _write_text(folder / TABLE_NAME, markdown(experiment, rows, notes))
+    write_csv(folder / NUMBERS_NAME, found.rows)
+    _write_text(folder / TABLE_NAME, markdown(experiment, found, notes))
     (folder / _FIGURES).mkdir(exist_ok=True)
     for items in panels.values():
         for panel in items:
             _save(panel, folder / _FIGURES)
-    _write_text(folder / PAGE_NAME, _page(experiment, rows, panels, notes))
+    _write_text(folder / PAGE_NAME, _page(experiment, found, panels, notes))
     return folder / PAGE_NAME
 
 
-def _overview(experiment: Experiment, rows: Sequence[Record]) -> list[Panel]:
-    """Draw measures along the axis of the experiment."""
+def _overview(experiment: Experiment, found: Numbers) -> list[Panel]:
+    """Measures along the axis of the experiment."""
     axis = experiment.axis
     assert axis is not None
     values: dict[str, dict[float, Mapping[str, Interval | None]]] = {}
     for dataset, data in experiment.datasets.items():
         for method, how in experiment.methods.items():
-            here = [row for row in rows if (row.dataset, row.method) == (dataset, method)]
-            # A line is a method along datasets, or a dataset along methods that have a value.
+            here = [r for r in found.rows if (r.dataset, r.method) == (dataset, method)]
+            # Along methods the values of one dataset are a line, and methods without a value none.
             place = data.value if axis.of == "datasets" else how.value
             if place is None or not here:
                 continue
             series = method if axis.of == "datasets" else dataset
             values.setdefault(series, {})[place] = _intervals(here)
-    shown = _shown(rows)
+    shown = _shown(found.rows, found)
     if not values or not shown:
         return []
     figure = figures.axis_figure(values, shown, axis.label, logarithmic=axis.logarithmic)
     return [Panel("overview", figure, _INTERVALS, wide=True)]
 
 
-def _panels(
-    experiment: Experiment, plan: Plan, dataset: str, rows: Sequence[Record]
-) -> list[Panel]:
+def _panels(experiment: Experiment, plan: Plan, dataset: str, found: Numbers) -> list[Panel]:
     parts = {
         method: [part for part in plan.of(dataset, method) if part.finished]
         for method in experiment.methods
@@ -138,13 +130,13 @@ def _panels(
     if not parts:
         return []
     slug = dataset.replace(" ", "-")
-    here = [row for row in rows if row.dataset == dataset]
+    here = [row for row in found.rows if row.dataset == dataset]
     by_method = {m: _intervals([row for row in here if row.method == m]) for m in parts}
     panels = [
         Panel(
             f"{slug}-measures",
-            figures.measures_figure(by_method, _shown(here)),
-            _INTERVALS,
+            figures.measures_figure(by_method, _shown(here, found)),
+            "Mean over seeds, with 95 % intervals (Student) where there are several.",
             wide=True,
         )
     ]
@@ -152,9 +144,9 @@ def _panels(
     any_of_them = next(iter(evaluations.values()))[0]
     for region in (WHOLE_BOX, MOVING):
         curves = {
-            m: np.stack([e.fsc[region].mean(0, dtype=np.float64) for e in items])
+            m: np.stack([e["fsc"][region]["curves"].mean(0, dtype=np.float64) for e in items])
             for m, items in evaluations.items()
-            if all(region in e.fsc for e in items)
+            if all(region in e["fsc"] for e in items)
         }
         if curves:
             title = "Whole box" if region == WHOLE_BOX else "Moving region"
@@ -171,20 +163,20 @@ def _panels(
 def _state_panels(evaluations: Mapping[str, Sequence[Evaluation]], slug: str) -> list[Panel]:
     """Draw the FSC of states, in the moving region if there is one."""
     curves = {
-        method: [e.states for e in items if e.states is not None]
-        for method, items in evaluations.items()
+        method: [e["states"] for e in items if e["states"]] for method, items in evaluations.items()
     }
     first = next((states[0] for states in curves.values() if states), None)
     if first is None:
         return []
-    region = MOVING if MOVING in first.fsc else WHOLE_BOX
+    region = MOVING if MOVING in first else WHOLE_BOX
+    labels = first[region]["labels"]
     areas = {
-        method: np.stack([area_under_curve(s.fsc[region]) for s in states])
+        method: np.stack([area_under_curve(s[region]["curves"]) for s in states])
         for method, states in curves.items()
-        if states and all(np.array_equal(s.labels, first.labels) for s in states)
+        if states and all(np.array_equal(s[region]["labels"], labels) for s in states)
     }
-    figure = figures.states_over_seeds(areas, first.labels, REGIONS[region], list(evaluations))
-    caption = "FSC area of the mean volume of every true state: mean and range over seeds."
+    figure = figures.states_over_seeds(areas, labels, REGIONS[region], list(evaluations))
+    caption = "FSC area of the mean volume of every true state, with the range of the seeds."
     return [Panel(f"{slug}-states", figure, caption)]
 
 
@@ -200,9 +192,7 @@ def _gain_panels(
             continue
         gains = np.concatenate(
             [
-                compare(load_evaluation(a.folder), load_evaluation(b.folder))
-                .regions[WHOLE_BOX]
-                .gain
+                resolution_gains(load_evaluation(a.folder), load_evaluation(b.folder))
                 for a, b in paired
             ]
         )
@@ -246,14 +236,16 @@ def _intervals(rows: Sequence[Record]) -> dict[str, Interval | None]:
     }
 
 
-def _shown(rows: Sequence[Record]) -> list[Measure]:
+def _shown(rows: Sequence[Record], found: Numbers) -> list[Measure]:
+    """The measures that matter most, of those that these rows have."""
     known = {row.measure for row in rows if row.value is not None}
-    return [measure for measure in MEASURES if measure.label in _SHOWN & known]
+    ranks = {label: item.rank for label, item in found.measures.items() if label in known}
+    return [found.measures[label] for label in most_important(ranks, MOST_IMPORTANT)]
 
 
 def _page(
     experiment: Experiment,
-    rows: Sequence[Record],
+    found: Numbers,
     panels: Mapping[str, Sequence[Panel]],
     notes: Sequence[str],
 ) -> str:
@@ -264,7 +256,7 @@ def _page(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    tables = result_tables(experiment, rows)
+    tables = result_tables(experiment, found)
     return environment.get_template("experiment/page.html.jinja").render(
         title=experiment.title,
         question=experiment.question.strip(),
@@ -282,7 +274,7 @@ def _page(
         },
         tables={name: tables.get(name, {}) for name in panels},
         methods=method_table(experiment),
-        definitions=DEFINITIONS,
+        definitions=definitions(),
         footer=f"temporem {__version__}, {date.today().isoformat()}",
     )
 

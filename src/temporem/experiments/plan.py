@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from temporem.errors import TemporemError
-from temporem.evaluation.evaluation import Align
+from temporem.evaluation.settings import Align
 from temporem.evaluation.storage import FORMAT, SUMMARY_NAME
 from temporem.experiments.config import Experiment, MethodEntry
 from temporem.io.settings import apply_changes

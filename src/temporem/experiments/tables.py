@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from temporem.evaluation.values import most_important
 from temporem.experiments.config import Experiment
 from temporem.experiments.measures import (
-    GAINS,
-    MEASURES,
-    TIMES,
     Interval,
     Measure,
+    Numbers,
     Record,
     over_movies,
     over_seeds,
 )
 from temporem.io.files import atomic_write
-from temporem.report.tables import Cell, Row, Table
+from temporem.report.tables import MOST_IMPORTANT, Cell, Row, Table
 
 _MISSING = Cell("\N{EN DASH}")
 
@@ -33,16 +32,18 @@ def write_csv(path: Path, rows: Sequence[Record]) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
-def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, dict[str, Table]]:
-    """Make tables by dataset, then by caption: measures of all methods, gains over the baseline."""
+def result_tables(experiment: Experiment, numbers: Numbers) -> dict[str, dict[str, Table]]:
+    """Tables by dataset, then by caption: measures by method, and the gains over the baseline."""
+    ranks = {label: gain.rank for label, gain in numbers.gains.items()}
+    shown = [numbers.gains[label] for label in most_important(ranks, MOST_IMPORTANT)]
     tables: dict[str, dict[str, Table]] = {}
     for dataset in experiment.datasets:
-        here = [row for row in rows if row.dataset == dataset]
+        here = [row for row in numbers.rows if row.dataset == dataset]
         methods = [m for m in experiment.methods if any(row.method == m for row in here)]
         if not methods:
             continue
         heads = [f"{m} ({len({r.seed for r in here if r.method == m})})" for m in methods]
-        lines = [_line(measure, here, methods) for measure in (*MEASURES, *TIMES)]
+        lines = [_line(measure, here, methods) for measure in numbers.measures.values()]
         found = Table(heads, [line for line in lines if line is not None])
         tables[dataset] = {"Mean ± 95 % interval over seeds; number of seeds in brackets.": found}
         others = [m for m in methods if m != experiment.baseline]
@@ -51,9 +52,9 @@ def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, d
                 gain.label,
                 [_gain_cell(here, m, gain.label, gain.digits) for m in others],
             )
-            for gain in GAINS
+            for gain in shown
         ]
-        if any(row.measure == GAINS[0].label for row in here):
+        if any(row.measure in numbers.gains for row in here):
             caption = (
                 f"Gain over {experiment.baseline}, paired by frame; positive is better. After ± "
                 "the 95 % interval over seeds, in brackets the 95 % bootstrap interval over movies "
@@ -63,12 +64,12 @@ def result_tables(experiment: Experiment, rows: Sequence[Record]) -> dict[str, d
     return tables
 
 
-def markdown(experiment: Experiment, rows: Sequence[Record], notes: Sequence[str]) -> str:
-    """Write all tables as one Markdown document."""
+def markdown(experiment: Experiment, numbers: Numbers, notes: Sequence[str]) -> str:
+    """All tables as one Markdown document."""
     lines = [f"# {experiment.title}", "", experiment.question.strip(), ""]
     for note in notes:
         lines += [note, ""]
-    for dataset, tables in result_tables(experiment, rows).items():
+    for dataset, tables in result_tables(experiment, numbers).items():
         lines += [f"## {dataset}", ""]
         for caption, table in tables.items():
             lines += [caption, "", _markdown_line(["", *table.heads])]
@@ -96,12 +97,12 @@ def _line(measure: Measure, rows: Sequence[Record], methods: Sequence[str]) -> R
     values = [_interval(rows, method, measure.label) for method in methods]
     if all(value is None for value in values):
         return None
-    known = [round(v.mean, measure.digits) * measure.sense for v in values if v is not None]
+    known = [round(v.mean, measure.digits) * measure.direction for v in values if v is not None]
     best = max(known) if len(set(known)) > 1 else None
     marked = frozenset(
         index
         for index, value in enumerate(values)
-        if value is not None and round(value.mean, measure.digits) * measure.sense == best
+        if value is not None and round(value.mean, measure.digits) * measure.direction == best
     )
     return Row(measure.label, [_cell(value, measure.digits) for value in values], marked)
 

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from temporem.errors import TemporemError
+from temporem.evaluation.api import alignment, require_made_from
 from temporem.evaluation.poses import into_frame
-from temporem.evaluation.run_evaluation import alignment, require_made_from
 from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
 from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset

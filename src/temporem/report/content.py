@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from temporem.evaluation.evaluation import Evaluation
-
-_UNITS = {"degrees": "°", "angstrom": "Å", "seconds": "s", "nanometres": "nm"}
+from temporem.evaluation.words import parameter_label, parameter_unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,29 +37,11 @@ class ReportTruth:
 
     def value(self, row: int) -> str:
         """The parameter of one row with its unit, as in ``27°``."""
-        unit = _split_unit(self.parameter_name)[1]
+        unit = parameter_unit(self.parameter_name)
         # As many digits as tell the values apart, or as the one value needs.
         span = float(np.ptp(self.parameter)) or float(np.abs(self.parameter).max())
         decimals = max(2 - math.ceil(math.log10(max(span, 1e-6))), 0) if span else 0
         return f"{self.parameter[row]:.{decimals}f}{'' if unit == '°' else ' '}{unit}".strip()
-
-
-def parameter_words(name: str) -> str:
-    """A parameter's name for people, without its unit."""
-    return _split_unit(name)[0]
-
-
-def parameter_label(name: str) -> str:
-    """A parameter's name for people, as in ``angle (°)`` for ``angle_degrees``."""
-    words, unit = _split_unit(name)
-    return f"{words} ({unit})" if unit else words
-
-
-def _split_unit(name: str) -> tuple[str, str]:
-    words, _, last = name.rpartition("_")
-    if words and last in _UNITS:
-        return words.replace("_", " "), _UNITS[last]
-    return name.replace("_", " "), ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde, spearmanr
 
-from temporem.evaluation.latents import principal_axes
+from temporem.evaluation.principal_axes import principal_axes
 from temporem.report import theme
 from temporem.report.plots import MAX_DOTS, state_bar
 

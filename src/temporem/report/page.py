@@ -12,13 +12,17 @@ from markupsafe import Markup
 
 from temporem.errors import TemporemError
 from temporem.evaluation.evaluation import Evaluation
-from temporem.evaluation.masks import WHOLE_BOX
+from temporem.evaluation.masks import MOVING, REGIONS, WHOLE_BOX
+from temporem.evaluation.metrics import METRICS
+from temporem.evaluation.metrics.fsc import resolution_gains
+from temporem.evaluation.metrics.pose_conformation_coupling import coupling_of
+from temporem.evaluation.words import parameter_words
 from temporem.io.files import atomic_write
 from temporem.report import plots, tables
 from temporem.report.camera import revealing_view
-from temporem.report.content import ReportDataset, ReportRun, parameter_words
+from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.embed import figure_svg, strip_png
-from temporem.report.findings import REGIONS, Findings, find
+from temporem.report.findings import Findings, find
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.pose_plot import POSE_ERRORS, pose_error_figure
 from temporem.report.render import matched_levels, moving_region, render_isosurface, trim
@@ -32,32 +36,19 @@ TRAINING_TERMS = {"log_likelihood": "Log-likelihood", "kl": "KL divergence"}
 _TRUTH = "truth"  # name of the row of true volumes
 _OTHER_OBJECTIVE = "warm-up"  # a stage whose terms are not those of the bound
 
-DEFINITIONS = {
-    "FSC": "Correlation of a frame's volume with the true volume of that frame in shells of the "
-    "Fourier transform. Resolution is the first crossing of the dashed threshold, linear between "
-    "shells; a curve that never falls below it counts as Nyquist. Area is the mean over shells, at "
-    "most 1.",
+_OTHER_TERMS = {
     "Regions": "The particle mask is where the mean true volume is dense, the moving region where "
     "the true volumes differ between frames. Both come from the truth alone and are the same for "
     "all runs.",
-    "Motion correlation": "Correlation of each volume's difference from the mean volume with the "
-    "same difference of the truth, over all frames. A method that gives every frame the same "
-    "volume scores 0, however sharp that volume is.",
-    "PSNR and SSIM": "After a common low-pass and a least-squares fit of brightness and contrast.",
-    "State FSC": "FSC of the mean volume of all frames of a true state with the mean of their true "
-    "volumes, averaged over states.",
-    "Latent": "R² and trajectory error are of a smooth regression from latent to parameter, "
-    "predicted for movies that it has not seen. |Spearman ρ| is that of the principal axis with "
-    "the greatest. State accuracy is the majority vote of the five nearest frames of other movies. "
-    "Neighbourhood overlap is the share of a frame's k nearest frames of other movies that are in "
-    "its state, k the number of such frames.",
-    "Poses": "After one rotation, displacement and hand for all frames. What latents tell of pose "
-    "errors, and of true poses, is R² of a smooth regression, predicted for movies that it has not "
-    "seen; at or below 0 conformation and pose are apart. The turn common to a state is the mean "
-    "error rotation of its frames within 30°, root mean square over states.",
     "Confidence intervals": "Percentile bootstrap over movies, because frames of one movie are "
     "not independent.",
 }
+
+
+def definitions() -> dict[str, str]:
+    """How each number of the tables is measured, by its label: V is a volume, T the true one."""
+    scores = (score for metric in METRICS.values() for score in metric.scores)
+    return {score.label: score.definition for score in scores} | _OTHER_TERMS
 
 
 @dataclass(frozen=True)
@@ -156,16 +147,16 @@ def build_report(
         parameter=parameter_words(dataset.truth.parameter_name) if dataset.truth else None,
         latents_in_a_row=sum(run.latents is not None for run in runs) == _THREE,
         several_dimensions=any(values.shape[1] > 1 for values in latents),
-        definitions=DEFINITIONS,
+        definitions=definitions(),
         manifold=MANIFOLD,
         pose_errors=POSE_ERRORS,
         level=_confidence_level(evaluations.values()),
         figures=_figures(dataset, runs, findings),
         tables={
             "metrics": tables.metrics_table(evaluations) if evaluations else None,
-            "comparisons": {
-                name: tables.comparison_table(item) for name, item in findings.comparisons.items()
-            },
+            "gains": tables.comparison_table(findings.comparisons)
+            if findings.comparisons
+            else None,
             "runs": tables.runs_table(runs),
             "dataset": tables.dataset_table(dataset),
             "config": tables.config_table(runs),
@@ -213,10 +204,11 @@ def _figures(
         "fsc": _fsc_figures(runs),
         "gains": [
             figure_svg(
-                plots.gain_figure(item.regions[WHOLE_BOX].gain, name, findings.baseline or ""),
+                plots.gain_figure(resolution_gains(item.a, item.b), name, findings.baseline or ""),
                 f"Histogram of the resolution gain of {name} over {findings.baseline}",
             )
             for name, item in findings.comparisons.items()
+            if item.a["fsc"]
         ],
         "latents": _latent_figure(dataset, runs),
         "manifold": _manifold_figure(dataset, runs),
@@ -234,13 +226,13 @@ def _fsc_figures(runs: Sequence[ReportRun]) -> list[Markup]:
     """FSC in the whole box and in the moving region."""
     evaluations = {run.name: run.evaluation for run in runs if run.evaluation is not None}
     figures = []
-    for region in (WHOLE_BOX, "moving"):
-        shown = {name: item for name, item in evaluations.items() if region in item.fsc}
+    for region in (WHOLE_BOX, MOVING):
+        shown = {name: item for name, item in evaluations.items() if region in item["fsc"]}
         if not shown:
             continue
         any_of_them = next(iter(shown.values()))
         figure = plots.fsc_figure(
-            {name: item.fsc[region] for name, item in shown.items()},
+            {name: item["fsc"][region]["curves"] for name, item in shown.items()},
             any_of_them.box,
             any_of_them.pixel_size_angstrom,
             threshold=any_of_them.settings.fsc_threshold,
@@ -281,9 +273,9 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
 
 
 def _pose_figure(runs: Sequence[ReportRun]) -> Markup | None:
-    """Pose errors of runs that found their poses, where there are true states."""
-    items = {run.name: run.evaluation.coupling for run in runs if run.evaluation is not None}
-    coupling = {name: item for name, item in items.items() if item is not None and item.states}
+    """Of runs that found their poses, where there are true states."""
+    items = {run.name: coupling_of(run.evaluation) for run in runs if run.evaluation is not None}
+    coupling = {name: item for name, item in items.items() if item is not None and len(item.state)}
     if not coupling:
         return None
     figure = pose_error_figure(coupling, [run.name for run in runs])

@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import spearmanr
 
-from temporem.evaluation.latents import principal_axes
+from temporem.evaluation.principal_axes import principal_axes
 from temporem.report import theme
 
 _TICKS_ANGSTROM = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from temporem.evaluation.pose_conformation_coupling import PoseConformationCoupling
+from temporem.evaluation.metrics.pose_conformation_coupling import PoseConformationCoupling
 from temporem.report import theme
 
 POSE_ERRORS = (
@@ -33,21 +32,22 @@ def pose_error_figure(
     ax = axes[0, 0]
     for place, name in theme.places(coupling, runs):
         colour, item = theme.run_colour(place), coupling[name]
-        state, low, median, high, systematic, chance = np.array(
-            [(s.state, s.low, s.median, s.high, s.systematic, s.chance) for s in item.states]
-        ).T
-        ax.fill_between(state, low, high, color=colour, alpha=0.16, linewidth=0)
+        state = item.state
+        ax.fill_between(
+            state, item.state_low, item.state_high, color=colour, alpha=0.16, linewidth=0
+        )
         ax.plot(
             state,
-            median,
+            item.state_median,
             color=colour,
             linewidth=1.8,
             marker="o",
             markersize=3,
             label=theme.shorten(name),
         )
-        ax.plot(state, systematic, color=colour, linewidth=1.2, linestyle=(0, (4, 2)))
-        ax.plot(state, chance, color=colour, linewidth=1.2, linestyle=(0, (1, 2)))
+        dashed, dotted = (0, (4, 2)), (0, (1, 2))
+        ax.plot(state, item.state_systematic, color=colour, linewidth=1.2, linestyle=dashed)
+        ax.plot(state, item.state_chance, color=colour, linewidth=1.2, linestyle=dotted)
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     theme.label(ax, "True state", "Pose error (°)")

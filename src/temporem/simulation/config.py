@@ -1,4 +1,4 @@
-"""What a simulation needs to know."""
+"""Settings of a simulation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from temporem.structures.motions.base import MotionSettings, Range
 from temporem.structures.sources import BUILT_IN
 
 MAX_FRAMES = 10_000_000
-"""Of all movies together."""
+"""Largest number of frames of all movies together."""
 
 
 def _even(value: int) -> int:
@@ -48,7 +48,7 @@ class CTFConfig(_Settings):
     )
     astigmatism_angstrom: NonNegativeFloat = Field(
         default=0.0,
-        description="Difference of defocus U and V; its direction is drawn for each movie.",
+        description="Difference between defocus U and V; its direction is drawn for each movie.",
     )
 
     @model_validator(mode="after")
@@ -61,11 +61,11 @@ class CTFConfig(_Settings):
 
 
 class PosesConfig(_Settings):
-    """How molecules are turned, and what ``particles.star`` says of it.
+    """How molecules are oriented, and which poses ``particles.star`` has.
 
-    ``uniform``: a new pose, uniform on SO(3), in every frame. ``diffusion``: uniform in a movie's
-    first frame; from one frame to the next the molecule turns by a rotation vector whose three
-    components have variance ``2 D Δt``.
+    ``uniform``: every frame has a new orientation, uniform on SO(3). ``diffusion``: the orientation
+    is uniform in a movie's first frame; from one frame to the next the molecule turns by a rotation
+    vector whose three components have variance ``2 D Δt``.
     """
 
     kind: Literal["uniform", "diffusion"] = "uniform"
@@ -73,16 +73,16 @@ class PosesConfig(_Settings):
         default=None, le=1e9, description="Rotational diffusion coefficient D, degrees² per second."
     )
     written: bool = Field(
-        default=True, description="Whether particles.star has poses; the truth has them anyway."
+        default=True, description="Write poses into particles.star; the truth always has them."
     )
     error_degrees: NonNegativeFloat = Field(
         default=0.0,
         le=360,
-        description="Root mean square angle by which written poses are off; the truth's are not.",
+        description="Root mean square error of the written orientations.",
     )
     shift_error_angstrom: NonNegativeFloat = Field(
         default=0.0,
-        description="Standard deviation, in x and y, by which written shifts are off.",
+        description="Standard deviation of the error of written shifts, in x and y.",
     )
 
     @model_validator(mode="after")
@@ -95,7 +95,7 @@ class PosesConfig(_Settings):
 
 
 def _pose_section(settings: object) -> object:
-    """A kind alone may stand for the section."""
+    """Accept a kind in the place of the section."""
     return {"kind": settings} if isinstance(settings, str) else settings
 
 
@@ -103,8 +103,8 @@ class SimulationConfig(_Settings):
     """A simulated dataset: which molecule, how it moves and how it is imaged."""
 
     structure: str = Field(
-        description="File, PDB code or 'toy', the built-in protein; a trajectory's topology; where "
-        "a morph starts."
+        description="File, PDB code, or 'toy' for the built-in protein: the molecule, the topology "
+        "of a trajectory, or the start of a morph."
     )
     chains: list[str] | None = Field(default=None, description="Chains to keep; all by default.")
     hydrogens: bool = Field(
@@ -121,17 +121,17 @@ class SimulationConfig(_Settings):
         ge=limits.PIXEL_SIZE_ANGSTROM.low, le=limits.PIXEL_SIZE_ANGSTROM.high
     )
     snr: float = Field(
-        ge=1e-9, le=1e15, description="Variance of the signal over that of the noise."
+        ge=1e-9, le=1e15, description="Variance of the signal divided by that of the noise."
     )
     b_factor_angstrom2: NonNegativeFloat = Field(
         default=50.0, le=1e4, description="B-factor of every atom: blurs by exp(−B s²/4)."
     )
     ctf: CTFConfig = Field(default_factory=CTFConfig)
     poses: Annotated[PosesConfig, BeforeValidator(_pose_section)] = Field(
-        default_factory=PosesConfig, description="Orientations; a kind, or a section."
+        default_factory=PosesConfig, description="Orientations: a kind or a section."
     )
     shift_sd_angstrom: NonNegativeFloat = Field(
-        default=0.0, description="Standard deviation of the particle's x and y displacement."
+        default=0.0, description="Standard deviation of the particle's displacement in x and y."
     )
     seed: int = Field(default=0, ge=0)
 

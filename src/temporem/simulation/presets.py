@@ -1,4 +1,4 @@
-"""Simulations by name, or from a YAML file."""
+"""Simulations by the name of a preset or from a YAML file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FOLDER = Path(__file__).parent / "presets"
 
 
 def preset_names() -> list[str]:
-    """Names that :func:`load_simulation_config` knows."""
+    """Names of all presets."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
@@ -24,12 +24,15 @@ def load_simulation_config(
     *,
     changes: Mapping[str, Any] | None = None,
 ) -> SimulationConfig:
-    """A preset or a YAML file, with ``key=value`` texts applied (``snr=0.3``, ``ctf.cs_mm=2``).
+    """Load a preset or a YAML file and apply changes to it.
 
-    ``changes`` are applied too, as values: ``{"ctf.cs_mm": 2}``.
+    Args:
+        name_or_path: name of a preset, or a file.
+        overrides: changes as texts: ``snr=0.3``, ``ctf.cs_mm=2``.
+        changes: further changes as values: ``{"ctf.cs_mm": 2}``.
 
     Raises:
-        TemporemError: no such preset or file, an unknown key or a bad value.
+        TemporemError: there is no such preset or file, a key is unknown or a value is bad.
     """
     name = str(name_or_path)
     if name in preset_names():

@@ -1,4 +1,4 @@
-"""Covalent bonds, told from distances."""
+"""Covalent bonds, found by distance."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ from scipy.spatial import cKDTree
 
 from temporem.structures.molecule import Molecule
 
-_RADII_ANGSTROM = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 15: 1.07, 16: 1.05, 34: 1.20}  # covalent
+_RADII_ANGSTROM = {
+    1: 0.31,
+    6: 0.76,
+    7: 0.71,
+    8: 0.66,
+    15: 1.07,
+    16: 1.05,
+    34: 1.20,
+}  # covalent (Cordero and others, 2008)
 _OTHER_RADIUS_ANGSTROM = 1.2
 _SLACK_ANGSTROM = 0.4
 
 
 def residue_index(molecule: Molecule) -> np.ndarray:
-    """Number of every atom's residue, counted from 0 in the order of the atoms: int64 ``(N,)``."""
+    """Number of the residue of every atom, from 0 in the order of the atoms: int64 ``(N,)``."""
     new = molecule.chains[1:] != molecule.chains[:-1]
     new |= molecule.residue_numbers[1:] != molecule.residue_numbers[:-1]
     return np.concatenate([[0], np.cumsum(new)])
 
 
 def bonded_pairs(molecule: Molecule, *conformations: np.ndarray) -> np.ndarray:
-    """Atoms that are bonded in all conformations, Å, ``(N, 3)``: ``(n, 2)``, first below second.
+    """Pairs of atoms that are bonded in all conformations: ``(n, 2)``, first below second.
 
-    Bonded are atoms no farther apart than their covalent radii and 0.4 Å, within a residue or in
-    residues that follow each other, or two sulphurs. So clashes of a model do not count as bonds.
+    Two atoms are bonded if they are at most the sum of their covalent radii plus 0.4 Å apart. They
+    must be in the same residue or in neighbouring ones, or be two sulphurs, so that clashes of a
+    model do not count as bonds.
+
+    Args:
+        molecule: the N atoms.
+        *conformations: positions of the atoms, Å, ``(N, 3)`` each.
     """
     numbers = molecule.atomic_numbers.numpy()
     radii = np.array([_RADII_ANGSTROM.get(z, _OTHER_RADIUS_ANGSTROM) for z in numbers.tolist()])
@@ -43,7 +56,7 @@ def bonded_pairs(molecule: Molecule, *conformations: np.ndarray) -> np.ndarray:
 
 
 def pairs_apart(pairs: np.ndarray, n_atoms: int, n_bonds: int) -> np.ndarray:
-    """Pairs of atoms whose shortest way along bonds has ``n_bonds``: ``(m, 2)``."""
+    """Pairs of atoms whose shortest path along bonds has ``n_bonds`` bonds: ``(m, 2)``."""
     bond = csr_array(
         (np.ones(2 * len(pairs)), (pairs.ravel(), pairs[:, ::-1].ravel())), shape=(n_atoms, n_atoms)
     )
@@ -58,7 +71,7 @@ def pairs_apart(pairs: np.ndarray, n_atoms: int, n_bonds: int) -> np.ndarray:
 
 
 def branched_atoms(bonds: np.ndarray, n_atoms: int) -> np.ndarray:
-    """Every atom with three or more bonds and the first three of the others: ``(n, 4)``."""
+    """Atoms with three or more bonds, each with three of its neighbours: ``(n, 4)``."""
     either = np.concatenate([bonds, bonds[:, ::-1]])
     either = either[np.lexsort(either.T[::-1])]
     start = np.searchsorted(either[:, 0], np.arange(n_atoms))

@@ -156,7 +156,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 def _problem(content: bytes, code: str) -> str | None:
-    """What content is, where it is not the whole gzipped mmCIF file of an entry; else None."""
+    """Say why content is not the whole gzipped mmCIF file of an entry; None if it is."""
     if not content.startswith(b"\x1f\x8b"):
         page = content[:1000].lstrip().lower().startswith((b"<!doctype", b"<html"))
         return "a web page" if page else "no gzipped file"

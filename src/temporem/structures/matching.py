@@ -17,18 +17,19 @@ _FEWEST_ATOMS = 4
 
 
 def match(start: Molecule, end: Molecule) -> tuple[Molecule, Tensor]:
-    """The atoms that two structures share, and where they are in the second.
+    """Find the atoms that two structures share, and where they are in the second.
 
-    Chains are paired in their order; atoms by residue number and name. What only one structure has
-    is left out. The second is superposed on the first by least squares over all shared heavy atoms.
+    Chains are paired in their order, atoms by residue number and name. Atoms that only one
+    structure has are left out. The second structure is superposed on the first by least squares
+    over all shared heavy atoms (Kabsch, 1976).
 
     Returns:
         The N shared atoms as in ``start``, and their positions in ``end``, Å, ``(N, 3)`` float64.
 
     Raises:
-        TemporemError: the structures differ in their number of chains, or so few atoms of residues
-            with the same number are in both that these must be other residues; a residue's number
-            occurs twice in a chain, as with insertion codes, which are not told apart.
+        TemporemError: the structures differ in their number of chains; residues with the same
+            number have so few atoms in common that they must be different residues; or a residue's
+            number occurs twice in a chain, as with insertion codes, which are not distinguished.
     """
     chains, others = (list(dict.fromkeys(m.chains.tolist())) for m in (start, end))
     if len(chains) != len(others):
@@ -63,7 +64,7 @@ def _require_once(name: str, keys: list[tuple[str, int, str]]) -> None:
     if count > 1:
         raise TemporemError(
             f"{name}: residue {number} of chain {chain} has {count} atoms {atom}",
-            expected="every residue's number once in a chain; insertion codes are not told apart",
+            expected="each residue number once in a chain; insertion codes are not distinguished",
             hint="renumber the residues of both structures",
         )
 

@@ -1,4 +1,4 @@
-"""Atoms as arrays."""
+"""The atoms of a molecule as arrays."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SELECTION = re.compile(r"(?P<chain>[^/]+)/(?P<first>-?\d+)(?:-(?P<last>-?\d+))?
 
 @dataclass(frozen=True)
 class Molecule:
-    """N atoms and what they are.
+    """N atoms, with the names that a structure file gives them.
 
     Attributes:
-        name: where the atoms come from, such as a PDB code.
+        name: name of the structure, such as a PDB code.
         positions_angstrom: ``(N, 3)`` float64 as (x, y, z).
         atomic_numbers: ``(N,)`` int64.
         chains: chain names, ``(N,)`` str.
@@ -37,13 +37,14 @@ class Molecule:
 
     @property
     def n_atoms(self) -> int:
+        """Number N of atoms."""
         return len(self.atomic_numbers)
 
     def __len__(self) -> int:
         return self.n_atoms
 
     def select(self, mask: Tensor) -> Molecule:
-        """The atoms where ``mask (N,)`` is true."""
+        """Keep the atoms where ``mask (N,)`` is true."""
         kept: dict[str, Any] = {
             f.name: getattr(self, f.name)[mask if f.name in _TENSORS else mask.numpy()]
             for f in fields(self)
@@ -52,14 +53,14 @@ class Molecule:
         return Molecule(self.name, **kept)
 
     def centred(self) -> Molecule:
-        """The molecule with the mean of its atoms at the origin."""
+        """Move the mean of the atoms to the origin."""
         mean = self.positions_angstrom.mean(0)
         return replace(self, positions_angstrom=self.positions_angstrom - mean)
 
     def find(self, selection: str) -> Tensor:
-        """Which atoms a selection ``CHAIN/FIRST[-LAST][/ATOM]`` names: bool ``(N,)``.
+        """Find the atoms of a selection ``CHAIN/FIRST[-LAST][/ATOM]``: bool ``(N,)``.
 
-        ``A/47-80`` is residues 47 to 80 of chain A, ``A/81/CA`` one atom.
+        ``A/47-80`` selects residues 47 to 80 of chain A, ``A/81/CA`` one atom.
 
         Raises:
             TemporemError: the selection cannot be read or names no atom.
@@ -83,7 +84,7 @@ class Molecule:
         return torch.from_numpy(found)
 
     def gaps(self) -> list[tuple[str, int, int]]:
-        """Residues that are missing inside chains, by number: chain, first, last."""
+        """Find the residues that are missing inside chains: chain, first and last number."""
         found = []
         for chain in dict.fromkeys(self.chains.tolist()):
             numbers = np.unique(self.residue_numbers[self.chains == chain])
@@ -92,7 +93,7 @@ class Molecule:
         return found
 
     def describe_chains(self) -> str:
-        """Chains with the range of their residues, for messages: ``chain A (47-488), ...``."""
+        """Name the chains and the range of their residues: ``chain A (47-488), ...``."""
         parts = []
         for chain in dict.fromkeys(self.chains.tolist()):
             numbers = self.residue_numbers[self.chains == chain]

@@ -1,24 +1,26 @@
 """A path from one conformation to another that keeps bonds, angles, handedness and helices.
 
-Atoms that turn by a large angle on straight lines meet in the middle: the molecule shrinks to a
-heap. Here everything turns instead, in three steps.
+On straight lines, atoms that turn by a large angle meet in the middle, and the molecule collapses.
+Here everything turns instead, in three steps.
 
-1. *Residues turn.* The rotation that takes the neighbours of a residue from their first to their
-   last places is found by least squares, and turned through evenly: ``R_i(s) = exp(s ω_i)``. Of the
-   vectors ω + 2πk ω/|ω| that give the same rotation, each residue takes the one nearest to its
-   neighbour's (along a tree of the most similar ones), so that a domain turns one way. Residues are
-   then where the vectors between neighbours agree best with both their rotations,
-   ``min Σ_ij w_ij |x_i − x_j − d_ij(s)|²``, as-rigid-as-possible interpolation: one sparse
-   factorisation for all s. Conformations are taken from this path at equal lengths.
-2. *Residues relax*: distances in an elastic network of neighbours go evenly from first to last.
-3. *Atoms follow*: from the residue's point outward along bonds, every atom's own rotation is turned
-   through evenly relative to the one before, that is, torsions are. What does not fit between
-   residues relaxes: bonds, angles (1–3 distances), signed volumes of branches, and weaker springs
-   between neighbours in space go evenly from first to last; atoms that come too near are kept
+1. *Residues turn.* For each residue, a least-squares fit gives the rotation that takes its
+   neighbours from their first to their last places. It is passed through evenly,
+   ``R_i(s) = exp(s ω_i)``. The vectors ω + 2πk ω/|ω| all give the same rotation; each residue takes
+   the one nearest to its neighbour's, along a tree of the most similar neighbours, so that a domain
+   turns one way. Positions then minimise ``Σ_ij w_ij |x_i − x_j − d_ij(s)|²``: the vectors between
+   neighbours agree as well as possible with the rotations of both. This is as-rigid-as-possible
+   interpolation (Alexa, Cohen-Or and Levin, 2000; Sorkine and Alexa, 2007), with one sparse
+   factorisation for all s. Conformations are taken at equal distances along this path.
+2. *Residues relax.* In an elastic network of neighbours (Tirion, 1996), distances change evenly
+   from first to last.
+3. *Atoms follow.* From a point in each residue outward along bonds, the rotation of every atom
+   relative to the atom before it, that is, each torsion, changes evenly. What does not fit between
+   residues relaxes. Bonds, angles (1–3 distances), signed volumes of branches and weaker springs
+   between neighbours in space change evenly from first to last. Atoms that come too near are kept
    apart.
 
-Both ends are exact, and nothing is drawn at random. Conformations relax apart from each other, so
-that side chains and loops may differ by a flip from one to the next: halfway between two of 19 of
+Both ends are exact, and nothing is drawn at random. Each conformation relaxes on its own, so that
+side chains and loops may flip from one to the next: halfway between two of the 19 conformations of
 Cas9, up to 5 % of the bonds are more than 0.1 Å too short. Frames are best at conformations.
 """
 
@@ -63,7 +65,7 @@ _NEXT_STIFFNESS, _STEADY_STIFFNESS = 100.0, 10.0  # in a row; further along, whe
 _STEADY_ANGSTROM = 0.5
 _RESIDUE_RADIUS_ANGSTROM = 3.0
 _TETHER = 0.3
-_CENTRED = 1e-5  # holds parts that no neighbour ties to the rest, and nothing else
+_CENTRED = 1e-5  # so weak that it holds only parts without a neighbour in the rest
 
 # Atoms: stiffness of bonds, angles, planes, contacts; how near others come.
 _BOND, _ANGLE, _TORSION, _CONTACT, _RESIDUE = 100.0, 40.0, 5.0, 0.3, 0.3
@@ -75,7 +77,7 @@ _REPULSION = 10.0
 _NAMED_POINTS = ("CA", "C4'", "C4*")  # of a residue
 
 
-# The minimiser's vectors are so short that threads of BLAS only wait for one another.
+# The minimiser's vectors are so short that threads of BLAS would only wait for one another.
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def morph(
     molecule: Molecule,
@@ -84,17 +86,17 @@ def morph(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Conformations from a molecule's to another, about equally far apart in rms displacement.
+    """Make a path of conformations with about equal rms displacements between neighbours.
 
     Args:
         molecule: the N atoms in their first conformation.
-        end: the last, Å, ``(N, 3)``, superposed on the first.
+        end: the last conformation, Å, ``(N, 3)``, superposed on the first.
         n_states: number of states wanted, ends included, 2 or more.
         progress: called with the number of conformations done and of all.
 
     Returns:
-        Å, ``(S, N, 3)`` float64: ``S − 1`` is the least multiple of ``n_states − 1`` with which
-        neighbours are 2.5 Å or less apart on the path of residues.
+        Positions, Å, ``(S, N, 3)`` float64. ``S − 1`` is the least multiple of ``n_states − 1``
+        for which neighbours are at most 2.5 Å apart on the path of residues.
 
     Raises:
         TemporemError: the ends are the same.
@@ -122,13 +124,13 @@ def morph(
 
 @dataclass(frozen=True)
 class _Residues:
-    """A point for each of M residues.
+    """M residues, each represented by one of its atoms.
 
     Attributes:
-        atoms: which atom is the point, ``(M,)``.
-        ends: first and last positions, Å, ``(2, M, 3)``.
+        atoms: index of the atom that represents each, ``(M,)``.
+        ends: its first and last positions, Å, ``(2, M, 3)``.
         pairs: neighbours, ``(n, 2)``.
-        stiffness: of the springs between them, ``(n,)``.
+        stiffness: stiffness of the springs between neighbours, ``(n,)``.
         turns: rotation vectors ω, ``(M, 3)``.
     """
 
@@ -197,19 +199,19 @@ class _Residues:
 
 @dataclass(frozen=True)
 class _Atoms:
-    """All N atoms, and how they hang on the points of residues.
+    """All N atoms, attached to the atoms that represent residues.
 
     Attributes:
         ends: first and last positions, Å, ``(2, N, 3)``.
-        residues: the points.
-        parent: the atom before each on the way from its residue's point; its own for a point.
-        depth: number of bonds from the point, ``(N,)``.
-        rotations: of each atom with what is bonded to it, from first to last.
-        pairs: of atoms with a spring between them, ``(n, 2)``.
-        stiffness: of the springs, ``(n,)``.
-        branches: atoms with three others that are bonded to them, ``(n, 4)``.
+        residues: the residues.
+        parent: the atom before each on the path of bonds from its residue's representative.
+        depth: number of bonds on that path, ``(N,)``.
+        rotations: rotation of each atom and its bonded neighbours from first to last.
+        pairs: atoms with a spring between them, ``(n, 2)``.
+        stiffness: stiffness of the springs, ``(n,)``.
+        branches: atoms, each with three others that are bonded to it, ``(n, 4)``.
         bonds_apart: pairs up to three bonds apart, ``(n, 2)``.
-        radii: Å, ``(N,)``.
+        radii: radius below which atoms repel each other, Å, ``(N,)``.
     """
 
     ends: np.ndarray
@@ -231,7 +233,7 @@ class _Atoms:
         bonds_apart = np.concatenate([bonds, angles, torsions])
         parent, depth = _outward(molecule, bonds, residues.atoms)
         stars = _rotations(ends, bonds)
-        # An atom with one bond tells no rotation; it turns with the atom that it hangs on.
+        # One bond does not determine a rotation: such an atom turns with the atom before it.
         turned = np.where(np.bincount(bonds.ravel(), minlength=n) < 2, parent, np.arange(n))
         pairs, stiffness = _springs(ends, residues, bonds, angles, torsions)
         hydrogen = molecule.atomic_numbers.numpy() == 1
@@ -249,21 +251,21 @@ class _Atoms:
         )
 
     def hung(self, s: float, points: np.ndarray) -> np.ndarray:
-        """Positions at s on those of the residues, ``(N, 3)``, before they relax."""
+        """Positions at s before they relax, ``(N, 3)``, from those of the residues."""
         at = self.residues.atoms
         positions = np.zeros_like(self.ends[0])
-        frames = np.zeros((len(positions), 3, 3))
+        axes = np.zeros((len(positions), 3, 3))
         positions[at] = points
         own = (self.residues.rotations(1).inv() * self.rotations[at]).as_rotvec()
-        frames[at] = (self.residues.rotations(s) * Rotation.from_rotvec(s * own)).as_matrix()
+        axes[at] = (self.residues.rotations(s) * Rotation.from_rotvec(s * own)).as_matrix()
         for depth in range(1, self.depth.max() + 1):
             atoms = np.flatnonzero(self.depth == depth)
             before = self.parent[atoms]
             first, last = self.ends[:, atoms] - self.ends[:, before]
             bond = (1 - s) * first + s * self.rotations[before].inv().apply(last)
-            positions[atoms] = positions[before] + np.einsum("nij,nj->ni", frames[before], bond)
+            positions[atoms] = positions[before] + np.einsum("nij,nj->ni", axes[before], bond)
             turn = (self.rotations[before].inv() * self.rotations[atoms]).as_rotvec()
-            frames[atoms] = frames[before] @ Rotation.from_rotvec(s * turn).as_matrix()
+            axes[atoms] = axes[before] @ Rotation.from_rotvec(s * turn).as_matrix()
         return positions
 
     def relaxed(self, s: float, points: np.ndarray) -> np.ndarray:
@@ -281,7 +283,7 @@ class _Atoms:
 
 
 def _points(molecule: Molecule) -> np.ndarray:
-    """The atom that stands for each residue: Cα, C4′, or else its first."""
+    """Atom that represents each residue: Cα, C4′, or else its first."""
     residue = residue_index(molecule)
     points = np.searchsorted(residue, np.arange(residue[-1] + 1))
     for name in reversed(_NAMED_POINTS):
@@ -291,7 +293,10 @@ def _points(molecule: Molecule) -> np.ndarray:
 
 
 def _along_chain(molecule: Molecule, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Residues in a row, and those up to a helix's turn apart: pairs ``(n, 2)`` without a gap."""
+    """Pairs ``(n, 2)`` of residues in a row, and of those up to one turn of a helix apart.
+
+    Pairs with a gap in the chain between them are left out.
+    """
     residue = residue_index(molecule)
     n = residue[-1] + 1
     bonds = residue[bonded_pairs(molecule, *ends)]
@@ -306,7 +311,7 @@ def _along_chain(molecule: Molecule, ends: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _rotations(ends: np.ndarray, pairs: np.ndarray) -> Rotation:
-    """Turn of each point's neighbours about it from first to last, by least squares: ``(N,)``."""
+    """Rotation of each point's neighbours about it from first to last, by least squares."""
     first, last = ends[:, pairs[:, 1]] - ends[:, pairs[:, 0]]
     outer = np.einsum("ni,nj->nij", last, first)
     covariance = np.zeros((ends.shape[1], 3, 3))
@@ -318,10 +323,10 @@ def _rotations(ends: np.ndarray, pairs: np.ndarray) -> Rotation:
 
 
 def _one_way(turns: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Rotation vectors with full turns added, so that those of neighbours are alike: ``(M, 3)``."""
+    """Add full turns to rotation vectors ``(M, 3)`` so that those of neighbours are alike."""
     rotations, n = Rotation.from_rotvec(turns), len(turns)
     apart = (rotations[pairs[:, 0]].inv() * rotations[pairs[:, 1]]).magnitude()
-    # A tree takes zeros for no edge.
+    # A sparse graph takes an entry of zero for no edge.
     graph = csr_array((np.asarray(apart) + 1e-6, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     tree: Any = csgraph.minimum_spanning_tree(graph)
     turns, done = turns.copy(), np.zeros(n, dtype=bool)
@@ -340,9 +345,10 @@ def _one_way(turns: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def _outward(
     molecule: Molecule, bonds: np.ndarray, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The atom before each on the way from its residue's point, and the number of bonds on it.
+    """Atom before each on the path of bonds from its residue's representative, and its length.
 
-    What no bond of the residue reaches, as in models with missing atoms, hangs on the point itself.
+    Atoms that no bond of the residue reaches, as in models with missing atoms, are attached to the
+    representative.
     """
     residue, n = residue_index(molecule), len(molecule)
     parent, depth = points[residue], np.ones(n, dtype=np.int64)
@@ -366,7 +372,7 @@ def _springs(
     angles: np.ndarray,
     torsions: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of atoms ``(n, 2)`` and stiffness ``(n,)``, the more the less a length can change."""
+    """Springs between atoms: pairs ``(n, 2)``, and stiffness ``(n,)``."""
     n = ends.shape[1]
     change = abs(distances(ends[0], torsions) - distances(ends[1], torsions))
     contacts = cKDTree(ends[0]).query_pairs(_CONTACT_ANGSTROM, output_type="ndarray")
@@ -375,7 +381,7 @@ def _springs(
     bonded = np.concatenate([bonds, angles, torsions])
     contacts = contacts[~np.isin(contacts @ [n, 1], bonded @ [n, 1])]
     network = residues.atoms[residues.pairs]
-    # Points of residues in a row are three bonds apart, the one in the middle hardly turns.
+    # Representatives of residues in a row are three bonds apart; the bond between hardly turns.
     planes = network[residues.stiffness == _NEXT_STIFFNESS]
     weight = np.minimum(residues.stiffness, _STEADY_STIFFNESS)
     groups = (

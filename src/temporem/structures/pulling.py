@@ -1,9 +1,10 @@
-"""Targeted molecular dynamics from one conformation to another, by OpenMM.
+"""Targeted molecular dynamics from one conformation to another, with OpenMM.
 
-The molecule of :mod:`temporem.structures.two_basins` moves at a temperature (Langevin dynamics)
-while ``½ K (RMSD(x, last) − (1 − λ) RMSD(first, last))²``, over all atoms superposed, pulls it: λ
-goes evenly from 0 to 1. Time means nothing in such a model. All atoms have one mass, so that steps
-can be long.
+The structure-based model of :mod:`temporem.structures.two_basins` follows Langevin dynamics at a
+temperature, while the restraint ``½ K (RMSD(x, last) − (1 − λ) RMSD(first, last))²``, over all
+atoms after superposition, pulls it to the last conformation (Schlitter and others, 1994). λ rises
+evenly from 0 to 1. Time has no meaning in such a model. All atoms have the same mass, so that time
+steps can be long.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from temporem.structures.molecule import Molecule
 from temporem.structures.trajectory import superposed
 
 MODEL_VERSION = 1
-"""Goes up with every change of the model, so that trajectories kept from an earlier one are not
-taken for this one's."""
+"""Rises with every change of the model, so that snapshots kept from an earlier one are not
+used."""
 
 _MASS_DALTON = 36.0
 _STEP_PICOSECONDS = 0.008
@@ -46,17 +47,17 @@ def pull(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Snapshots of a molecule on its way from its conformation to another.
+    """Pull a molecule from its conformation to another, and take snapshots.
 
-    The same seed gives the same snapshots on one machine.
+    The same seed gives the same snapshots on the same machine.
 
     Args:
         molecule: the N atoms in their first conformation.
         end: the last, Å, ``(N, 3)``, superposed on the first.
-        n_snapshots: S, taken evenly in time.
-        steps: of the dynamics, at least one a snapshot.
-        temperature_kelvin: of the dynamics.
-        seed: of first velocities and random forces.
+        n_snapshots: number S of snapshots, evenly spaced in time.
+        steps: steps of the dynamics, at least one for each snapshot.
+        temperature_kelvin: temperature of the dynamics.
+        seed: seed of the first velocities and of the random forces.
         progress: called with the number of snapshots taken and of all.
 
     Returns:
@@ -77,7 +78,7 @@ def pull(
         temperature_kelvin, _FRICTION_PER_PICOSECOND, _STEP_PICOSECONDS
     )
     integrator.setRandomNumberSeed(seed + 1)  # 0 would ask for any
-    # More than one thread sums forces in any order.
+    # Several threads would sum forces in an order that varies.
     platform = mm.Platform.getPlatformByName("CPU")
     context = mm.Context(system, integrator, platform, {"Threads": "1"})
     snapshots = np.empty((n_snapshots, *ends[0].shape))
@@ -120,7 +121,7 @@ def _openmm() -> Any:
         import openmm  # optional
     except ImportError as error:
         raise TemporemError(
-            "molecules are pulled by OpenMM, which is not installed",
+            "molecules are pulled with OpenMM, which is not installed",
             hint="pip install 'temporem[md]'",
         ) from error
     return openmm
@@ -140,7 +141,7 @@ def _pull_to(context: Any, progress: float, apart_angstrom: float) -> None:
 
 
 def _system(mm: Any, terms: model.TwoBasins, ends: np.ndarray) -> Any:
-    """The model with the pull, in OpenMM's units: nm, kJ/mol, ps, dalton."""
+    """Build the model and the restraint in OpenMM's units: nm, kJ/mol, ps, dalton."""
     n = ends.shape[1]
     system = mm.System()
     for _ in range(n):

@@ -127,10 +127,10 @@ def _read_model(path: Path) -> gemmi.Model:
 
 
 def _mend_elements(model: gemmi.Model) -> None:
-    """Take elements from names where a file lacks them, as those of simulation programs do.
+    """Take elements from atom names where a file lacks them, as files of simulation programs do.
 
-    Without the column of elements, and with names out of their place, CA reads as calcium and HG1
-    as mercury. No standard residue has either, which tells such files.
+    Without a column of elements, and with names shifted in their columns, CA reads as calcium and
+    HG1 as mercury. Standard residues have neither, which gives such files away.
     """
     residues = [(residue, chain) for chain in model for residue in chain]
     standard = [r for r, _ in residues if gemmi.find_tabulated_residue(r.name).is_standard()]
@@ -144,12 +144,12 @@ def _mend_elements(model: gemmi.Model) -> None:
 
 
 def _chain_name(chain: gemmi.Chain, residue: gemmi.Residue) -> str:
-    """Chains without a name, also of simulation programs, go by their segments."""
+    """Name of a chain, or of the segment where simulation programs leave chains unnamed."""
     return chain.name or residue.segment or "A"
 
 
 def _is_polymer(residue: gemmi.Residue, chain: gemmi.Chain) -> bool:
-    """After the first of the chains that have no name only the kind of residue tells."""
+    """Decide by the parser, or by the kind of residue where chains have no names."""
     if residue.entity_type == gemmi.EntityType.Polymer:
         return True
     if chain.name and residue.entity_type != gemmi.EntityType.Unknown:
@@ -161,7 +161,7 @@ def _is_polymer(residue: gemmi.Residue, chain: gemmi.Chain) -> bool:
 def _atoms(
     chain: gemmi.Chain, *, waters: bool, hetero: bool
 ) -> Iterator[tuple[str, int, gemmi.Atom]]:
-    """Chain, residue number and atom of what is wanted, one location each."""
+    """Chain name, residue number and atom of all that is kept, one location for each atom."""
     for residue in _one_kind_per_site(chain):
         if waters if residue.is_water() else hetero or _is_polymer(residue, chain):
             name, number = _chain_name(chain, residue), residue.seqid.num or 0
@@ -170,7 +170,10 @@ def _atoms(
 
 
 def _one_kind_per_site(chain: gemmi.Chain) -> Iterator[gemmi.Residue]:
-    """Of residues in a row with one number; where it occurs again is another site."""
+    """Choose one of the residues in a row that share a number, the one of highest occupancy.
+
+    A number that occurs again later is another site.
+    """
 
     def site(residue: gemmi.Residue) -> tuple[str, str, bool]:
         return str(residue.seqid), residue.segment, residue.is_water()
@@ -182,7 +185,7 @@ def _one_kind_per_site(chain: gemmi.Chain) -> Iterator[gemmi.Residue]:
 def _one_location_per_atom(residue: gemmi.Residue, what: str) -> Iterator[gemmi.Atom]:
     names = Counter((atom.name, atom.altloc) for atom in residue)
     (name, _), count = names.most_common(1)[0]
-    if count > 1:  # of several molecules in one chain, which the parser takes for one
+    if count > 1:  # the parser takes several molecules in one chain for one
         raise TemporemError(
             f"{what} has {count} atoms {name} in one place",
             expected="alternative locations, or chains of different names",

@@ -1,4 +1,4 @@
-"""Points held by springs, signed volumes and repulsion, and where they come to rest."""
+"""Points held by springs, signed volumes and repulsion, relaxed towards their least energy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-_LISTED_BEYOND_ANGSTROM = 1.0  # how far points may come before the list of those near is made anew
+_LISTED_BEYOND_ANGSTROM = 1.0  # margin of the list of near points, which is not renewed in a round
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Springs:
 
 @dataclass(frozen=True)
 class Volumes:
-    """``E = k Σ (a·(b × c) − v)²``, a, b, c from one point to three: what keeps handedness.
+    """``E = k Σ (a·(b × c) − v)²`` with a, b, c from one point to three others.
 
-    Distances cannot tell a molecule from its mirror image; nor do they hold a plane, v = 0, well.
+    This keeps handedness, because distances cannot tell a molecule from its mirror image. It also
+    keeps planes, ``v = 0``, which distances hold only weakly.
 
     Attributes:
         points: the point and the three others, int ``(n, 4)``.
@@ -48,12 +49,15 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Repulsion:
-    """``E = k Σ min(|x_i − x_j| − l_ij, 0)²``, l no more than a pair has in any of some shapes.
+    """``E = k Σ min(|x_i − x_j| − l_ij, 0)²``, a force between points that come too near.
+
+    The limit ``l_ij`` is the sum of two radii, or the distance of the pair in one of the given
+    shapes, whichever is smallest.
 
     Attributes:
-        radii: l_ij is at most the sum of those of i and j, Å, ``(N,)``.
-        shapes: in which all distances are allowed, Å, ``(S, N, 3)``.
-        exempt: pairs left out, int ``(n, 2)``, first below second.
+        radii: radius of every point, Å, ``(N,)``.
+        shapes: conformations whose distances are all allowed, Å, ``(S, N, 3)``.
+        exempt: pairs that do not repel each other, int ``(n, 2)``, first below second.
         stiffness: k.
     """
 
@@ -63,7 +67,7 @@ class Repulsion:
     stiffness: float
 
     def springs(self, positions: np.ndarray) -> Springs:
-        """Of the pairs that are near each other."""
+        """Springs of the pairs that are near each other."""
         n, farthest = len(positions), 2 * self.radii.max() + _LISTED_BEYOND_ANGSTROM
         pairs = np.sort(cKDTree(positions).query_pairs(farthest, output_type="ndarray"), axis=1)
         code = pairs @ [n, 1]
@@ -85,10 +89,10 @@ def signed_volumes(positions: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def incidence(points: np.ndarray, n_points: int) -> csr_array:
-    """Matrix ``(n·(m − 1), N)`` that takes N points to the first of each row less every other one.
+    """Matrix ``(n·(m − 1), N)`` of differences: the first point of a row minus each other one.
 
     Args:
-        points: rows of points, int ``(n, m)``; pairs have one difference each.
+        points: rows of points, int ``(n, m)``; a pair has one difference.
         n_points: N.
     """
     others = points[:, 1:].ravel()
@@ -109,16 +113,16 @@ def relax(
     rounds: int,
     iterations: int,
 ) -> np.ndarray:
-    """Points ``(N, 3)`` after some steps towards the least energy (L-BFGS).
+    """Move points ``(N, 3)`` towards the least energy (L-BFGS-B; Byrd and others, 1995).
 
     Args:
         positions: where they start, Å, ``(N, 3)``.
-        springs: between points.
-        repulsion: of all other points; those near are listed anew in each round.
-        volumes: that are kept.
+        springs: springs between points.
+        repulsion: repulsion between near points, which are listed anew in each round.
+        volumes: signed volumes to keep.
         tether: k of ``k Σ |x − start|²``.
-        rounds: how often the near ones are listed.
-        iterations: of the minimiser in each round.
+        rounds: number of rounds.
+        iterations: most iterations of the minimiser in each round.
     """
     n = len(positions)
     held: list[_Energy] = [_SpringEnergy(springs, n), _TetherEnergy(positions, tether)]

@@ -1,4 +1,4 @@
-"""Electron scattering of elements."""
+"""Electron scattering by atoms."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from temporem.structures.molecule import Molecule
 
 
 def form_factors(atomic_numbers: Sequence[int], b_factor_angstrom2: float) -> list[FormFactor]:
-    """Electron form factors, ``f(s) = Σ_j a_j exp(−(b_j + B) s² / 4)``, one per element.
+    """Electron form factors, ``f(s) = Σ_j a_j exp(−(b_j + B) s² / 4)``, one for each element.
 
-    The five Gaussians of the International Tables (vol. C, table 4.3.2.2, s up to 4 1/Å), widened
-    by an isotropic B-factor.
+    Sums of five Gaussians from the International Tables for Crystallography (volume C, table
+    4.3.2.2, for s up to 4 1/Å), blurred by an isotropic B-factor.
 
     Args:
-        atomic_numbers: the elements wanted.
+        atomic_numbers: the elements.
         b_factor_angstrom2: B of every atom, Å².
 
     Raises:
-        TemporemError: no form factor is known for an element.
+        TemporemError: an element has no form factor in the table.
     """
     return [_form_factor(number, b_factor_angstrom2) for number in atomic_numbers]
 
 
 def element_index(molecule: Molecule) -> tuple[Tensor, list[int]]:
-    """Which element every atom is: index ``(N,)`` into the returned sorted atomic numbers."""
+    """Elements of a molecule: index ``(N,)`` of each atom's element, and their atomic numbers."""
     numbers, index = molecule.atomic_numbers.unique(return_inverse=True)
     return index, numbers.tolist()
 

@@ -23,24 +23,25 @@ _SNAPSHOTS_JUDGED = 200  # at most
 class SnapshotPath:
     """Snapshots in a row, with straight lines between neighbours.
 
-    Progress goes from 0 at the first snapshot to 1 at the last and measures the length of the path,
-    summed in root mean square displacement from snapshot to snapshot, so that it passes snapshots
-    at the pace at which the molecule moves, however they are spaced. Thermal jitter counts: evenly
-    spaced snapshots of a simulation have nearly their numbers as progress (for the transition of
-    adenylate kinase, 98 snapshots 0.42 to 0.58 Å apart in heavy atoms, to 0.013). Beyond either end
-    the molecule stays.
+    Progress goes from 0 at the first snapshot to 1 at the last. It measures the length of the path,
+    the sum of root mean square displacements from snapshot to snapshot, so that a movie of even
+    steps moves at an even pace however snapshots are spaced. Thermal jitter counts: for evenly
+    spaced snapshots of a simulation, progress nearly counts snapshots (to 0.013 for the transition
+    of adenylate kinase, 98 snapshots 0.42 to 0.58 Å apart in heavy atoms). Beyond either end the
+    molecule stays where it is.
 
-    A straight line between two conformations shortens what turns, but neighbours are close. In that
-    transition bonds of heavy atoms are off by 0.015 Å rms halfway between snapshots, 0.3 % of them
-    by more than 0.1 Å, in side chains that flip; in the snapshots themselves they vary by 0.04 Å.
+    A straight line between two conformations shortens parts that turn, but neighbours are close. In
+    that transition, halfway between snapshots, bonds of heavy atoms are off by 0.015 Å rms, and
+    0.3 % of them by more than 0.1 Å, in side chains that flip. In the snapshots themselves they
+    vary by 0.04 Å.
 
-    The conformations of a morph count evenly instead: they are about equally far apart already.
+    For conformations of a morph, which are about equally far apart, progress counts snapshots.
 
     Attributes:
         molecule: the atoms at progress 0.
         moving: atoms that move, bool ``(N,)``.
         snapshots_angstrom: moving atoms in each snapshot, ``(S, N_moving, 3)`` float32.
-        progress: where on the path each snapshot is, from 0 to 1, ascending, ``(S,)`` float64.
+        progress: place of each snapshot on the path, from 0 to 1, ascending, ``(S,)`` float64.
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ("progress",)
@@ -55,12 +56,13 @@ class SnapshotPath:
         at = parameters[..., 0].to(self.progress).clamp(0, 1).contiguous()
         after = torch.searchsorted(self.progress, at, right=True).clamp(1, len(self.progress) - 1)
         start, end = self.progress[after - 1], self.progress[after]
-        # Only the last two snapshots, where they are the same, have nothing between them.
+        # The path between two snapshots has no length only if the last two are the same.
         weight = (at - start) / (end - start).clamp(min=torch.finfo(at.dtype).tiny)
         before_it, after_it = (self.snapshots_angstrom[i].double() for i in (after - 1, after))
         return torch.lerp(before_it, after_it, weight[..., None, None])
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """The snapshots and their places on the path."""
         return {
             "moving": self.moving.numpy(),
             "snapshots_angstrom": self.snapshots_angstrom.numpy(),
@@ -69,24 +71,24 @@ class SnapshotPath:
 
 
 def path_through(molecule: Molecule, snapshots: Tensor, *, evenly: bool = False) -> SnapshotPath:
-    """The motion of a molecule through snapshots, Å, ``(S, N, 3)``, which are superposed already.
+    """Make the path of a molecule through snapshots, Å, ``(S, N, 3)``, which are superposed.
 
     Args:
         molecule: the N atoms.
         snapshots: their positions, in order.
-        evenly: progress counts snapshots instead of the length of the path, so that frames can be
-            those of the snapshots exactly.
+        evenly: let progress count snapshots instead of measuring the length of the path, so that
+            frames can be exactly at snapshots.
 
     Raises:
         TemporemError: there are fewer than two snapshots, they are all the same, or neighbours are
-            so far apart that lines between them say nothing.
+            too far apart for straight lines between them.
     """
     if len(snapshots) < 2:
         raise TemporemError(
             f"the trajectory of {molecule.name} has {len(snapshots)} snapshot(s)",
             expected="two or more",
         )
-    rounded = snapshots.float()  # what is written is what is simulated
+    rounded = snapshots.float()  # as they are written
     moving = (rounded - rounded[0]).norm(dim=-1).amax(0) > _STILL_ANGSTROM
     path = rounded[:, moving].double()
     steps = path.diff(dim=0).square().sum(-1).mean(-1).sqrt()

@@ -1,11 +1,11 @@
-"""A small protein that needs no file: ideal helices and strands, and an arm to swing.
+"""A small built-in protein of ideal helices and strands, with an arm that can swing.
 
-Chain A is a compact body without symmetry: a bundle of helices with a sheet on one side and a
+Chain A is a compact body without symmetry: a bundle of helices with a sheet on one side and one
 corner missing. Chain B is the arm, a pair of helices that stands on the body and leans to one side.
-A helix that lies across the top of the body, along y, is the hinge: the line through two of its Cα
-atoms five turns apart is parallel to y within 2°, and turning the arm about it swings it from −x to
-+x. Bond lengths, angles and torsions are those of proteins; loops are left out, and extended side
-chains of neighbours run through each other.
+A helix across the top of the body, along y, is the hinge. The line through two of its Cα atoms,
+five turns apart, is parallel to y within 2°, and turning the arm about this line swings it from −x
+to +x. Bond lengths, angles and torsions are those of proteins (Engh and Huber, 1991). Loops are
+left out, and extended side chains of neighbours run through each other.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def toy_molecule() -> Molecule:
 
 
 def _build(piece: _Piece, first_residue: int) -> list[dict[str, Tensor]]:
-    """Atoms by name, Å, of every residue of a piece in its place."""
+    """Build the residues of a piece in their place: atoms by name, Å, of each."""
     residues = _backbone(piece.torsions, piece.n_residues)
     for i, atoms in enumerate(residues, start=first_residue):
         _add_side_chain(atoms, _SIDE_CHAINS[i % len(_SIDE_CHAINS)])
@@ -112,7 +112,7 @@ def _build(piece: _Piece, first_residue: int) -> list[dict[str, Tensor]]:
 
 
 def _backbone(torsions: tuple[float, float], n_residues: int) -> list[dict[str, Tensor]]:
-    """N, Cα, C and O of residues with the bond lengths and angles of Engh and Huber."""
+    """Build N, Cα, C and O of residues with the bond lengths and angles of Engh and Huber."""
     phi, psi = torsions
     n = torch.zeros(3, dtype=torch.float64)
     ca = torch.tensor([1.458, 0.0, 0.0], dtype=torch.float64)
@@ -143,7 +143,7 @@ def _add_side_chain(atoms: dict[str, Tensor], side_chain: tuple[tuple[str, float
 def _place(
     a: Tensor, b: Tensor, c: Tensor, length: float, angle_degrees: float, torsion_degrees: float
 ) -> Tensor:
-    """The atom d at a distance from c, with the angle b-c-d and the torsion a-b-c-d."""
+    """Place an atom d at a distance from c, with the angle b-c-d and the torsion a-b-c-d."""
     angle, torsion = math.radians(angle_degrees), math.radians(torsion_degrees)
     forward = (c - b) / (c - b).norm()
     normal = torch.linalg.cross(b - a, forward)
@@ -155,8 +155,8 @@ def _place(
 
 def _screw_axis(residues: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
     """Direction ``(3,)`` and a point ``(3,)`` of the axis that takes each residue to the next."""
-    frames = [_frame(atoms) for atoms in residues[:2]]
-    rotation = frames[1] @ frames[0].T
+    axes = [_local_axes(atoms) for atoms in residues[:2]]
+    rotation = axes[1] @ axes[0].T
     start, end = residues[0]["CA"], residues[1]["CA"]
     axis = roma.rotmat_to_rotvec(rotation)
     axis = axis / axis.norm()
@@ -168,7 +168,8 @@ def _screw_axis(residues: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
     return axis, point
 
 
-def _frame(atoms: dict[str, Tensor]) -> Tensor:
+def _local_axes(atoms: dict[str, Tensor]) -> Tensor:
+    """Axes that turn with a residue, in columns."""
     x = atoms["C"] - atoms["CA"]
     x = x / x.norm()
     z = torch.linalg.cross(x, atoms["N"] - atoms["CA"])
@@ -177,6 +178,6 @@ def _frame(atoms: dict[str, Tensor]) -> Tensor:
 
 
 def _rotation_between(start: Tensor, end: Tensor) -> Tensor:
-    """The shortest rotation that takes one unit vector to another, not its opposite."""
+    """Shortest rotation from one unit vector to another, which must not be its opposite."""
     cross = torch.linalg.cross(start, end)
     return rotation_about_axis(cross, torch.atan2(cross.norm(), start @ end))

@@ -1,4 +1,4 @@
-"""Trajectories of molecular dynamics, read by MDAnalysis."""
+"""Trajectories of molecular dynamics, read with MDAnalysis."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def read_trajectory(
 
 
 def _open(topology: Path, coordinates: Path) -> tuple[Any, int]:
-    """An MDAnalysis universe, and the number of its snapshots."""
+    """Open an MDAnalysis universe, and count its snapshots."""
     try:
         import MDAnalysis  # optional, and takes a second
     except ImportError as error:
@@ -98,7 +98,7 @@ def _open(topology: Path, coordinates: Path) -> tuple[Any, int]:
             path = coordinates
             universe.load_new(str(coordinates))
             n_snapshots = universe.trajectory.n_frames  # for which some readers read all of it
-        except Exception as error:  # dozens of parsers raise whatever a bad file leads them to
+        except Exception as error:  # parsers raise errors of any kind
             problem = _unreadable(path, error)
     if problem is not None:
         raise problem
@@ -106,7 +106,7 @@ def _open(topology: Path, coordinates: Path) -> tuple[Any, int]:
 
 
 def _positions(universe: Any, kept: np.ndarray, coordinates: Path) -> np.ndarray:
-    """Some atoms in all snapshots, float64 ``(S, n, 3)``."""
+    """Read some atoms in all snapshots: float64 ``(S, n, 3)``."""
     trajectory = universe.trajectory
     positions = np.empty((trajectory.n_frames, len(kept), 3))
     with _quiet():
@@ -171,8 +171,8 @@ def _check_dcd(path: Path) -> None:
     """Refuse a DCD file that is cut off or damaged.
 
     MDAnalysis counts the whole snapshots that are there. That is right where the header states
-    another number, as headers do that were written before the run ended, but it also passes over a
-    file that ends inside a snapshot.
+    another number, as it does if it was written before the run ended. But MDAnalysis does not
+    notice a file that ends inside a snapshot.
 
     A DCD file is a row of Fortran records, length - bytes - length: three for the header, one more
     with the free atoms if some are fixed, then a fixed number for every snapshot.
@@ -199,7 +199,7 @@ def _check_dcd(path: Path) -> None:
 
 
 def _count_records(file: BinaryIO, marker: str, path: Path) -> int:
-    """Number of Fortran records, each with its length before and after it."""
+    """Count Fortran records, each of which has its length before and after it."""
     width, size, count = struct.calcsize(marker), path.stat().st_size, 0
     while file.tell() < size:
         before = file.read(width)
@@ -223,7 +223,7 @@ def _cut_off(path: Path) -> TemporemError:
 def _describe(
     universe: Any, topology: Path, chains: Collection[str] | None, hydrogens: bool
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """What a :class:`Molecule` has beside name and positions, and the indices of its atoms."""
+    """Columns of a :class:`Molecule` beside name and positions, and the indices of its atoms."""
     atoms = universe.atoms
     try:
         residue_names, atom_names = atoms.resnames.astype(str), atoms.names.astype(str)
@@ -270,9 +270,9 @@ def _is_polymer(residue_name: str) -> bool:
 
 
 def _atomic_numbers(atoms: Any, topology: Path) -> np.ndarray:
-    """Elements as the topology states them, or else by mass: int64 ``(N,)``.
+    """Elements that the topology states, or else the elements of its masses: int64 ``(N,)``.
 
-    Where there are no masses either, MDAnalysis has guessed them from the names.
+    MDAnalysis guesses masses from names where there are none.
     """
     if hasattr(atoms, "elements"):
         stated = [gemmi.Element(name).atomic_number for name in atoms.elements]
@@ -281,7 +281,7 @@ def _atomic_numbers(atoms: Any, topology: Path) -> np.ndarray:
     masses = np.asarray(atoms.masses, dtype=np.float64)
     distance = np.abs(masses[:, None] - _ATOMIC_WEIGHTS)
     nearest = distance.argmin(1)
-    # Tight enough to refuse united atoms (CH2 is 14.03 u, N 14.01 u) and masses that were changed.
+    # Tight enough to refuse united atoms (CH2 has 14.03 u, N 14.01 u) and altered masses.
     odd = distance.min(1, initial=np.inf) > np.maximum(0.01, 1e-3 * _ATOMIC_WEIGHTS[nearest])
     if odd.any():
         atom = atoms[int(odd.argmax())]
@@ -294,7 +294,7 @@ def _atomic_numbers(atoms: Any, topology: Path) -> np.ndarray:
 
 
 def superposed(snapshots: Tensor, fitted: Tensor) -> Tensor:
-    """Snapshots ``(S, N, 3)`` moved rigidly onto the first, by least squares over some atoms."""
+    """Superpose snapshots ``(S, N, 3)`` on the first, by least squares over some atoms."""
     onto = snapshots[:1, fitted].expand(len(snapshots), -1, -1)
     rotation, shift = roma.rigid_points_registration(snapshots[:, fitted], onto)
     moved = snapshots @ rotation.mT + shift[:, None]

@@ -1,17 +1,19 @@
-"""A structure-based (Gō-like) model of a molecule with two known conformations, all its atoms.
+"""An all-atom structure-based (Gō) model of a molecule with two known conformations.
 
-What holds the molecule together is read from the conformations alone. λ goes from 0 at the first to
-1 at the last:
+All terms follow from the conformations alone, as in the structure-based models of Whitford and
+others (2009). λ goes from 0 at the first conformation to 1 at the last:
 
-- bonds, angles (1–3 distances), peptide bonds (Cα to next Cα) and the other torsions that are alike
-  in both (1–4 distances): ``½ k (r − l(λ))²`` with lengths l that go evenly from first to last;
-- atoms with three or more bonds keep their hand, or their plane: ``k (1 − cos(θ − θ₀))``, θ the
-  improper dihedral;
-- contacts, atoms within 4.5 Å and more than three bonds apart: ``ε w(λ) x² / (1 + x²)``,
-  ``x = (r − l) / 1 Å``, a spring that gives way. Those of both conformations stay; those of the
-  first alone fade, ``w = 1 − λ``, those of the last alone come, ``w = λ``;
-- atoms more than three bonds apart repel below σ: ``ε (1 − r² / σ²)²``, soft enough that a long
-  time step does not throw atoms that meet.
+- Bonds, angles (1–3 distances), peptide bonds (Cα to next Cα) and other torsions that are alike in
+  both conformations (1–4 distances) are springs ``½ k (r − l(λ))²``. Their lengths l change evenly
+  from first to last.
+- Atoms with three or more bonds keep their handedness or their plane: ``k (1 − cos(θ − θ₀))`` with
+  the improper dihedral θ.
+- Contacts are atoms within 4.5 Å that are more than three bonds apart:
+  ``ε w(λ) x² / (1 + x²)`` with ``x = (r − l) / 1 Å``, a spring that gives way. Contacts of both
+  conformations stay. Those of the first alone fade, ``w = 1 − λ``; those of the last alone appear,
+  ``w = λ``.
+- Atoms more than three bonds apart repel each other below σ: ``ε (1 − r² / σ²)²``. This is soft
+  enough that a long time step does not fling apart atoms that meet.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _SAME_CONTACT_ANGSTROM = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Contacts:
-    """Pairs that attract each other.
+    """Pairs of atoms that attract each other.
 
     Attributes:
         pairs: int ``(n, 2)``.
@@ -59,7 +61,7 @@ class TwoBasins:
         stiffness: k, kJ/mol/Å², ``(n,)``.
         impropers: atom and three bonded to it, int ``(m, 4)``.
         dihedrals: θ₀, radians, ``(m,)``.
-        contacts: what attracts.
+        contacts: pairs that attract each other.
         excluded: pairs up to three bonds apart, which do not repel, int ``(e, 2)``.
     """
 
@@ -73,7 +75,7 @@ class TwoBasins:
 
 
 def two_basins(molecule: Molecule, ends: np.ndarray) -> TwoBasins:
-    """The model of a molecule of N atoms with conformations ``ends (2, N, 3)``, Å."""
+    """Build the model of a molecule of N atoms from its conformations ``ends (2, N, 3)``, Å."""
     n = len(molecule)
     bonds = bonded_pairs(molecule, *ends)
     angles, torsions = (pairs_apart(bonds, n, k) for k in (2, 3))
@@ -88,7 +90,7 @@ def two_basins(molecule: Molecule, ends: np.ndarray) -> TwoBasins:
     )
     springs = np.concatenate([pairs for pairs, _ in groups])
     impropers = branched_atoms(bonds, n)
-    # Halfway between both on the circle; where the hand is kept they are near each other.
+    # Halfway between both on the circle; where handedness is kept they are near each other.
     turns = np.exp(1j * np.stack([dihedral_angles(end, impropers) for end in ends])).sum(0)
     return TwoBasins(
         springs=springs,
@@ -102,7 +104,7 @@ def two_basins(molecule: Molecule, ends: np.ndarray) -> TwoBasins:
 
 
 def dihedral_angles(positions: np.ndarray, atoms: np.ndarray) -> np.ndarray:
-    """Dihedral angle of each four atoms ``(m, 4)``, radians, by IUPAC's sign: ``(m,)``."""
+    """Dihedral angles of ``(m, 4)`` atoms, radians, with the sign of IUPAC: ``(m,)``."""
     first, middle, last = (positions[atoms[:, i + 1]] - positions[atoms[:, i]] for i in range(3))
     one, other = np.cross(first, middle), np.cross(middle, last)
     axis = middle / np.linalg.norm(middle, axis=1, keepdims=True)
@@ -116,7 +118,7 @@ def _contacts(ends: np.ndarray, excluded: np.ndarray) -> Contacts:
     pairs = pairs[~np.isin(pairs @ [n, 1], excluded @ [n, 1])]
     lengths = _lengths(ends, pairs)
     stays = np.ptp(lengths, axis=1) < _SAME_CONTACT_ANGSTROM
-    # A pair that is near in both, but not alike, has a contact of each.
+    # A pair that is near in both, at different distances, has a contact of each.
     fades, comes = ((lengths[:, i] < _CONTACT_ANGSTROM) & ~stays for i in (0, 1))
     return Contacts(
         np.concatenate([pairs[stays], pairs[fades], pairs[comes]]),

@@ -1,4 +1,4 @@
-"""Whether a molecule stays whole on its way."""
+"""Bonds and close contacts of a molecule along its path."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from temporem.structures.molecule import Molecule
 from temporem.structures.relaxation import distances
 
 CLOSE_ANGSTROM = 2.5
-"""Atoms four or more bonds apart do not come nearer."""
+"""Atoms four or more bonds apart that are nearer than this clash."""
 
 
 class Wholeness(NamedTuple):
-    """How well bonds and the room between atoms are kept.
+    """How well a path keeps bonds, and the distance of atoms that are not bonded.
 
     Attributes:
-        worst_bond_deviation_angstrom: of any bond in any conformation from the bond's mean length.
-        close_pairs: most pairs within 2.5 Å, four or more bonds apart, in any conformation.
+        worst_bond_deviation_angstrom: largest deviation of a bond, in any conformation, from its
+            mean length.
+        close_pairs: largest number of pairs within 2.5 Å, four or more bonds apart, in any
+            conformation.
     """
 
     worst_bond_deviation_angstrom: float

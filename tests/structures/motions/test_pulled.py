@@ -124,6 +124,14 @@ def test_a_damaged_or_forbidden_cache_does_no_harm(config, pulls, tmp_path, monk
     assert a.volumes([1]).equal(c.volumes([1]))
 
 
+def test_without_a_home_directory_nothing_is_kept(config, pulls, tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # of an unknown user
+    for name in "ab":
+        simulate(config, tmp_path / name)
+    assert len(pulls) == 2
+
+
 def test_without_openmm_the_extra_is_named_in_one_line(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openmm", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -7,19 +7,72 @@ reconstruction V is then replaced by ``a V + b``, the least-squares fit to the t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from temporem.evaluation.case import Pair
+from temporem.evaluation.evaluation import Arrays, Evaluation
+from temporem.evaluation.metrics.metric import NO_PLACE, FrameMetric, Score
+from temporem.evaluation.sample import Sample
 from temporem.physics.fourier import FourierSupport
 
 SSIM_WINDOW = 7
 """Edge of SSIM's uniform window, voxels of the low-pass grid."""
 
 
-def low_pass_grid(support: FourierSupport, fraction: float) -> FourierSupport:
-    """The support of the grid whose Nyquist frequency is ``fraction`` of the given one's."""
-    return FourierSupport(max(2 * round(fraction * support.box / 2), SSIM_WINDOW + 1), 3)
+class ImageQuality(FrameMetric):
+    """PSNR and SSIM of every frame's volume."""
+
+    name = "image_quality"
+    title = "Image quality"
+    scores = (
+        Score(
+            "psnr_db",
+            "PSNR",
+            "Mean over frames of 10 log₁₀(range(T)² / mean (aV + b − T)²), both volumes low-passed "
+            "and a, b fitted by least squares.",
+            unit="dB",
+            digits=2,
+            ranks={NO_PLACE: 6},
+            noun="PSNR",
+        ),
+        Score(
+            "ssim",
+            "SSIM",
+            "Mean over frames of the structural similarity of aV + b and T (Wang et al. 2004), low-"
+            f"passed and fitted as for PSNR, in windows of {SSIM_WINDOW} voxels.",
+        ),
+    )
+
+    def measure(self, pair: Pair) -> Mapping[str, np.ndarray]:
+        """PSNR and SSIM of each volume."""
+        grid = low_pass_grid(pair.case.support.box, pair.case.settings.low_pass_fraction)
+        psnr, ssim = image_quality(pair.volumes, pair.truth, grid)
+        return {"psnr_db": psnr, "ssim": ssim}
+
+    def details(self, arrays: Arrays, sample: Sample) -> dict[str, Any]:
+        """The cut-off of the low-pass."""
+        return {"low_pass_angstrom": low_pass_angstrom(sample.evaluation)}
+
+
+IMAGE_QUALITY = ImageQuality()
+
+
+def low_pass_angstrom(evaluation: Evaluation) -> float:
+    """Resolution of the low-pass filter before PSNR and SSIM."""
+    grid = low_pass_grid(evaluation.box, evaluation.settings.low_pass_fraction)
+    return evaluation.box * evaluation.pixel_size_angstrom / (grid.box / 2)
+
+
+@lru_cache(maxsize=2)
+def low_pass_grid(box: int, fraction: float) -> FourierSupport:
+    """The support of the grid whose Nyquist frequency is ``fraction`` of a box's."""
+    return FourierSupport(max(2 * round(fraction * box / 2), SSIM_WINDOW + 1), 3)
 
 
 def image_quality(

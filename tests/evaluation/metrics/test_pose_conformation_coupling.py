@@ -1,4 +1,4 @@
-"""Leakage between conformation and pose: known where errors are made by hand."""
+"""Coupling of conformation and pose: known where errors are made by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from temporem.evaluation.pose_conformation_coupling import (
+from temporem.evaluation.metrics.pose_conformation_coupling import (
     PoseConformationCoupling,
     pose_conformation_coupling,
     predicted_r2,
@@ -32,28 +32,30 @@ def turned(degrees: torch.Tensor) -> torch.Tensor:
     return TRUE @ rotation_of_vector(torch.deg2rad(degrees))
 
 
-def leak(rotations: torch.Tensor, latents: torch.Tensor = Z[:, None]) -> PoseConformationCoupling:
+def coupling(
+    rotations: torch.Tensor, latents: torch.Tensor = Z[:, None]
+) -> PoseConformationCoupling:
     return pose_conformation_coupling(rotations, TRUE, MOVIE, latents.numpy(), STATE)
 
 
 def test_error_that_is_a_function_of_the_latent_is_told_whatever_the_view() -> None:
     swing = torch.stack([10 * Z, 4 * Z**2, torch.zeros(N).double()], dim=1)
-    found = leak(turned(swing))
+    found = coupling(turned(swing))
     assert found.error_r2 > 0.99
     assert abs(found.pose_r2) < 0.05
     assert abs(found.view_r2) < 0.05
     assert found.n_close == N
-    assert [s.state for s in found.states] == list(range(LENGTH))
-    for s in found.states:
-        mean = swing[s.state == STATE].mean(0).numpy()
-        np.testing.assert_allclose(s.turn, mean, atol=0.1)
-        assert s.systematic == pytest.approx(np.linalg.norm(mean), abs=0.15)
-        assert s.low <= s.median <= s.high
+    assert found.state.tolist() == list(range(LENGTH))
+    means = np.stack([swing[state == STATE].mean(0).numpy() for state in found.state])
+    np.testing.assert_allclose(found.state_turn, means, atol=0.1)
+    np.testing.assert_allclose(found.state_systematic, np.linalg.norm(means, axis=1), atol=0.15)
+    assert (found.state_low <= found.state_median).all()
+    assert (found.state_median <= found.state_high).all()
     assert found.systematic_degrees > 10 * found.chance_degrees
 
 
 def test_independent_errors_are_not_told() -> None:
-    found = leak(turned(4 * NOISE))
+    found = coupling(turned(4 * NOISE))
     assert -0.1 < found.error_r2 < 0.03
     assert -0.1 < found.pose_r2 < 0.03
     # The mean of 60 errors of 4° about each axis is 4 √(3 / 60)° long.
@@ -64,16 +66,16 @@ def test_independent_errors_are_not_told() -> None:
 def test_half_of_the_variance_is_half_of_r2() -> None:
     systematic = 5 * (Z / Z.std())[:, None] * torch.tensor([1.0, 0, 0]).double()
     random = 5 * NOISE * torch.tensor([0.0, 1, 0]).double()
-    assert leak(turned(systematic + random)).error_r2 == pytest.approx(0.5, abs=0.06)
+    assert coupling(turned(systematic + random)).error_r2 == pytest.approx(0.5, abs=0.06)
 
 
 def test_latents_that_follow_the_view_are_caught() -> None:
     """A view and its opposite have mirrored images: only what is even in v need be told."""
     from_above = TRUE[:, 2, 2, None].square()
-    found = leak(turned(2 * NOISE), from_above)
+    found = coupling(turned(2 * NOISE), from_above)
     assert found.view_r2 > 0.1
     assert abs(found.pose_r2) < 0.05
-    entry = leak(turned(2 * NOISE), TRUE[:, 0, 1, None])
+    entry = coupling(turned(2 * NOISE), TRUE[:, 0, 1, None])
     assert entry.pose_r2 > 0.08  # one entry of nine
 
 
@@ -81,42 +83,41 @@ def test_poses_that_were_not_found_have_no_say_in_turns() -> None:
     wrong = turned(torch.tensor([3.0, 0, 0]).double().expand(N, 3))
     lost = torch.rand(N, generator=GENERATOR) < 0.25
     wrong[lost] = random_rotations(int(lost.sum()), GENERATOR)
-    found = leak(wrong)
+    found = coupling(wrong)
     assert 0.7 * N < found.n_close < 0.8 * N
-    for s in found.states:
-        assert s.n_frames == MOVIES
-        assert s.systematic == pytest.approx(3, abs=1)
-    assert max(s.median for s in found.states) == pytest.approx(3, abs=1e-3)
+    assert (found.state_n_frames == MOVIES).all()
+    assert found.state_n_close.sum() == found.n_close
+    np.testing.assert_allclose(found.state_systematic, 3, atol=1)
+    assert found.state_median.max() == pytest.approx(3, abs=1e-3)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_frame_and_hand_of_the_reconstruction_do_not_matter(mirrored: bool) -> None:
     swing = torch.stack([10 * Z, torch.zeros(N).double(), 3 * Z], dim=1)
-    here = leak(turned(swing - swing.mean(0)))
+    here = coupling(turned(swing - swing.mean(0)))
     frame = random_rotations(1, GENERATOR)[0]
     about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
     there = (about_beam if mirrored else torch.eye(3).double()) @ turned(swing) @ frame.mT
     _, change = pose_agreement(there, SHIFTS, TRUE, SHIFTS)
     assert change.mirrored == mirrored
-    found = leak(change.rotations(there))
+    found = coupling(change.rotations(there))
     assert found.error_r2 == pytest.approx(here.error_r2, abs=0.01)
-    for a, b in zip(found.states, here.states, strict=True):
-        np.testing.assert_allclose(a.turn, b.turn, atol=1.0)
+    np.testing.assert_allclose(found.state_turn, here.state_turn, atol=1.0)
 
 
 def test_without_latents_or_movies_or_states_there_is_less_to_say() -> None:
     rotations = turned(NOISE)
     no_latents = pose_conformation_coupling(rotations, TRUE, MOVIE, None, STATE)
-    assert no_latents.error_r2 is None
-    assert len(no_latents.states) == LENGTH
+    assert np.isnan(no_latents.error_r2)
+    assert len(no_latents.state) == LENGTH
     one_movie = pose_conformation_coupling(
         rotations, TRUE, np.zeros(N, int), Z[:, None].numpy(), None
     )
-    assert one_movie.pose_r2 is None
-    assert one_movie.states == ()
+    assert np.isnan(one_movie.pose_r2)
+    assert len(one_movie.state) == 0
     assert np.isnan(one_movie.systematic_degrees)
     all_alone = pose_conformation_coupling(rotations, TRUE, MOVIE, Z[:, None].numpy(), np.arange(N))
-    assert all_alone.states == ()
+    assert all_alone.state_turn.shape == (0, 3)
 
 
 def test_latents_that_do_not_vary_tell_nothing() -> None:
@@ -130,12 +131,15 @@ def test_rotation_vectors_come_back() -> None:
 
 
 def test_figure_has_medians_and_turns_of_every_run() -> None:
-    runs = {"a": leak(turned(3 * NOISE)), "b": leak(turned(10 * Z[:, None] * torch.eye(3)[0]))}
+    runs = {
+        "a": coupling(turned(3 * NOISE)),
+        "b": coupling(turned(10 * Z[:, None] * torch.eye(3)[0])),
+    }
     ax = pose_error_figure(runs).axes[0]
     assert len(ax.lines) == 6
     for item, lines in zip(runs.values(), (ax.lines[:3], ax.lines[3:]), strict=True):
-        np.testing.assert_allclose(lines[0].get_ydata(), [s.median for s in item.states])
-        np.testing.assert_allclose(lines[1].get_ydata(), [s.systematic for s in item.states])
+        np.testing.assert_allclose(lines[0].get_ydata(), item.state_median)
+        np.testing.assert_allclose(lines[1].get_ydata(), item.state_systematic)
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
-    assert band.max() == pytest.approx(max(s.high for s in runs["a"].states))
+    assert band.max() == pytest.approx(runs["a"].state_high.max())
     assert "°" in ax.get_ylabel()

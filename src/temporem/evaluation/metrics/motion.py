@@ -9,13 +9,18 @@ products are taken in Fourier space (Parseval), inside a mask on the masked volu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.evaluation.masks import WHOLE_BOX, apply_mask
+from temporem.evaluation.case import Batch, Case
+from temporem.evaluation.evaluation import Arrays, Evaluation
+from temporem.evaluation.masks import MOVING, WHOLE_BOX, apply_mask
+from temporem.evaluation.metrics.metric import Metric, Score
+from temporem.evaluation.sample import Sample, Statistic
 from temporem.physics.fourier import FourierSupport
 
 
@@ -54,6 +59,46 @@ class MotionSums:
         return MotionSums(self.cross[groups], self.power[groups], self.truth_power[groups])
 
 
+class MotionCorrelation(Metric):
+    """Motion correlation by region."""
+
+    name = "motion"
+    title = "Motion correlation"
+    scores = (
+        Score(
+            "correlation",
+            "Motion correlation",
+            "Sum over frames of ⟨V − V̄, T − T̄⟩ over the product of the norms "
+            "√Σ‖V − V̄‖² · √Σ‖T − T̄‖², V̄ and T̄ the means over all frames; 0 for a method that gives "
+            "every frame the same volume.",
+            ranks={WHOLE_BOX: 4, MOVING: 8},
+            phrase="follows the true motion with a correlation of {value}",
+            noun="motion correlation",
+        ),
+    )
+    arrays = dict.fromkeys(("cross", "power", "truth_power"), ("f", "groups"))
+
+    def begin(self, case: Case) -> MotionAccumulator | None:
+        """Gather the sums of ρ where the truth moves."""
+        if not case.moves:
+            return None
+        return MotionAccumulator(case.frames.groups, case.support, case.regions)
+
+    def statistics(self, arrays: Arrays, sample: Sample) -> Mapping[str, Statistic]:
+        """ρ of the movies of the sample, about the means over all frames."""
+        sums = MotionSums(**arrays).subset(sample.bootstrap.groups)
+        draws = sums.correlation(sample.bootstrap.weights)
+        return {"correlation": Statistic(float(sums.correlation()), draws)}
+
+    def cautions(self, evaluation: Evaluation) -> list[str]:
+        """Say so where the truth stands still."""
+        moves = MOVING in evaluation[self.name]
+        return [] if moves else ["the truth does not move, so there is no motion to measure."]
+
+
+MOTION = MotionCorrelation()
+
+
 class MotionAccumulator:
     """Gathers :class:`MotionSums` in one pass over batches of frames, for several regions at once.
 
@@ -63,31 +108,30 @@ class MotionAccumulator:
     coefficient vectors a group, whatever the number of frames and regions.
 
     Args:
-        n_groups: G.
+        groups: group 0 … G − 1 of every frame that will be added, ``(n,)``.
         support: the frequencies of the coefficients, P of them.
         regions: masks ``(D, D, D)`` by name; None for the whole box, which must be among them.
     """
 
     def __init__(
-        self, n_groups: int, support: FourierSupport, regions: dict[str, Tensor | None]
+        self, groups: np.ndarray, support: FourierSupport, regions: Mapping[str, Tensor | None]
     ) -> None:
         self._support = support
         self._regions = regions
+        self._groups = torch.from_numpy(groups)
+        n_groups = int(groups.max()) + 1
         self._count = torch.zeros(n_groups, dtype=torch.float64)
         # ⟨v, u⟩, ⟨v, v⟩ and ⟨u, u⟩ of every region
         self._products = {name: torch.zeros(3, n_groups, dtype=torch.float64) for name in regions}
         self._sums = torch.zeros(2, n_groups, len(support), dtype=torch.complex64)
         self._first: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def update(self, group: Tensor, pairs: dict[str, tuple[Tensor, Tensor]]) -> None:
-        """Add a batch of frames.
-
-        Args:
-            group: group of every frame, int64 ``(B,)``.
-            pairs: volumes and truth inside every region, complex ``(B, P)`` each.
-        """
+    def add(self, batch: Batch) -> None:
+        """Add the products of a batch of frames."""
+        group = self._groups[torch.from_numpy(batch.part)]
         self._count.index_add_(0, group, torch.ones(len(group), dtype=torch.float64))
-        for name, (volumes, truth) in pairs.items():
+        for name in self._regions:
+            volumes, truth = batch.inside(name).volumes, batch.inside(name).truth
             # About the first frame, not about zero: small motions keep their digits.
             first = self._first.setdefault(name, (volumes[0].clone(), truth[0].clone()))
             v, u = volumes - first[0], truth - first[1]
@@ -97,8 +141,8 @@ class MotionAccumulator:
                 self._sums[0].index_add_(0, group, v)
                 self._sums[1].index_add_(0, group, u)
 
-    def finish(self) -> dict[str, MotionSums]:
-        """The sums of every region."""
+    def finish(self) -> dict[str, Arrays]:
+        """The fields of :class:`MotionSums` by region."""
         means = self._sums.sum(1) / self._count.sum()
         # Masking M is linear and self-adjoint: ⟨M A, M v̄⟩ = ⟨A, M M v̄⟩, so that the group sums
         # need not be masked one by one.
@@ -108,7 +152,7 @@ class MotionAccumulator:
         ]
         with_means = self._inner_with_sums(torch.stack(duals))
         return {
-            name: self._about_means(self._products[name], means, dual, inner)
+            name: asdict(self._about_means(self._products[name], means, dual, inner))
             for name, dual, inner in zip(self._regions, duals, with_means, strict=True)
         }
 
