@@ -45,7 +45,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+        """True in the process that writes files and prints."""
         return self.rank == 0
 
     def cut(self, weights: Sequence[int] | np.ndarray) -> slice:
@@ -73,11 +73,11 @@ class ProcessGroup:
             self._together(dist.broadcast, tensor, 0)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process; the same answer in all."""
+        """True in all processes where the flag is up in any of them."""
         return self.any_of(flag)[0]
 
     def any_of(self, *flags: bool) -> list[bool]:
-        """The same of each of several flags, in one message."""
+        """Answer :meth:`any` for several flags in one message."""
         raised = torch.tensor(flags, dtype=torch.float32)  # on the CPU: no GPU is waited for
         self.add(raised)
         return (raised > 0).tolist()

@@ -1,4 +1,4 @@
-"""What a run found, in sentences: components, poses, symmetry."""
+"""Findings of a run in sentences: components, poses, symmetry."""
 
 from __future__ import annotations
 

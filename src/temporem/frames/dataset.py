@@ -213,7 +213,7 @@ def write_dataset(
 
 
 def _check_names(table: Table, column: str) -> None:
-    """What is read can be written again; cryoDRGN splits rows at white space, quoted or not."""
+    """Require names without spaces: cryoDRGN splits rows there, quoted or not."""
     names = table.strings(column)
     good = [
         len(name.split()) == 1 and len(name) <= _LONGEST_NAME and fits_one_line(name)
@@ -362,7 +362,7 @@ def _movie_index(particle_names: Sequence[str]) -> np.ndarray:
 
 
 def _first_of_its_kind(values: np.ndarray) -> np.ndarray:
-    """Whether ``values (N, ...)`` has no equal entry before; bool ``(N,)``."""
+    """True at entries of ``values (N, ...)`` that no earlier entry equals; bool ``(N,)``."""
     _, first = np.unique(values, axis=0, return_index=True)
     unique = np.zeros(len(values), dtype=bool)
     unique[first] = True

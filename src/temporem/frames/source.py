@@ -27,7 +27,7 @@ class FrameSource(Protocol):
 
     @property
     def in_memory(self) -> bool:
-        """Whether frames are at hand; otherwise they are worth preparing ahead of their use."""
+        """True where frames are at hand; others are worth preparing ahead of their use."""
         ...
 
     @property
@@ -80,7 +80,7 @@ class FramesInMemory:
         return self.images[:, :n_pixels][index], self.ctf[:, :n_pixels][index]
 
     def to(self, device: torch.device) -> FramesInMemory:
-        """The same on a device."""
+        """Copy the frames to a device."""
         return FramesInMemory(self.images.to(device), self.ctf.to(device))
 
 

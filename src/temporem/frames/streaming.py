@@ -64,7 +64,7 @@ class FrameStack:
         return torch.cat(images), torch.cat(ctf)
 
     def to(self, device: torch.device) -> FrameStack:
-        """The same, prepared on a device."""
+        """A stack whose frames are prepared on a device."""
         return replace(self, window=self.window.to(device))
 
     def _prepare(self, rows: np.ndarray, n_pixels: int | None) -> tuple[Tensor, Tensor]:
@@ -125,7 +125,7 @@ def open_frames(
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:
-    """Of complex numbers, rounded alike wherever they stand.
+    """Multiply complex numbers, rounded alike wherever they stand.
 
     A complex product of torch rounds the last elements of a tensor in another way than the rest;
     a frame must not depend on the frames that are prepared with it.

@@ -1,4 +1,4 @@
-"""What numbers may be: far beyond any microscope, and short of what arithmetic cannot take."""
+"""Limits of numbers in files: beyond any microscope, and within what arithmetic can take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Limits(NamedTuple):
     unit: str
 
     def hold(self, values: np.ndarray) -> np.ndarray:
-        """Whether each of the values is within, bool ``(N,)``."""
+        """True at values within the limits, bool ``(N,)``."""
         return (values >= self.low) & (values <= self.high)
 
     def __str__(self) -> str:
@@ -29,4 +29,4 @@ ANGLE_DEGREES = Limits(-1e6, 1e6, "°")
 PIXEL_SIZE_ANGSTROM = Limits(1e-3, 1e4, "Å")
 
 LARGEST_PIXEL = 1e12
-"""Of either sign: sums of squares over a transformed image are still far from overflow."""
+"""Pixels of either sign: sums of squares over a transformed image stay far from overflow."""

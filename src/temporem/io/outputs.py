@@ -1,4 +1,4 @@
-"""What may be written to: folders that temporem wrote and no others, no inputs, no links."""
+"""Checks of outputs: only folders that temporem wrote are replaced, no inputs, no links."""
 
 from __future__ import annotations
 

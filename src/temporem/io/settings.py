@@ -18,7 +18,7 @@ from temporem.errors import TemporemError
 from temporem.io.text_file import read_text
 
 MOST_BYTES = 10**6
-"""Of a file of settings: larger ones are refused."""
+"""Largest file of settings; larger ones are refused."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -118,7 +118,7 @@ def _problem(what: str, found: yaml.Node | yaml.Event) -> yaml.YAMLError:
 
 
 def _parse(text: str) -> Any:
-    """What YAML says; raises a YAMLError and nothing else."""
+    """Parse YAML; raises a YAMLError and nothing else."""
     try:
         return yaml.load(text, _Loader)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""What the state of an algorithm is made of when it is stored, and checks for reading it back."""
+"""The parts of a stored state of an algorithm, and checks for reading them back."""
 
 from __future__ import annotations
 

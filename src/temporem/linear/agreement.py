@@ -1,4 +1,4 @@
-"""Whether half of the movies, each on its own, find the same components: is a motion there?
+"""Agreement of two halves of the movies, each fitted on its own: is a motion there?
 
 The half maps of a linear model begin at coordinates that all movies gave, and so agree at low
 resolution even where these followed noise. Here nothing is shared. As few volumes are alike at
@@ -27,7 +27,7 @@ _DEVIATIONS = 3  # above the mean of chance, where agreement is none
 
 @dataclass(frozen=True)
 class HalfAgreement:
-    """Of the spaces that the components of two halves span, float64 ``(q,)`` each, falling.
+    """Agreement of the spaces that the components of two halves span: float64 ``(q,)``, falling.
 
     Attributes:
         correlations: cosines of the principal angles between them.

@@ -39,7 +39,7 @@ class Moments:
     counts: Tensor
 
     def __add__(self, other: Moments) -> Moments:
-        """Of both; their intervals are the same."""
+        """Add moments with the same intervals."""
         return Moments(self.intervals, self.pairs + other.pairs, self.counts + other.counts)
 
     def transformed(self, matrix: Tensor) -> Moments:
@@ -91,7 +91,7 @@ class Dynamics:
         return Dynamics(axes @ self.rotation @ axes.mT, decay, self.temporal)
 
     def transitions(self, intervals: Tensor) -> Transitions:
-        """What happens between frames that are ``intervals (...)`` apart."""
+        """Transitions between frames that are ``intervals (...)`` apart."""
         one = torch.eye(self.q, dtype=torch.float64)
         if not self.temporal:
             shape = (*intervals.shape, self.q, self.q)

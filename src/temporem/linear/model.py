@@ -14,7 +14,7 @@ _LEAST_NOISE = 1e-6
 
 @dataclass(frozen=True)
 class LinearParameters:
-    """What expectation–maximisation estimates.
+    """Parameters that expectation–maximisation estimates.
 
     Attributes:
         volumes: μ, U_1 … U_q: ``(q + 1, D', D', D')`` on the voxels of a :class:`PaddedGrid`.
@@ -36,7 +36,7 @@ class LinearParameters:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Of the coordinates of N frames, float64, on the CPU.
+    """Gaussian posterior of the latents of N frames, float64, on the CPU.
 
     Attributes:
         mean: ``(N, q)``.
@@ -67,7 +67,7 @@ class Posterior:
         )
 
     def __add__(self, other: Posterior) -> Posterior:
-        """Of two sets of movies that have no frame in common, each 0 in frames of the other."""
+        """Join posteriors of two sets of movies, each 0 in the frames of the other."""
         return Posterior(
             self.mean + other.mean, self.covariance + other.covariance, self.lag + other.lag
         )
@@ -75,7 +75,7 @@ class Posterior:
 
 @dataclass
 class Sums:
-    """What one pass over the frames leaves; K = q + 1 channels.
+    """Sums of one pass over the frames; K = q + 1 channels.
 
     Attributes:
         posterior: of the frames that were passed; of others 0.
@@ -96,7 +96,7 @@ class Sums:
 
     @property
     def objective(self) -> float:
-        """What the iterations maximise."""
+        """Penalised log-likelihood, which the iterations maximise."""
         return self.log_likelihood - self.penalty
 
     def noise_or(self, noise: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Sums:
         return found.clamp(min=_LEAST_NOISE).to(noise)
 
     def __add__(self, other: Sums) -> Sums:
-        """Of two sets of movies that have none in common, by whatever parameters."""
+        """Add the sums of two sets of movies that have none in common, by whatever parameters."""
         return Sums(
             self.posterior + other.posterior,
             self.moments + other.moments,

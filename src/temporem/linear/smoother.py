@@ -89,7 +89,7 @@ def smooth(
 
 
 def joint_covariance(first: Tensor, cross: Tensor, second: Tensor) -> Tensor:
-    """Of (a, b), from Cov(a), Cov(a, b) and Cov(b), each ``(..., q, q)``: ``(..., 2q, 2q)``."""
+    """Cov((a, b)) from Cov(a), Cov(a, b) and Cov(b), each ``(..., q, q)``: ``(..., 2q, 2q)``."""
     above, below = torch.cat([first, cross], dim=-1), torch.cat([cross.mT, second], dim=-1)
     return torch.cat([above, below], dim=-2)
 

@@ -248,7 +248,7 @@ class LinearSolver:
     def _explain(
         self, sums: Sums, block: Batch, design: Tensor, mean: Tensor, covariance: Tensor
     ) -> Tensor:
-        """What the model leaves unexplained of a block, by channel, ``(F, P, K)``; adds its power.
+        """Residuals of a block by channel, ``(F, P, K)``; adds their power to the sums.
 
         With u = (1, z), of a ``mean (F, K)``, ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
         ``E[u_j] r̄ − Σ_i C_ji H_i`` of channel j, and the power ``|r̄|² + Σ_ij C_ij H_i* H_j``.

@@ -31,7 +31,7 @@ _COARSE_PIECES = 2  # pieces of work in the first step, for the progress
 
 @dataclass(frozen=True)
 class LinearSteps:
-    """What leads from one state of a fit to the next.
+    """The steps of a fit: each makes the next state.
 
     Attributes:
         frames: the frames that are fitted.

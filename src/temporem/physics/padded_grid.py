@@ -22,7 +22,7 @@ PADDING = 2
 
 
 def gridding_correction(box: int) -> Tensor:
-    """What trilinear interpolation does to a volume, ``Π_axis sinc²(x / 2D)``: ``(D, D, D)``."""
+    """Factor of trilinear interpolation on a volume, ``Π_axis sinc²(x / 2D)``: ``(D, D, D)``."""
     axis = torch.sinc((torch.arange(box) - box // 2) / (PADDING * box)).square()
     return axis[:, None, None] * axis[:, None] * axis
 

@@ -48,7 +48,7 @@ class PixelSample:
 
 
 def inclusion_probabilities(importance: Tensor, size: int) -> Tensor:
-    """Of each of P pixels, to draw ``size`` of them, the more important ones more often: ``(P,)``.
+    """Probabilities ``(P,)`` to draw about ``size`` of P pixels, important ones more often.
 
     ``π_k = min(1, c·importance_k)`` with c such that ``Σ π_k = size``; all 1 where there are no
     more than ``size`` pixels.

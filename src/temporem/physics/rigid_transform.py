@@ -1,4 +1,4 @@
-"""What images leave open: the frame in which a molecule is described, and its hand.
+"""Changes of a molecule that images cannot tell: of its reference frame, and of its hand.
 
 A volume ``V'(x) = V(Gᵀ(x − t))``, with the poses ``R' = R Gᵀ`` and the displacements
 ``d' = d − (R' t)_xy``, has the same images as V in the poses R, d. So has its mirror image

@@ -67,7 +67,7 @@ still be the likelier one."""
 
 @dataclass(frozen=True)
 class Expected:
-    """What one iteration makes of N frames and a volume.
+    """Result of one iteration with N frames and a volume.
 
     Attributes:
         volume: the next one, ``(D', D', D')`` on the round's grid.

@@ -79,7 +79,7 @@ class PoseChain:
         return forward + backward
 
     def from_neighbours(self, rotations: Tensor, covariance: Tensor) -> RotationPrior:
-        """What all other frames of its movie say of every frame's pose.
+        """Prior of every frame's pose from all other frames of its movie.
 
         A jump, where that is likelier than diffusion, ends what is passed on. The prior is for the
         likelihood of the frame as it is, which is too narrow by κ, and so is the posterior of both.
@@ -115,7 +115,7 @@ class PoseChain:
         return torch.logaddexp(torch.log1p(-constant) + kernel, constant.log())
 
     def _linked(self, rotations: Tensor, variance: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Whether frames are more likely connected than apart, bool ``(B,)``."""
+        """True where frames are more likely connected than apart, bool ``(B,)``."""
         link = self._links(rotations[:, None], variance, before, after)[:, 0, 0]
         return link > torch.tensor(2 * JUMP).log()
 
@@ -131,7 +131,7 @@ class _Step:
 
 
 def _passed(own: RotationPrior, steps: list[_Step]) -> RotationPrior:
-    """What frames on one side say of every frame; precision 0 where there are none."""
+    """Prior of every frame from the frames on one side; precision 0 where there are none."""
     mean, precision = own.mean.clone(), torch.zeros_like(own.precision)
     for step in steps:
         known = _combined(

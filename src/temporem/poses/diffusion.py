@@ -62,7 +62,7 @@ class DiffusionFit:
 
     @property
     def useful(self) -> bool:
-        """Whether held-out likelihood rises, by more than chance."""
+        """True where held-out likelihood rises by more than chance."""
         return self.gain > _STANDARD_ERRORS * self.gain_error
 
 
@@ -120,7 +120,7 @@ class _Parameters:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Of frames of one movie: angle, mean variance, Δt, steps in between, and the movie."""
+    """Pairs of frames of one movie: angle, mean variance, Δt, steps in between, and the movie."""
 
     angle: Tensor
     spread: Tensor

@@ -83,7 +83,7 @@ class References:
 
     @classmethod
     def of_volumes(cls, volumes: Tensor, grid: PaddedGrid) -> References:
-        """Of ``(C, D, D, D)`` on the grid's box."""
+        """Make references of volumes ``(C, D, D, D)`` on the grid's box."""
         box = volumes.shape[-1]
         axis = (torch.arange(box, device=volumes.device) - box // 2) / box
         parts = [volumes, volumes * axis, volumes * axis[:, None], volumes * axis[:, None, None]]
@@ -183,7 +183,7 @@ def refine_poses(
 
 
 def _gain(curvature: Tensor, slope: Tensor) -> Tensor:
-    """What an undamped step promises, ``½ gᵀ H⁻¹ g`` nats: ``(B,)``."""
+    """Gain that an undamped step promises, ``½ gᵀ H⁻¹ g`` nats: ``(B,)``."""
     return 0.5 * (slope * torch.linalg.solve(_ridged(curvature), slope)).sum(-1)
 
 
@@ -202,7 +202,7 @@ class _Problem:
     prior: RotationPrior | None = None
 
     def of(self, frames: Tensor) -> _Problem:
-        """The same of some frames only."""
+        """Keep only some frames."""
         prior = self.prior and RotationPrior(self.prior.mean[frames], self.prior.precision[frames])
         images, ctf = self.images[frames], self.ctf[frames]
         return replace(self, images=images, ctf=ctf, prior=prior)

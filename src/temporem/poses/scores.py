@@ -36,7 +36,7 @@ class Slices:
 
     @classmethod
     def of(cls, slices: Tensor, weights: Tensor) -> Slices:
-        """Of complex slices ``(M, P)`` and weights ``(P,)`` of the half plane."""
+        """Prepare complex slices ``(M, P)`` with weights ``(P,)`` of the half plane."""
         weighted = slices * weights
         cross = torch.view_as_real(weighted).flatten(1).T.contiguous()
         return cls(cross, (-0.5 * weights * slices.abs().square()).T.contiguous())
@@ -58,7 +58,7 @@ class MovingSlices:
 
     @classmethod
     def of(cls, mean: Tensor, change: Tensor, weights: Tensor) -> MovingSlices:
-        """Of complex slices ``(M, P)`` and weights ``(P,)`` of the half plane."""
+        """Prepare complex slices ``(M, P)`` with weights ``(P,)`` of the half plane."""
         both = -weights * (mean.conj() * change).real
         return cls(Slices.of(mean, weights), Slices.of(change, weights), both.T.contiguous())
 

@@ -53,7 +53,7 @@ _MODEL_TIME = 12.0
 
 @dataclass(frozen=True)
 class SearchSteps:
-    """What a search needs to know, and its steps.
+    """The steps of a search, and their settings.
 
     Attributes:
         frames: frames on the CPU, centred by the shifts of the given poses.

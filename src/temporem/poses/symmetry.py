@@ -43,7 +43,7 @@ _ABOUT_ONE_AXIS = math.radians(10)
 
 @dataclass(frozen=True)
 class Symmetry:
-    """What a volume is symmetric by, nearly or exactly.
+    """Symmetry of a volume, near or exact.
 
     Attributes:
         order: n of the turn by 360° / n with the largest n; 1 for none, 0 for a body of
@@ -62,7 +62,7 @@ class Symmetry:
 
     @property
     def name(self) -> str:
-        """As in ``C3`` or ``D2``; ``C1`` for none."""
+        """Schoenflies symbol, such as ``C3`` or ``D2``; ``C1`` for none."""
         letter = "D" if self.dihedral else "C"
         return f"{letter}{self.order}" if self.order else f"{letter}∞"
 
@@ -174,7 +174,7 @@ class _Turns:
 
 
 def _centre_of_mass(volume: Tensor) -> Tensor:
-    """Of what is dense, in box lengths from the box's centre, (x, y, z)."""
+    """Centre of mass of dense voxels, in box lengths from the box's centre, (x, y, z)."""
     box = volume.shape[-1]
     dense = (volume - 0.2 * volume.max()).clamp(min=0).double()
     axis = (torch.arange(box, dtype=torch.float64) - box // 2) / box

@@ -50,7 +50,7 @@ class HalfAgreementFacts(BaseModel):
 
 
 class RunFacts(BaseModel):
-    """What is known of a finished run.
+    """Facts about a finished run.
 
     Attributes:
         box: edge length D of the volumes, voxels.

@@ -21,7 +21,7 @@ _STREAMS = ("motion", "poses", "shifts", "ctf", "noise", "pose errors")
 
 @dataclass(frozen=True)
 class FrameTable:
-    """What differs between the N frames of a simulation, movie after movie.
+    """Random draws of the N frames of a simulation, movie after movie.
 
     Attributes are those of :class:`temporem.simulation.truth.Truth`.
     """

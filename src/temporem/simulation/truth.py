@@ -1,4 +1,4 @@
-"""What is true of a simulated dataset, frame by frame."""
+"""The truth about a simulated dataset, frame by frame."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Truth:
         return FourierSupport(self.config.box, 3)
 
     def placed(self, linear: Tensor, offset_angstrom: Tensor) -> Truth:
-        """The same with all volumes moved: an atom at r is at ``linear r + offset``.
+        """Move all volumes: an atom at r is then at ``linear r + offset``.
 
         Exact, as volumes are computed from atoms. Poses stay those of the molecule as simulated.
         """

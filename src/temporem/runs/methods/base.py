@@ -1,4 +1,4 @@
-"""What a method of reconstruction is, and what it is given and gives."""
+"""The contract of a method of reconstruction: its input and its outcome."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a method found, to be written.
+    """Result of a method, to be written.
 
     Attributes:
         model: the generator, for ``checkpoint/model.safetensors``.
