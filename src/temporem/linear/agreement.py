@@ -1,10 +1,11 @@
-"""Agreement of two halves of the movies, each fitted on its own: is a motion there?
+"""A test for motion: two halves of the movies, fitted apart, must find the same components.
 
-The half maps of a linear model begin at coordinates that all movies gave, and so agree at low
-resolution even where these followed noise. Here nothing is shared. As few volumes are alike at
-low resolution in any case, agreement is compared with what chance makes of it: with one half turned
-into every other orientation of a cube, where its volumes have the same power and no reason to
-agree.
+The half sets of :mod:`temporem.linear.half_sets` start from latents of all movies, so they agree at
+low resolution even where these latents follow noise. The halves here share nothing. Their
+components span two spaces, which are compared by principal angles (Björck and Golub 1973). Volumes
+at low resolution resemble one another in any case. Agreement by chance is therefore measured with
+one half turned into every other orientation of a cube: its volumes keep their power and lose any
+reason to agree.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from temporem.linear.cross_fit import CoarseFit, cross_fit, initial_parameters
 from temporem.physics.padded_grid import PaddedGrid
 
 LEAST_MOVIES = 4
-_DEVIATIONS = 3  # above the mean of chance, where agreement is none
+_DEVIATIONS = 3  # above the mean of chance; what is below counts as chance
 
 
 @dataclass(frozen=True)
 class HalfAgreement:
-    """Agreement of the spaces that the components of two halves span: float64 ``(q,)``, falling.
+    """Agreement of two spaces of q components; float64 ``(q,)`` each, falling.
 
     Attributes:
-        correlations: cosines of the principal angles between them.
-        chance: mean of the same over the other orientations of one half.
-        chance_sd: and its standard deviation.
+        correlations: cosines of the principal angles between the spaces.
+        chance: mean of these cosines over the other orientations of one half.
+        chance_sd: standard deviation of these cosines.
     """
 
     correlations: Tensor
@@ -41,10 +42,10 @@ class HalfAgreement:
 
     @property
     def n_found(self) -> int:
-        """How many directions both halves have found: up to the last that is beyond chance.
+        """Number of directions that both halves have found.
 
-        Where the m-th is, the spaces have m directions in common, whatever chance makes of the
-        others: of a molecule that resembles itself in another orientation it makes much.
+        It is m where the m-th cosine is the last that exceeds chance. Cosines before it may lie
+        within chance: a molecule that resembles itself in another orientation raises it.
         """
         beyond = (self.correlations > self.chance + _DEVIATIONS * self.chance_sd).nonzero()
         return int(beyond.max()) + 1 if len(beyond) else 0
@@ -53,12 +54,13 @@ class HalfAgreement:
 def half_agreement(
     fit: CoarseFit, movies: list[np.ndarray], prior: SpectralPrior, *, temporal: bool, seed: int
 ) -> HalfAgreement:
-    """Fit either half of the movies at low resolution and compare what they find.
+    """Fit each half of the movies at low resolution and compare what they find.
 
     Args:
-        fit: of all movies, which gives frames, grid and number of components, and nothing else.
-        movies: every other one goes to the second half; at least :data:`LEAST_MOVIES`.
-        prior, temporal, seed: as in :func:`temporem.linear.cross_fit.fit_coarse`.
+        fit: fit of all movies, of which only frames, grid and number of components are used.
+        movies: rows of the movies; every other movie goes to the second half. At least
+            :data:`LEAST_MOVIES`.
+        prior, temporal, seed: see :func:`temporem.linear.cross_fit.fit_coarse`.
     """
     first = initial_parameters(fit.solver, fit.parameters.q, prior, temporal=temporal)
     one, other = (
@@ -69,7 +71,7 @@ def half_agreement(
 
 
 def compare(grid: PaddedGrid, one: Tensor, other: Tensor) -> HalfAgreement:
-    """The agreement of components ``(q, D', D', D')`` of two halves."""
+    """Measure the agreement of components ``(q, D', D', D')`` of two halves."""
     basis = _orthonormal(grid, one)
 
     def correlations(volumes: Tensor) -> Tensor:
@@ -80,7 +82,7 @@ def compare(grid: PaddedGrid, one: Tensor, other: Tensor) -> HalfAgreement:
 
 
 def _orthonormal(grid: PaddedGrid, volumes: Tensor) -> Tensor:
-    """A basis of what the volumes span, as real vectors over the Fourier grid: ``(2V, q)``."""
+    """An orthonormal basis of the volumes' span, real vectors over the Fourier grid ``(2V, q)``."""
     rows = grid.from_volumes(volumes) * grid.multiplicity[:, None].sqrt()
     return torch.linalg.qr(torch.view_as_real(rows).transpose(1, 2).flatten(0, 1).double()).Q
 

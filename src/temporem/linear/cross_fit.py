@@ -1,11 +1,11 @@
-"""How the linear model begins: at low resolution, every movie by the volumes of other movies.
+"""The start of the linear model: at low resolution, with latents cross-fitted between movies.
 
-What moves, moves at low resolution, where noise is weak and a pass takes a fraction of a second.
-Iterations that fit coordinates and volumes to the same frames can be trapped: coordinates that
-follow the noise of a movie make volumes that hold this noise, which confirm them, the more so
-where dynamics find them smooth. Here movies are dealt into folds, and the coordinates of a fold
-come from volumes of all others, in which its noise is not. Repeated, this is power iteration on the
-covariance between movies, and it goes to the same end from wherever it starts.
+Motion shows at low resolution, where noise is weak and a pass takes a fraction of a second.
+Expectation–maximisation of latents and volumes on the same frames can be trapped: latents that
+follow the noise of a movie give volumes that hold this noise, and these confirm the latents. Here
+movies are dealt into folds, and the latents of a fold come from volumes of all other folds, which
+do not hold its noise. Sweeps over the folds are a power iteration on the covariance between movies:
+they reach the same end from any start.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _RADIUS = 10  # cycles per box
 _FOLDS = 4
 _SWEEPS = 12
 _LEAST_TO_CHOOSE = 4  # movies
-_ITERATIONS = 25  # of all movies together, once they cannot go astray
-_LEARN_AFTER = 2  # sweeps; before, there is little to learn dynamics and noise from
+_ITERATIONS = 25  # with all movies together, once the cross-fit has found the motion
+_LEARN_AFTER = 2  # sweeps; earlier latents say little about dynamics and noise
 _LEAST_SPREAD = 1e-12
 
 
@@ -41,10 +41,10 @@ class CoarseFit:
     """A linear model at low resolution.
 
     Attributes:
-        solver: of its grid.
-        frames: what it was fitted to, low-passed and at hand.
-        parameters: what was estimated.
-        sums: of the last iteration.
+        solver: solver at its resolution.
+        frames: the frames it was fitted to, low-passed and in memory.
+        parameters: the estimates.
+        sums: sums of the last iteration.
         scores: log-likelihood per held-out frame for each number of components, nats; empty where
             there was no choice.
     """
@@ -66,19 +66,19 @@ def fit_coarse(
     window_radius: float,
     seed: int,
 ) -> CoarseFit:
-    """The model whose number of components makes held-out movies likeliest.
+    """Fit the model at low resolution, with the number of components that held-out movies prefer.
 
-    Every fourth movie is held out for the choice. With the number that it gives all movies are
-    fitted, then iterated together.
+    Every fourth movie is held out for the choice; the number that makes these movies likeliest is
+    taken. All movies are then cross-fitted, and iterated together.
 
     Args:
-        frames: what is fitted.
-        movies: the movies that may be looked at, two or more.
+        frames: the frames to fit.
+        movies: rows of the movies that the fit may look at, two or more.
         candidates: numbers of components to choose from.
-        prior: of the volumes.
-        temporal: dynamics within movies; otherwise frames are independent.
+        prior: expected power of the volumes.
+        temporal: dynamics within movies; without, frames are independent.
         window_radius: radius of the ball that holds the molecule, in half boxes.
-        seed: of the first coordinates; the result hardly depends on it.
+        seed: seed of the first latents; the result hardly depends on it.
     """
     solver = _coarse_solver(frames, window_radius)
     frames = frames.low_pass(movies, solver.n_pixels)
@@ -100,16 +100,16 @@ def fit_coarse(
     for _ in range(_ITERATIONS):
         before = parameters
         parameters, sums = solver.improve(before, sums, lambda: frames.blocks(movies))
-        if parameters is before:  # refused, and so would be the next step
+        if parameters is before:  # refused; the next step would be the same
             break
     return CoarseFit(solver, frames, parameters, sums, scores)
 
 
 def coarse_samples(frames: Frames, n_candidates: int) -> tuple[int, int]:
-    """Fourier pixels that :func:`fit_coarse` passes, at most, and those of a fit of both halves.
+    """Count the Fourier pixels that :func:`fit_coarse` and a fit of both halves pass, at most.
 
     Args:
-        frames: what is fitted.
+        frames: the frames to fit.
         n_candidates: numbers of components to choose from.
     """
     solver = _coarse_solver(frames, 1.0)
@@ -129,14 +129,14 @@ def cross_fit(
     parameters: LinearParameters,
     seed: int,
 ) -> LinearParameters:
-    """Volumes, noise and dynamics of some movies, each movie's coordinates by those of others.
+    """Estimate volumes, noise and dynamics of some movies by cross-fitting.
 
     Args:
-        solver: at low resolution.
-        frames: what is fitted.
-        movies: two or more.
-        parameters: to begin with; volumes are not looked at.
-        seed: of the first coordinates.
+        solver: solver at low resolution.
+        frames: the frames to fit.
+        movies: rows of the movies, two or more.
+        parameters: first noise, prior and dynamics; volumes are not used.
+        seed: seed of the first latents.
     """
     fit = CrossFit(solver, frames, movies, parameters, seed)
     for i in range(_SWEEPS):
@@ -145,11 +145,11 @@ def cross_fit(
 
 
 class CrossFit:
-    """Coordinates of every fold of the movies from volumes of the others, repeatedly.
+    """Latents of every fold of the movies, from volumes of the other folds.
 
     Attributes:
         parameters: noise, prior and dynamics; every fold has volumes of its own.
-        coordinates: of all frames, centred and white: ``(N, q)``.
+        latents: latents of all frames, centred and white: ``(N, q)``.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class CrossFit:
         self.latents = self._first_latents(movies[0::2], movies[1::2], seed)
 
     def sweep(self, *, learn: bool) -> None:
-        """New coordinates of all frames and, if asked for, new noise and dynamics."""
+        """Infer new latents of all frames and, if asked for, learn noise and dynamics."""
         gathered = [self._gather(self.latents, fold) for fold in self.folds]
         total = _sum(gathered)
         found = _sum(
@@ -181,16 +181,17 @@ class CrossFit:
             self._learn(found)
 
     def volumes(self) -> LinearParameters:
-        """The parameters, with volumes of all movies."""
+        """The parameters, with volumes from all movies."""
         return self._solved(self._gather(self.latents, self.movies))
 
     def _first_latents(self, one: list[np.ndarray], other: list[np.ndarray], seed: int) -> Tensor:
-        """Random ones of one half give those of the other, and these the first half's.
+        """Latents of all frames in common axes.
 
-        So all folds begin in common axes.
+        Random latents of one half of the movies give volumes, these the latents of the other half,
+        and those in turn the latents of the first.
         """
         generator = torch.Generator().manual_seed(seed)
-        rows = self._rows(one)  # movie by movie: the order of rows in a file means nothing
+        rows = self._rows(one)  # movie by movie: the order of rows in a file does not matter
         q = self.parameters.q
         draws = torch.randn(len(rows), q, generator=generator, dtype=torch.float64)
         random = draws.new_zeros(len(self.frames), q)
@@ -204,7 +205,7 @@ class CrossFit:
         return self.solver.gather(self.parameters, points, self.frames.blocks(movies))
 
     def _infer(self, sums: Sums, movies: list[np.ndarray]) -> Sums:
-        """Posteriors of movies by the volumes that solve the sums of others."""
+        """Posteriors of movies under volumes that solve the sums of other movies."""
         return self.solver.expect(self._solved(sums), self.frames.blocks(movies), gradient=False)
 
     def _solved(self, sums: Sums) -> LinearParameters:
@@ -214,7 +215,7 @@ class CrossFit:
         rows = self._rows(self.movies)
         own = found.posterior[rows]
         second = (own.mean.mT @ own.mean + own.covariance.sum(0)) / len(rows)
-        # The model has second moments of 1; the scale of volumes is that of the coordinates.
+        # Latents have second moments of 1 in the model; their scale goes into the volumes.
         moments = found.moments.transformed(_inverse_root(second))
         self.parameters = replace(
             self.parameters,
@@ -223,7 +224,7 @@ class CrossFit:
         )
 
     def _white(self, posterior: Posterior, movies: list[np.ndarray]) -> Tensor:
-        """Posterior means of some movies, centred, uncorrelated and of unit variance; others 0."""
+        """Posterior means of some movies, centred and white; those of other movies are 0."""
         rows = self._rows(movies)
         centred = posterior.mean[rows] - posterior.mean[rows].mean(0)
         white = torch.zeros_like(posterior.mean)
@@ -239,7 +240,7 @@ def _sum(sums: Iterable[Sums]) -> Sums:
 
 
 def _inverse_root(square: Tensor) -> Tensor:
-    """``M^(−1/2)`` of a matrix that is symmetric and not negative."""
+    """``M^(−1/2)`` of a symmetric, positive semi-definite M."""
     values, vectors = torch.linalg.eigh(square)
     return vectors @ torch.diag(values.clamp(min=_LEAST_SPREAD).rsqrt()) @ vectors.mT
 
@@ -247,7 +248,7 @@ def _inverse_root(square: Tensor) -> Tensor:
 def initial_parameters(
     solver: LinearSolver, q: int, prior: SpectralPrior, *, temporal: bool
 ) -> LinearParameters:
-    """No volumes yet, unit noise, dynamics that forget in about ten frames."""
+    """Parameters before the first step: volumes 0, unit noise, memory of about ten frames."""
     grid = solver.grid
     return LinearParameters(
         volumes=solver.empty_volumes(q),

@@ -1,13 +1,13 @@
-"""Stationary linear Gaussian dynamics of latent coordinates in continuous time.
+"""Stationary linear Gaussian dynamics of latents in continuous time.
 
-``dz = F z dt + dβ`` with ``F = S − L Lᵀ − ε``, S antisymmetric, and ``E[dβ dβᵀ] = −(F + Fᵀ) dt``,
-so that every z(t) is N(0, 1) and coordinates never grow. Between frames Δ apart,
+``dz = F z dt + dβ`` with ``F = S − L Lᵀ − ε``, S antisymmetric, and ``E[dβ dβᵀ] = −(F + Fᵀ) dt``
+(an Ornstein–Uhlenbeck process), so that every z(t) is N(0, 1). Between frames Δ apart,
 
 ``z' = A z + w,  w ~ N(0, 1 − A Aᵀ),  A = exp(F Δ)``,
 
-so that gaps and irregular times need nothing special. S turns coordinates into one another, as
-motions along a curve do, and L forgets. The scale of z is fixed; that of the volumes is not. With
-A = 0 frames are independent: probabilistic principal components.
+which covers gaps and irregular times. S rotates latents into one another, as motion along a curve
+does; L makes them forget. The scale of z is fixed, and the volumes take up the scale of the motion.
+With A = 0 frames are independent: probabilistic principal components (Tipping and Bishop 1999).
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ _STEPS = 40  # of the quasi-Newton method
 
 @dataclass(frozen=True)
 class Moments:
-    """Posterior moments of neighbouring frames; what the dynamics are estimated from.
+    """Posterior moments of pairs of neighbouring frames, from which dynamics are estimated.
 
     Attributes:
         intervals: G different times between neighbours, ``(G,)``.
-        pairs: ``Σ E[u uᵀ]`` with u = (z', z) over the neighbours of each interval,
-            ``(G, 2q, 2q)``.
-        counts: how many there are, ``(G,)``.
+        pairs: ``Σ E[u uᵀ]`` with u = (z', z) over the pairs of each interval, ``(G, 2q, 2q)``.
+        counts: number of pairs, ``(G,)``.
     """
 
     intervals: Tensor
@@ -39,11 +38,11 @@ class Moments:
     counts: Tensor
 
     def __add__(self, other: Moments) -> Moments:
-        """Add moments with the same intervals."""
+        """Moments of both sets of pairs; their intervals are the same."""
         return Moments(self.intervals, self.pairs + other.pairs, self.counts + other.counts)
 
     def transformed(self, matrix: Tensor) -> Moments:
-        """The moments of ``M z``."""
+        """Moments of ``M z``."""
         both = torch.block_diag(matrix, matrix)
         return Moments(self.intervals, both @ self.pairs @ both.mT, self.counts)
 
@@ -61,12 +60,12 @@ class Transitions:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """See the module; float64, on the CPU, rates per unit of time.
+    """Dynamics of q latents, see the module; float64, on the CPU, rates per unit of time.
 
     Attributes:
         rotation: S, antisymmetric ``(q, q)``.
         decay: L, lower triangular ``(q, q)``.
-        temporal: False makes all frames independent, whatever S and L.
+        temporal: false makes all frames independent, whatever S and L are.
     """
 
     rotation: Tensor
@@ -75,7 +74,7 @@ class Dynamics:
 
     @classmethod
     def initial(cls, q: int, *, temporal: bool) -> Dynamics:
-        """Coordinates that forget in about ten units of time."""
+        """Dynamics that forget in about ten units of time, without rotation."""
         one = torch.eye(q, dtype=torch.float64)
         return cls(torch.zeros_like(one), _FIRST_RATE**0.5 * one, temporal)
 
@@ -84,7 +83,7 @@ class Dynamics:
         return len(self.decay)
 
     def rotated(self, axes: Tensor) -> Dynamics:
-        """The dynamics of ``M z`` for an orthogonal M ``(q, q)``."""
+        """Dynamics of ``M z`` for an orthogonal M ``(q, q)``."""
         square = axes @ self.decay @ self.decay.mT @ axes.mT
         tiny = 1e-14 * torch.eye(self.q, dtype=square.dtype)
         decay = torch.linalg.cholesky((square + square.mT) / 2 + tiny)
@@ -101,7 +100,7 @@ class Dynamics:
         return Transitions(matrix, (1 + _LEAST_VARIANCE) * one - matrix @ matrix.mT)
 
     def expected_log_likelihood(self, moments: Moments) -> Tensor:
-        """``Σ E log p(z' | z)`` up to a constant; a scalar."""
+        """Compute ``Σ E log p(z' | z)`` up to a constant, a scalar."""
         t = self.transitions(moments.intervals)
         one = torch.eye(self.q, dtype=torch.float64)
         to_noise = torch.cat([one.expand_as(t.matrix), -t.matrix], dim=-1)  # w = z' − A z
@@ -112,9 +111,9 @@ class Dynamics:
         return -0.5 * (moments.counts * log_det + squares).sum()
 
     def maximise(self, moments: Moments) -> Dynamics:
-        """The dynamics that make the moments likeliest; never worse than these (M-step).
+        """Find dynamics that make the moments likelier, never less likely (M-step).
 
-        By a quasi-Newton method that starts here.
+        L-BFGS starts from these dynamics.
         """
         count = float(moments.counts.sum())
         if not self.temporal or count == 0:
@@ -142,5 +141,5 @@ class Dynamics:
                 found = current()
                 better = found.expected_log_likelihood(moments) >= before
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-            return self  # after a step so long that a matrix is not positive
+            return self  # a step was so long that a covariance was not positive
         return found if better else self

@@ -1,15 +1,15 @@
 """The fit of the linear dynamical model: low resolution, half sets, all movies.
 
 The model belongs to the family of probabilistic principal components of volumes (Tagare et al.
-2015; 3DVA, Punjani and Fleet 2021; RECOVAR, Gilles and Singer 2025), with dynamics of the latents.
+2015; 3DVA, Punjani and Fleet 2021; RECOVAR, Gilles and Singer 2025). Its latents have dynamics, so
+that a Kalman filter and Rauch–Tung–Striebel smoother (1965) infers them.
 
-1. ``start`` fits it at low resolution and chooses the number of components;
-2. ``halves`` fits half of the movies each at full resolution, and takes the prior from their
-   agreement;
+1. ``start`` fits the model at low resolution and chooses the number of components.
+2. ``halves`` fits each half of the movies at full resolution; their agreement gives the prior.
 3. ``joint`` iterates with all movies.
 
-Every step is a function of the state before it, so that a fit that goes on from a stored state ends
-as one that was never stopped.
+Each step is a function of the state before it, so that a fit that goes on from a stored state ends
+like one that was never stopped.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def fit_linear(
             ``none`` takes the whole box.
         focus_mask: where it may move, likewise.
         invert: flip the sign of the images, for dark molecules.
-        seed: of random numbers; the result hardly depends on it.
+        seed: seed of random numbers; the result hardly depends on it.
         device: ``auto``, ``cpu`` or ``cuda``.
         progress: told how far the fit is.
 
@@ -119,11 +119,11 @@ def linear_states(
     """Fit the linear model step by step; yields the state after every step.
 
     Args:
-        frames: what is fitted.
+        frames: the frames to fit.
         settings: components, dynamics, iterations.
-        masks: solvent and moving mask; None to make them.
+        masks: solvent and moving mask; None to make them from the data.
         window_radius: radius of the ball that holds the molecule, in half boxes.
-        seed: of the first latents.
+        seed: seed of the first latents.
         resume: state to go on from; yielded again where it is finished.
         progress: told how far the fit is, in Fourier pixels passed.
     """
@@ -152,7 +152,7 @@ def linear_states(
 
 
 def linear_result(frames: Frames, state: LinearState) -> LinearFit:
-    """The model of a finished state in its principal axes, with posteriors of all frames."""
+    """Turn a finished state into its principal axes, and infer the latents of held-out movies."""
     assert state.volumes is not None
     assert state.halves is not None
     solver = joint_solver(frames, state)
@@ -182,7 +182,7 @@ def linear_result(frames: Frames, state: LinearState) -> LinearFit:
 
 
 def mask_of(mask: Tensor | str, box: int) -> Tensor | None:
-    """A mask that was asked for, ``(D, D, D)``; None where it is to be made from the data.
+    """The mask that was asked for, ``(D, D, D)``; None where it is to be made from the data.
 
     Raises:
         TemporemError: the mask is of another box.

@@ -1,4 +1,4 @@
-"""Two linear models of half of the movies each, and what their agreement says about the prior."""
+"""Linear models of half of the movies each, and the prior that follows from their agreement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporem.linear.model import LinearParameters, Posterior
 from temporem.linear.solver import LinearSolver
 from temporem.physics.fsc import shell_correlation
 
-_ALIGNED_RADIUS = 8  # cycles per box in which components of the halves are turned onto another
+_ALIGNED_RADIUS = 8  # cycles per box; components of the halves are aligned up to here
 _LOW_SHELLS = 6
 _LEAST, _MOST = 1e-4, 0.999
 
@@ -23,13 +23,13 @@ class Halves:
     """Linear models of the even and of the odd movies.
 
     Attributes:
-        volumes: μ, U_1 … U_q of either half, the second turned onto the first,
+        volumes: μ, U_1 … U_q of each half, the second rotated onto the first,
             ``(2, q + 1, D', D', D')``.
-        fsc: Fourier shell correlation of the two, ``(n_shells, q + 1)``.
-        noise: σ² of what either leaves unexplained, their mean, ``(n_shells,)``.
-        precision: what the prior of a model of all movies with this noise should be,
+        fsc: Fourier shell correlation of the halves, ``(n_shells, q + 1)``.
+        noise: σ² of the residuals, mean of both halves, ``(n_shells,)``.
+        precision: prior precision for a model of all movies with this noise,
             ``(n_shells, q + 1)``.
-        posterior: of all frames, each by the model of its own half.
+        posterior: latents of all frames, each from the model of its own half.
     """
 
     volumes: Tensor
@@ -46,18 +46,19 @@ def fit_halves(
     frames: Frames,
     movies: list[np.ndarray],
 ) -> Halves:
-    """Fit either half on its own, from a common start: two updates with an E-step between.
+    """Fit each half on its own from common latents: two updates with an E-step between.
 
-    With ``F`` the correlation of the halves, a model of all movies has the signal-to-noise ratio
-    ``2 F / (1 − F)``, and its prior the precision ``w̄ / SNR``, w̄ the mean weight of the shell,
-    ``Σ CTF² E[u²] / σ²``, with the noise that the halves find and not what was assumed.
+    A model of all movies has the signal-to-noise ratio ``SNR = 2 F / (1 − F)``, with F the FSC of
+    the halves. Its Wiener prior has the precision ``w̄ / SNR`` (Scheres 2012), with w̄ the shell's
+    mean of the weights ``Σ CTF² E[u²] / σ²``; σ² is the noise that the halves find, not the noise
+    that was assumed.
 
     Args:
-        solver: at the resolution that is wanted.
-        parameters: dynamics, noise and prior to begin with; volumes are not looked at.
-        posterior: coordinates to begin with, at a resolution that both halves share.
-        frames: what is fitted.
-        movies: every other one goes to the second half.
+        solver: solver at the resolution of the result.
+        parameters: first dynamics, noise and prior; volumes are not used.
+        posterior: first latents, from low resolution, which both halves share.
+        frames: the frames to fit.
+        movies: rows of the movies; every other movie goes to the second half.
     """
     grid = solver.grid
     volumes, posteriors, weights, noises = zip(
@@ -94,9 +95,9 @@ def _fit_half(
     frames: Frames,
     movies: list[np.ndarray],
 ) -> tuple[Tensor, Posterior, Tensor, Tensor]:
-    """Volumes, posterior, mean weights of shells ``(n_shells, q + 1)`` as assumed, and noise.
+    """Volumes, posterior, mean weights of shells ``(n_shells, q + 1)``, and noise of one half.
 
-    Sums are large; none is kept longer than it is needed.
+    Weights are those of the noise that was assumed. Sums are large, and not kept.
     """
     own = solver.update(parameters, solver.gather(parameters, posterior, frames.blocks(movies)))
     sums = solver.expect(own, frames.blocks(movies))
@@ -107,10 +108,10 @@ def _fit_half(
 
 
 def principal_axes(solver: LinearSolver, volumes: Tensor) -> Tensor:
-    """Orthogonal M ``(q, q)`` so that components of ``M z`` are uncorrelated and ordered.
+    """Find the orthogonal M ``(q, q)`` that makes the components ``U Mᵀ`` orthogonal.
 
-    Components become ``U Mᵀ``; the prior N(0, 1) of z is the same in all such coordinates. M is
-    float64 and on the CPU, as coordinates are.
+    The strongest component comes first. The prior N(0, 1) of ``M z`` is that of z. M is float64 and
+    on the CPU, like latents.
     """
     rows = solver.grid.from_volumes(volumes)[:, 1:]
     gram = (rows.mH @ (rows * solver.grid.multiplicity[:, None])).real.double().cpu()
@@ -119,7 +120,10 @@ def principal_axes(solver: LinearSolver, volumes: Tensor) -> Tensor:
 
 
 def _orthogonal_map(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """The rotation R ``(q, q)`` that brings ``source R`` closest to the target (Procrustes)."""
+    """The orthogonal R ``(q, q)`` that brings ``source R`` closest to the target.
+
+    The solution of the orthogonal Procrustes problem (Schönemann 1966).
+    """
     cross = (source.mH @ (target * weight[:, None])).real
     u, _, vh = torch.linalg.svd(cross)
     return u @ vh
@@ -132,10 +136,10 @@ def _correlation(solver: LinearSolver, first: Tensor, second: Tensor) -> Tensor:
 
 
 def _reliable(fsc: Tensor) -> Tensor:
-    """The correlation as a prior may use it, ``(n_shells, C)``: smooth, and never rising again.
+    """The FSC that a prior may rely on, ``(n_shells, C)``: smooth and never rising.
 
-    Beyond the first fall to noise, agreement is chance, or the mean volume's own detail that leaks
-    into a component whose coordinates happen to follow the pose.
+    Agreement beyond the first fall to noise is chance, or detail of the mean volume that leaks into
+    a component whose latents happen to follow the pose.
     """
     smooth = fsc.clone()
     smooth[1:-1] = (fsc[:-2] + fsc[1:-1] + fsc[2:]) / 3

@@ -1,4 +1,4 @@
-"""Where the molecule is, and where it moves: masks made from volumes."""
+"""Masks of the molecule and of its moving parts, made from volumes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from torch import Tensor
 
 from temporem.physics.masks import soft_mask
 
-_BLUR = 1 / 40  # of the box; finer detail does not decide what is solvent
+_BLUR = 1 / 40  # of the box; finer detail does not tell solvent from molecule
 _SOLVENT_LEVEL = 0.15  # of the largest density
 _MOVING_LEVEL = 0.35  # of the largest standard deviation
 _DILATION = _EDGE = 3 / 64  # of the box
 
 
 def solvent_mask(mean: Tensor, moving: Tensor) -> Tensor:
-    """Soft mask of the molecule, ``(D, D, D)``: where the mean is dense or something moves."""
+    """Make a soft mask of the molecule, ``(D, D, D)``: where the mean is dense or density moves."""
     smooth = ndimage.gaussian_filter(mean.cpu().numpy(), _BLUR * len(mean))
     dense = _soft(smooth > _SOLVENT_LEVEL * smooth.max())
     return torch.maximum(dense.to(moving), moving)
 
 
 def moving_mask(components: Tensor, spread: Tensor, box: int) -> Tensor:
-    """Soft mask of what moves, ``(box, box, box)``.
+    """Make a soft mask of the moving density, ``(box, box, box)``.
 
     Args:
         components: U ``(q, D', D', D')`` at low resolution, over the same field of view.
-        spread: covariance of the coordinates over frames, ``(q, q)``.
-        box: edge of the mask.
+        spread: covariance of the latents over frames, ``(q, q)``.
+        box: edge of the mask, voxels.
     """
     variance = torch.einsum("izyx,ij,jzyx->zyx", components, spread.to(components), components)
     deviation = variance.clamp(min=0).sqrt().cpu().numpy()
@@ -37,7 +37,7 @@ def moving_mask(components: Tensor, spread: Tensor, box: int) -> Tensor:
 
 
 def enlarged(mask: Tensor, box: int) -> Tensor:
-    """A mask ``(D', D', D')`` on more voxels of the same field of view: ``(box, box, box)``."""
+    """Interpolate a mask ``(D', D', D')`` to more voxels over the same field of view."""
     return torch.from_numpy(_interpolated(mask.cpu().numpy(), box)).to(mask)
 
 

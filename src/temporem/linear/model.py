@@ -14,14 +14,14 @@ _LEAST_NOISE = 1e-6
 
 @dataclass(frozen=True)
 class LinearParameters:
-    """Parameters that expectation–maximisation estimates.
+    """Parameters of the linear model.
 
     Attributes:
         volumes: μ, U_1 … U_q: ``(q + 1, D', D', D')`` on the voxels of a :class:`PaddedGrid`.
-        dynamics: of z.
+        dynamics: dynamics of z.
         noise: σ² at integer radii, ``(n_shells,)``.
-        precision: of volumes a priori, per shell of the grid: ``(n_shells, q + 1)``; not estimated
-            by the iterations but between them.
+        precision: prior precision of the volumes per shell of the grid, ``(n_shells, q + 1)``;
+            iterations leave it as it is.
     """
 
     volumes: Tensor
@@ -51,7 +51,7 @@ class Posterior:
 
     @classmethod
     def of_points(cls, mean: Tensor) -> Posterior:
-        """Coordinates ``(N, q)`` that are known exactly."""
+        """The posterior of latents ``(N, q)`` that are known exactly."""
         zero = mean.new_zeros(*mean.shape, mean.shape[1])
         return cls(mean, zero, zero)
 
@@ -67,7 +67,7 @@ class Posterior:
         )
 
     def __add__(self, other: Posterior) -> Posterior:
-        """Join posteriors of two sets of movies, each 0 in the frames of the other."""
+        """The posterior of two sets of movies; each is 0 in frames of the other."""
         return Posterior(
             self.mean + other.mean, self.covariance + other.covariance, self.lag + other.lag
         )
@@ -75,16 +75,17 @@ class Posterior:
 
 @dataclass
 class Sums:
-    """Sums of one pass over the frames; K = q + 1 channels.
+    """Sums of one pass over frames, for K = q + 1 channels.
 
     Attributes:
-        posterior: of the frames that were passed; of others 0.
-        moments: for the dynamics.
+        posterior: latents of the frames that were passed; 0 for others.
+        moments: moments of neighbouring frames.
         voxels: ``(V, 2K + K (K + 1) / 2)``: the gradient of the log-likelihood by the grid of every
             channel, real and imaginary part, and ``Σ CTF²/σ² E[u uᵀ]``, u = (1, z), by pairs.
-        residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and how many, ``(2, n_shells)``.
-        log_likelihood: of all movies, coordinates integrated out, nats.
-        penalty: ``½ Σ precision |G|²`` of the volumes.
+        residual_power: ``Σ E|y − CTF P V|²`` at integer radii, and the number of its terms,
+            ``(2, n_shells)``.
+        log_likelihood: log-likelihood of the movies with latents integrated out, nats.
+        penalty: ``½ Σ precision |G|²`` of the volumes' grid G.
     """
 
     posterior: Posterior
@@ -96,17 +97,17 @@ class Sums:
 
     @property
     def objective(self) -> float:
-        """Penalised log-likelihood, which the iterations maximise."""
+        """The penalised log-likelihood, which the iterations maximise."""
         return self.log_likelihood - self.penalty
 
     def noise_or(self, noise: Tensor) -> Tensor:
-        """σ² of what is left unexplained, ``(n_shells,)``; as given where nothing was counted."""
+        """σ² of the residuals, ``(n_shells,)``; the given σ² in shells without any."""
         power, count = self.residual_power
         found = torch.where(count > 0, power / count.clamp(min=1), noise)
         return found.clamp(min=_LEAST_NOISE).to(noise)
 
     def __add__(self, other: Sums) -> Sums:
-        """Add the sums of two sets of movies that have none in common, by whatever parameters."""
+        """The sums of two sets of movies that have no movie in common."""
         return Sums(
             self.posterior + other.posterior,
             self.moments + other.moments,
@@ -118,12 +119,12 @@ class Sums:
 
     @property
     def gradient(self) -> Tensor:
-        """Complex ``(V, K)``."""
+        """Gradient of the log-likelihood by the grid of every channel, complex ``(V, K)``."""
         channels = self.posterior.mean.shape[1] + 1
         real = self.voxels[:, : 2 * channels].unflatten(1, (channels, 2))
         return torch.view_as_complex(real.contiguous())
 
     @property
     def normal(self) -> Tensor:
-        """``(V, K (K + 1) / 2)``, in the order of :func:`torch.triu_indices`."""
+        """Normal matrices, ``(V, K (K + 1) / 2)``, in the order of :func:`torch.triu_indices`."""
         return self.voxels[:, 2 * (self.posterior.mean.shape[1] + 1) :]

@@ -1,7 +1,7 @@
-"""Kalman filter and Rauch–Tung–Striebel smoother for movies, batched over movies.
+"""Kalman filter (1960) and Rauch–Tung–Striebel smoother (1965), batched over movies.
 
-Observations enter as information: frame t multiplies the prior by ``exp(hᵀz − ½ zᵀJz)``. A frame
-with ``J = 0, h = 0`` says nothing, so that short movies are padded with such frames.
+Frames enter in information form: frame t multiplies the prior by ``exp(hᵀz − ½ zᵀJz)``. A frame
+with ``J = 0, h = 0`` carries no information; short movies are padded with such frames.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ def smooth(
     score: Tensor,
     transitions: Transitions,
 ) -> SmoothedMovies:
-    """Exact posterior of a linear Gaussian chain.
+    """Infer the exact posterior of a linear Gaussian chain.
 
     Args:
-        information: J ``(M, T, q, q)``, symmetric and not negative.
+        information: J ``(M, T, q, q)``, symmetric and positive semi-definite.
         score: h ``(M, T, q)``.
-        transitions: from every frame to the next, ``(M, T − 1, q, q)``; the first is N(0, 1).
+        transitions: transitions from every frame to the next, ``(M, T − 1, q, q)``; the prior of
+            the first frame is N(0, 1).
     """
     m, n, q = score.shape
     one = torch.eye(q, dtype=score.dtype)
@@ -89,7 +90,7 @@ def smooth(
 
 
 def joint_covariance(first: Tensor, cross: Tensor, second: Tensor) -> Tensor:
-    """Cov((a, b)) from Cov(a), Cov(a, b) and Cov(b), each ``(..., q, q)``: ``(..., 2q, 2q)``."""
+    """Covariance of (a, b) from Cov(a), Cov(a, b) and Cov(b) ``(..., q, q)``: ``(..., 2q, 2q)``."""
     above, below = torch.cat([first, cross], dim=-1), torch.cat([cross.mT, second], dim=-1)
     return torch.cat([above, below], dim=-2)
 
@@ -97,16 +98,16 @@ def joint_covariance(first: Tensor, cross: Tensor, second: Tensor) -> Tensor:
 def predict_between(
     mean: Tensor, covariance: Tensor, before: Transitions, after: Transitions
 ) -> tuple[Tensor, Tensor]:
-    """Coordinates at a time without a frame, from the frames on both sides of it.
+    """Predict the latents at a time without a frame, from the frames on both sides of it.
 
     With ``z = A₀ z₀ + w₀`` and ``z₁ = A₁ z + w₁``: ``z | z₀, z₁ ~ N(B₀ z₀ + B₁ z₁, C)``,
     ``B₁ = Q₀ A₁ᵀ (A₁ Q₀ A₁ᵀ + Q₁)⁻¹``, ``B₀ = (1 − B₁ A₁) A₀``, ``C = (1 − B₁ A₁) Q₀``.
 
     Args:
-        mean: posterior of (z₀, z₁), ``(..., 2q)``.
-        covariance: ``(..., 2q, 2q)``.
-        before: from z₀ to the time asked for, ``(..., q, q)``.
-        after: from there to z₁.
+        mean: posterior mean of (z₀, z₁), ``(..., 2q)``.
+        covariance: posterior covariance, ``(..., 2q, 2q)``.
+        before: transition from z₀ to the time of the prediction, ``(..., q, q)``.
+        after: transition from there to z₁.
 
     Returns:
         Mean ``(..., q)`` and covariance ``(..., q, q)``.

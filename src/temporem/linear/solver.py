@@ -1,12 +1,12 @@
 """The linear dynamical model of volumes, fitted by expectation–maximisation.
 
 ``V_t = μ + Σ_j z_tj U_j``, ``y_t = CTF_t P_t V_t + noise``, ``z`` as in
-:mod:`temporem.linear.dynamics`, noise of variance σ²(|k|). All steps are closed form but the small
-one of the dynamics: the posterior of z is Gaussian (E-step), the volumes solve regularised least
-squares (M-step), voxel by voxel of the padded Fourier grid.
+:mod:`temporem.linear.dynamics`, noise of variance σ²(|k|). The posterior of z is Gaussian (E-step).
+The volumes solve regularised least squares, voxel by voxel of the padded Fourier grid (M-step).
+Both are closed form; only the dynamics need a few steps of L-BFGS.
 
-Frames and volumes are on the device, coordinates and their dynamics on the CPU: those are small
-float64 matrices, one frame after the other, for which a GPU takes tens of times as long.
+Frames and volumes are on the device. Latents and their dynamics are on the CPU: a GPU takes tens of
+times as long for small float64 matrices, one frame after the other.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class LinearSolver:
 
     Args:
         forward_model: image formation.
-        grid: where volumes are solved for; its radius is the resolution.
-        mask: real space window of the volumes, ``(D', D', D')`` or one for each ``(q + 1, …)``.
+        grid: grid of the volumes; its radius is the resolution.
+        mask: real-space mask of the volumes, ``(D', D', D')``, or one for each, ``(q + 1, …)``.
         intervals: all different times between neighbouring frames, ``(G,)``.
-        n_frames: N.
-        world: the processes that share a pass; each goes through blocks of its own, and all get
+        n_frames: number N of frames.
+        processes: processes that share a pass; each goes through blocks of its own, and all get
             the sums of all.
     """
 
@@ -65,9 +65,9 @@ class LinearSolver:
     def expect(
         self, parameters: LinearParameters, blocks: Iterable[Batch], *, gradient: bool = True
     ) -> Sums:
-        """Posteriors under the parameters, and all sums that an update needs (E-step).
+        """Infer posteriors under the parameters, and sum what an update needs (E-step).
 
-        ``gradient=False`` leaves out those over voxels, which take most of the time.
+        ``gradient=False`` leaves out the sums over voxels, which take most of the time.
         """
         parameters = self._common(parameters)
         rows = self.grid.from_volumes(parameters.volumes)
@@ -90,7 +90,7 @@ class LinearSolver:
     def gather(
         self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[Batch]
     ) -> Sums:
-        """The sums for coordinates that are given and volumes that are 0: how a fit begins."""
+        """Sum what an update needs for given latents and volumes of 0: the start of a fit."""
         sums = self._empty_sums(parameters.q)
         for block in blocks:
             corners = self.grid.corners(self._frequencies(block))
@@ -103,10 +103,10 @@ class LinearSolver:
         return self._total(sums, gradient=True)
 
     def update(self, parameters: LinearParameters, sums: Sums) -> LinearParameters:
-        """Volumes, dynamics and noise that the sums make likelier (M-step).
+        """Update volumes, dynamics and noise (M-step).
 
-        Volumes take a :meth:`step`; its only fixed point solves masked, regularised least squares,
-        interpolation included.
+        The volumes take a :meth:`step`, whose only fixed point is the solution of masked,
+        regularised least squares.
         """
         step = self.step(parameters, sums)
         return replace(
@@ -122,28 +122,30 @@ class LinearSolver:
         sums: Sums,
         blocks: Callable[[], Iterable[Batch]],
     ) -> tuple[LinearParameters, Sums]:
-        """One iteration: M-step, then E-step. Where the objective would fall, nothing is changed.
+        """Iterate once: M-step, then E-step. A step that lowers the objective is refused.
 
-        A step of the volumes alone cannot make it fall, nor one of the noise; both at once might,
-        where shells of very different noise have voxels in common.
+        Neither a step of the volumes nor one of the noise can lower it. Both at once might, where
+        shells of very different noise share voxels.
+
+        Returns:
+            New parameters and their sums; those that were given where the step is refused.
         """
         new = self.update(parameters, sums)
         found = self.expect(new, blocks())
         return (new, found) if found.objective >= sums.objective else (parameters, sums)
 
     def step(self, parameters: LinearParameters, sums: Sums) -> Tensor:
-        """The change of the volumes, ``(q + 1, D', D', D')``.
+        """Compute the change of the volumes, ``(q + 1, D', D', D')``.
 
         With G the gradient g less Λ times the grid of the volumes, and m the mask,
 
         ``x = α d``,  ``d = m c F* (N + Λ)⁻¹ F c m F* G``,  ``α = ⟨F* G, d⟩ / ⟨F d, (N + Λ) F d⟩``,
 
-        F being :meth:`PaddedGrid.from_volumes`, F* its adjoint and c the gridding correction
-        squared: the direction solves every voxel on its own, which is almost the whole solution.
+        where F is :meth:`PaddedGrid.from_volumes`, F* its adjoint and c the gridding correction
+        squared. The direction d solves every voxel on its own, which is almost the whole solution.
         Trilinear weights are positive and sum to 1, so that N, taken voxel by voxel, bounds the
-        curvature of the log-likelihood (Jensen); with the length α the objective cannot fall. From
-        volumes that are 0 there is nothing to lose, and the step is plain gridding,
-        ``x = m F* (N + Λ)⁻¹ g``.
+        curvature of the log-likelihood (Jensen); a step of length α cannot lower the objective.
+        From volumes of 0 the step is plain gridding, ``x = m F* (N + Λ)⁻¹ g``.
         """
         grid, inside = self.grid, self.grid.inside
         precision = parameters.precision[grid.shells[inside]]
@@ -162,13 +164,13 @@ class LinearSolver:
         return length.float() * direction
 
     def _volumes(self, rows: Tensor) -> Tensor:
-        """Volumes of the rows inside the radius."""
+        """Volumes of rows that are given inside the radius only."""
         full = rows.new_zeros(len(self.grid.inside), rows.shape[1])
         full[self.grid.inside] = rows
         return self.grid.to_volumes(full)
 
     def empty_volumes(self, q: int) -> Tensor:
-        """Where a fit begins: ``(q + 1, D', D', D')`` zeros."""
+        """Volumes of 0, from which a fit starts, ``(q + 1, D', D', D')``."""
         box = self.grid.box
         return torch.zeros(q + 1, box, box, box, device=self.grid.device)
 
@@ -202,7 +204,7 @@ class LinearSolver:
         design: Tensor,
         sums: Sums,
     ) -> tuple[SmoothedMovies, tuple[Tensor, Tensor]]:
-        """Posterior of the movies of a block; adds to the log-likelihood.
+        """Infer the posterior of the movies of a block; add to the log-likelihood.
 
         ``J = Re HᴴH / σ²``, ``h = Re Hᴴ(y − H_0) / σ²`` over the full plane.
         """
@@ -230,7 +232,7 @@ class LinearSolver:
     def _add_moments(
         self, sums: Sums, block: Batch, movies: SmoothedMovies, packing: tuple[Tensor, Tensor]
     ) -> None:
-        """Moments of the posterior of a block of movies, and the posterior itself."""
+        """Add the posterior of a block of movies, and its moments, to the sums."""
         mean, covariance = movies.mean, movies.covariance
         sums.posterior.mean[block.rows] = mean[packing]
         sums.posterior.covariance[block.rows] = covariance[packing]
@@ -248,10 +250,10 @@ class LinearSolver:
     def _explain(
         self, sums: Sums, block: Batch, design: Tensor, mean: Tensor, covariance: Tensor
     ) -> Tensor:
-        """Residuals of a block by channel, ``(F, P, K)``; adds their power to the sums.
+        """Compute the residual of a block by channel, ``(F, P, K)``; add its power to the sums.
 
-        With u = (1, z), of a ``mean (F, K)``, ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u:
-        ``E[u_j] r̄ − Σ_i C_ji H_i`` of channel j, and the power ``|r̄|² + Σ_ij C_ij H_i* H_j``.
+        With u = (1, z), ``r̄ = y − Σ_j E[u_j] H_j`` and C the covariance of u, channel j has
+        ``E[u_j] r̄ − Σ_i C_ji H_i``, and the power is ``|r̄|² + Σ_ij C_ij H_i* H_j``.
         """
         images = block.images[:, : self.n_pixels]
         residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
@@ -274,7 +276,7 @@ class LinearSolver:
     ) -> None:
         """Add the gradient ``Pᵀ CTF values / σ²`` and the normal matrix of a block to voxels."""
         ctf = self._ctf(block)
-        # The origin is its own mirror and would be inserted twice.
+        # One half at the origin, which is its own Friedel mirror and is added twice.
         precision = (self.weights / 2) / noise[self.shells]
         values = values * (ctf * precision)[..., None]
         i, j = torch.triu_indices(mean.shape[1], mean.shape[1])
@@ -296,7 +298,7 @@ class LinearSolver:
         return mean.to(self.grid.device), covariance.to(self.grid.device)
 
     def _common(self, parameters: LinearParameters) -> LinearParameters:
-        """Those of the first process: machines may differ in the last bits of an update."""
+        """The parameters of the first process; machines may differ in the last bits."""
         if self.processes.size == 1:
             return parameters
         dynamics = parameters.dynamics
@@ -309,7 +311,7 @@ class LinearSolver:
         return replace(parameters, volumes=volumes, noise=noise, dynamics=dynamics)
 
     def _total(self, sums: Sums, *, gradient: bool) -> Sums:
-        """The sums of all processes, those over voxels complete."""
+        """Add up the sums of all processes, and complete those over voxels."""
         if gradient:
             self.processes.add(sums.voxels)
             self._closed(sums)
@@ -323,7 +325,7 @@ class LinearSolver:
         return sums
 
     def _closed(self, sums: Sums) -> Sums:
-        """Add what is mirrored to voxels at kx = 0, complex channels as such."""
+        """Add the Friedel mirrors to voxels at kx = 0, conjugate in complex channels."""
         channels = sums.posterior.mean.shape[1] + 1
         sign = torch.ones(sums.voxels.shape[1], device=self.grid.device)
         sign[1 : 2 * channels : 2] = -1  # imaginary parts
@@ -341,7 +343,7 @@ def _packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
 def _as_movies(
     posterior: Posterior, lengths: Tensor, packing: tuple[Tensor, Tensor]
 ) -> SmoothedMovies:
-    """Coordinates that are given for the frames of a block, by movie."""
+    """Given latents of the frames of a block, by movie."""
     m, t, q = len(lengths), int(lengths.max()), posterior.mean.shape[1]
     mean = posterior.mean.new_zeros(m, t, q)
     covariance, lag = mean.new_zeros(m, t, q, q), mean.new_zeros(m, t, q, q)

@@ -31,11 +31,11 @@ class LinearState:
         masks: solvent and moving mask, ``(2, D, D, D)``.
         agreement: how halves of the movies, each on its own, agree on the components, see
             :class:`HalfAgreement`; None with too few movies.
-        halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``, from step 2.
-        noise: σ² at integer radii, ``(n_shells,)``, from step 2.
-        precision: prior precision of volumes, ``(n_shells, q + 1)``, from step 2.
-        volumes: μ and components, ``(q + 1, D, D, D)``, from step 3.
-        record: numbers to log of the step.
+        halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``; None before step 2.
+        noise: σ² at integer radii, ``(n_shells,)``; None before step 2.
+        precision: prior precision of volumes, ``(n_shells, q + 1)``; None before step 2.
+        volumes: μ and components, ``(q + 1, D, D, D)``; None before step 3.
+        record: numbers of the step for the log; None in a state that was stored.
     """
 
     kind: ClassVar[str] = "linear"
@@ -59,9 +59,9 @@ class LinearState:
         return self.dynamics.q
 
     def contiguous(self) -> LinearState:
-        """The state with tensors in the order in memory in which they are read back.
+        """The state with contiguous tensors, as it is read back.
 
-        The last bits of products depend on it.
+        The last bits of products depend on the order in memory.
         """
         posterior = (self.posterior.mean, self.posterior.covariance, self.posterior.lag)
         later = {name: getattr(self, name) for name in _LATER}
@@ -95,10 +95,10 @@ class LinearState:
 
     @classmethod
     def from_parts(cls, parts: Parts, *, n_frames: int, box: int) -> LinearState:
-        """A state that was stored.
+        """Restore a state that was stored.
 
         Raises:
-            TemporemError: something in it is not what a fit of so many frames writes.
+            TemporemError: a part is missing or does not fit these frames.
         """
         parts.require_kind(cls.kind)
         n, q, double = n_frames, parts.integer("q", least=1, most=64), torch.float64

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def solve_symmetric(normal: Tensor, precision: Tensor, right: Tensor) -> Tensor:
-    """``(N + Λ) x = b`` in every voxel, by elimination that is vectorised over voxels.
+    """Solve ``(N + Λ) x = b`` in every voxel by Gaussian elimination, vectorised over voxels.
 
     Args:
-        normal: N, not negative, by pairs: ``(V, K (K + 1) / 2)``.
+        normal: N, positive semi-definite, by pairs: ``(V, K (K + 1) / 2)``.
         precision: diagonal of Λ, positive: ``(V, K)``.
         right: b, complex ``(V, K)``.
 
@@ -39,7 +39,7 @@ def solve_symmetric(normal: Tensor, precision: Tensor, right: Tensor) -> Tensor:
 
 
 def multiply_symmetric(normal: Tensor, precision: Tensor, x: Tensor) -> Tensor:
-    """``(N + Λ) x`` in every voxel; arguments as in :func:`solve_symmetric`."""
+    """Compute ``(N + Λ) x`` in every voxel; arguments as in :func:`solve_symmetric`."""
     size = x.shape[1]
     product = precision * x
     for column, (i, j) in enumerate(zip(*torch.triu_indices(size, size).tolist(), strict=True)):
