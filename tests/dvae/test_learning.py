@@ -1,75 +1,95 @@
-"""A molecule that moves, learned: latents follow the motion and volumes move as the truth does."""
+"""A molecule that moves, learned in memory: latents follow the motion, volumes the truth."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 import pytest
 import torch
 from scipy.stats import spearmanr
-from temporem.dvae.config import ModelConfig
 
 from helpers.blobs import BlobMovies, simulate_blobs
-from temporem.dvae.model import MovieVAE
-from temporem.dvae.training import Trainer, infer_all
-from temporem.frames.frames import PreparedFrames, prepare_frames
-from temporem.physics.fourier import FourierSupport
-from temporem.runs.config import RunConfig, TrainingConfig
+from temporem.dvae.fit import NetworkFit, fit_static, fit_tempor
+from temporem.dvae.settings import NetworkSettings, TrainingSettings
+from temporem.linear.fit import fit_linear
+from temporem.linear.state import LinearFit
 
-MODEL = ModelConfig(
-    encoder_width=64,
-    encoder_depth=1,
-    rnn_width=32,
-    generator_width=64,
-    generator_depth=2,
-    generator_features=32,
-)
-TRAINING = {"frames_per_step": 8, "learning_rate": 2e-3, "precision": "float32", "device": "cpu"}
+NETWORK = NetworkSettings(encoder_width=64, rnn_width=32, generator_width=64)
+TRAINING = TrainingSettings(epochs=16, frames_per_step=8, learning_rate=2e-3)
 
 
-@dataclass(frozen=True)
-class Quality:
-    """How well a model has learned the motion.
-
-    Attributes:
-        spearman: ``|ρ|`` of latents and true angles, over all frames.
-        motion_correlation: of ``V_t − V̄`` with the truth's, over all frames and coefficients.
-    """
-
-    spearman: float
-    motion_correlation: float
-
-
-def learn(blobs: BlobMovies, method: str, epochs: int, run_dir: Path) -> Quality:
-    """Train on all movies and compare with the truth."""
-    training = TrainingConfig(epochs=epochs, **TRAINING)
-    config = RunConfig(method=method, model=MODEL, training=training)
-    data = blobs.dataset
-    frames = prepare_frames(
-        data, config.data, MODEL.encoder_input, data.movies, torch.device("cpu")
-    )
-    return assess(Trainer(config, frames, data.movies, run_dir).fit(), frames, blobs)
-
-
-def assess(model: MovieVAE, frames: PreparedFrames, blobs: BlobMovies) -> Quality:
-    latents = infer_all(model, frames).mean
-    support = FourierSupport(blobs.dataset.box, 3)
-    with torch.no_grad():
-        found = model.generator.volumes(support, latents)
-    found, true = (v - v.mean(0) for v in (found, blobs.volumes()))
-    weights = support.weights
-    cross = ((found.conj() * true).real * weights).sum()
-    power = (found.abs().square() * weights).sum() * (true.abs().square() * weights).sum()
-    rank = spearmanr(latents[:, 0].numpy(), blobs.angles.numpy()).statistic
-    return Quality(abs(float(rank)), float(cross / power.sqrt()))
-
-
-@pytest.fixture(scope="module")
+@cache
 def blobs() -> BlobMovies:
     return simulate_blobs([8] * 30, snr=1.0)
 
 
-@pytest.mark.parametrize("method", ["static", "tempor"])
-def test_toy_motion_is_learned(blobs: BlobMovies, method: str, tmp_path: Path) -> None:
-    quality = learn(blobs, method, epochs=16, run_dir=tmp_path)
-    assert quality.spearman > 0.93
-    assert quality.motion_correlation > 0.5
+def spearman(fit: NetworkFit) -> float:
+    """``|ρ|`` of latents and true angles, over all frames."""
+    rank = spearmanr(fit.latents.mean[:, 0].numpy(), blobs().angles.numpy()).statistic
+    return abs(float(rank))
+
+
+def motion_correlation(fit: NetworkFit) -> float:
+    """Correlation of ``V_t − V̄`` with the truth's, over all frames and coefficients."""
+    found, true = (v - v.mean(0) for v in (fit.volumes(range(240)), blobs().volumes()))
+    weights = fit.support.weights
+    cross = ((found.conj() * true).real * weights).sum()
+    power = (found.abs().square() * weights).sum() * (true.abs().square() * weights).sum()
+    return float(cross / power.sqrt())
+
+
+@cache
+def linear(temporal: bool) -> LinearFit:
+    return fit_linear(blobs().dataset, components=4, temporal=temporal, device="cpu")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("fit_network", "temporal"), [(fit_static, False), (fit_tempor, True)])
+def test_motion_is_learned_from_a_linear_model(fit_network, temporal: bool) -> None:
+    fit = fit_network(
+        blobs().dataset,
+        start=linear(temporal),
+        network=NETWORK,
+        training=TRAINING,
+        device="cpu",
+        precision="float32",
+    )
+    assert spearman(fit) > 0.93
+    assert motion_correlation(fit) > 0.5
+    assert len(fit.log) == 16
+
+
+@pytest.mark.integration
+def test_motion_is_learned_from_nothing() -> None:
+    """The static model first, then TEMPOR, as in the paper."""
+    fit = fit_tempor(
+        blobs().dataset,
+        network=NETWORK,
+        training=TRAINING.model_copy(update={"start": "static", "epochs": 32}),
+        device="cpu",
+        precision="float32",
+    )
+    assert spearman(fit) > 0.85
+    assert motion_correlation(fit) > 0.4
+    stages = [record["stage"] for record in fit.log]
+    assert stages == ["static"] * 16 + ["warm-up"] * 4 + ["tempor"] * 12
+
+
+def test_fit_has_a_volume_for_every_latent_in_image_units() -> None:
+    data = simulate_blobs([4, 4, 3, 5], box=12).dataset
+    fit = fit_static(
+        data,
+        z_dim=2,
+        epochs=1,
+        network=NetworkSettings(encoder_width=8, rnn_width=4, generator_width=8),
+        training=TrainingSettings(start="none", frames_per_step=8),
+        device="cpu",
+    )
+    assert fit.latents.mean.shape == fit.latents.sd.shape == (16, 2)
+    volume = fit.volume(fit.latents.mean[3])
+    assert volume.shape == (12, 12, 12)
+    scaled = fit.grid.noise_scale * fit.support.ifft(
+        fit.generator.volumes(fit.support, fit.latents.mean[3:4])
+    )
+    torch.testing.assert_close(volume, scaled[0])
+    torch.testing.assert_close(fit.support.ifft(fit.volumes([3]))[0], volume)
+    assert fit.poses is None
+    assert fit.grid.pixel_size_angstrom == data.pixel_size_angstrom

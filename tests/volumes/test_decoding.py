@@ -1,13 +1,13 @@
-"""Decoding of many volumes: the network's values, whoever else is decoded, and spans of a few."""
+"""Decoding of many volumes: the network's values, independent of each other, and spans of a few."""
 
 import pytest
 import torch
 
 from temporem.physics.fourier import FourierSupport
-from temporem.volumes import fourier_network as generator_module
 from temporem.volumes.decoding import SPAN_TOLERANCE, decode, spanning_rows
 from temporem.volumes.fourier_network import FourierNetwork
 from temporem.volumes.layers import ResidualMLP
+from temporem.volumes.refined_volumes import RefinedVolumes
 
 BOX = 28  # large enough for spans
 
@@ -17,14 +17,13 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.fixture
-def generator() -> FourierNetwork:
+def generator() -> RefinedVolumes:
+    """A network that refines a linear model."""
     torch.manual_seed(0)
-    made = FourierNetwork(
-        BOX, 2, width=32, depth=2, n_features=12, feature_radius=0.1, base_components=2
-    )
-    made.set_envelope(torch.linspace(2.0, 0.1, BOX // 2 + 1))
-    assert made.base is not None
-    made.base.set_maps(normal(3, BOX, BOX, BOX))
+    network = FourierNetwork(BOX, 2, width=32, depth=2, n_features=12, feature_radius=0.1)
+    made = RefinedVolumes(network, 2)
+    made.set_amplitude(torch.linspace(2.0, 0.1, BOX // 2 + 1))
+    made.set_base(normal(3, BOX, BOX, BOX), torch.ones(BOX, BOX, BOX))
     return made
 
 
@@ -53,9 +52,9 @@ def test_decoding_is_the_network_in_its_own_arithmetic(dtype: torch.dtype | None
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_no_volume_depends_on_the_others(
-    generator: FourierNetwork, path: torch.Tensor, dtype: torch.dtype | None
+    generator: RefinedVolumes, path: torch.Tensor, dtype: torch.dtype | None
 ) -> None:
-    generator.mlp.dtype = dtype
+    generator.set_dtype(dtype)
     support, z = FourierSupport(BOX, 3), path[::50]
     together = generator.volumes(support, z)
     alone = torch.cat([generator.volumes(support, one[None]) for one in z])
@@ -63,7 +62,7 @@ def test_no_volume_depends_on_the_others(
 
 
 def test_smaller_ball_holds_the_same_coefficients(
-    generator: FourierNetwork, path: torch.Tensor
+    generator: RefinedVolumes, path: torch.Tensor
 ) -> None:
     ball = FourierSupport(BOX, 3, radius=6)
     whole = generator.volumes(FourierSupport(BOX, 3), path[:3])
@@ -71,10 +70,15 @@ def test_smaller_ball_holds_the_same_coefficients(
     torch.testing.assert_close(generator.volumes(ball, path[:3]), whole[:, : len(ball)])
 
 
+@pytest.mark.parametrize("masked", [False, True])
 def test_span_holds_every_volume_within_its_tolerance(
-    generator: FourierNetwork, path: torch.Tensor
+    generator: RefinedVolumes, path: torch.Tensor, masked: bool
 ) -> None:
     support = FourierSupport(BOX, 3)
+    if masked:
+        moving = torch.zeros(BOX, BOX, BOX)
+        moving[4:20] = 1
+        generator.set_base(generator.base.maps.clone(), moving)
     span = generator.span(support, path)
     assert span is not None
     assert len(span.basis) < len(path) / 2
@@ -87,15 +91,14 @@ def test_span_holds_every_volume_within_its_tolerance(
 
 
 def test_nothing_is_spanned_that_costs_less_to_decode(
-    generator: FourierNetwork, path: torch.Tensor, monkeypatch
+    generator: RefinedVolumes, path: torch.Tensor
 ) -> None:
     support = FourierSupport(BOX, 3)
     assert generator.span(support, path[:10]) is None
     assert generator.span(FourierSupport(BOX, 3, radius=4), path) is None
-    many = FourierNetwork(BOX, 40, 64, 1, 12, feature_radius=0.1, base_components=None)
-    assert many.span(support, 3 * normal(40, 40)) is None  # every frame goes its own way
-    monkeypatch.setattr(generator_module, "_FEW", 2)
-    assert generator.span(support, path[:1].expand(8, 2)) is not None  # all the same
+    many = FourierNetwork(BOX, 40, 64, 1, 12, feature_radius=0.1)
+    assert many.span(support, 3 * normal(40, 40)) is None  # every frame has a direction of its own
+    assert generator.span(support, path[:1].expand(16, 2)) is not None  # all the same
 
 
 def test_rows_of_low_rank_are_spanned_by_as_many_rows() -> None:

@@ -49,17 +49,16 @@ class LearnedPoses:
     def build(
         self, encoded: EncodedFrames, network: NetworkSettings, seed: int
     ) -> PoseTable | PoseHead:
-        """Make the table, or the head with initial weights that depend on the seed."""
+        """Make the table, or the head with weights that depend on the seed, on the CPU."""
         frames = encoded.frames
         length = frames.forward_model.box * frames.forward_model.pixel_size_angstrom
         prior_sd = self.shift_sd * length
         if self.learner == "head":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                return PoseHead(network.encoder_width, prior_sd).to(frames.device)
+                return PoseHead(network.encoder_width, prior_sd)
         turn_sd, shift_sd = self._spread(len(frames), length)
-        table = PoseTable(frames.rotations.cpu(), turn_sd, shift_sd, prior_sd, _LEVER * length)
-        return table.to(frames.device)
+        return PoseTable(frames.rotations.cpu(), turn_sd, shift_sd, prior_sd, _LEVER * length)
 
     def _spread(self, n_frames: int, length: float) -> tuple[Tensor, Tensor]:
         """Standard deviations to start from: of turns, degrees, and of shifts, Å, ``(N,)``."""

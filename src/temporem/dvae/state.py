@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -42,6 +42,7 @@ class TrainingState:
         sums: sums over the frames of the epoch so far, over all processes, float64.
         finished: no step is left.
         record: numbers to log, after the last step of an epoch.
+        means: means of the last whole epoch, to show.
     """
 
     kind: ClassVar[str] = "network"
@@ -53,6 +54,7 @@ class TrainingState:
     sums: Tensor
     finished: bool = False
     record: Mapping[str, Any] | None = None
+    means: Mapping[str, float] = field(default_factory=dict)
 
     def parts(self) -> Parts:
         """Copy the state to the CPU; a finished one without what only training needs."""
@@ -102,6 +104,7 @@ class TrainingState:
             seed=0,
         )
         load_module(model, parts, _MODEL)
+        model.to(encoded.device)
         optimizer = make_optimizer(model, stage, training)
         sums = torch.zeros(N_SUMS, dtype=torch.float64, device=encoded.device)
         targets: dict[str, Tensor] = {}
@@ -160,7 +163,7 @@ def build_model(
     dtype: torch.dtype | None,
     seed: int,
 ) -> MovieVAE:
-    """Build a new model for frames, on their device, with weights that depend on the seed."""
+    """Build a new model for frames, on the CPU, with weights that depend on the seed alone."""
     frames = encoded.frames
     model = build_vae(
         kind,
@@ -172,7 +175,6 @@ def build_model(
     )
     model.generator.set_amplitude(frames.statistics.change_amplitude)
     model.set_dtype(dtype)
-    model.to(frames.device)
     if learned is not None:
         model.poses = learned.build(encoded, network, seed)
     return model

@@ -47,4 +47,4 @@ class RigidTransform:
 
 def other_hand(rotations: Tensor) -> Tensor:
     """The poses ``Z R`` in which the mirror image has the images that the molecule has in R."""
-    return _ABOUT_BEAM.to(rotations) @ rotations
+    return _ABOUT_BEAM.to(rotations, non_blocking=True) @ rotations
