@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from helpers.blobs import simulate_blobs
+from temporem.frames.frames import prepare_frames
+from temporem.frames.settings import DataSettings
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 from temporem.physics.structure_factors import FormFactor, structure_factors
-from temporem.poses.conformational_alignment import classes_of, conformational_alignment
+from temporem.poses.alignment import align_rotations
+from temporem.poses.conformational_alignment import (
+    align_conformations,
+    classes_of,
+    conformational_alignment,
+)
+from temporem.poses.estimates import ImprovedPoses, PoseEstimates
+from temporem.poses.folds import FoldedFrames
 
 BOX, VOXEL, K = 20, 6.0, 5
 
@@ -119,3 +131,47 @@ def test_classes_follow_coordinates_whatever_their_scale() -> None:
     assert len(np.unique(found)) == 4
     constant = torch.stack([values[:, 1], torch.ones(400)], dim=1)
     assert len(np.unique(classes_of(constant, np.arange(400), 2, seed=0))) == 2
+
+
+def test_a_turn_that_goes_with_the_conformation_is_undone() -> None:
+    """Frames of held-out movies are turned with the others, but have no say."""
+    blobs = simulate_blobs([10] * 70, snr=3.0)
+    data, true = blobs.dataset, blobs.dataset.poses
+    n_held_out = 5
+    training, unseen = data.movies[:-n_held_out], data.movies[-n_held_out:]
+    frames = prepare_frames(data, DataSettings(), training, torch.device("cpu"), posed=False)
+    folded = FoldedFrames.deal(frames, shift_sd_angstrom=2.0, window_radius=0.9)
+    power = frames.statistics.spectral_prior.mean
+
+    def aligned(left: PoseEstimates, rows: np.ndarray) -> tuple[ImprovedPoses, list[float]]:
+        improved = ImprovedPoses(left, left)
+        return align_conformations(folded, improved, latents, rows, power=power, radius=8.0, seed=0)
+
+    state = (blobs.angles - blobs.angles.mean()) / blobs.angles.std()
+    # As a search leaves it: the body follows the arm, by some 15° either way.
+    axis = torch.tensor([0.3, -0.4, 0.866], dtype=torch.float64)
+    turn = rotation_of_vector(torch.deg2rad(10 * state)[:, None] * axis)
+    right = PoseEstimates.at(true.rotations)
+    left = replace(right, rotations=true.rotations @ turn)
+    noise = 0.1 * torch.randn(len(state), generator=torch.Generator().manual_seed(0)).double()
+    latents = (state + noise)[:, None]
+
+    def error(found: PoseEstimates, rows: np.ndarray) -> float:
+        turned = align_rotations(found.rotations[rows], true.rotations[rows])
+        return float(geodesic_degrees(turned, true.rotations[rows]).median())
+
+    rows, seen, held_out = map(np.concatenate, (data.movies, training, unseen))
+    assert error(left, rows) > 7
+    improved, degrees = aligned(left, seen)
+    assert error(improved.estimates, rows) < 3
+    assert error(improved.estimates, held_out) < 4
+    assert improved.alone.rotations.equal(improved.estimates.rotations)
+    assert len(degrees) == 6
+    assert max(degrees) > 8
+    # Nothing is turned where nothing is to be undone.
+    same, _ = aligned(right, seen)
+    assert error(same.estimates, rows) < 2.5
+    # Too few frames for two classes say nothing.
+    unchanged, degrees = aligned(left, seen[:50])
+    assert unchanged.estimates is left
+    assert degrees == []

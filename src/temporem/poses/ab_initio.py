@@ -1,19 +1,20 @@
 """A first volume from images alone: expectation–maximisation over all poses at low resolution.
 
-Every frame keeps a posterior over a grid of rotations and shifts, and the volume is what all frames
-back-project to, each from all its poses at once:
+The method is the regularised likelihood of RELION (Scheres 2012): every frame keeps a posterior
+over a grid of rotations and shifts, and the volume is the Wiener-filtered back-projection of all
+frames, each from all its poses at once.
 
 - E: ``γ_nmt ∝ exp(log p(X_n | R_m, d_t, V)) p(d_t)``
 - M: ``V̂ = (Σ γ_nmt P_mᵀ CTF_n S_t* X_n) / (Σ γ_nm P_mᵀ CTF_n² + 1/τ²)``
 
-Both are matrix products (:mod:`temporem.poses.scores`). The number of frequencies grows, the
-grid of rotations becomes finer, and it is turned anew in every iteration so that it leaves no
-mark. Where this ends depends on where it starts, so it is done several times and the likeliest
-volume is taken. Its hand is a matter of chance: projections do not know it.
+Both are matrix products (:mod:`temporem.poses.scores`). Round by round, more frequencies are used
+and the grid of rotations becomes finer. The grid is turned at random in every round, so that it
+leaves no mark. The end depends on the start, so several random starts are made and the likeliest
+volume is kept. Its hand is a matter of chance: projections do not tell it.
 
-Starts have nothing in common but the images. Poses that several of them give a frame are of the
-images, then, and what part of the frames has such poses (:func:`frames_alike`) says whether any
-were found at all, which neither likelihoods nor half sets do.
+Starts have nothing in common but the images, so poses that several of them give a frame come from
+the images. The part of the frames with such poses (:func:`frames_alike`) tells whether poses were
+found at all. Neither likelihoods nor half sets do.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ from temporem.poses.symmetry import Symmetry
 from temporem.volumes.back_projection import BackProjection
 
 ALIKE_DEGREES = 20.0
-"""Two starts have found a frame alike up to this; rotations of the last grid are 11° apart."""
+"""Largest angle at which two starts have found a frame alike; the last grid's spacing is 11°."""
 
 LEAST_ALIKE = 0.5
-"""Part of the frames that two starts should have found alike, for poses to be taken as found."""
+"""Part of the frames that two starts must have found alike for poses to count as found."""
 
-_ENTRIES = 2**22  # of a block of scores; bounds memory
-_FAINTEST = -60.0  # below the likeliest pose, nats: nothing, and no denormal number, which is slow
+_ENTRIES = 2**22  # scores in a block; bounds memory
+_FAINTEST = -60.0  # nats below the likeliest pose: next to nothing, and not yet denormal, i.e. slow
 
 
 @dataclass(frozen=True)
 class Round:
-    """One iteration: frequencies below ``radius`` cycles per box, a grid of such a spacing."""
+    """One iteration: its frequencies, below ``radius`` cycles per box, and its grid's spacing."""
 
     radius: float
     spacing_degrees: float
@@ -67,12 +68,12 @@ still be the likelier one."""
 
 @dataclass(frozen=True)
 class Expected:
-    """Result of one iteration with N frames and a volume.
+    """Result of one iteration with N frames.
 
     Attributes:
-        volume: the next one, ``(D', D', D')`` on the round's grid.
-        log_evidence: mean of a frame, under the volume that was given.
-        rotations: the likeliest of the grid under that volume, whatever the shift, ``(N, 3, 3)``.
+        volume: next volume, ``(D', D', D')`` on the round's grid.
+        log_evidence: log-evidence of a frame under the volume that was given, mean over frames.
+        rotations: each frame's likeliest rotation of the grid, summed over shifts, ``(N, 3, 3)``.
     """
 
     volume: Tensor
@@ -84,12 +85,12 @@ class Expected:
 class AbInitio:
     """Expectation–maximisation over poses.
 
-    Args:
+    Attributes:
         model: image formation.
-        images: N frames, ``(N, P)``, the lowest frequencies, noise at 1, about centred.
-        contrast: CTF, ``(N, P)``.
+        images: lowest frequencies of N roughly centred frames with unit noise, ``(N, P)``.
+        ctf: CTF, ``(N, P)``.
         power: prior power τ² of slices at integer radii, ``(R,)``.
-        shift_sd_angstrom: of the Gaussian prior of shifts.
+        shift_sd_angstrom: standard deviation of the Gaussian prior of shifts.
         window_radius: radius of the ball that holds the molecule, in half boxes.
     """
 
@@ -101,7 +102,7 @@ class AbInitio:
     window_radius: float
 
     def first_volume(self, radius: float, seed: int) -> Tensor:
-        """Back-projection in random poses: a blob, and chance. ``(D', D', D')``."""
+        """Back-project the frames in random poses, which gives a random blob: ``(D', D', D')``."""
         generator = torch.Generator().manual_seed(seed)
         rotations = random_rotations(len(self.images), generator).float()
         n = self._n_pixels(radius)
@@ -112,7 +113,7 @@ class AbInitio:
         return self._solve(sums)
 
     def iterate(self, volume: Tensor, step: Round, seed: int) -> Expected:
-        """One round from a volume on any coarse grid."""
+        """Take one round from a volume on any coarse grid."""
         n, grid = self._n_pixels(step.radius), grid_below(self.model.box, step.radius)
         generator = torch.Generator().manual_seed(seed)
         rotations = (even_rotations(step.spacing_degrees) @ random_rotations(1, generator)).float()
@@ -161,17 +162,17 @@ class AbInitio:
 
 
 def frames_alike(starts: Tensor, chosen: int, found: Tensor, symmetry: Symmetry) -> float:
-    """The part of N frames whose poses another start has found as the chosen one has.
+    """Part of N frames whose poses another start has found as the chosen one has.
 
-    Of the other starts that one counts which has found the most so. Starts are brought into one
-    frame and hand first, as a whole. Where the molecule is symmetric, turns about its axis say
-    nothing, and the direction of the axis is what is compared.
+    The other start that agrees best counts. Each start is first brought into the reference frame
+    and hand of the chosen one, as a whole. Where the molecule is symmetric, turns about its axis
+    mean nothing, and only the direction of the axis is compared.
 
     Args:
-        starts: rotations that S starts have found, ``(S, N, 3, 3)``, S from 2.
-        chosen: which of them the search went on from.
-        found: what it has become, float64 ``(N, 3, 3)``, in whose frame the symmetry is.
-        symmetry: of the volume found.
+        starts: rotations that S starts have found, ``(S, N, 3, 3)``; S is 2 or more.
+        chosen: start that the search went on from.
+        found: rotations in the end, float64 ``(N, 3, 3)``, in whose reference frame the axis is.
+        symmetry: symmetry of the volume found.
     """
     mine = align_rotations(starts[chosen].double(), found)
     axis = torch.tensor(symmetry.axis, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Poses of the same frames in two descriptions of a molecule, brought into one.
+"""Alignment of two sets of poses of the same frames.
 
 A reconstruction from images alone may be turned, displaced and mirrored as a whole. So one rotation
 G, one displacement t and the hand are fitted to all frames:
@@ -6,7 +6,7 @@ G, one displacement t and the hand are fitted to all frames:
 ``R_true ≈ [Z] R_est G``,   ``d_true ≈ d_est + (R_est t)_xy``
 
 with Z for the mirrored hand (:mod:`temporem.physics.rigid_transform`). The fit is robust: frames
-whose pose is plainly wrong have no say in it.
+whose pose is plainly wrong do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from temporem.physics.rigid_transform import RigidTransform, other_hand
 from temporem.physics.rotations import geodesic_degrees, nearest_rotation
 
 TOLERANCE_DEGREES = 30.0
-"""Larger errors all count alike: such a pose was not found."""
+"""Angle from which all errors count alike: such a pose was not found."""
 
 _CANDIDATES = 200  # frames whose own difference is tried as the common one
 _ROUNDS = 20
@@ -32,10 +32,10 @@ def align_poses(
     *,
     mirrored: bool | None = None,
 ) -> tuple[RigidTransform, float]:
-    """The change of frame that brings estimated poses closest to the true ones.
+    """Find the transform that brings estimated poses closest to the true ones.
 
-    For either hand, G is the robust mean of ``([Z] R_est)ᵀ R_true``; the hand whose errors are
-    smaller is taken. t is the least-squares solution of the frames that this G explains.
+    For either hand, G is the robust mean of ``([Z] R_est)ᵀ R_true``; the hand with smaller errors
+    is taken. t minimises the absolute residuals of the frames that this G explains.
 
     Args:
         rotations: estimated, float64 ``(N, 3, 3)``.
@@ -45,7 +45,7 @@ def align_poses(
         mirrored: the hand, where it is known.
 
     Returns:
-        The change of frame, and the median angle in degrees of the other hand.
+        The transform, and the median angle that the other hand leaves, degrees.
     """
     fits = _both_hands(rotations, true_rotations)
     if mirrored is None:
@@ -56,14 +56,14 @@ def align_poses(
 
 
 def align_rotations(rotations: Tensor, true_rotations: Tensor) -> Tensor:
-    """Estimated rotations, float64 ``(N, 3, 3)``, as the true ones are described, likewise."""
+    """Estimated rotations in the reference frame and hand of the true ones, ``(N, 3, 3)``."""
     fits = _both_hands(rotations, true_rotations)
     mirrored = _is_mirrored(fits)
     return RigidTransform(fits[mirrored][0], mirrored, torch.zeros(3)).rotations(rotations)
 
 
 def _both_hands(rotations: Tensor, true_rotations: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """G and the angles that it leaves, of the hand that was estimated and of its mirror image."""
+    """G and the angles that it leaves, for the hand that was estimated and for its mirror image."""
     fits = []
     for hand in (rotations, other_hand(rotations)):
         mean = robust_mean_rotation(hand.mT @ true_rotations)
@@ -79,9 +79,9 @@ def _is_mirrored(fits: list[tuple[Tensor, Tensor]]) -> bool:
 def robust_mean_rotation(differences: Tensor) -> Tensor:
     """The rotation that most of ``(N, 3, 3)`` agree on: float64 ``(3, 3)``.
 
-    Of up to 200 of them the one with the smallest mean angle to all, angles above 30° counting as
-    30°; then chordal means of the frames within 30° of it, weighted by the inverse of their angle
-    (Weiszfeld's iteration to the geodesic median).
+    It begins at the one of up to 200 of them with the smallest mean angle to all, where angles
+    above 30° count as 30°. Then chordal means of those within 30°, weighted by the inverse of their
+    angle, lead to the geodesic median (Weiszfeld 1937; Hartley et al. 2011 for rotations).
     """
     n = len(differences)
     candidates = differences[:: max(1, n // _CANDIDATES)]
@@ -96,15 +96,18 @@ def robust_mean_rotation(differences: Tensor) -> Tensor:
 
 
 def _common_shift(rotations: Tensor, residual: Tensor, angle: Tensor) -> Tensor:
-    """Least-squares t of ``(R t)_xy = residual (N, 2)`` over frames whose angle is small."""
+    """Robust solution t of ``(R t)_xy = residual (N, 2)`` over frames whose angle is small.
+
+    Least absolute residuals, by iteratively reweighted least squares: shifts may be wrong too.
+    """
     good = angle < TOLERANCE_DEGREES
     rows = rotations[good, :2].reshape(-1, 3)
     target = residual[good].reshape(-1)
-    if len(rows) < 4:  # two frames: the displacement along a direction is not seen
+    if len(rows) < 4:  # one frame: the displacement along its beam is not seen
         return torch.zeros(3, dtype=rotations.dtype)
     t = torch.zeros(3, dtype=rotations.dtype)
     weight = torch.ones_like(target)
-    for _ in range(_ROUNDS):  # least absolute residuals: displacements may be wrong as well
+    for _ in range(_ROUNDS):
         t = torch.linalg.lstsq(rows * weight[:, None], (target * weight)[:, None]).solution[:, 0]
         weight = (rows @ t - target).abs().clamp(min=1e-2).rsqrt()
     return t

@@ -1,14 +1,16 @@
-"""Poses along movies: what neighbouring frames say of a frame's pose, by rotational diffusion.
+"""Poses along movies: a prior that rotational diffusion links neighbouring frames by.
 
-Frames have candidate poses, each with an evidence and a spread. A movie's path takes one of each
-frame and has the log-probability ``Σ_t w_t + Σ_t log((1 − ε) K_τ(θ_t) + ε)``, θ_t the angle between
-neighbours, ``τ = D Δt + κ (s² + s'²) / 2`` with the candidates' spreads
-(:mod:`temporem.physics.rotational_diffusion`), and ε the probability of a jump, because the right
-pose may not be among the candidates. The best path through every candidate takes one pass forwards
-and one back (Viterbi).
+Every frame has candidate poses, each with an evidence and a spread. A path takes one candidate of
+each frame of a movie and has the log-probability
+``Σ_t w_t + Σ_t log((1 − ε) K_τ(θ_t) + ε)``. Here w are log-evidences, θ_t is the angle between
+neighbours, K the heat kernel of SO(3) (:mod:`temporem.physics.rotational_diffusion`) at
+``τ = D Δt + κ (s² + s'²) / 2`` with the candidates' variances, and ε the probability of a jump,
+because the right pose may not be among the candidates. One pass forwards and one back give the best
+path through every candidate (max-product form of Viterbi 1967).
 
-Between the poses chosen, the random walk of rotation vectors is a Kalman filter: passed along the
-movie from either end and left out at the frame itself, it is a Gaussian prior of that frame's pose.
+About the poses chosen, the rotation vectors are a Gaussian random walk. Kalman filters from either
+end of the movie, combined as in two-filter smoothing (Fraser and Potter 1969) without the frame
+itself, give a Gaussian prior of that frame's pose.
 """
 
 from __future__ import annotations
@@ -25,17 +27,17 @@ from temporem.physics.rotations import geodesic_degrees, rotation_of_vector, vec
 from temporem.poses.refinement import RotationPrior
 
 JUMP = 0.01
-"""Probability that a frame has nothing to do with the one before."""
+"""Probability that the pose of a frame has nothing to do with the one before."""
 
 
 @dataclass(frozen=True)
 class PoseChain:
-    """Which of N frames follow one another, and how far molecules turn in between.
+    """The order of N frames, and how far molecules turn from one to the next.
 
     Attributes:
-        movies: rows of each, in order of time; together all N.
-        tau: ``D Δt`` from the frame before, radians², ``(N,)``; that of first frames is not read.
-        inflation: κ, by which errors of poses exceed their posterior variances
+        movies: rows of each movie, in order of time; together all N.
+        tau: ``D Δt`` from the frame before, radians², ``(N,)``; not read for first frames.
+        inflation: factor κ by which errors of poses exceed their posterior variances
             (:mod:`temporem.poses.diffusion`).
     """
 
@@ -61,11 +63,11 @@ class PoseChain:
         return both
 
     def best_paths(self, rotations: Tensor, variance: Tensor, weight: Tensor) -> Tensor:
-        """Log-probability of the best path of its movie through every candidate: ``(N, K)``.
+        """Log-probability of the best path of the movie through every candidate: ``(N, K)``.
 
         Args:
-            rotations: of the candidates, ``(N, K, 3, 3)``.
-            variance: of them, radians² about each axis, ``(N, K)``.
+            rotations: candidates, ``(N, K, 3, 3)``.
+            variance: their variance about each axis, radians², ``(N, K)``.
             weight: their log-evidence, ``(N, K)``.
         """
         forward, backward = weight.clone(), torch.zeros_like(weight)
@@ -79,14 +81,15 @@ class PoseChain:
         return forward + backward
 
     def from_neighbours(self, rotations: Tensor, covariance: Tensor) -> RotationPrior:
-        """Prior of every frame's pose from all other frames of its movie.
+        """Gaussian prior of every frame's pose, from all other frames of its movie.
 
-        A jump, where that is likelier than diffusion, ends what is passed on. The prior is for the
-        likelihood of the frame as it is, which is too narrow by κ, and so is the posterior of both.
+        Information is not passed on where a jump is likelier than diffusion. The likelihood of a
+        frame is too narrow by κ; the prior is scaled to it, so that the posterior of both is too
+        narrow by κ as well.
 
         Args:
-            rotations: of frames, each by its own image alone, ``(N, 3, 3)``.
-            covariance: of their rotation vectors, radians², ``(N, 3, 3)``.
+            rotations: poses by each frame's own image alone, ``(N, 3, 3)``.
+            covariance: covariance of their rotation vectors, radians², ``(N, 3, 3)``.
         """
         variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
         steps = [
@@ -99,7 +102,7 @@ class PoseChain:
         return RotationPrior(told.mean, self.inflation * told.precision)
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Rows of frames t − 1 and t of all movies that are so long, t = 1, 2 …"""
+        """Rows of frames t − 1 and t of all movies that are long enough, for t = 1, 2 …"""
         return [
             (before[after >= 0], after[after >= 0])
             for before, after in zip(self._rows[:-1], self._rows[1:], strict=True)
@@ -115,14 +118,14 @@ class PoseChain:
         return torch.logaddexp(torch.log1p(-constant) + kernel, constant.log())
 
     def _linked(self, rotations: Tensor, variance: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """True where frames are more likely connected than apart, bool ``(B,)``."""
+        """True where diffusion from one frame to the next is likelier than a jump, ``(B,)``."""
         link = self._links(rotations[:, None], variance, before, after)[:, 0, 0]
         return link > torch.tensor(2 * JUMP).log()
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Frames that are told something by their neighbours: rows, ``D Δt``, and whether they are."""
+    """Rows of frames that pass information on and that take it, ``D Δt``, and true for links."""
 
     giver: Tensor
     taker: Tensor
@@ -131,7 +134,7 @@ class _Step:
 
 
 def _passed(own: RotationPrior, steps: list[_Step]) -> RotationPrior:
-    """Prior of every frame from the frames on one side; precision 0 where there are none."""
+    """Filter along a movie: the prior from frames on one side; precision 0 where there are none."""
     mean, precision = own.mean.clone(), torch.zeros_like(own.precision)
     for step in steps:
         known = _combined(

@@ -1,14 +1,14 @@
-"""Conformations in one frame: the turn that a motion has left in poses, undone.
+"""Conformations aligned with one another: the turn that a motion has left in poses, undone.
 
-Turn the volume of a conformation and, against it, the poses of its frames, and the images are the
-same (:mod:`temporem.physics.rigid_transform`). So images alone do not say which part of a molecule
-moves and which stays. A search that compares frames with a mean volume turns those of every
-conformation by what brings the moving part nearer to the mean's. Here conformations are turned
-until as much as possible of the molecule stays where it is: over all pairs of volumes
+Images do not change when the volume of a conformation is turned together with the poses of its
+frames (:mod:`temporem.physics.rigid_transform`). So images alone do not tell which part of a
+molecule moves and which stays. A search that compares frames with a mean volume turns each
+conformation so that the moving part comes nearer to the mean's. Here conformations are turned until
+as much as possible of the molecule stays where it is. They minimise, over all pairs of volumes,
 
-``Σ_{k<l} Σ_x ρ(V_k(Q_k x + t_k) − V_l(Q_l x + t_l))``,   ``ρ(d) = √(d² + ε²)``
+``Σ_{k<l} Σ_x ρ(V_k(Q_k x + t_k) − V_l(Q_l x + t_l))``,   ``ρ(d) = √(d² + ε²)``.
 
-is least, in which, other than with squares, a part has no more weight for moving far.
+With magnitudes in the place of squares, a part gets no more weight for moving far.
 """
 
 from __future__ import annotations
@@ -20,22 +20,67 @@ from torch.nn.functional import grid_sample
 
 from temporem.physics.fourier import resized
 from temporem.physics.rigid_transform import RigidTransform
-from temporem.physics.rotations import rotation_of_vector
+from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
+from temporem.poses.estimates import ImprovedPoses
+from temporem.poses.folds import FoldedFrames
 
+# Noise as strong as the differences of classes would make a sum of magnitudes one of squares:
+# therefore few classes, of many frames, and not at all frequencies.
+_CLASSES = 6
+_FRAMES_OF_A_CLASS = 100  # at least, on average
+_CLASS_RADIUS = 8.0  # cycles per box
 _STEPS = 60
 _TURN, _OFFSET = 0.02, 0.05  # radians and voxels of the first step
 _SMALL = 0.1  # ε, in standard deviations of the volumes
-_INSIDE = 0.9  # of the half box: what is turned stays in it
+_INSIDE = 0.9  # of the half box: voxels that stay in the box when they are turned
 _FINER = 4
-"""Voxels to a voxel between which is interpolated. Linearly between coarse ones noise would be
-averaged away, and volumes would agree better for being turned at all."""
+"""Factor by which volumes are oversampled before interpolation. Linear interpolation between coarse
+voxels would average noise away, and volumes would agree better for any turn."""
+
+
+def align_conformations(
+    frames: FoldedFrames,
+    improved: ImprovedPoses,
+    latents: Tensor,
+    rows: np.ndarray,
+    *,
+    power: Tensor,
+    radius: float,
+    seed: int,
+) -> tuple[ImprovedPoses, list[float]]:
+    """Poses in which as much as possible of the molecule stays, and how far classes turned.
+
+    Args:
+        frames: all N frames.
+        improved: their poses.
+        latents: latents that put frames into classes, ``(N, q)``.
+        rows: frames that make the classes and their volumes; the others are turned with them.
+        power: prior power τ² of slices at integer radii, ``(R,)``.
+        radius: highest frequency, cycles per box.
+        seed: seed of the classes.
+
+    Returns:
+        The poses, and the angle that each class was turned by, degrees. With too few frames for two
+        classes nothing is turned.
+    """
+    n_classes = min(_CLASSES, len(rows) // _FRAMES_OF_A_CLASS)
+    if n_classes < 2:
+        return improved, []
+    classes = classes_of(latents, rows, n_classes, seed)
+    volumes = frames.class_volumes(improved.estimates, classes, power, min(radius, _CLASS_RADIUS))
+    model = frames.model
+    voxel = model.box * model.pixel_size_angstrom / volumes.shape[-1]
+    changes = conformational_alignment(volumes, voxel)
+    turns = torch.stack([change.rotation for change in changes])
+    degrees = geodesic_degrees(turns, torch.eye(3).double()).tolist()
+    return improved.changed(changes, classes), degrees
 
 
 def classes_of(latents: Tensor, rows: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
-    """Frames of like coordinates ``(N, q)``: the class of each, ``(N,)``, by K-means.
+    """Classes of frames with like latents ``(N, q)``, by K-means: integers ``(N,)``.
 
-    Every coordinate counts in units of its own spread. Classes are made of ``rows`` alone; the
-    other frames go to the nearest.
+    Every latent counts in units of its own spread. Only ``rows`` make the classes; other frames go
+    to the nearest.
     """
     from sklearn.cluster import KMeans  # a second to import, which few runs need
 
@@ -46,10 +91,10 @@ def classes_of(latents: Tensor, rows: np.ndarray, n_classes: int, seed: int) -> 
 
 
 def conformational_alignment(volumes: Tensor, voxel_angstrom: float) -> list[RigidTransform]:
-    """The changes of frame after which volumes ``(K, D, D, D)`` agree best.
+    """Find the transforms after which volumes ``(K, D, D, D)`` agree best.
 
-    Small ones: it goes downhill from where the volumes are. Their rotation vectors and
-    displacements have the mean 0, as a turn of all means nothing.
+    The descent begins where the volumes are, so it finds small ones. Rotation vectors and
+    displacements have the mean 0, because a turn of all volumes means nothing.
     """
     n, box = len(volumes), volumes.shape[-1]
     fine = resized(volumes, _FINER * box)

@@ -1,19 +1,20 @@
 """The rotational diffusion coefficient of molecules, from poses found frame by frame.
 
-Poses of two frames of a movie, Δt and θ apart and found with variances s² and s'² about each axis,
-have the density ``K_τ(θ)`` of :mod:`temporem.physics.rotational_diffusion`,
+Poses of two frames of a movie, at a time Δt and an angle θ from one another and found with
+variances s² and s'² about each axis, have the density ``K_τ(θ)``, the heat kernel of SO(3)
+(:mod:`temporem.physics.rotational_diffusion`), with
 
 ``τ = D Δt + κ (s² + s'²) / 2``,
 
-as errors of poses spread as diffusion does. Posteriors know nothing of what is wrong with the
-volume and are too narrow, by κ: frames one, two and three steps apart tell D, whose part grows with
-time, from κ, whose part does not. A pose that was found wrong may be anywhere:
+because errors of poses spread as diffusion does. Posteriors do not include errors of the volume and
+are too narrow, by κ. Frames one, two and three steps apart tell D, whose term grows with time, from
+κ, whose term does not. A pose that was found wrong may be anywhere:
 
 ``p(θ) = (1 − ε) K_τ(θ) + ε``   relative to poses without any connection.
 
-D, κ and ε have the greatest likelihood of all such pairs of frames together. Whether frames are
-connected at all is asked of neighbours in movies that they were not fitted to, and what is left out
-in turn gives the error of D (jackknife).
+D, κ and ε maximise the likelihood of all such pairs of frames together. Neighbours in held-out
+movies show whether frames are connected at all, and folds left out in turn give the error of D
+(jackknife, Tukey 1958).
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ _FIRST_TURNS = (2, 15)  # degrees about each axis and step, to start from
 _LEAST_TURN, _LARGEST_TURN = math.radians(0.02), math.radians(180)
 _INFLATION = (0.5, 100.0)  # bounds of κ
 _FOLDS = 8
-_MOST_PAIRS = 2000  # of a lag; movies beyond are left out
-_STEPS = 150  # of the simplex
+_MOST_PAIRS = 2000  # for each lag; movies beyond are left out
+_STEPS = 150  # of the simplex (Nelder and Mead 1965)
 _STANDARD_ERRORS = 2.0  # by which held-out likelihood must rise
 
 
 @dataclass(frozen=True)
 class DiffusionFit:
-    """D and what it is worth.
+    """The diffusion coefficient and how well it is known.
 
     Attributes:
         coefficient: D, radians² about each axis per unit of time.
         relative_error: standard error of ``log D``; infinite with a single movie.
-        inflation: κ, by which errors of poses exceed their posterior variance.
-        jumps: ε, the fraction of pairs of frames that are not connected.
-        gain: log-likelihood of a pair of neighbours in movies held out over that of poses that are
-            not connected.
-        gain_error: its standard error, over movies; infinite with a single movie.
+        inflation: factor κ by which errors of poses exceed their posterior variance.
+        jumps: fraction ε of pairs of frames that are not connected.
+        gain: log-likelihood of a pair of neighbours in held-out movies, above that of poses that
+            are not connected.
+        gain_error: standard error of the gain, over movies; infinite with a single movie.
     """
 
     coefficient: float
@@ -62,7 +63,7 @@ class DiffusionFit:
 
     @property
     def useful(self) -> bool:
-        """True where held-out likelihood rises by more than chance."""
+        """The likelihood of held-out movies rises, by more than chance."""
         return self.gain > _STANDARD_ERRORS * self.gain_error
 
 
@@ -72,10 +73,10 @@ def fit_diffusion(
     """Fit D, κ and ε to the poses of N frames; None without a movie of two frames.
 
     Args:
-        rotations: each found from its own frame, ``(N, 3, 3)``.
-        variance: of their posteriors, radians² about each axis, ``(N,)``.
-        movies: rows of each, in order of time.
-        steps: time between a frame and the one before, ``(N,)``; that of first frames is not read.
+        rotations: poses, each found from its own frame, ``(N, 3, 3)``.
+        variance: their posterior variance about each axis, radians², ``(N,)``.
+        movies: rows of each movie, in order of time.
+        steps: time from the frame before to each frame, ``(N,)``; not read for first frames.
     """
     pairs = _Pairs.of_movies(rotations, variance, movies, steps)
     if len(pairs.angle) == 0:
@@ -120,7 +121,7 @@ class _Parameters:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Pairs of frames of one movie: angle, mean variance, Δt, steps in between, and the movie."""
+    """Pairs of frames of one movie: angle, mean variance, Δt, frames apart, and the movie."""
 
     angle: Tensor
     spread: Tensor
@@ -164,7 +165,7 @@ class _Pairs:
         return torch.logaddexp(not_one + kernel, one)
 
     def fit(self, start: _Parameters) -> tuple[_Parameters, float]:
-        """The likeliest parameters near some others, and their negative log-likelihood."""
+        """The likeliest parameters near given ones, and their negative log-likelihood."""
         low, high = (
             math.log(0.5 * turn**2 / self.usual_interval) for turn in (_LEAST_TURN, _LARGEST_TURN)
         )

@@ -1,15 +1,16 @@
-"""Poses by Gauss–Newton: five numbers a frame, and its conformation, with their posterior spread.
+"""Refinement of poses by Levenberg and Marquardt, and the posterior about them.
 
-The image in the pose ``exp([ω]×) R``, ``d + δ`` is linearised in ω and δ. With the slice A of the
-volume V at the points ``f = Rᵀk`` and ``g = R ∇V̂(f)``, k = (kx, ky, 0),
+A frame has five numbers of its pose and q of its conformation. The image in the pose
+``exp([ω]×) R``, ``d + δ`` is linearised in ω and δ. With the slice A of the volume V at the points
+``f = Rᵀk`` and ``g = R ∇V̂(f)``, k = (kx, ky, 0),
 
 ``∂A/∂ω = −g · (e × k) = (−g_z k_y, g_z k_x, g_x k_y − g_y k_x)``,   ``∂S/∂d = −2πi k S``.
 
-``∇V̂`` is the transform of ``−2πi x V(x)``: a channel of its own for each axis, exact but for the
-interpolation that the slices have too.
+``∇V̂`` is the transform of ``−2πi x V(x)``, sampled as a channel of its own for each axis: exact but
+for the interpolation that the slices have too.
 
 Where volumes change, ``V = μ + Σ_j z_j U_j`` with ``z ~ N(0, 1)``, z is found with the pose, so
-that neither has to make up for the other: ``∂A/∂z_j`` is the slice of U_j.
+that neither takes what belongs to the other: ``∂A/∂z_j`` is the slice of U_j.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from temporem.physics.rotations import (
     vector_of_rotation,
 )
 
-_DAMPING = 1e-2  # of the diagonal, at first
+_DAMPING = 1e-2  # of the diagonal, in the first step
 _LEAST_DAMPING, _MOST_DAMPING = 1e-4, 1e4
 _LARGEST_TURN = 0.35  # radians in one step
 _REST = 0.01  # nats that an undamped step promises: less than a seventh of a standard deviation
@@ -36,16 +37,17 @@ _REST = 0.01  # nats that an undamped step promises: less than a seventh of a st
 
 @dataclass(frozen=True)
 class PoseFit:
-    """Poses of B frames, where the likelihood times the prior of shifts and z is largest.
+    """Poses of B frames at the maximum of the posterior.
 
     Attributes:
-        rotations: ``(B, 3, 3)`` float64.
-        shifts_angstrom: ``(B, 2)`` float64.
-        coordinates: z, ``(B, q)`` float64.
-        covariance: of (ω, d) about them, whatever z, radians and Å, ``(B, 5, 5)`` float64.
-        score: log-likelihood as in :mod:`temporem.poses.scores`, and log-prior, ``(B,)``.
-        evidence: ``score − ½ log det H``, H the curvature of all unknowns, z among them: what is
-            left, but for a constant, when they are integrated out (Laplace), ``(B,)``.
+        rotations: float64 ``(B, 3, 3)``.
+        shifts_angstrom: float64 ``(B, 2)``.
+        latents: z, float64 ``(B, q)``.
+        covariance: posterior covariance of (ω, d), z integrated out, radians and Å, float64
+            ``(B, 5, 5)``.
+        score: log-likelihood as in :mod:`temporem.poses.scores`, plus log-prior, ``(B,)``.
+        evidence: Laplace's approximation of the log-evidence but for a constant, ``(B,)``:
+            ``score − ½ log det H`` with H the curvature in all unknowns, z among them.
     """
 
     rotations: Tensor
@@ -58,7 +60,7 @@ class PoseFit:
 
 @dataclass(frozen=True)
 class RotationPrior:
-    """A Gaussian of the rotation vector that leads from each pose to a mean.
+    """Gaussian priors of B rotations, in the rotation vector that leads from each to the mean.
 
     Attributes:
         mean: ``(B, 3, 3)`` float64.
@@ -71,10 +73,10 @@ class RotationPrior:
 
 @dataclass(frozen=True)
 class References:
-    """μ and U as slices are taken of them, and their gradients in Fourier space.
+    """Volumes that images are compared with, μ and U, and their gradients in Fourier space.
 
     Attributes:
-        grid: where they are sampled.
+        grid: grid that they are sampled on.
         rows: C = 1 + q volumes and, for each, three channels of its gradient: complex ``(V, 4 C)``.
     """
 
@@ -83,7 +85,7 @@ class References:
 
     @classmethod
     def of_volumes(cls, volumes: Tensor, grid: PaddedGrid) -> References:
-        """Make references of volumes ``(C, D, D, D)`` on the grid's box."""
+        """Prepare C volumes on the grid's box, ``(C, D, D, D)``."""
         box = volumes.shape[-1]
         axis = (torch.arange(box, device=volumes.device) - box // 2) / box
         parts = [volumes, volumes * axis, volumes * axis[:, None], volumes * axis[:, None, None]]
@@ -96,11 +98,11 @@ class References:
         return self.rows.shape[1] // 4 - 1
 
     def sample(self, frequencies: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Slices of all C volumes, and the gradient of each frame's own, at ``(B, P, 3)``.
+        """Slices of all C volumes, and the gradient of each frame's own volume.
 
         Args:
-            frequencies: cycles per box.
-            mixture: how much of every volume is in a frame's, ``(B, C)``: (1, z).
+            frequencies: where to sample, cycles per box, ``(B, P, 3)``.
+            mixture: weights (1, z) of the volumes in each frame's own, ``(B, C)``.
 
         Returns:
             Complex ``(B, P, C)`` and ``(B, P, 3)``.
@@ -127,22 +129,22 @@ def refine_poses(
     latents: Tensor | None = None,
     prior: RotationPrior | None = None,
 ) -> PoseFit:
-    """Damped Gauss–Newton (Levenberg–Marquardt) from given poses, every frame by itself.
+    """Refine the pose and latent of every frame by itself (Levenberg 1944; Marquardt 1963).
 
-    A frame with slope g and curvature H rests as soon as ``½ gᵀ H⁻¹ g`` nats, what is left to gain,
-    are next to nothing.
+    A frame with slope g and curvature H stops as soon as the gain ``½ gᵀ H⁻¹ g`` that is left, in
+    nats, is next to nothing.
 
     Args:
         model: image formation.
-        references: what frames are images of.
-        images: ``(B, P)``, the lowest frequencies, noise at 1.
-        contrast: CTF, ``(B, P)``.
-        rotations: to start from, ``(B, 3, 3)``.
-        shifts_angstrom: to start from, ``(B, 2)``.
-        shift_sd_angstrom: of the Gaussian prior of shifts about 0.
-        iterations: steps tried, at most.
-        coordinates: z to start from, ``(B, q)``; 0 when None.
-        prior: of rotations; none when None.
+        references: volumes that the frames show.
+        images: lowest frequencies of B frames with unit noise, ``(B, P)``.
+        ctf: CTF, ``(B, P)``.
+        rotations: rotations to start from, ``(B, 3, 3)``.
+        shifts_angstrom: shifts to start from, ``(B, 2)``.
+        shift_sd_angstrom: standard deviation of the Gaussian prior of shifts about 0.
+        iterations: largest number of steps.
+        latents: z to start from, ``(B, q)``; 0 when None.
+        prior: prior of rotations; uniform when None.
     """
     problem = _Problem(model, references, images, ctf, shift_sd_angstrom, prior)
     rotation, shift = rotations.double().clone(), shifts_angstrom.double().clone()
@@ -188,7 +190,7 @@ def _gain(curvature: Tensor, slope: Tensor) -> Tensor:
 
 
 def _ridged(curvature: Tensor) -> Tensor:
-    """Curvatures ``(B, n, n)`` that can be inverted, where an image says nothing, too."""
+    """Curvatures ``(B, n, n)`` with a ridge, so that those of empty images can be inverted."""
     return curvature + 1e-9 * torch.eye(curvature.shape[-1], dtype=curvature.dtype)
 
 
@@ -202,7 +204,7 @@ class _Problem:
     prior: RotationPrior | None = None
 
     def of(self, frames: Tensor) -> _Problem:
-        """Keep only some frames."""
+        """The problem of some of the frames."""
         prior = self.prior and RotationPrior(self.prior.mean[frames], self.prior.precision[frames])
         images, ctf = self.images[frames], self.ctf[frames]
         return replace(self, images=images, ctf=ctf, prior=prior)

@@ -1,6 +1,6 @@
-"""Poses by search: the likelihood of many rotations and shifts at once, as matrix products.
+"""Log-likelihoods of many poses at once, as matrix products.
 
-With the images' noise at 1, a frame X has in the pose (R, d) of a volume V the log-likelihood
+With unit noise, a frame X has in the pose (R, d) of a volume V the log-likelihood (Scheres 2012)
 
 ``−½ Σ_k w |X − CTF S(d) A_R|² = Re Σ_k w X* CTF S(d) A_R − ½ Σ_k w CTF² |A_R|² + constant``
 
@@ -47,8 +47,8 @@ class MovingSlices:
     """Slices of ``μ + z U`` with ``z ~ N(0, 1)``.
 
     Attributes:
-        mean: of μ.
-        change: of U.
+        mean: slices of μ.
+        change: slices of U.
         both: ``−w Re A_μ* A_U``, ``(P, M)``.
     """
 
@@ -64,7 +64,7 @@ class MovingSlices:
 
 
 def moving_scores(shifted: Tensor, squares: Tensor, slices: MovingSlices) -> Tensor:
-    """Log-evidence of B frames in all shifts and orientations, whatever z, ``(B, T, M)``.
+    """Log-evidence of B frames in all shifts and orientations, z integrated out: ``(B, T, M)``.
 
     The likelihood is ``exp(a + h z − ½ J z²)``; integrated over N(0, 1) it is
     ``exp(a + ½ h² / (1 + J)) / √(1 + J)``.
@@ -83,7 +83,7 @@ def grid_scores(shifted: Tensor, squares: Tensor, slices: Slices) -> Tensor:
     Args:
         shifted: from :func:`shifted_images`, ``(B, T, 2P)``.
         squares: CTF², ``(B, P)``.
-        slices: of M orientations.
+        slices: slices in M orientations.
     """
     cross = shifted.flatten(0, 1) @ slices.cross
     return cross.view(*shifted.shape[:2], -1) + (squares @ slices.norm)[:, None]
@@ -97,10 +97,10 @@ def shifted_images(images: Tensor, ctf: Tensor, phases: Tensor) -> Tensor:
 def shift_grid(
     model: ForwardModel, shift_sd_angstrom: float, radius: float
 ) -> tuple[Tensor, Tensor]:
-    """Shifts to search below a radius: ``(T, 2)`` Å, and their log-probability ``(T,)``.
+    """Lattice of shifts to search, ``(T, 2)`` Å, and their log-probability ``(T,)``.
 
-    Up to two standard deviations of a Gaussian prior, so far apart that half way between two the
-    phase is off by one radian at the radius.
+    They reach to two standard deviations of the Gaussian prior. The spacing is such that half way
+    between two shifts the phase at the radius is off by one radian.
     """
     spacing = model.box * model.pixel_size_angstrom / (math.pi * radius)
     shifts = disc_lattice(2 * shift_sd_angstrom, spacing)
@@ -115,10 +115,10 @@ def slice_volume(
 
     Args:
         model: image formation.
-        grid: of the volume.
-        rows: complex ``(V, 1)``.
-        rotations: ``(M, 3, 3)``.
-        n_pixels: P.
+        grid: grid of the volume.
+        rows: coefficients of the volume on the grid, complex ``(V, 1)``.
+        rotations: orientations, ``(M, 3, 3)``.
+        n_pixels: number P of frequencies.
     """
     points = model.slice_frequencies(rotations.float(), slice(0, n_pixels))
     return grid.extract(rows, grid.corners(points)).view(len(rotations), n_pixels)
@@ -140,7 +140,7 @@ class BestPoses:
 
 
 def best_poses(scores: Tensor, n_best: int) -> BestPoses:
-    """The ``n_best`` orientations, each at its best shift, of ``(B, T, M)`` scores."""
+    """Find the ``n_best`` orientations, each at its best shift, from scores ``(B, T, M)``."""
     over_shifts, shift = scores.max(dim=1)
     score, rotation = over_shifts.topk(min(n_best, scores.shape[2]), dim=1)
     return BestPoses(rotation, shift.gather(1, rotation), score)

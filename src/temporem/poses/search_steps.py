@@ -21,11 +21,10 @@ from temporem.linear.fit import largest_components
 from temporem.linear.half_sets import principal_axes
 from temporem.linear.masks import moving_mask
 from temporem.physics.poses import Poses
-from temporem.physics.rotations import geodesic_degrees
 from temporem.poses.ab_initio import AbInitio, Round, frames_alike
 from temporem.poses.candidates import SEARCH_RADIUS, SearchScope
 from temporem.poses.chain import PoseChain
-from temporem.poses.conformational_alignment import classes_of, conformational_alignment
+from temporem.poses.conformational_alignment import align_conformations
 from temporem.poses.diffusion import fit_diffusion
 from temporem.poses.estimates import ImprovedPoses, PoseEstimates
 from temporem.poses.folds import FoldedFrames
@@ -40,11 +39,6 @@ Stage = Literal["start", "poses", "motion"]
 _WIDE = {0, 2}  # iterations that look everywhere, or around
 _AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
 _FURTHER = 2.0  # cycles per box
-# Classes to be aligned. Noise as strong as their differences would make a sum of magnitudes one of
-# squares: therefore few, of many frames, and not at all frequencies.
-_CLASSES = 6
-_FRAMES_OF_A_CLASS = 100  # at least, on average
-_CLASS_RADIUS = 8.0  # cycles per box
 # Time of the steps in milliseconds a frame, as measured in a box of 32 pixels.
 _START_TIME = 15.0
 _SEARCH_TIME: dict[SearchScope, float] = {"everywhere": 4.0, "around": 4.0, "here": 1.5}
@@ -53,7 +47,7 @@ _MODEL_TIME = 12.0
 
 @dataclass(frozen=True)
 class SearchSteps:
-    """The steps of a search, and their settings.
+    """The steps of a search, with the frames and options that they need.
 
     Attributes:
         frames: frames on the CPU, centred by the shifts of the given poses.
@@ -239,7 +233,15 @@ class SearchSteps:
             found = fit.solver.expect(fit.parameters, unseen, gradient=False)
             posterior = posterior + found.posterior
         latents = posterior.transformed(axes).mean
-        improved, record["turned_degrees"] = self.align_conformations(improved, latents, radius)
+        improved, record["turned_degrees"] = align_conformations(
+            folded,
+            improved,
+            latents,
+            self._rows,
+            power=self._power,
+            radius=radius,
+            seed=self.seed,
+        )
         record["log_likelihood"] = fit.sums.log_likelihood
         return self._kept(state, improved, radius, record)
 
@@ -272,30 +274,6 @@ class SearchSteps:
             seed=self.seed,
         )
         return frames, fit
-
-    def align_conformations(
-        self, improved: ImprovedPoses, latents: Tensor, radius: float
-    ) -> tuple[ImprovedPoses, list[float]]:
-        """Poses in which as much as possible of the molecule stays, and how far classes turned.
-
-        Args:
-            improved: poses of all frames.
-            latents: by which frames are put into classes, ``(N, q)``.
-            radius: highest frequency, cycles per box.
-        """
-        n_classes = min(_CLASSES, len(self._rows) // _FRAMES_OF_A_CLASS)
-        if n_classes < 2:
-            return improved, []
-        classes = classes_of(latents, self._rows, n_classes, self.seed)
-        volumes = self._folded.class_volumes(
-            improved.estimates, classes, self._power, min(radius, _CLASS_RADIUS)
-        )
-        model = self._folded.model
-        voxel = model.box * model.pixel_size_angstrom / volumes.shape[-1]
-        changes = conformational_alignment(volumes, voxel)
-        turns = torch.stack([change.rotation for change in changes])
-        degrees = geodesic_degrees(turns, torch.eye(3).double()).tolist()
-        return improved.changed(changes, classes), degrees
 
     # --- what a step leaves ---
 

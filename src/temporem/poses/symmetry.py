@@ -1,13 +1,13 @@
 """Rotational symmetry of a volume: turns that images cannot tell apart.
 
-If a volume looks the same after a turn S, then the poses R and R S have the same images, and any
-search for poses finds one of them by chance. So the volume is held against itself, turned by 360°/n
-about many axes, shell by shell as the Fourier shell correlation does it,
+If a volume looks the same after a turn S, then the poses R and R S have the same images, and a
+search for poses finds one of them by chance. So the volume is compared with itself, turned by
+360°/n about many axes, by a Fourier shell correlation,
 
 ``FSC_S(s) = Σ Re V̂(k)* V̂(S k) / √(Σ |V̂(k)|² · Σ |V̂(S k)|²)``   over |k| in s,
 
-and its mean over shells is compared with what noise permits: two noisy volumes of one molecule
-agree by ``2 h / (1 + h)`` where the half sets of either agree by h.
+and its mean over shells is divided by what noise permits: two noisy volumes of one molecule agree
+by ``2 h / (1 + h)`` where the half sets of either agree by h (Rosenthal and Henderson 2003).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from temporem.physics.padded_grid import PaddedGrid, grid_below
 from temporem.physics.rotations import rotation_about_axis
 
 ORDERS = (2, 3, 4, 5, 6)
-"""Turns by 360° / n that are tried."""
+"""Orders n of the turns by 360° / n that are tried."""
 
 SYMMETRIC = 0.9
 """Agreement from which a volume counts as symmetric."""
@@ -37,22 +37,21 @@ _AXES = 400  # of half a sphere, 7° apart
 _LEAST_POWER = 1e-3  # of the strongest shell; below, interpolation errors of others prevail
 _HALF_AGREEMENT = 0.5  # of half sets, up to which shells are compared
 _STEPS = 120  # of the simplex that an axis is refined by
-_FIRST_STEP = 0.06  # radians, of a box's edge of the centre a tenth of it
+_FIRST_STEP = 0.06  # radians; for the centre a tenth of it, in box lengths
 _ABOUT_ONE_AXIS = math.radians(10)
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Symmetry of a volume, near or exact.
+    """Approximate or exact rotational symmetry of a volume.
 
     Attributes:
-        order: n of the turn by 360° / n with the largest n; 1 for none, 0 for a body of
-            revolution, which looks the same after any turn about the axis.
-        dihedral: whether there is an axis of order 2 at right angles to it too.
-        axis: unit vector (x, y, z) in the frame of the volume; of the best turn where there is no
-            symmetry.
-        agreement: of the volume with itself, turned, as a fraction of what noise permits; where
-            there is no symmetry, that of the best turn.
+        order: largest n of a symmetric turn by 360° / n; 1 for none, 0 for a body of revolution,
+            which looks the same after any turn about the axis.
+        dihedral: there is also an axis of order 2 at right angles.
+        axis: unit vector (x, y, z) in the volume; without symmetry, of the best turn.
+        agreement: agreement of the volume with the turned one, as a fraction of what noise permits;
+            without symmetry, of the best turn.
     """
 
     order: int
@@ -68,15 +67,15 @@ class Symmetry:
 
 
 def find_symmetry(volume: Tensor, half_fsc: Tensor) -> Symmetry:
-    """Look for turns by 360°/2 … 360°/6 that leave a volume as it is; about a second.
+    """Look for turns by 360°/2 … 360°/6 that leave a volume as it is; takes about a second.
 
-    Axes are tried on a grid over half a sphere at low resolution, about the centre of mass; the
-    best one for each order is refined, with the centre. Of tetrahedral, octahedral and icosahedral
-    groups one axis is reported.
+    Axes through the centre of mass are tried on a grid over half a sphere at low resolution; the
+    best one for each order is refined together with the centre. Tetrahedral, octahedral and
+    icosahedral groups are reported by one of their axes.
 
     Args:
-        volume: ``(D, D, D)``.
-        half_fsc: of half sets, at integer radii from 0, no more than D / 2.
+        volume: the volume, ``(D, D, D)``.
+        half_fsc: FSC of half sets at integer radii from 0, at most D / 2 of them.
     """
     below = (half_fsc[_FIRST_SHELL:] < _HALF_AGREEMENT).nonzero()
     last = _FIRST_SHELL + int(below[0]) - 1 if len(below) else len(half_fsc) - 1
@@ -95,7 +94,7 @@ def find_symmetry(volume: Tensor, half_fsc: Tensor) -> Symmetry:
         return Symmetry(1, False, best_turn.named_axis, best_turn.agreement)
     main = found[symmetric[-1]]
     order = symmetric[-1]
-    # No finite group has axes of order 5 and 6 in one.
+    # No finite group has one axis of order 5 and 6.
     if {5, 6} <= set(symmetric) and _apart(found[5].axis, found[6].axis) < _ABOUT_ONE_AXIS:
         order = 0
     across = _refined_across(fine, main)
@@ -111,7 +110,7 @@ class _Turn:
 
     @property
     def named_axis(self) -> tuple[float, float, float]:
-        """With its sign, which means nothing, such that the largest entry is positive."""
+        """The axis with the sign, which means nothing, that makes its largest entry positive."""
         x, y, z = (self.axis * self.axis[self.axis.abs().argmax()].sign()).tolist()
         return x, y, z
 
@@ -121,13 +120,13 @@ class _Turns:
     """A volume at the frequencies of some shells.
 
     Attributes:
-        grid, rows: where it is sampled.
-        frequencies: ``(P, 3)`` cycles per box.
-        values: of the volume there, about its box's centre, ``(P,)``.
-        shells: of them, counted from 0, ``(P,)``.
+        grid, rows: the volume on a grid, to be sampled.
+        frequencies: cycles per box, ``(P, 3)``.
+        values: coefficients there, about the box's centre, ``(P,)``.
+        shells: shell of each, counted from 0, ``(P,)``.
         power: ``Σ |V̂|²`` of shells.
-        weight: of the FSC of shells, such that a perfect copy has what noise permits: 1.
-        centre: of mass, in box lengths from the box's centre (x, y, z).
+        weight: weights of the shells' FSC, such that a perfect copy agrees by 1, noise included.
+        centre: centre of mass, in box lengths from the box's centre (x, y, z).
     """
 
     grid: PaddedGrid
@@ -168,7 +167,7 @@ class _Turns:
         moved = turned * torch.polar(torch.ones_like(move), 2 * math.pi * move)
         sums = torch.zeros(2, b, len(self.power))
         sums[0].index_add_(1, self.shells, (self.values.conj() * moved).real)
-        # Interpolation takes power from what is far from the centre: normalised by both.
+        # Interpolation loses power far from the centre, so both powers normalise.
         sums[1].index_add_(1, self.shells, turned.abs().square())
         return shell_correlation(sums[0], self.power, sums[1]) @ self.weight
 
@@ -183,7 +182,10 @@ def _centre_of_mass(volume: Tensor) -> Tensor:
 
 
 def _half_sphere(n: int) -> Tensor:
-    """Unit vectors spread evenly over the half with z > 0, on a Fibonacci spiral: ``(n, 3)``."""
+    """Unit vectors spread evenly over the half with z > 0: ``(n, 3)``.
+
+    A Fibonacci lattice (Swinbank and Purser 2006).
+    """
     i = torch.arange(n, dtype=torch.float64) + 0.5
     z, turn = 1 - i / n, math.pi * (1 + 5**0.5) * i
     around = (1 - z.square()).sqrt()
@@ -238,7 +240,7 @@ def _refined_across(turns: _Turns, main: _Turn) -> float:
 
 
 def _lowest(loss: Callable[[Tensor], float], n: int) -> tuple[Tensor, float]:
-    """Where n numbers, begun at 0, make a function smallest, and how small (Nelder and Mead)."""
+    """Minimum of a function of n numbers from 0, and its value (Nelder and Mead 1965)."""
     simplex = np.vstack([np.zeros(n), _FIRST_STEP * np.eye(n)])
     result = minimize(
         lambda x: loss(torch.from_numpy(x)),
