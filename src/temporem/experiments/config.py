@@ -134,7 +134,7 @@ class Experiment(_Section):
         methods: by name, likewise.
         baseline: method that others are held to (Eq. 16).
         seeds: of simulation and reconstruction alike.
-        every: evaluate every so manieth frame of every movie.
+        every: evaluate every N-th frame of each movie.
         align: poses that were found, all as one or those of every true state by themselves.
         axis: None where datasets and methods are not values of one quantity.
         quick: the changes of ``--quick``.

@@ -46,7 +46,7 @@ class ResultPart:
         method: in the experiment.
         entry: the kind, and the command of a program.
         config: of a reconstruction, with its seed and without its dataset; None for other kinds.
-        every: evaluate every so manieth frame.
+        every: evaluate every N-th frame of each movie.
         align: what is aligned as one, where poses were found.
         folder: where it is, or is to be; named by all that decides its content, which the names
             in the experiment do not: methods that are the same are run once.
@@ -62,7 +62,7 @@ class ResultPart:
 
     @property
     def finished(self) -> bool:
-        """Whether it was evaluated."""
+        """True once it was evaluated."""
         return (self.folder / SUMMARY_NAME).is_file()
 
 

@@ -16,7 +16,7 @@ POSE_ERRORS = (
     "frames of a state have in common, which is a motion taken for a pose, or another choice of "
     "what stays where it is; dots: what it would be by chance."
 )
-"""What the figure shows, for its caption."""
+"""Caption of the figure."""
 
 
 def pose_error_figure(
