@@ -452,15 +452,48 @@ def test_bad_input_is_one_clear_line(case, folder):
 def test_pixel_size_of_a_header_is_bounded(folder):
     write_stack(folder / "particles.mrcs", [frames()["images"]], 1e30)
     edit(folder, drop("rlnImagePixelSize", optics=True))
-    with pytest.raises(TemporemError, match=r"header has pixels of 1e\+30 Å; expected .*10000 Å"):
+    with pytest.raises(TemporemError, match=r"has pixels of 1e\+30 Å; expected .*10000 Å"):
         read_dataset(folder)
 
 
 def test_no_pixel_size_anywhere(folder):
     write_stack(folder / "particles.mrcs", [frames()["images"]], 0.0)
     edit(folder, drop("rlnImagePixelSize", optics=True))
-    with pytest.raises(TemporemError, match="lacks _rlnImagePixelSize and a stack's header has no"):
+    with pytest.raises(
+        TemporemError, match=r"lacks _rlnImagePixelSize and the header of .* has no"
+    ):
         read_dataset(folder)
+
+
+def test_placeholder_in_a_header_is_no_pixel_size(folder):
+    write_stack(folder / "particles.mrcs", [frames()["images"]], 1.0)
+    assert read_dataset(folder).pixel_size_angstrom == PIXEL_SIZE
+    edit(folder, drop("rlnImagePixelSize", optics=True))
+    with pytest.raises(TemporemError, match="1 Å, which stands for an unknown one"):
+        read_dataset(folder)
+
+
+def test_column_of_older_files_is_preferred_to_a_header(folder):
+    write_stack(folder / "particles.mrcs", [frames()["images"]], 1.0)
+
+    def rename(_, optics):
+        optics["rlnPixelSize"] = optics.pop("rlnImagePixelSize")
+
+    edit(folder, rename)
+    assert read_dataset(folder).pixel_size_angstrom == PIXEL_SIZE
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1.1, True), (0.9, True), (2, False), (0.5, False)])
+def test_table_and_header_may_differ_by_a_calibration(factor, agrees, folder):
+    """A stack that was binned beside a table that was not is a common mistake."""
+    write_stack(folder / "particles.mrcs", [frames()["images"]], factor * PIXEL_SIZE)
+    if agrees:
+        assert read_dataset(folder).pixel_size_angstrom == PIXEL_SIZE
+    else:
+        with pytest.raises(
+            TemporemError, match=r"and the header of .*particles\.mrcs has .*binned"
+        ):
+            read_dataset(folder)
 
 
 def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):

@@ -40,7 +40,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a reconstruction against the true volumes of a simulated dataset.
 
-    Volumes are compared in the coordinate system of their poses: where those are not the true ones,
+    Volumes are compared in the reference frame of their poses: where those are not the true ones,
     the truth is moved into it.
 
     Example::

@@ -1,4 +1,4 @@
-"""What metrics are given: the frames, what is known of them, and their volumes batch by batch."""
+"""Input of metrics: the frames, what is known of them, and their volumes batch by batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from temporem.physics.fourier import FourierSupport
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of n frames besides their volumes.
+    """Facts about n frames besides their volumes.
 
     Attributes:
         latents: latent means of the reconstruction, ``(n, q)``; None for a method without latents.
@@ -51,7 +51,7 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What an evaluation knows before it reads the volumes.
+    """Facts that an evaluation knows before it reads the volumes.
 
     Attributes:
         frames: n frames.
@@ -92,7 +92,7 @@ class Pair:
 
     @cached_property
     def in_space(self) -> tuple[Tensor, Tensor]:
-        """The same volumes and truth on voxels, ``(B, D, D, D)`` each."""
+        """Volumes and truth on voxels, ``(B, D, D, D)`` each."""
         support = self.case.support
         return support.ifft(self.volumes), support.ifft(self.truth)
 

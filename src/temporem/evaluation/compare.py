@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """What run b gains on run a in one number.
+    """Gain of run b over run a in one number.
 
     Attributes:
         metric, score: the number.

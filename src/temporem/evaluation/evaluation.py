@@ -11,12 +11,12 @@ from temporem.evaluation.frames import EvaluatedFrames
 from temporem.evaluation.settings import EvaluationSettings
 
 Arrays = Mapping[str, np.ndarray]
-"""What a metric has measured in one place, by name."""
+"""Arrays of a metric in one place, by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was measured of a reconstruction of n frames.
+    """Measurements of a reconstruction of n frames.
 
     ``evaluation["fsc"]["unmasked"]["curves"]`` is an array of one metric in one place: a region of
     the volumes, a parameter of the motion, or ``""`` for a metric that has no places.

@@ -30,7 +30,7 @@ STILL = 1e-4
 
 @dataclass(frozen=True)
 class MaskSettings:
-    """How a mask is made from a map: low-pass, threshold, dilate, soften. Lengths in voxels.
+    """Settings of masks: low-pass, threshold, dilate, soften a map. Lengths in voxels.
 
     Attributes:
         smoothing: standard deviation of the Gaussian low-pass.

@@ -55,7 +55,7 @@ def measure(
         pixel_size_angstrom: voxel size, Å.
         known: latents, poses and what is true of the frames.
         unmoved_truth: the truth as it is in the dataset, where ``truth`` was moved into the
-            coordinates of the reconstruction; its spectrum tells datasets apart.
+            reference frame of the reconstruction; its spectrum tells datasets apart.
         settings: thresholds, masks, filters; the defaults when None.
         batch_size: volumes in memory at once.
         progress: called after every batch.

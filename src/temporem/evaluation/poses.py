@@ -26,7 +26,7 @@ class PoseAgreement:
     Attributes:
         angle_degrees: angle between estimated and true rotation, ``(n,)``.
         shift_angstrom: distance between estimated and true displacement in the image, ``(n,)``.
-        mirrored: whether the reconstruction is of the other hand.
+        mirrored: the reconstruction is of the other hand.
         other_hand_degrees: median angle that is left with the hand that was not taken.
         rotation: G, ``(3, 3)`` nested.
         offset_angstrom: t, ``(3,)``.
@@ -66,7 +66,7 @@ class AlignedPoses:
 def same_poses(
     rotations: Tensor, shifts_angstrom: Tensor, true_rotations: Tensor, true_shifts: Tensor
 ) -> bool:
-    """Whether poses ``(N, 3, 3)`` and ``(N, 2)`` are the true ones, but for rounding."""
+    """True if poses ``(N, 3, 3)`` and ``(N, 2)`` are the true ones, but for rounding."""
     angle = geodesic_degrees(rotations, true_rotations).max()
     shift = (shifts_angstrom - true_shifts).norm(dim=-1).max()
     return bool(angle < _EXACT_DEGREES) and bool(shift < _EXACT_ANGSTROM)

@@ -23,7 +23,7 @@ class VolumeFolder:
     A file ``frame_<row>.mrc`` is the volume of a row of ``particles.star``, counted from 0, as
     ``temporem export`` writes it; rows may be missing. A folder without such names has one file for
     each row, in the natural order of the names, as cryoDRGN's ``vol_000.mrc``. Volumes are in the
-    coordinate system of the poses.
+    reference frame of the poses.
 
     Args:
         path: the folder.

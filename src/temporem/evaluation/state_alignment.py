@@ -1,10 +1,10 @@
-"""Every true state in a frame of its own: for poses that were found together with a motion.
+"""Alignment of every true state on its own, for poses that were found together with a motion.
 
 Images do not say which part of a molecule moves and which stays: turn a conformation, and the poses
 of its frames against it, and all images are the same (:mod:`temporem.physics.rigid_transform`).
 A simulation has made a choice, such as the superposition of all atoms by least squares, and a
 reconstruction makes another. After one alignment of all frames the difference counts as an error
-of poses and volumes; here every state is aligned by the poses of its own frames, all of one hand.
+of poses and volumes. Here every state is aligned by the poses of its own frames, all of one hand.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _LEAST_FRAMES = 10  # of a state: fewer are aligned by their noise
 
 
 class AlignedStates:
-    """The truth with the volumes of every state moved into the frame of its own poses.
+    """The truth with the volumes of every state moved into the reference frame of its own poses.
 
     A :class:`temporem.volumes.source.VolumeSource`.
 
     Args:
-        truth: of a dataset of N frames.
-        rotations: that a method found, ``(N, 3, 3)``.
+        truth: truth of N frames.
+        rotations: rotations that a method found, ``(N, 3, 3)``.
         shifts_angstrom: displacements that it found, ``(N, 2)``.
-        mirrored: whether the method's volumes are of the other hand.
+        mirrored: the method's volumes are of the other hand.
 
     Attributes:
         angle_degrees: errors of the poses, each after its state's alignment, ``(N,)``.
-        shift_angstrom: and of the displacements, ``(N,)``.
+        shift_angstrom: errors of the displacements, likewise, ``(N,)``.
 
     Raises:
         TemporemError: the truth has no states, too many of them, or some with too few frames.

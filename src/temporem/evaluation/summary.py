@@ -53,14 +53,15 @@ def finite(value: Any) -> Any:
 
 
 def definitions(evaluation: Evaluation) -> dict[str, Any]:
-    """How every number was made."""
+    """Definition of every number, mask and interval."""
     masks = asdict(evaluation.settings.masks)
     return {
         **{name: score_definitions(metric) for name, metric in METRICS.items()},
         "masks": {
             "settings_voxels": masks,
             "particle": "mean true volume: Gaussian low-pass, threshold, dilation, soft edge",
-            "moving": "standard deviation over frames of the low-passed true volumes, likewise",
+            "moving": "standard deviation over frames of the low-passed true volumes: threshold, "
+            "dilation, soft edge",
         },
         "ci": {
             "method": "percentile bootstrap over movies",
@@ -89,7 +90,7 @@ def _held_out(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _section(metric: Metric, evaluation: Evaluation, sample: Sample) -> dict[str, Any] | None:
-    """What ``evaluation.json`` has of one metric."""
+    """Section of one metric in ``evaluation.json``."""
     by_place = {
         place: _entries(metric, arrays, sample) for place, arrays in evaluation[metric.name].items()
     }

@@ -107,7 +107,7 @@ def most_important(ranks: Mapping[str, int | None], most: int) -> list[str]:
 
 
 def phrases(numbers: Iterable[Value]) -> list[str]:
-    """What the most important numbers say of a run, one phrase a score."""
+    """Phrases on the most important numbers of a run, one a score."""
     by_score: dict[str, Value] = {}
     for number in numbers:
         rank, phrase = number.rank, number.score.phrase

@@ -35,7 +35,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Measure:
-    """How one number is printed.
+    """Label, direction and digits of one number.
 
     Attributes:
         label: with its unit.
@@ -129,7 +129,7 @@ def _record(part: ResultPart, measure: Measure, *estimate: float | None) -> Reco
 
 
 def _times(part: ResultPart) -> dict[str, float | None]:
-    """How long a reconstruction took, where it is known."""
+    """Times of a reconstruction, where they are known."""
     path = part.folder / TIME_NAME
     document = read_json_object(path, hint=_ANEW) if path.is_file() else {}
     times = {name: document.get(name) for name in TIMES}

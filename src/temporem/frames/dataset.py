@@ -12,6 +12,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.frames.particle_images import ParticleImages, read_particle_images
+from temporem.frames.pixel_size import read_pixel_size
 from temporem.io import limits
 from temporem.io.mrc import open_stack, write_stack
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
@@ -24,7 +25,6 @@ STACK_NAME = "particles.mrcs"
 
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _LONGEST_NAME = 4096  # characters
-_PIXEL_SIZE = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
 
@@ -109,9 +109,9 @@ def read_star_folder(path: str | Path) -> Dataset:
     """
     path = Path(path)
     particles, optics = _read_tables(path)
-    images, header_pixel_sizes = read_particle_images(path, particles)
+    images = read_particle_images(path, particles)
     _check_box(optics, images.shape[-1])
-    pixel_size = _pixel_size(optics, header_pixel_sizes)
+    pixel_size = read_pixel_size(optics, images.stacks)
     poses, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
     movies = _checked_movies(particles)
     return Dataset(
@@ -247,36 +247,6 @@ def _read_tables(path: Path) -> tuple[Table, Table]:
         if table.n_rows == 0:
             raise TemporemError(f"{table.where} has no rows", expected="at least one row")
     return particles, optics
-
-
-def _pixel_size(optics: Table, header_pixel_sizes: np.ndarray) -> float:
-    """The one pixel size of all optics groups; without the column, that of the stacks' headers."""
-    column = "rlnImagePixelSize"
-    if column in optics:
-        sizes = optics.floats(column)
-        optics.check(column, limits.PIXEL_SIZE_ANGSTROM.hold(sizes), _PIXEL_SIZE)
-    else:
-        sizes = header_pixel_sizes
-        if (sizes <= 0).any():
-            raise TemporemError(
-                f"{optics.where} lacks _{column} and a stack's header has no pixel size",
-                expected=_PIXEL_SIZE,
-                hint=f"add the column _{column}",
-            )
-        if not limits.PIXEL_SIZE_ANGSTROM.hold(sizes).all():
-            raise TemporemError(
-                f"{optics.where} lacks _{column} and a stack's header has pixels of "
-                f"{sizes.max():g} Å",
-                expected=_PIXEL_SIZE,
-                hint=f"add the column _{column}",
-            )
-    if not np.allclose(sizes, sizes[0], rtol=1e-4, atol=0):
-        raise TemporemError(
-            f"{optics.where}: pixel sizes of {sizes.min():g} and {sizes.max():g} Å",
-            expected="one pixel size in a dataset",
-            hint="rescale the images or split the dataset",
-        )
-    return float(sizes[0])
 
 
 def _check_box(optics: Table, box: int) -> None:

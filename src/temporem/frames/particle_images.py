@@ -31,13 +31,13 @@ class ParticleImages:
     def __init__(
         self, stacks: Sequence[Stack], stack_index: np.ndarray, sections: np.ndarray
     ) -> None:
-        self._stacks = stacks
+        self.stacks = stacks
         self._stack_index = stack_index
         self._sections = sections
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        _, height, width = self._stacks[0].shape
+        _, height, width = self.stacks[0].shape
         return len(self), height, width
 
     def __len__(self) -> int:
@@ -49,18 +49,15 @@ class ParticleImages:
         images = np.empty((len(flat), *self.shape[1:]), dtype=self.dtype)
         for i in np.unique(self._stack_index[flat]):
             own = self._stack_index[flat] == i
-            images[own] = self._stacks[i].read(self._sections[flat[own]])
+            images[own] = self.stacks[i].read(self._sections[flat[own]])
         return images.reshape(*wanted.shape, *self.shape[1:])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages, np.ndarray]:
-    """Find and check the images of the N rows and the pixel size in the header of each stack.
-
-    Returns:
-        Images ``(N, D, D)``; pixel sizes ``(stacks,)`` in Å, 0 where a header has none.
+def read_particle_images(folder: Path, particles: Table) -> ParticleImages:
+    """Find and check the images ``(N, D, D)`` of the rows.
 
     Raises:
         TemporemError: a malformed name, a stack that is missing, damaged or outside ``folder``, a
@@ -80,7 +77,7 @@ def read_particle_images(folder: Path, particles: Table) -> tuple[ParticleImages
     particles.check(_COLUMN, exists, f"an image from 1 to {last}, the stack's last")
     images = ParticleImages(stacks, stack_index, sections)
     _check_pixels(images, particles)
-    return images, np.array([stack.pixel_size_angstrom for stack in stacks])
+    return images
 
 
 def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -1,4 +1,4 @@
-"""What the numbers say, in words: who is better at what, by how much, and what weakens it."""
+"""Findings in words: which run is better in what, by how much, and what weakens it."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _list(gains: Sequence[Gain]) -> str:
 
 
 def _cautions(name: str, item: Evaluation) -> list[str]:
-    """What makes the numbers of a run say less than they seem to."""
+    """Sentences on what makes the numbers of a run say less than they seem to."""
     texts = [text for metric in METRICS.values() for text in metric.cautions(item)]
     if item.n_left_out:
         wanted = len(item.frames) + item.n_left_out
@@ -140,7 +140,7 @@ def _cautions(name: str, item: Evaluation) -> list[str]:
 
 
 def _doubts(run: ReportRun) -> list[str]:
-    """What a run says of itself that makes it doubtful, with or without a truth."""
+    """Sentences on a run that says of itself that it is doubtful, with or without a truth."""
     texts = []
     if run.components_found == 0:
         texts.append(

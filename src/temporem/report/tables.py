@@ -124,7 +124,7 @@ def _best(score: Score, found: Sequence[Value | None]) -> frozenset[int]:
 
 
 def runs_table(runs: Sequence[ReportRun]) -> Table:
-    """What was run, in a few lines."""
+    """Method, length and findings of every run."""
 
     def last(run: ReportRun, key: str) -> Cell:
         known = run.metrics and key in run.metrics[-1]
@@ -163,7 +163,7 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
 
 
 def dataset_table(dataset: ReportDataset) -> Table:
-    """How much data there was, and what else is known of it."""
+    """Size of the dataset, and other facts about it."""
     lengths = [len(movie) for movie in dataset.movies]
     shortest, longest = min(lengths), max(lengths)
     facts: Mapping[str, str] = {

@@ -142,7 +142,7 @@ class FrameFsc(FrameMetric):
         }
 
     def details(self, arrays: Arrays, sample: Sample) -> dict[str, Any]:
-        """How many curves never fall below the threshold, and the mean curve with its deviation."""
+        """Mean curve, its deviation, and how many curves never fall below the threshold."""
         chosen = arrays["curves"][sample.chosen]
         never_crossed = read_resolution(chosen, sample.evaluation).never_crossed
         return {

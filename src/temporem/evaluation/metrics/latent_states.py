@@ -1,4 +1,4 @@
-"""How well latents tell the true states apart."""
+"""Agreement of latents with discrete true states."""
 
 from __future__ import annotations
 

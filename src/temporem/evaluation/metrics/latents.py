@@ -1,4 +1,4 @@
-"""How well latents tell the true parameters of the motion.
+"""Agreement of latents with the true parameters of the motion.
 
 A latent space is defined up to a smooth invertible map, so agreement is that of the best smooth
 regression from latent to parameter, always predicted for movies that the regression has not seen.

@@ -129,7 +129,7 @@ class Metric(ABC):
         """The numbers of one place over some frames, by score."""
 
     def paired(self, a: Arrays, b: Arrays, sample: Sample) -> Mapping[str, Statistic]:
-        """What run b gains on run a in one place, by name of :attr:`gains`.
+        """Gains of run b over run a in one place, by name of :attr:`gains`.
 
         By default each score's difference in its better direction. One draw of movies serves both.
         """
@@ -156,7 +156,7 @@ class Metric(ABC):
         return score.unit
 
     def note(self, settings: EvaluationSettings) -> str:
-        """What labels must say of the settings."""
+        """Words on the settings that labels must contain."""
         return ""
 
     def cautions(self, evaluation: Evaluation) -> list[str]:

@@ -1,4 +1,4 @@
-"""What conformation and pose take from one another, where both were found from the same images.
+"""Coupling of conformation and pose, where both were found from the same images.
 
 A motion of a part may be taken for a turn of the whole, and a view for a conformation. So it is
 measured how well latents predict the error of a pose, and the true pose itself, for movies that the
@@ -153,7 +153,7 @@ COUPLING = PoseConformationMetric()
 
 @dataclass(frozen=True, eq=False)
 class PoseConformationCoupling:
-    """How conformation and pose depend on one another; R² are NaN where they are not known.
+    """Dependence of conformation and pose on one another; R² are NaN where they are not known.
 
     Pose errors of K states are in degrees; K is 0 without true states, or with too many.
 
@@ -199,7 +199,7 @@ class PoseConformationCoupling:
 
     @property
     def chance_degrees(self) -> float:
-        """The same without a turn in common."""
+        """Root mean square over states of their common turn by chance; NaN without states."""
         return _root_mean_square(self.state_chance)
 
 

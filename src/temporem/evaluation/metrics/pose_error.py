@@ -79,7 +79,7 @@ class PoseError(Metric):
         }
 
     def details(self, arrays: Arrays, sample: Sample) -> dict[str, Any]:
-        """The alignment: ``r ↦ ±G r + t`` takes the truth into the coordinates of the run."""
+        """The alignment: ``r ↦ ±G r + t`` takes the truth into the reference frame of the run."""
         pixel = sample.evaluation.pixel_size_angstrom
         shift = float(np.median(arrays["shift_angstrom"][sample.chosen]))
         alignment = ("mirrored", "other_hand_degrees", "rotation", "offset_angstrom")

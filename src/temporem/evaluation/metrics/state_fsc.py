@@ -1,6 +1,6 @@
 """FSC of states: how well a reconstruction shows each true conformation.
 
-``V_s = mean of V_t over the frames t in state s``, held against the same mean of the true volumes.
+``V_s = mean of V_t over the frames t in state s`` is compared with that mean of the true volumes.
 
 The noise of single frames averages out, and what remains is what a method says of the state: the
 whole motion if it tells states apart, the average of all if it does not. The mean needs no latents,
@@ -37,8 +37,8 @@ class StateFsc(Metric):
         Score(
             "resolution_angstrom",
             "State resolution",
-            "Mean over states of the resolution of the mean volume of a state's frames, held "
-            "against the mean of their true volumes.",
+            "Mean over states of the resolution of the mean volume of a state's frames, compared "
+            "with the mean of their true volumes.",
             unit="Å",
             direction=-1,
             digits=2,
