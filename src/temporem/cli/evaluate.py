@@ -79,15 +79,19 @@ def evaluate(
     from temporem.evaluation.storage import load_evaluation
     from temporem.report.findings import judge
     from temporem.report.tables import MOST_IMPORTANT, metrics_table
+    from temporem.runs.run_files import is_run
 
     evaluations = {reconstruction.resolve().name: load_evaluation(path.parent)}
     found = judge(evaluations)
     _say_all(found.headline)
     print_table(metrics_table(evaluations, most=None if all_rows else MOST_IMPORTANT))
     _say_all([f"Caution: {text}" for text in found.warnings])
-    warn_of_symmetry(reconstruction)
+    reported = ""
+    if is_run(reconstruction):
+        warn_of_symmetry(reconstruction)
+        reported = f", or temporem report {reconstruction}"
     say(f"Evaluation: {path}" + ("" if all_rows else "  (--all shows all numbers)"))
-    say(f"Next: temporem compare OTHER {path.parent}, or temporem report {reconstruction}")
+    say(f"Next: temporem compare OTHER {path.parent}{reported}")
 
 
 def compare(
