@@ -24,6 +24,7 @@ from temporem.io.state import Parts
 
 FORMAT = "temporem checkpoint 2"
 _KEYS = ("format", "kind", "document", "checksum")
+_RECORD = "state"  # one entry of the metadata: several would be written in any order
 
 
 class NotFiniteError(TemporemError):
