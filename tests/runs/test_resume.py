@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import mrcfile
-import numpy as np
 import pytest
 
 from helpers.commands import TINY_NETWORK, TINY_TRAINING
@@ -16,7 +14,7 @@ from temporem.runs import persistence
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.persistence import read_metrics
 from temporem.runs.pipeline import reconstruct
-from temporem.runs.run import is_finished, is_run, load_run
+from temporem.runs.run import is_finished, is_run
 
 pytestmark = pytest.mark.integration
 
@@ -38,18 +36,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "estimated": ("method=homogeneous", "poses.source=estimate", "poses.starts=2"),
     "estimated and learned": ("method=static", *TINY_TRAINING, *FEW, "poses.source=estimate"),
 }
-STATES = {  # of searches: starts and iterations, with a model of what moves another
-    "homogeneous": 0,
-    "linear": 4,
-    "static": 8,
-    "tempor": 4 + 8,
-    "pretrained": 16,
-    "table": 4,
-    "head": 4,
-    "refined": 3 + 4,
-    "estimated": 2 + 2,
-    "estimated and learned": 3 + 3 + 4,
-}
+PARTS = {"homogeneous": [], "linear": ["linear"], "tempor": ["linear", "network"]}
+PARTS |= {"refined": ["poses", "linear"], "estimated": ["poses"]}
+PARTS |= {"estimated and learned": ["poses", "network"]}
 
 
 class Killed(Exception):
@@ -70,7 +59,7 @@ def contents(run: Path) -> dict[str, object]:
             with mrcfile.open(path) as file:
                 found[name] = file.data.tobytes()
         elif path.name == "metrics.jsonl":
-            found[name] = [{**r, "seconds": 0} for r in read_metrics(run)]
+            found[name] = [record | {"seconds": 0} for record in read_metrics(run)]
         elif path.is_file():
             found[name] = path.read_bytes()
     return found
@@ -92,22 +81,31 @@ def test_a_run_that_is_killed_after_every_state_ends_as_one_that_was_not(
 ) -> None:
     """And once more while its results are written."""
     chosen = config(tiny_dataset, *CASES[name])
-    whole = reconstruct(chosen, tmp_path / "whole")
-    run, saved = tmp_path / "run", []
+    saved: list[str] = []
+    deadly = False
 
-    def save_and_die(path: Path, *state: object) -> None:
+    def save(path: Path, *state: object) -> None:
         original(path, *state)
-        saved.append(path)
-        raise Killed
+        saved.append(path.stem)
+        if deadly:
+            raise Killed
 
     original = persistence.save_checkpoint
+    short.setattr(persistence, "save_checkpoint", save)
+    whole = reconstruct(chosen, tmp_path / "whole")
+    expected = list(saved)
+    assert list(dict.fromkeys(expected)) == PARTS.get(name, ["network"])
+    assert not expected or len(expected) > 2
+    saved.clear()
+    run = tmp_path / "run"
     with short.context() as patch:
-        patch.setattr(persistence, "save_checkpoint", save_and_die)
         patch.setattr("temporem.runs.pipeline.write_frame_table", die)
-        for _ in range(STATES[name] + 1):
+        deadly = True
+        for _ in range(len(expected) + 1):
             with pytest.raises(Killed):
                 reconstruct(chosen, run, resume=is_run(run))
-    assert len(saved) == STATES[name]
+        deadly = False
+    assert saved == expected
     assert not is_finished(run)
     reconstruct(chosen, run, resume=True)
     assert contents(run) == contents(whole)
