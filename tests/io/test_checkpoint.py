@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,20 @@ def test_what_is_saved_comes_back(file: Path, parts: Parts) -> None:
     for name, tensor in parts.tensors.items():
         assert found.tensors[name].dtype == tensor.dtype
         assert found.tensors[name].equal(tensor), name
+
+
+def test_files_of_the_same_state_are_the_same(file: Path, parts: Parts) -> None:
+    before = file.read_bytes()
+    for _ in range(4):
+        save_checkpoint(file, parts)
+        assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("document", [[1], None])
+def test_a_document_that_is_no_object_is_refused(file: Path, parts: Parts, document: Any) -> None:
+    save_checkpoint(file, replace(parts, document=document))
+    with pytest.raises(TemporemError, match="its document is not a JSON object"):
+        load_checkpoint(file)
 
 
 def test_training_goes_on_to_the_last_bit(
@@ -203,23 +218,25 @@ def test_no_file_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "message"),
+    ("record", "message"),
     [
         (None, "its format is None"),
+        ("{", "its format is None"),
+        ("[1]", "its format is None"),
+        ("[" * 100_000, "its format is None"),
         ({"format": "pt"}, "its format is pt, not temporem checkpoint 2"),
         ({"checksum": "0" * 32}, "its checksum is wrong"),
-        ({"document": "[1]"}, "its document is not a JSON object"),
-        ({"document": "{"}, "its document is not a JSON object"),
-        ({"document": "[" * 100_000}, "its document is not a JSON object"),
+        ({"document": {"step": 4}}, "its checksum is wrong"),
     ],
 )
 def test_other_files_of_tensors_are_refused(
-    file: Path, metadata: dict[str, str] | None, message: str
+    file: Path, record: dict[str, Any] | str | None, message: str
 ) -> None:
     content = file.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    changed = None if metadata is None else header["__metadata__"] | metadata
-    save_file(load_file(file), file, changed)
+    if isinstance(record, dict):
+        record = json.dumps(json.loads(header["__metadata__"]["temporem"]) | record)
+    save_file(load_file(file), file, None if record is None else {"temporem": record})
     with pytest.raises(TemporemError, match=message):
         load_checkpoint(file)
 

@@ -1,7 +1,7 @@
 """Checkpoints: a single safetensors file each, replaced in one step, without pickle.
 
-The file's own metadata hold the kind of state, its JSON document and a checksum of all tensors, so
-that a checkpoint is either whole or not there.
+The file's own metadata have one entry: the kind of state, its JSON document and a checksum of all
+that is in the file. Two files of the same state are the same, byte by byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from temporem.io.outputs import require_no_links
 from temporem.io.state import Parts
 
 FORMAT = "temporem checkpoint 2"
-_KEYS = ("format", "kind", "document", "checksum")
+_RECORD = "temporem"  # several entries would be written in any order
 
 
 class NotFiniteError(TemporemError):
@@ -42,15 +42,11 @@ def save_checkpoint(path: Path, parts: Parts) -> None:
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
             raise NotFiniteError(f"{path}: {name} has entries that are not finite, and is not kept")
-    metadata = {
-        "format": FORMAT,
-        "kind": parts.kind,
-        "document": json.dumps(parts.document, allow_nan=False),
-        "checksum": _checksum(tensors),
-    }
+    record = {"format": FORMAT, "kind": parts.kind, "document": parts.document}
+    text = json.dumps({**record, "checksum": _checksum(record, tensors)}, allow_nan=False)
     with atomic_write(path) as partial:
         try:
-            save_file(tensors, partial, metadata)
+            save_file(tensors, partial, {_RECORD: text})
         except SafetensorError as error:
             raise OSError(None, str(error), str(path)) from None
 
@@ -65,19 +61,22 @@ def load_checkpoint(path: Path) -> Parts:
     nothing = Parts("", {}, {}, source)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            text = (file.metadata() or {}).get(_RECORD, "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, RuntimeError) as error:
         raise nothing.damaged(str(error)[:200]) from None
-    missing = [key for key in _KEYS if key not in metadata]
-    if missing or metadata["format"] != FORMAT:
-        raise nothing.damaged(f"its format is {str(metadata.get('format'))[:40]}, not {FORMAT}")
-    if metadata["checksum"] != _checksum(tensors):
+    record = _record(text)
+    if record.get("format") != FORMAT:
+        raise nothing.damaged(f"its format is {str(record.get('format'))[:40]}, not {FORMAT}")
+    if record.pop("checksum", None) != _checksum(record, tensors):
         raise nothing.damaged("its checksum is wrong")
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
             raise nothing.damaged(f"{name[:40]} has entries that are not finite")
-    return Parts(metadata["kind"], tensors, _document(metadata["document"], nothing), source)
+    kind, document = record.get("kind"), record.get("document")
+    if not isinstance(kind, str) or not isinstance(document, dict):
+        raise nothing.damaged("its document is not a JSON object")
+    return Parts(kind, tensors, document, source)
 
 
 def module_tensors(module: nn.Module, prefix: str) -> dict[str, Tensor]:
@@ -143,14 +142,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, parts: Parts, prefix: str) 
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
 
-def _document(text: str, nothing: Parts) -> Mapping[str, Any]:
+def _record(text: str) -> dict[str, Any]:
+    """The JSON object in a file's metadata; empty where there is none."""
     try:
-        document = json.loads(text)
+        record = json.loads(text)
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise nothing.damaged("its document is not a JSON object")
-    return document
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _described(tensor: Tensor | None) -> str:
@@ -179,8 +177,8 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(tensor.isfinite().all())
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _checksum(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(json.dumps(record).encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         if tensor.numel():

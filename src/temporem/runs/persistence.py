@@ -114,6 +114,8 @@ class RunStore:
         state, saved_at = stored, time.monotonic()
         with InterruptFlag() if short_steps else nullcontext() as interrupted:
             for state in states(stored):
+                if state is stored:
+                    continue  # a finished one, given again
                 self._log(part, state.record)
                 due = not short_steps or time.monotonic() - saved_at >= self.every_seconds
                 due = due or state.finished

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -163,8 +164,10 @@ class Network:
         if state.model.poses is not None:
             centres = job.task.dataset.poses.shifts_angstrom
             poses = learned_poses(state.model, encoded, centres, latents.mean)
+        stored = state.parts()
+        document = {k: v for k, v in stored.document.items() if k != "seconds"}
         return Outcome(
-            model=state.parts(),
+            model=replace(stored, document=document),  # the same for every run like this one
             mean=latents.mean,
             covariance=latents.log_variance.exp(),
             poses=poses,
