@@ -1,4 +1,4 @@
-"""JSON of unknown origin: files of records and of results."""
+"""Read JSON files of unknown origin."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from temporem.errors import TemporemError
 from temporem.io.text_file import read_text
 
 MOST_BYTES = 2**27
-"""Larger files are refused: a record of ten million exported frames takes about as much."""
+"""Larger files are refused; a record of ten million exported frames has about this size."""
 
 
 def read_json_object(
     path: Path, *, form: str | None = None, hint: str | None = None
 ) -> dict[str, Any]:
-    """The object ``{…}`` in a JSON file.
+    """Read the object ``{…}`` in a JSON file.
 
     Args:
         path: the file.
-        form: what its entry ``format`` must be; None for a file without.
+        form: the value that its entry ``format`` must have; None for a file without that entry.
         hint: what to do about a damaged file, or one of another format.
 
     Raises:
-        TemporemError: no such file, too large, not JSON, not an object or of another format.
+        TemporemError: the file is missing, too large, not JSON, no object or of another format.
     """
     document = _parse_object(read_text(path, most_bytes=MOST_BYTES), str(path), hint)
     if form is not None and document.get("format") != form:
@@ -35,10 +35,10 @@ def read_json_object(
 
 
 def read_json_lines(path: Path, *, hint: str | None = None) -> list[dict[str, Any]]:
-    """The objects of a file with one on every line.
+    """Read a file with one JSON object on every line.
 
     Raises:
-        TemporemError: no such file, too large, or a line is not a JSON object.
+        TemporemError: the file is missing or too large, or a line is not a JSON object.
     """
     lines = read_text(path, most_bytes=MOST_BYTES).split("\n")
     return [

@@ -1,4 +1,4 @@
-"""``.npz`` files of unknown origin: arrays that are what they are taken for, and no pickle."""
+"""Read ``.npz`` files of unknown origin: arrays of the expected kind and shape, no pickle."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from temporem.errors import TemporemError
 
 _DAMAGED = (
     *(EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error),
-    *(SyntaxError, tokenize.TokenError),  # of a header that is a text of Python
+    *(SyntaxError, tokenize.TokenError),  # numpy's headers are Python text
     *(MemoryError, NotImplementedError, OverflowError, RuntimeError),
 )
-_MOST_BYTES = 2**33  # unpacked: a small file may claim any number of them
+_MOST_BYTES = 2**33  # unpacked; a small file may claim any number of bytes
 _WORDS = {"f": "float64", "i": "int64", "b": "bool", "U": "text"}
 
 
 class NpzFile:
-    """The arrays in a file, checked as they are taken.
+    """Arrays in a file, checked as they are taken.
 
     Args:
         path: the file.
-        what: it is expected to be.
-        hint: what to do about a damaged one.
+        what: the kind of file that is expected, for messages.
+        hint: what to do about a damaged file, for messages.
 
     Raises:
         TemporemError: no such file, a damaged one, or one of other contents.
@@ -44,7 +44,7 @@ class NpzFile:
                 if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
                     raise MemoryError
             with np.load(path, allow_pickle=False) as arrays:
-                self._arrays: dict[str, np.ndarray] = dict(arrays)
+                self._arrays = {name: _array(arrays[name], name) for name in arrays}
         except OSError as error:
             raise TemporemError(f"cannot read {path}: {error.strerror or error}") from error
         except _DAMAGED as error:
@@ -55,10 +55,10 @@ class NpzFile:
             ) from error
 
     def take(self, name: str, kinds: str, *shape: int | None) -> np.ndarray:
-        """An array of one of some kinds (numpy's letters) and a shape; None is any length.
+        """Return an array of one of some kinds (numpy's letters) and a shape; None is any length.
 
         Raises:
-            TemporemError: there is none, or one of another kind or shape.
+            TemporemError: there is no such array, or it has another kind or shape.
         """
         array = self._arrays.get(name)
         if (
@@ -86,6 +86,13 @@ class NpzFile:
         return array.astype(dtype, copy=False)
 
     def refusal(self, name: str, found: str, expected: str) -> TemporemError:
-        """The error that an array is not what it must be."""
+        """Make the error about an array that is not what it must be."""
         message = f"cannot read {self.path}: {name} is {found}"
         return TemporemError(message, expected=expected, hint=self.hint)
+
+
+def _array(entry: object, name: str) -> np.ndarray:
+    """Return an entry that is an array; numpy hands out the bytes of any other."""
+    if not isinstance(entry, np.ndarray):
+        raise ValueError(f"{name} is not an array")
+    return entry

@@ -1,4 +1,4 @@
-"""Settings from YAML files and ``key=value`` texts, and what is wrong with them in one line."""
+"""Read settings from YAML files and ``key=value`` texts; say what is wrong in one line."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Model = TypeVar("Model", bound=BaseModel)
 class ByKind:
     """Marks a section whose key ``kind`` names its model: ``Annotated[Base, ByKind(models)]``.
 
-    A tagged union of pydantic does this too, but it puts the tag into the name of every key that it
-    finds fault with, needs the tag, and knows no models that are registered later.
+    A tagged union of pydantic does this too, but it puts the tag into the names of keys in its
+    messages, does not work without the tag, and knows no models that are registered later.
 
     Attributes:
         models: gives the model of every kind, by its name.
@@ -39,7 +39,7 @@ class ByKind:
     default: str
 
     def model_of(self, section: Any) -> type[BaseModel] | None:
-        """The model of a section; None where its kind is not known."""
+        """Return the model of a section; None where its kind is not known."""
         kind = section.get("kind", self.default) if isinstance(section, Mapping) else self.default
         return self.models().get(kind) if isinstance(kind, str) else None
 
@@ -68,10 +68,10 @@ _BRIEF.maxstring = _BRIEF.maxother = 200
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as far as settings need it.
+    """Loads the part of YAML that settings need.
 
-    No aliases (a few lines of them may stand for more than memory holds), no key twice, numbers
-    of 64 bits, and of types only those that JSON has: a date is a text.
+    Types are those of JSON (a date is a text) and numbers have 64 bits. A key may not occur twice.
+    Aliases are refused, because a few lines of them may stand for more than memory holds.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012
@@ -128,7 +128,7 @@ def _parse(text: str) -> Any:
 
 
 def load_settings(path: Path) -> dict[str, Any]:
-    """Settings in a YAML file, not yet validated."""
+    """Read settings from a YAML file, not yet validated."""
     try:
         settings = _parse(read_text(path, most_bytes=MOST_BYTES))
     except yaml.YAMLError as error:
@@ -139,7 +139,7 @@ def load_settings(path: Path) -> dict[str, Any]:
 
 
 def apply_overrides(settings: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Settings with ``section.key=value`` texts applied; values are read as YAML."""
+    """Return settings changed by ``section.key=value`` texts; values are read as YAML."""
     merged: dict[str, Any] = dict(settings)
     for text in overrides:
         name, separator, value = text.partition("=")
@@ -161,10 +161,10 @@ def apply_overrides(settings: Mapping[str, Any], overrides: Iterable[str]) -> di
 def apply_changes(
     settings: Mapping[str, Any], changes: Mapping[str, Any], *, source: str
 ) -> dict[str, Any]:
-    """Settings with others in their place, by dotted keys: ``{"ctf.cs_mm": 2.0}``.
+    """Return settings changed at dotted keys, such as ``{"ctf.cs_mm": 2.0}``.
 
     Raises:
-        TemporemError: a value stands where a key has a section; ``source`` says where that came
+        TemporemError: a key expects a section where a value stands; ``source`` says where that came
             from.
     """
     merged = dict(settings)
@@ -182,7 +182,7 @@ def apply_changes(
 
 
 def validate_settings(model: type[Model], settings: Mapping[str, Any], *, source: str) -> Model:
-    """Settings as a model.
+    """Validate settings by a model and return it.
 
     Raises:
         TemporemError: an unknown key (with the nearest known one) or a bad value; ``source`` says
@@ -199,7 +199,7 @@ def validate_settings(model: type[Model], settings: Mapping[str, Any], *, source
 
 
 def _boolean_as_number(given: object, valid: object) -> str | None:
-    """The dotted name of a true or false that pydantic took for 1 or 0."""
+    """Find a true or false that pydantic took for 1 or 0; returns its dotted name."""
     if isinstance(given, Mapping) and isinstance(valid, BaseModel | Mapping):
         kept = valid if isinstance(valid, Mapping) else dict(valid)
         pairs = [(key, given[key], kept[key]) for key in given if key in kept]
@@ -246,7 +246,7 @@ def _unknown_key(name: str, known: list[str], source: str) -> TemporemError:
 
 
 def _keys(model: type[BaseModel], settings: Any, prefix: str = "") -> list[str]:
-    """Keys of a model, in a section of several kinds those of the kind that the settings name."""
+    """List the dotted keys of a model; in a section of several kinds, those of the named kind."""
     keys = []
     for name, field in model.model_fields.items():
         keys.append(f"{prefix}{name}")

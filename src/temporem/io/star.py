@@ -1,4 +1,4 @@
-"""STAR files, the tables that RELION keeps its metadata in."""
+"""STAR files, the tables in which RELION keeps its metadata."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _RESERVED = ("data_", "loop_", "save_", "stop_", "global_")
 
 
 class Table(Mapping[str, Sequence[str] | np.ndarray]):
-    """Columns of equal length, by name without the leading underscore.
+    """Columns of equal length by name, without the leading underscore.
 
     Args:
-        columns: column name → N values. Strings as read from a file, or arrays to be written.
-        where: what error messages call the table, such as ``"particles.star: data_optics"``.
+        columns: column name → N values: strings as read from a file, or arrays to be written.
+        where: name of the table in messages, such as ``"particles.star: data_optics"``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Small text files of unknown origin, read whole."""
+"""Read small text files of unknown origin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from temporem.errors import TemporemError
 
 
 def read_text(path: Path, *, most_bytes: int) -> str:
-    """The text of a file.
+    """Read a whole text file.
 
     Raises:
-        TemporemError: no such file or not a file (a pipe would have the reader wait for ever),
-            larger than ``most_bytes``, not readable or not UTF-8.
+        TemporemError: the path is missing, no file (a pipe would keep the reader waiting), larger
+            than ``most_bytes``, not readable or not UTF-8.
     """
     if not path.is_file():
         what = "is not a file" if path.exists() else "no such file"
