@@ -346,6 +346,6 @@ def _natural_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
 
 
 def _size(digits: str) -> tuple[int, str]:
-    """Sort key of a number of any length, which Python would not make of its digits."""
+    """Sort key of a number of any length; Python refuses to convert very long ones."""
     digits = digits.lstrip("0")
     return len(digits), digits
