@@ -34,9 +34,9 @@ class Dataset:
 
     Attributes:
         path: the dataset's folder.
-        images: ``(N, D, D)`` float32; of a folder, read from the disk whenever rows are asked for.
+        images: ``(N, D, D)`` float32; those of a folder are read from the disk when indexed.
         pixel_size_angstrom: Å per pixel, the same for all frames.
-        poses: orientations and displacements; no rotations and no shifts where there are none.
+        poses: orientations and displacements; identity where the file has none.
         ctf: imaging parameters, fields ``(N,)`` float64.
         particle_names: the movie that each frame belongs to.
         frame_numbers: ``(N,)`` int64, position in the movie, from 1, gaps allowed.
@@ -101,8 +101,8 @@ class Dataset:
 def read_star_folder(path: str | Path) -> Dataset:
     """Read and check a dataset folder: ``particles.star`` and the stacks that it names.
 
-    Rows may stand in any order. Every row's poses, CTF, movie and frame number, and every pixel,
-    are checked here, so that later steps need not.
+    Rows may be in any order. Poses, CTF, movie and frame number of every row, and every pixel, are
+    checked here and nowhere else.
 
     Raises:
         TemporemError: anything that breaks the contract of ``docs/data.md``.
@@ -129,7 +129,7 @@ def read_star_folder(path: str | Path) -> Dataset:
 
 
 def group_movies(particle_names: Sequence[str], frame_numbers: np.ndarray) -> list[np.ndarray]:
-    """Group rows by movie: by frame number within it, movies by name (2 before 10)."""
+    """Group rows by movie, in order of frame number; movies are ordered by name (2 before 10)."""
     movie = _movie_index(particle_names)
     order = np.lexsort((frame_numbers, movie))
     return np.split(order, np.flatnonzero(np.diff(movie[order])) + 1)
@@ -158,8 +158,8 @@ def write_dataset(
         directory: existing folder.
         images: ``(N, D, D)``, or blocks ``(n, D, D)`` of it in order, written as they come.
         pixel_size_angstrom: Å per pixel.
-        poses: of the N frames; None leaves their columns out.
-        ctf: fields ``(N,)``.
+        poses: poses of the N frames; None leaves their columns out.
+        ctf: imaging parameters, fields ``(N,)``.
         particle_names: ``(N,)`` name of each frame's movie.
         frame_numbers: ``(N,)`` position in the movie, from 1.
         times_seconds: ``(N,)`` or None.
@@ -346,6 +346,6 @@ def _natural_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
 
 
 def _size(digits: str) -> tuple[int, str]:
-    """Sort key of a number of any length, which Python would not make of its digits."""
+    """Sort key of a number of any length; Python refuses to convert very long ones."""
     digits = digits.lstrip("0")
     return len(digits), digits

@@ -1,4 +1,4 @@
-"""By what a dataset is known again when a run of it is continued."""
+"""A digest of a dataset, by which a resumed run recognises it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from temporem.frames.dataset import Dataset
 
-_IMAGES = 64  # looked at, evenly spaced; all would take long where there are many
+_IMAGES = 64  # evenly spaced; all would take long where there are many
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Hexadecimal digest of all that the rows say, in their order, and of some of the images.
+    """Compute a hexadecimal digest of all columns, row by row, and of some of the images.
 
-    Where the folder lies is not in it.
+    It does not depend on the dataset's folder.
     """
     digest = hashlib.sha256()
 

@@ -1,4 +1,4 @@
-"""Random numbers for the frames of a batch, the same however many processes share it."""
+"""Random numbers for the frames of a batch that do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FrameNoise:
-    """Random numbers of the F frames of a batch, or of those that this process computes.
+    """Random numbers for the frames of a batch that this process computes.
 
-    Numbers are drawn for all and cut, so that they do not depend on who computes what.
+    Numbers are drawn for the whole batch and cut, so that a frame's do not depend on the process.
 
     Attributes:
-        generator: its state when a batch begins is the same in all processes.
-        total: frames of the whole batch; None: those that are asked for.
-        own: which of them these are.
+        generator: in the same state in all processes when a batch begins.
+        total: frames of the whole batch; None where this process computes all of them.
+        own: this process's frames among them.
     """
 
     generator: torch.Generator
@@ -25,11 +25,11 @@ class FrameNoise:
     own: slice = field(default_factory=lambda: slice(None))
 
     def normal(self, frames: int, width: int) -> Tensor:
-        """Draws from N(0, 1), ``(F, width)``."""
+        """Draw from N(0, 1), ``(F, width)``."""
         size = (self.total or frames, width)
         return torch.randn(size, generator=self.generator, device=self.generator.device)[self.own]
 
     def uniform(self, frames: int) -> Tensor:
-        """Draws from [0, 1), ``(F, 1)``."""
+        """Draw uniformly from [0, 1), ``(F, 1)``."""
         size = (self.total or frames, 1)
         return torch.rand(size, generator=self.generator, device=self.generator.device)[self.own]

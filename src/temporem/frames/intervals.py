@@ -1,4 +1,4 @@
-"""The time between neighbouring frames of a movie, in units of the usual one."""
+"""Times between neighbouring frames of a movie, in units of their median."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from temporem.frames.dataset import Dataset
 
-_RESOLUTION = 0.01  # of the median interval; what differs by less is the same
+_RESOLUTION = 0.01  # of the median interval; smaller differences are ignored
 
 
 def frame_steps(dataset: Dataset) -> np.ndarray:
-    """Time from the frame before to each frame, ``(N,)``, NaN for the first of a movie.
+    """Time since the frame before, ``(N,)``; NaN for the first frame of a movie.
 
-    In seconds where the times of all frames are known and rise within every movie, else in frame
-    numbers, so that a frame that is missing is a longer step either way.
+    The unit is seconds where all frames have times that rise within every movie, else frame
+    numbers. A missing frame makes a longer step either way.
     """
     steps = np.full(dataset.n_frames, np.nan)
     later = np.concatenate([movie[1:] for movie in dataset.movies])
@@ -28,10 +28,11 @@ def frame_steps(dataset: Dataset) -> np.ndarray:
 
 
 def frame_intervals(dataset: Dataset) -> tuple[Tensor, Tensor]:
-    """All different intervals ``(G,)``, float64, and which of them precedes each frame ``(N,)``.
+    """Find all different intervals of :func:`frame_steps`, in units of their median.
 
-    Of :func:`frame_steps`, their median being 1; the first frame of a movie gets index 0, which
-    means nothing.
+    Returns:
+        Intervals ``(G,)``, float64; index of the interval before each frame ``(N,)``, 0 without
+        meaning for the first frame of a movie.
     """
     steps = frame_steps(dataset)
     later = np.concatenate([movie[1:] for movie in dataset.movies])

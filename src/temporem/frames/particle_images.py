@@ -1,4 +1,4 @@
-"""Pixels that the rows of ``particles.star`` name: checked once, then read when asked for."""
+"""Images that the rows of ``particles.star`` name: checked once, then read when asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_PATH = 4096  # characters
 
 
 class ParticleImages:
-    """Pixels of N rows, ``(N, D, D)`` float32, read from their stacks whenever they are asked for.
+    """Images of N rows, ``(N, D, D)`` float32, read from their stacks when they are indexed.
 
     Index them like an array, by a row, a slice or an array of rows. Nothing is kept in memory.
     """
@@ -119,7 +119,7 @@ def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
 def _check_pixels(images: ParticleImages, particles: Table) -> None:
     step = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
     for start in range(0, len(images), step):
-        # A NaN is not below anything.
+        # Comparisons with NaN are false.
         good = (np.abs(images[start : start + step]) <= LARGEST_PIXEL).all(axis=(1, 2))
         if not good.all():
             row = start + int(np.argmin(good))

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DataSettings(BaseModel):
-    """How images are prepared, and which movies are held out."""
+    """Settings of the preparation of images, and of held-out movies."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

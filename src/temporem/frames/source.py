@@ -1,4 +1,4 @@
-"""Where models get images and CTF of frames from, a bounded number at a time."""
+"""Sources of images and CTF of frames, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True)
 class FramesInMemory:
-    """Frames that are all at hand.
+    """Frames that are all in memory.
 
     Attributes:
         images: complex64 ``(N, P)``.
-        contrast: CTF, float32 ``(N, P)``.
+        ctf: float32 ``(N, P)``.
     """
 
     images: Tensor
@@ -87,11 +87,11 @@ class FramesInMemory:
 def one_ahead(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, in_thread: bool = True
 ) -> Iterator[_Result]:
-    """``map(function, items)``; while a result is used, a thread computes the one after it.
+    """Map a function over items; while a result is used, a thread computes the next one.
 
-    Order is kept, at most two results exist at a time, an exception comes when its result is due,
-    and none is left running when the iterator is closed. ``in_thread=False`` computes every
-    result when it is asked for.
+    Order is kept, and at most two results exist at a time. An exception is raised when its result
+    is due. Closing the iterator ends the thread. ``in_thread=False`` computes every result when it
+    is asked for.
     """
     if not in_thread:
         yield from map(function, items)
@@ -120,7 +120,7 @@ def blocks_of(rows: np.ndarray, n_pixels: int, samples: int | None = None) -> li
 
 
 def groups_of(movies: Iterable[np.ndarray], n_frames: int) -> Iterator[list[np.ndarray]]:
-    """Whole movies, in order, of so many frames in all at most; a longer one by itself."""
+    """Group whole movies, in order, into at most ``n_frames`` frames; a longer movie is alone."""
     group: list[np.ndarray] = []
     size = 0
     for movie in movies:
@@ -169,7 +169,11 @@ class _Derived:
 
 @dataclass(frozen=True)
 class LowestFrequencies(_Derived):
-    """With only their P lowest image frequencies."""
+    """Frames with only their P lowest image frequencies.
+
+    Attributes:
+        n_pixels: number P of image frequencies.
+    """
 
     n_pixels: int
 
@@ -180,11 +184,11 @@ class LowestFrequencies(_Derived):
 
 @dataclass(frozen=True)
 class Recentred(_Derived):
-    """Moved back by shifts that were found since.
+    """Frames moved back by shifts that were found later.
 
     Attributes:
         model: image formation.
-        shifts_angstrom: where the particles are in the frames, ``(N, 2)``.
+        shifts_angstrom: displacement (x, y) of the particles in the frames, ``(N, 2)``.
     """
 
     model: ForwardModel

@@ -1,4 +1,4 @@
-"""Statistics of prepared frames: spectra, mean volume, and what they let one expect of volumes."""
+"""Statistics of prepared frames: spectra, mean volume, and priors of volumes that follow."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class FrameStatistics:
 
         It is the amplitude of the signal, ``√(power / CTF²)``, times the Wiener factor
         ``s/(1 + s)`` of a change that carries a twentieth of the mean volume's signal-to-noise
-        ratio ``2 FSC / (1 − FSC)``. Where the data cannot tell a change from noise, a generator
-        keeps to the mean.
+        ratio ``2 FSC / (1 − FSC)`` (Scheres 2012). Where the data cannot tell a change from noise,
+        a generator keeps to the mean.
         """
         fsc = self.mean_volume.half_fsc.clamp(0, 0.999)
         ratio = CHANGE_FRACTION * 2 * fsc / (1 - fsc)

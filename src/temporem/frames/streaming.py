@@ -21,12 +21,12 @@ _LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single p
 
 @dataclass(frozen=True, eq=False)
 class FrameStack:
-    """A function of rows: centre, window, transform, divide by the noise scale.
+    """Frames that are centred, windowed, transformed and scaled when they are asked for.
 
-    On a processor a frame comes out the same, bit for bit, whatever it is prepared together with.
+    On a CPU a frame comes out the same, bit for bit, whatever frames it is prepared with.
 
     Attributes:
-        dataset: where pixels, shifts and CTF parameters come from.
+        dataset: pixels, shifts and CTF parameters.
         forward_model: image formation at its box and pixel size.
         window: soft disc, ``(D, D)``, on the device where frames are prepared.
         invert: flip the sign.
@@ -68,7 +68,7 @@ class FrameStack:
         return replace(self, window=self.window.to(device))
 
     def _prepare(self, rows: np.ndarray, n_pixels: int | None) -> tuple[Tensor, Tensor]:
-        if len(rows) == 1:  # a transform on its own is rounded otherwise than one of several
+        if len(rows) == 1:  # the transform of a single image is rounded differently
             images, ctf = self._prepare(rows.repeat(2), n_pixels)
             return images[:1], ctf[:1]
         model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
@@ -87,8 +87,7 @@ def open_frames(
 ) -> FrameStack:
     """Open the frames of a dataset, scaled to unit noise.
 
-    The noise is measured in the corners of the images as they come, outside the circle that holds
-    the particle.
+    Noise is measured in the corners of the raw images, outside the circle that holds the particle.
 
     Raises:
         TemporemError: the images are constant outside the particle, so noise cannot be measured, or
@@ -125,10 +124,10 @@ def open_frames(
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:
-    """Multiply complex numbers, rounded alike wherever they stand.
+    """Multiply complex numbers so that rounding does not depend on their place in the tensor.
 
-    A complex product of torch rounds the last elements of a tensor in another way than the rest;
-    a frame must not depend on the frames that are prepared with it.
+    Torch rounds complex products differently at the end of a tensor, so that a frame would depend
+    on the frames that are prepared with it.
     """
     real = one.real * other.real - one.imag * other.imag
     return torch.complex(real, one.real * other.imag + one.imag * other.real)

@@ -10,7 +10,7 @@ Components = Literal["auto"] | Annotated[int, Field(ge=1, le=64)]
 
 
 class LinearSettings(BaseModel):
-    """How the linear dynamical model is fitted."""
+    """Settings of a fit of the linear dynamical model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Contrast transfer function, with RELION's sign."""
+"""Contrast transfer function (CTF), with RELION's sign."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CTFParameters:
 
 
 def electron_wavelength(voltage_kv: Tensor) -> Tensor:
-    """Relativistic wavelength in Å: ``λ = h / √(2 m e V (1 + eV / 2mc²))``."""
+    """Relativistic de Broglie wavelength in Å: ``λ = h / √(2 m e V (1 + eV / 2mc²))``."""
     volts = voltage_kv * 1e3
     momentum_squared = 2 * _MASS * _CHARGE * volts
     momentum_squared = momentum_squared * (1 + _CHARGE * volts / (2 * _MASS * _LIGHT**2))
@@ -56,9 +56,10 @@ def contrast_transfer(parameters: CTFParameters, frequencies_per_angstrom: Tenso
     """CTF of N frames at P frequencies ``(P, 2)``, 1/Å → real ``(N, P)``.
 
     ``CTF = √(1−w²) sin χ + w cos χ``, ``χ = π λ Δf s² − ½ π Cs λ³ s⁴ + phase shift`` and
-    ``Δf = ½ (dU + dV + (dU − dV) cos 2(α − α₀))``; so the CTF is +w at s = 0.
+    ``Δf = ½ (dU + dV + (dU − dV) cos 2(α − α₀))``. RELION uses the same formula; the CTF is +w at
+    s = 0.
     """
-    # In float64: χ reaches hundreds of radians at high defocus.
+    # χ reaches hundreds of radians at high defocus, too many for float32.
     p = parameters.to(torch.float64)
     k = frequencies_per_angstrom.to(torch.float64)
     s2 = k.square().sum(-1)

@@ -1,9 +1,9 @@
-"""The forward model: one place for what happens between a molecule's slice and an image.
+"""The forward model: from a slice of the molecule's Fourier transform to an image.
 
 ``X̂(k) = CTF(k) · S(k) · √D · V̂(Rᵀ (kx, ky, 0)ᵀ) + noise``   (paper Eq. 1–2)
 
-Simulation fills ``V̂`` from atoms, reconstruction from a network or a voxel grid; all of them call
-:meth:`ForwardModel.observe` and score with :meth:`ForwardModel.log_likelihood`.
+``V̂`` comes from atoms in simulation, from a network or a voxel grid in reconstruction. All of them
+use :meth:`ForwardModel.observe` and :meth:`ForwardModel.log_likelihood`.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class ForwardModel:
         return self.support.frequencies.double() / (self.box * self.pixel_size_angstrom)
 
     def slice_frequencies(self, rotations: Tensor, pixels: Tensor | slice = slice(None)) -> Tensor:
-        """Where frames sample the molecule: ``Rᵀ(kx, ky, 0)ᵀ`` in cycles per box.
+        """Frequencies at which frames sample the molecule, ``Rᵀ(kx, ky, 0)ᵀ`` in cycles per box.
 
         Args:
             rotations: molecule to camera, ``(..., 3, 3)``.
-            pixels: which image frequencies, all by default.
+            pixels: index of the image frequencies; all by default.
 
         Returns:
             ``(..., P, 3)``, ordered (x, y, z).
@@ -68,16 +68,21 @@ class ForwardModel:
     def shift_phase(self, shifts_angstrom: Tensor, pixels: Tensor | slice = slice(None)) -> Tensor:
         """``S(k) = exp(−2πi k·d)`` of displacements d ``(..., 2)``, Å: complex64 ``(..., P)``.
 
-        At some pixels, or all.
+        Args:
+            shifts_angstrom: d.
+            pixels: index of the image frequencies; all by default.
         """
         k = self.frequencies_per_angstrom()[pixels].to(shifts_angstrom.device, non_blocking=True)
         phase = (-2 * torch.pi) * (shifts_angstrom.double() @ k.T)
         return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
 
     def observe(self, slices: Tensor, ctf: Tensor, shift_phase: Tensor | None = None) -> Tensor:
-        """Noise-free images of slices, all ``(..., P)``: ``CTF · S · slice``.
+        """Form noise-free images ``CTF · S · slice``, all ``(..., P)``.
 
-        ``slices`` are 2D coefficients, that is ``√D V̂(Rᵀk)``; None for frames that are centred.
+        Args:
+            slices: 2D coefficients, ``√D V̂(Rᵀk)``.
+            ctf: real.
+            shift_phase: S; None for frames that are centred.
         """
         observed = slices * ctf
         return observed if shift_phase is None else observed * shift_phase

@@ -1,8 +1,8 @@
-"""The Fourier coefficients of a real image or volume that carry information: half a disc or ball.
+"""The independent Fourier coefficients of real images and volumes: half a disc or ball.
 
-A real array has ``X(-k) = conj X(k)`` (Friedel symmetry), so half of the coefficients suffice, and
-those at or beyond the Nyquist radius are left out because rotation cannot preserve a square's
-corners. Everything in temporem that works in Fourier space works on the coefficients listed here.
+A real array has ``X(-k) = conj X(k)`` (Friedel symmetry), so half of the coefficients suffice.
+Those at or beyond the Nyquist radius are left out: a rotated image has no data in its corners. All
+code in Fourier space works on these coefficients.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FourierSupport:
         freq = torch.stack([axis.flatten() for axis in reversed(mesh)], dim=-1)
         limit = self.box / 2 if self.radius is None else min(self.radius, self.box / 2)
         inside = freq.square().sum(-1) < limit**2
-        # The first non-zero entry decides; the origin itself belongs to the half.
+        # The first non-zero entry decides; the origin belongs to the half.
         upper = torch.ones(len(freq), dtype=torch.bool)
         for axis in reversed(range(self.ndim)):
             upper = (freq[:, axis] > 0) | ((freq[:, axis] == 0) & upper)
@@ -88,7 +88,7 @@ class FourierSupport:
 
     @cached_property
     def weights(self) -> Tensor:
-        """How often each coefficient occurs in the full transform: 1 at the origin, 2 elsewhere."""
+        """Multiplicity of each coefficient in the full transform: 1 at the origin, 2 elsewhere."""
         weights = torch.full((len(self),), 2.0)
         weights[0] = 1.0
         return weights
@@ -113,8 +113,8 @@ class FourierSupport:
     def ifft(self, coefficients: Tensor) -> Tensor:
         """Real arrays of coefficients: complex ``(..., P)`` → ``(..., D, D[, D])``.
 
-        The inverse of :meth:`analyse` on band-limited arrays and, with :attr:`weights`, its
-        adjoint: ``Σ_x a·synthesise(c) = Re Σ_k weights·conj(analyse(a))·c``.
+        The inverse of :meth:`fft` on band-limited arrays and, with :attr:`weights`, its adjoint:
+        ``Σ_x a·ifft(c) = Re Σ_k weights·conj(fft(a))·c``.
         """
         half_shape = (self.box,) * (self.ndim - 1) + (self.box // 2 + 1,)
         batch = coefficients.shape[:-1]
@@ -123,7 +123,7 @@ class FourierSupport:
         values[..., 0] = values[..., 0].real.to(values.dtype)  # the mean of a real array is real
         full = coefficients.new_zeros(*batch, math.prod(half_shape))
         full = full.index_copy(-1, index, values)
-        # irfftn reads the plane kx = 0 whole, so its other half must be there.
+        # irfftn reads the whole plane kx = 0, so its other half must be filled in.
         full = full.index_copy(-1, mirror, values.index_select(-1, on_plane).conj().resolve_conj())
         full = full.unflatten(-1, half_shape)
         shifted = torch.fft.irfftn(full, s=(self.box,) * self.ndim, dim=self._dims, norm="ortho")
@@ -131,7 +131,7 @@ class FourierSupport:
 
     @cached_property
     def _mirror(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Flat indices of all coefficients, of the mirrors on kx = 0, and which have a mirror."""
+        """Flat indices of all coefficients and of the mirrors on kx = 0; coefficients with one."""
         freq, index = self._layout
         on_plane = ((freq[:, 0] == 0) & (freq != 0).any(-1)).nonzero().squeeze(1)
         mirrored = (-freq[on_plane]) % self.box
@@ -155,9 +155,9 @@ class FourierSupport:
 
 
 def resized(volumes: Tensor, box: int) -> Tensor:
-    """Volumes ``(..., D, D, D)`` on ``box³`` voxels over the same field of view.
+    """Resample volumes ``(..., D, D, D)`` to ``box³`` voxels over the same field of view.
 
-    Both have the same slices at the frequencies that both have: ``√D V̂`` is kept.
+    Slices ``√D V̂`` stay the same at the frequencies that both boxes have.
     """
     before = volumes.shape[-1]
     if before == box:

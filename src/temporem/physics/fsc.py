@@ -2,8 +2,8 @@
 
 ``FSC(s) = Re Σ_{k∈s} conj(A(k)) B(k) / sqrt(Σ_{k∈s} |A(k)|² · Σ_{k∈s} |B(k)|²)``
 
-over integer shells ``s = round(|k|)``. Shell 0 is 1 by definition: it holds the mean, whose sign
-and scale say nothing about structure.
+over integer shells ``s = round(|k|)`` (Harauz and van Heel 1986). Shell 0 is 1 by definition: it
+holds the mean, whose sign and scale say nothing about structure.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch import Tensor
 from temporem.physics.fourier import FourierSupport
 
 TRUTH_THRESHOLD = 0.5
-"""For a map against the truth: the map holds as much signal as noise in that shell."""
+"""For a map against the truth: a quarter of the map's power in that shell is signal."""
 
 HALF_MAP_THRESHOLD = 0.143
-"""For two independent half-set maps: 1/7, which is 0.5 of the full map against the truth."""
+"""For two independent half-set maps, 1/7: the full map then has an FSC of 0.5 against the truth
+(Rosenthal and Henderson 2003)."""
 
 
 class Resolution(NamedTuple):
@@ -27,7 +28,7 @@ class Resolution(NamedTuple):
 
     Attributes:
         angstrom: box · pixel size / crossing shell; Nyquist where the curve never crosses.
-        never_crossed: whether the curve stays at or above the threshold up to Nyquist.
+        never_crossed: true where the curve stays at or above the threshold up to Nyquist.
     """
 
     angstrom: np.ndarray
@@ -35,7 +36,7 @@ class Resolution(NamedTuple):
 
 
 def fourier_shell_correlation(first: Tensor, second: Tensor, support: FourierSupport) -> Tensor:
-    """FSC of volumes given by their Fourier coefficients.
+    """FSC of volumes that are given by their Fourier coefficients.
 
     Args:
         first, second: complex ``(..., P)`` on ``support``.
@@ -44,7 +45,7 @@ def fourier_shell_correlation(first: Tensor, second: Tensor, support: FourierSup
     Returns:
         Float64 ``(..., n_shells)``; a shell in which either volume has no power has FSC 0.
     """
-    # In double: a shell sums over ten thousand coefficients, and half of all FSCs are near 1.
+    # Double precision: a shell sums over ten thousand coefficients, and many FSCs are near 1.
     cross = support.shell_sums((first.conj() * second).real.double())
     fsc = shell_correlation(cross, power_spectrum(first, support), power_spectrum(second, support))
     fsc[..., 0] = 1.0
@@ -54,7 +55,7 @@ def fourier_shell_correlation(first: Tensor, second: Tensor, support: FourierSup
 def shell_correlation(cross: Tensor, first_power: Tensor, second_power: Tensor) -> Tensor:
     """FSC from sums over shells; a shell in which either volume has no power has FSC 0.
 
-    The sums may be over any grid, and may all be divided by one number, as means are.
+    The sums may be over any grid, and means serve as well.
 
     Args:
         cross: ``Re Σ_{k∈s} conj(A(k)) B(k)``.
@@ -72,26 +73,25 @@ def power_spectrum(coefficients: Tensor, support: FourierSupport) -> Tensor:
 
 
 def crossing_shell(fsc: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where FSC curves first fall below a threshold, linear between shells.
+    """Find where FSC curves first fall below a threshold, linear between shells.
 
     Args:
-        fsc: curves from shell 0, which counts as 1 whatever it is, to Nyquist − 1,
-            ``(..., n_shells)``.
+        fsc: curves from shell 0, which is taken as 1, to Nyquist − 1, ``(..., n_shells)``.
         threshold: between 0 and 1, exclusive.
 
     Returns:
-        The fractional shell, Nyquist (``n_shells``) where a curve never falls below, and whether
-        it never does: ``(...,)`` each.
+        Fractional shell, Nyquist (``n_shells``) where a curve never falls below; and true where it
+        never does: ``(...,)`` each.
     """
     fsc = np.array(fsc, dtype=np.float64)
-    # No curve ends before it begins: means of either sign have nothing in common but noise.
+    # Shell 0 is 1 by definition, so that no curve crosses before shell 1.
     fsc[..., 0] = 1.0
     below = fsc < threshold
     never = np.asarray(~below.any(-1))
     after = np.where(never, 1, below.argmax(-1))[..., None]
     high = np.take_along_axis(fsc, after - 1, -1)[..., 0]
     low = np.take_along_axis(fsc, after, -1)[..., 0]
-    # A curve that never crosses has an arbitrary pair here, perhaps of equal values.
+    # Curves that never cross have an arbitrary pair of shells here, perhaps with equal values.
     step = np.where(never, 0.0, (high - threshold) / np.where(never, 1.0, high - low))
     return np.where(never, float(fsc.shape[-1]), after[..., 0] - 1 + step), never
 
@@ -114,7 +114,7 @@ def half_map_resolution(
 ) -> tuple[np.ndarray, Resolution]:
     """FSC of two maps from independent halves of the data, and its resolution at 0.143.
 
-    Halves are independent only if no movie contributes frames to both.
+    Halves are independent only if no movie has frames in both.
 
     Args:
         first, second: complex ``(..., P)`` on ``support``.

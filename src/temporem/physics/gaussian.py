@@ -6,7 +6,10 @@ from torch import Tensor
 
 
 def sample_gaussian(mean: Tensor, log_variance: Tensor, noise: Tensor | None) -> Tensor:
-    """A draw ``mean + exp(½ log_variance) ε`` of standard normal ε; without it the mean itself."""
+    """Draw ``mean + exp(½ log_variance) ε`` with ε the noise; without noise, return the mean.
+
+    The reparametrisation of Kingma and Welling (2014).
+    """
     return mean if noise is None else mean + (0.5 * log_variance).exp() * noise
 
 

@@ -11,7 +11,7 @@ _VOLUME_EDGE = 0.05  # of the box
 
 
 def soft_ball(box: int, ndim: int, radius: float, edge: float) -> Tensor:
-    """A disc or ball that falls from 1 to 0 as a raised cosine: ``(box,) * ndim``.
+    """Make a disc or ball that falls from 1 to 0 as a raised cosine, ``(box,) * ndim``.
 
     Args:
         box: edge length in pixels; the centre is voxel ``box // 2``.
@@ -27,7 +27,7 @@ def soft_ball(box: int, ndim: int, radius: float, edge: float) -> Tensor:
 
 
 def soft_mask(region: np.ndarray, dilation: float, edge: float) -> Tensor:
-    """A mask that is 1 within ``dilation`` of a region, then falls to 0 as a raised cosine.
+    """Make a mask that is 1 within ``dilation`` of a region and falls to 0 as a raised cosine.
 
     Args:
         region: bool ``(D, D, D)`` with at least one voxel set.
@@ -43,6 +43,6 @@ def soft_mask(region: np.ndarray, dilation: float, edge: float) -> Tensor:
 
 
 def window_ball(box: int, window_radius: float) -> Tensor:
-    """The ball of volumes whose images have a window of this radius: ``(box,) * 3``."""
+    """Make the ball of volumes whose images have a window of this radius, ``(box,) * 3``."""
     edge = _VOLUME_EDGE * box
     return soft_ball(box, 3, window_radius * box / 2 - edge, edge)

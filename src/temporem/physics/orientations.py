@@ -1,4 +1,4 @@
-"""Orientations spread evenly: over all of SO(3), and around one of them."""
+"""Even grids of orientations, over all of SO(3) and around one orientation, and of shifts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from temporem.physics.rotations import rotation_of_vector
 
-# Of Alexa, "Super-Fibonacci spirals" (CVPR 2022): φ² = 2, and the positive root of ψ⁴ = ψ + 4.
+# Constants of Alexa (2022): φ² = 2, and the positive root of ψ⁴ = ψ + 4.
 _PHI = math.sqrt(2.0)
 _PSI = 1.533751168755204288118041
 
 
 def even_rotations(spacing_degrees: float) -> Tensor:
-    """Rotations about so far apart, evenly spread over SO(3): float64 ``(M, 3, 3)``.
+    """Spread rotations evenly over SO(3), about ``spacing_degrees`` apart: float64 ``(M, 3, 3)``.
 
-    A super-Fibonacci spiral over the unit quaternions. With angles as distance SO(3) has the volume
-    ``8π²``, so ``M = 8π² / spacing³``: 4,400 at 15°.
+    They lie on a super-Fibonacci spiral of unit quaternions (Alexa, CVPR 2022). With angles as
+    distance, SO(3) has the volume ``8π²``, so ``M = 8π² / spacing³``: 4,400 at 15°.
     """
     n = max(1, math.ceil(8 * math.pi**2 / math.radians(spacing_degrees) ** 3))
     s = torch.arange(n, dtype=torch.float64) + 0.5
@@ -34,17 +34,17 @@ def even_rotations(spacing_degrees: float) -> Tensor:
 
 
 def small_turns(spacing_degrees: float, steps: int) -> Tensor:
-    """Turns by rotation vectors on a cubic lattice: float64 ``((2 steps + 1)³, 3, 3)``.
+    """Rotations by vectors on a cubic lattice: float64 ``((2 steps + 1)³, 3, 3)``.
 
-    ``small_turns(…) [:, None] @ R`` surrounds the orientations R: the lattice of spacing δ around
-    each rotation of a grid of spacing 2δ subdivides it.
+    ``small_turns(…)[:, None] @ R`` surrounds the orientations R. A lattice of spacing δ around each
+    rotation of a grid of spacing 2δ subdivides the grid.
     """
     axis = torch.arange(-steps, steps + 1, dtype=torch.float64) * math.radians(spacing_degrees)
     return rotation_of_vector(torch.cartesian_prod(axis, axis, axis))
 
 
 def disc_lattice(radius: float, spacing: float) -> Tensor:
-    """Points of a square lattice no farther than a radius from 0: float64 ``(T, 2)``, 0 first."""
+    """Points of a square lattice within a radius of 0, nearest first: float64 ``(T, 2)``."""
     n = math.floor(radius / spacing + 1e-9)
     axis = torch.arange(-n, n + 1, dtype=torch.float64) * spacing
     points = torch.cartesian_prod(axis, axis)

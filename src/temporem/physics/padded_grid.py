@@ -1,7 +1,7 @@
-"""The Fourier grid on which volumes are sliced and solved for: twice padded, half of it stored.
+"""The Fourier grid on which volumes are sliced and solved for: padded by 2, half of it stored.
 
-Slices are in the units of an image, ``√D V̂``. A real volume has ``G(−k) = conj G(k)``, so voxels
-with ``kx ≥ 0`` suffice; a sample with ``kx < 0`` reads, and adds to, its mirror.
+Slices are in the units of an image, ``√D V̂``. A real volume has ``G(−k) = conj G(k)`` (Friedel), so
+voxels with ``kx ≥ 0`` suffice: a sample with ``kx < 0`` is read from, and added to, its mirror.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Corners:
     mirrored: Tensor
 
     def restore(self, values: Tensor) -> Tensor:
-        """Complex samples ``(n, C)`` of the stored half as samples of where they were asked."""
+        """Conjugate complex samples ``(n, C)`` that were read from the mirror, or go there."""
         return torch.where(self.mirrored[:, None], values.conj(), values)
 
 
@@ -50,14 +50,14 @@ class Corners:
 class PaddedGrid:
     """Half of the padded Fourier grid of volumes with edge ``box``, as V rows of C channels.
 
-    Voxels are at ``k = (kx, ky, kz) / 2`` cycles per box, ``kx = 0 … D``, the others ``−D … D``;
-    only those with ``|k| ≤ radius`` hold anything.
+    Voxels are at ``k = (kx, ky, kz) / 2`` cycles per box, with ``kx = 0 … D``, the others
+    ``−D … D``. Those with ``|k| > radius`` are zero.
 
     Args:
-        box: edge D of the volumes in voxels, even. For frequencies up to r much below Nyquist, a
-            coarse box of ``2 (r + 2)`` voxels over the same field of view does.
+        box: edge D of the volumes in voxels, even. For frequencies up to r far below Nyquist, a
+            coarse box of ``2 (r + 2)`` voxels over the same field of view is enough.
         radius: highest frequency, cycles per box, at most ``box / 2``.
-        device: where all tensors are.
+        device: device of all tensors.
     """
 
     box: int
@@ -80,12 +80,12 @@ class PaddedGrid:
 
     @cached_property
     def inside(self) -> Tensor:
-        """Rows that hold something, bool ``(V,)``."""
+        """Rows within the radius, bool ``(V,)``."""
         return self.radii <= self.radius
 
     @cached_property
     def shells(self) -> Tensor:
-        """Integer shell of every row, ``(V,)``; beyond the radius the last one."""
+        """Integer shell of every row, ``(V,)``; the last one beyond the radius."""
         return self.radii.round().long().clamp(max=self.n_shells - 1)
 
     @property
@@ -94,7 +94,7 @@ class PaddedGrid:
 
     @cached_property
     def multiplicity(self) -> Tensor:
-        """How often a row occurs in the whole grid: 1 at kx = 0, else 2, 0 outside: ``(V,)``."""
+        """Multiplicity of a row in the whole grid: 1 at kx = 0, else 2, 0 outside: ``(V,)``."""
         twice = torch.full(self.shape, 2.0, device=self.device)
         twice[..., 0] = 1
         return twice.flatten() * self.inside
@@ -108,7 +108,7 @@ class PaddedGrid:
         return sums / counts.clamp(min=1)
 
     def corners(self, frequencies: Tensor) -> Corners:
-        """Interpolation at ``(..., 3)`` cycles per box, ordered (x, y, z); n of them, flattened."""
+        """Prepare interpolation at n points ``(..., 3)``, cycles per box, ordered (x, y, z)."""
         points = PADDING * frequencies.reshape(-1, 3).T.contiguous()
         mirrored = points[0] < 0
         points = torch.where(mirrored, -points, points)
@@ -120,7 +120,7 @@ class PaddedGrid:
         centre = PADDING * self.box // 2
         first = ((z + centre) * height + y + centre) * width + x
         bits = torch.arange(8, dtype=first.dtype, device=first.device)
-        # of corners: one in x, one in y, one in z
+        # Offsets of the 8 corners; x varies fastest.
         steps = bits % 2 + bits // 2 % 2 * width + bits // 4 * (height * width)
         of_x = torch.stack([lower[0], upper[0]], dim=1)
         of_y = torch.stack([lower[1], upper[1]], dim=1)
@@ -129,7 +129,7 @@ class PaddedGrid:
         return Corners(first[:, None] + steps, weight, mirrored)
 
     def extract(self, rows: Tensor, corners: Corners) -> Tensor:
-        """Samples of complex rows ``(V, C)``: ``(n, C)``."""
+        """Sample complex rows ``(V, C)`` at the corners' points: ``(n, C)``."""
         real = torch.view_as_real(rows).flatten(1)
         sampled = nn.functional.embedding_bag(
             corners.index, real, mode="sum", per_sample_weights=corners.weight
@@ -139,23 +139,23 @@ class PaddedGrid:
     def insert(self, rows: Tensor, corners: Corners, values: Tensor) -> None:
         """Add real ``values (n, C)`` to real ``rows (V, C)`` in place: the adjoint of sampling.
 
-        Complex values are inserted as real and imaginary channels, after
-        :meth:`Corners.restore`. When all is inserted, :meth:`close` completes it.
+        Insert complex values as real and imaginary channels, after :meth:`Corners.restore`. Call
+        :meth:`close` after the last insertion.
         """
         add_to_rows(rows, corners.index, corners.weight, values)
 
     def close(self, rows: Tensor, sign: Tensor) -> None:
-        """Add, in place, what samples mirrored to kx < 0 give to voxels at kx = 0.
+        """Add, in place, the Friedel mirrors of samples to voxels at kx = 0.
 
         Args:
-            rows: real ``(V, C)``, inserted into.
-            sign: of channels under Friedel's conjugation, −1 for imaginary parts: ``(C,)``.
+            rows: real ``(V, C)``, after all insertions.
+            sign: sign of channels under conjugation, −1 for imaginary parts: ``(C,)``.
         """
         plane = rows.view(*self.shape, -1)[:, :, 0]
         plane += plane.flip(0, 1) * sign
 
     def from_volumes(self, volumes: Tensor) -> Tensor:
-        """Complex rows ``(V, C)`` of volumes ``(C, D, D, D)``, made ready to be sampled."""
+        """Transform volumes ``(C, D, D, D)`` to complex rows ``(V, C)`` that can be sampled."""
         edge = PADDING * self.box
         correction = gridding_correction(self.box).to(volumes, non_blocking=True)
         padded = volumes.new_zeros(len(volumes), edge, edge, edge)
@@ -169,10 +169,10 @@ class PaddedGrid:
         return rows.flatten(1).T.contiguous().mul_(self.inside[:, None])
 
     def to_volumes(self, rows: Tensor) -> Tensor:
-        """Volumes ``(C, D, D, D)`` of complex rows ``(V, C)`` that were solved for.
+        """Transform complex rows ``(V, C)``, solved from samples, to volumes ``(C, D, D, D)``.
 
-        Both directions divide by what trilinear interpolation does in real space, so that
-        sampling the rows of :meth:`from_volumes` and inserting the samples gives volumes back.
+        Both directions divide by :func:`gridding_correction`. Sampling the rows of
+        :meth:`from_volumes` and solving from these samples therefore gives the volumes back.
         """
         edge = PADDING * self.box
         channels, inside = rows.T.reshape(-1, *self.shape), self.inside.view(self.shape)
@@ -192,7 +192,7 @@ def full_grid(box: int, device: torch.device) -> PaddedGrid:
 
 
 def grid_below(box: int, radius: float) -> PaddedGrid:
-    """A grid for frequencies below a radius, in cycles per box, no larger than needed."""
+    """The smallest grid for frequencies below a radius, cycles per box."""
     coarse = 2 * math.ceil(radius + 2)
     cpu = torch.device("cpu")
     return full_grid(box, cpu) if coarse >= box else PaddedGrid(coarse, radius, cpu)
@@ -201,11 +201,11 @@ def grid_below(box: int, radius: float) -> PaddedGrid:
 def _wrapped(
     size: int, edge: int, n_axes: int
 ) -> Iterator[tuple[tuple[EllipsisType | slice, ...], tuple[EllipsisType | slice, ...]]]:
-    """Pairs of parts, of arrays with their origin at ``size // 2`` and, as an FFT has it, at 0.
+    """Pairs of slices that copy an array part by part between two layouts.
 
-    The first are ``size`` long in axes z, y[, x], the second ``edge``, of which what is farthest
-    from the origin is not named. Copied part by part, as rolling whole arrays takes longer than
-    transforming them.
+    In the first layout axes z, y[, x] have ``size`` entries and the origin at ``size // 2``. In the
+    second they have ``edge`` entries and the origin at 0, as an FFT does; entries far from the
+    origin are not covered. Rolling whole arrays would take longer than their FFT.
     """
     half = size // 2
     positive = (slice(half, size), slice(0, half))

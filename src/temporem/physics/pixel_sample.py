@@ -1,4 +1,4 @@
-"""Some of the pixels of images, chosen so that sums over all of them are estimated without bias."""
+"""Samples of the Fourier pixels of images that estimate sums over all pixels without bias."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class PixelSample:
     """S of the P pixels of a :class:`FourierSupport`.
 
     Attributes:
-        index: which, ``(S,)``.
-        weights: what each counts in a sum over the full plane, ``(S,)``.
+        index: index of each pixel in the support, ``(S,)``.
+        weights: weight of each pixel in a sum over the full plane, ``(S,)``.
     """
 
     index: Tensor
@@ -24,21 +24,21 @@ class PixelSample:
 
     @classmethod
     def lowest(cls, support: FourierSupport, n_pixels: int) -> PixelSample:
-        """The ``n_pixels`` lowest frequencies, all of them."""
+        """Take all of the ``n_pixels`` lowest frequencies."""
         return cls(torch.arange(n_pixels), support.weights[:n_pixels])
 
     @classmethod
     def drawn(cls, support: FourierSupport, probability: Tensor, start: float) -> PixelSample:
-        """Pixels at random, each at most once, that leave the expectation of sums as it is.
+        """Draw pixels at random, each at most once, that keep the expectation of sums.
 
-        Pixel k is there with probability π_k and counts ``weights_k / π_k``, so that the
-        expectation of a weighted sum is the sum over all pixels (Horvitz and Thompson). Systematic
-        sampling, ``floor(Σ_{i≤k} π_i + start)`` rising at the pixels drawn, gives every range of
-        radii its share: sums over a sample differ little from one to the next.
+        Pixel k is drawn with probability π_k and gets the weight ``weights_k / π_k``, so that the
+        expectation of a weighted sum is the sum over all pixels (Horvitz and Thompson 1952).
+        Systematic sampling draws the pixels at which ``floor(Σ_{i≤k} π_i + start)`` rises. It gives
+        every range of radii its share, so that sums vary little from one sample to the next.
 
         Args:
-            support: of the images.
-            probability: π of the lowest frequencies, which alone are drawn from, ``(P',)``.
+            support: support of the images.
+            probability: π of the lowest frequencies, ``(P',)``; others are not drawn.
             start: uniform in [0, 1).
         """
         steps = (probability.double().cumsum(0) + start).floor()
@@ -59,8 +59,8 @@ def inclusion_probabilities(importance: Tensor, size: int) -> Tensor:
     """
     if size >= len(importance):
         return torch.ones_like(importance)
-    # With the m most important ones certain, c = (size − m) / Σ of the others; m is the first for
-    # which no other would be drawn more than once.
+    # With the m most important pixels certain, c = (size − m) / Σ of the others' importance; m is
+    # the least number that leaves all other probabilities at most 1.
     ordered = importance.double().sort(descending=True).values
     rest = ordered.flip(0).cumsum(0).flip(0)
     certain = torch.arange(size, device=importance.device)

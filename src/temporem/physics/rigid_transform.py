@@ -18,12 +18,12 @@ _ABOUT_BEAM = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
 
 @dataclass(frozen=True)
 class RigidTransform:
-    """From the frame in which poses were estimated to another one.
+    """A change from the reference frame of an estimate to another one.
 
     Attributes:
-        rotation: G, from the other frame to the estimate's, float64 ``(3, 3)``.
-        mirrored: whether the estimate is of the other hand.
-        shift_angstrom: t, where the other frame's origin is in the estimate, ``(3,)``.
+        rotation: G, from the other reference frame to the estimate's, float64 ``(3, 3)``.
+        mirrored: true where the estimate has the other hand.
+        shift_angstrom: t, the other reference frame's origin in the estimate, ``(3,)``.
     """
 
     rotation: Tensor
@@ -32,19 +32,19 @@ class RigidTransform:
 
     @property
     def linear(self) -> Tensor:
-        """G, or −G for the mirror image: points r of the other frame are at ``G r + t``."""
+        """G, or −G for a mirror image: points r of the other reference frame are at ``G r + t``."""
         return -self.rotation if self.mirrored else self.rotation
 
     def rotations(self, estimated: Tensor) -> Tensor:
-        """Estimated rotations ``(..., 3, 3)`` in the other frame: ``R = [Z] R' G``."""
+        """Rotations ``(..., 3, 3)`` in the other reference frame: ``R = [Z] R' G``."""
         hand = _ABOUT_BEAM @ estimated if self.mirrored else estimated
         return hand @ self.rotation
 
     def shifts(self, estimated: Tensor, shifts_angstrom: Tensor) -> Tensor:
-        """Estimated displacements ``(..., 2)`` in the other frame: ``d = d' + (R' t)_xy``."""
+        """Displacements ``(..., 2)`` in the other reference frame: ``d = d' + (R' t)_xy``."""
         return shifts_angstrom + (estimated @ self.shift_angstrom)[..., :2]
 
 
 def other_hand(rotations: Tensor) -> Tensor:
-    """The poses ``Z R`` in which the mirror image has the images that the molecule has in R."""
-    return _ABOUT_BEAM.to(rotations, non_blocking=True) @ rotations
+    """Rotations ``Z R`` in which the mirror image has the same images as the molecule in R."""
+    return _ABOUT_BEAM.to(rotations) @ rotations

@@ -1,17 +1,15 @@
 """Rotational diffusion: how far a molecule has turned after some time.
 
-A molecule that turns by ``R' = exp([w]×) R`` with independent components of w of variance
-``2 D dt`` in every instant has, after the time Δt, with τ = D Δt and θ the angle of ``R' Rᵀ``, the
-density
+In every instant dt the molecule turns by ``R' = exp([w]×) R``, with independent components of w of
+variance ``2 D dt``. After the time Δt, with τ = D Δt and θ the angle of ``R' Rᵀ``, its orientation
+has a density relative to uniform orientations, the heat kernel of SO(3) (Furry 1957):
 
 ``K_τ(θ) = Σ_l (2l + 1) exp(−l (l + 1) τ) sin((l + ½) θ) / sin(θ / 2)``
 
-over the uniform one (heat kernel of SO(3)): 1 everywhere as τ → ∞, and for small τ a Gaussian of
-the rotation vector with variance 2 τ about each axis. By Poisson summation it is also
+It tends to 1 as τ → ∞. For small τ it is a Gaussian of the rotation vector with variance 2τ about
+each axis, and Poisson summation gives a form of which a few terms suffice:
 
-``K_τ(θ) = ½ √π exp(τ / 4) τ^(−3/2) Σ_m (−1)^m (θ − 2πm) exp(−(θ − 2πm)² / 4τ) / sin(θ / 2)``,
-
-of which a term or two suffice where τ is small.
+``K_τ(θ) = ½ √π exp(τ / 4) τ^(−3/2) Σ_m (−1)^m (θ − 2πm) exp(−(θ − 2πm)² / 4τ) / sin(θ / 2)``
 """
 
 from __future__ import annotations
@@ -21,9 +19,9 @@ import math
 import torch
 from torch import Tensor
 
-_SERIES_FROM = 1.0  # τ; either form has all digits there
-_DEGREES = 12  # of the first series
-_TURNS = (-2, -1, 1, 2)  # m of the second, but for 0
+_SERIES_FROM = 1.0  # τ; both forms are exact to rounding there
+_DEGREES = 12  # terms of the first form
+_TURNS = (-2, -1, 1, 2)  # m of the second form, besides 0
 _LEAST_ANGLE = 1e-4
 
 
@@ -42,7 +40,7 @@ def log_diffusion_density(angle: Tensor, tau: Tensor) -> Tensor:
 
 
 def _narrow(angle: Tensor, tau: Tensor) -> Tensor:
-    """By the sum over turns m; those but 0 relative to it, so that small τ does not underflow."""
+    """Log-density by the sum over m, relative to the term m = 0 so that it does not underflow."""
     others = torch.zeros_like(angle)
     for m in _TURNS:
         exponent = math.pi * m * (angle - math.pi * m) / tau
@@ -54,7 +52,7 @@ def _narrow(angle: Tensor, tau: Tensor) -> Tensor:
 
 
 def _wide(angle: Tensor, tau: Tensor) -> Tensor:
-    """By the sum over l."""
+    """Log-density by the sum over l."""
     degree = torch.arange(_DEGREES, dtype=angle.dtype, device=angle.device)
     terms = (2 * degree + 1) * (-degree * (degree + 1) * tau[..., None]).exp()
     waves = ((degree + 0.5) * angle[..., None]).sin() / (angle / 2).sin()[..., None]

@@ -1,4 +1,4 @@
-"""Rotations and the one place where RELION's Euler angles and origins are converted.
+"""Rotations, and conversion of RELION's Euler angles and origins.
 
 ``R`` maps molecule to camera coordinates, vectors ``(x, y, z)``; a frame samples ``V̂(Rᵀk)``.
 """
@@ -36,9 +36,9 @@ def rotation_to_euler(rotations: Tensor) -> Tensor:
 
 
 def random_rotations(n: int, generator: torch.Generator) -> Tensor:
-    """Rotations drawn uniformly from SO(3): float64 ``(n, 3, 3)``.
+    """Draw rotations uniformly from SO(3): float64 ``(n, 3, 3)``.
 
-    A normalised 4-D Gaussian is uniform on the unit quaternions.
+    Normalised draws from a 4-D Gaussian are uniform on the unit quaternions.
     """
     quaternions = torch.randn(n, 4, generator=generator, dtype=torch.float64)
     return roma.unitquat_to_rotmat(quaternions / quaternions.norm(dim=-1, keepdim=True))
@@ -53,8 +53,8 @@ def rotation_about_axis(axis: Tensor, angle_radians: Tensor) -> Tensor:
 def rotation_of_vector(vectors: Tensor) -> Tensor:
     """Rotation vectors ω, radians ``(..., 3)`` → rotations ``exp [ω]×``, ``(..., 3, 3)``.
 
-    Rodrigues' formula, ``1 + sin θ/θ [ω]× + (1 − cos θ)/θ² [ω]×²``: its derivatives are right at
-    ω = 0 too, where poses that are learned begin.
+    Rodrigues' formula, ``1 + sin θ/θ [ω]× + (1 − cos θ)/θ² [ω]×²``. Its derivatives are right at
+    ω = 0 too, where learned poses start.
     """
     angle = vectors.norm(dim=-1)[..., None, None]
     x, y, z = vectors.unbind(-1)
@@ -66,10 +66,10 @@ def rotation_of_vector(vectors: Tensor) -> Tensor:
 
 
 def rotation_of_frame(six: Tensor) -> Tensor:
-    """Rotations from six unconstrained numbers by Gram and Schmidt: ``(..., 6)`` → ``(..., 3, 3)``.
+    """Rotations of six unconstrained numbers, ``(..., 6)`` → ``(..., 3, 3)`` (Zhou et al. 2019).
 
-    The first three numbers, made a unit vector, are the first column; the others, less what they
-    have of it, the second. Turning both turns the rotation: ``f(Q a, Q b) = Q f(a, b)``.
+    Gram–Schmidt makes the first three numbers the first column, and the other three the second.
+    Rotating both vectors rotates the result: ``f(Q a, Q b) = Q f(a, b)``.
     """
     return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
 
@@ -80,19 +80,19 @@ def vector_of_rotation(rotations: Tensor) -> Tensor:
 
 
 def origin_to_shift(origin_angstrom: Tensor) -> Tensor:
-    """``rlnOriginX/YAngst`` (the shift that centres the particle) ↔ the particle's displacement."""
+    """Convert ``rlnOriginX/YAngst``, the shift that centres a particle, ↔ its displacement."""
     return -origin_angstrom
 
 
 def geodesic_degrees(a: Tensor, b: Tensor) -> Tensor:
     """Angle of the rotation from one to the other, degrees: ``(..., 3, 3)`` → ``(...)``.
 
-    From the chord, ``|A − B|² = 8 sin²(θ/2)``, which keeps its digits where θ is small.
+    The chord ``|A − B|² = 8 sin²(θ/2)`` keeps precision where θ is small.
     """
     chord = (a - b).flatten(-2).norm(dim=-1) / 8**0.5
     return torch.rad2deg(2 * chord.clamp(max=1).asin())
 
 
 def nearest_rotation(matrices: Tensor) -> Tensor:
-    """The rotation closest to any matrix ``(..., 3, 3)``; of a sum of rotations, their mean."""
+    """The rotation closest to a matrix ``(..., 3, 3)``; for a sum of rotations, their mean."""
     return roma.special_procrustes(matrices)

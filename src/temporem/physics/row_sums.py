@@ -1,22 +1,21 @@
-"""Sums into rows that lie scattered over memory, which is where gridding spends its time."""
+"""Sums into rows scattered over memory, the slowest part of gridding."""
 
 from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
 
-try:  # not a public name: where a release of SciPy lacks it, all is as right, and slower
+try:  # not a public name; without it the result is the same, but slower
     from scipy.sparse._sparsetools import csc_matvecs
 except ImportError:  # pragma: no cover
     csc_matvecs = None
 
 
 def add_to_rows(rows: Tensor, index: Tensor, weight: Tensor, values: Tensor) -> None:
-    """``rows[index[i, j]] += weight[i, j] · values[i]`` for all i, j, in place and in this order.
+    """Add ``weight[i, j] · values[i]`` to ``rows[index[i, j]]`` for all i, j, in place, in order.
 
-    That is ``Y += A X`` with A sparse, given by columns. On the CPU SciPy's product is five times
-    as fast as :meth:`torch.Tensor.index_add_`, which is given all products before they are summed
-    and spends longer on finding a row than on adding to it.
+    It is the product ``Y += A X`` with a sparse A, given by columns. On the CPU SciPy's product is
+    five times as fast as :meth:`torch.Tensor.index_add_`, which needs all products in memory.
 
     Args:
         rows: real ``(V, C)``, contiguous.
@@ -33,10 +32,10 @@ def add_to_rows(rows: Tensor, index: Tensor, weight: Tensor, values: Tensor) -> 
         return
     if index.numel() == 0:
         return
-    if index.min() < 0 or index.max() >= len(rows):  # the product itself would write anywhere
+    if index.min() < 0 or index.max() >= len(rows):  # SciPy's product would write anywhere
         raise IndexError(f"rows {int(index.min())} to {int(index.max())} of {len(rows)}")
     n, per_column = index.shape
-    # A view, or the sums would be lost.
+    # A view: the sums must reach the caller's tensor.
     target = rows.view(-1).numpy()
     entries, factors = index.contiguous().view(-1).numpy(), weight.contiguous().view(-1).numpy()
     ends = np.arange(0, len(entries) + 1, per_column, dtype=entries.dtype)

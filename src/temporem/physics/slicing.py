@@ -1,4 +1,4 @@
-"""Central slices put back into voxels in Fourier space, frame by frame."""
+"""Insertion of central slices into Fourier voxels, frame by frame."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from torch import Tensor
 
 
 def trilinear_corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
-    """Flat grid indices and trilinear weights of the 8 voxels around points ``(..., 3)``.
+    """Find the 8 voxels around points ``(..., 3)`` and their trilinear weights.
 
-    Points are (x, y, z) in grid units from the centre voxel. Corners outside the grid get weight 0.
-    Returns indices and weights ``(..., 8)``.
+    Args:
+        points: (x, y, z) in grid units from the centre voxel.
+        edge: edge of the grid, voxels.
+
+    Returns:
+        Flat indices and weights, ``(..., 8)`` each; corners outside the grid have weight 0.
     """
     base = points.floor()
     fraction = points - base
@@ -26,12 +30,12 @@ def trilinear_corners(points: Tensor, edge: int) -> tuple[Tensor, Tensor]:
 
 
 def insert_slices_apart(values: Tensor, points: Tensor, edge: int) -> Tensor:
-    """Spread slices, each into its own grid; the adjoint of trilinear interpolation.
+    """Insert slices, each into its own grid: the adjoint of trilinear interpolation.
 
     Args:
         values: complex ``(F, P)``.
-        points: where they were sampled, (x, y, z) in grid units from the centre, ``(F, P, 3)``.
-        edge: E.
+        points: points of the samples, (x, y, z) in grid units from the centre, ``(F, P, 3)``.
+        edge: edge E of the grids, voxels.
 
     Returns:
         ``(F, E, E, E)``, axes (z, y, x).

@@ -1,8 +1,8 @@
 """Exact projections and volumes of atoms, as structure factors.
 
 ``V̂(k) = Σ_e f_e(|k|) Σ_{a∈e} exp(−2πi k·r_a)`` over elements e and their atoms a. On a rectangular
-grid the exponential separates into one factor an axis, so that the sum over atoms is a matrix
-product. No voxel is interpolated, and nothing aliases: pixels hold the band-limited image.
+grid the exponential is a product of one factor for each axis, so that the sum over atoms is a
+matrix product. Nothing is interpolated or aliased: pixels hold the band-limited image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from temporem.physics.fourier import FourierSupport
 
 _PRODUCT_BYTES = 2**25
-"""Most memory for the products of y and z waves of a volume; larger is not faster."""
+"""Memory for the products of y and z waves of a volume; more is not faster."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ def structure_factors(
     support: FourierSupport,
     pixel_size_angstrom: float,
 ) -> Tensor:
-    """Orthonormal Fourier coefficients of the projected (2D) or full (3D) potential of atoms.
+    """Compute Fourier coefficients (orthonormal) of the projected or 3D potential of atoms.
 
     A voxel holds the potential averaged over its volume, and an image is the sum of voxels along
-    z, so that an image's coefficients are ``√D`` times a central slice of the volume's.
+    z. The coefficients of an image are therefore ``√D`` times a central slice of the volume's.
 
     Args:
         positions_angstrom: ``(..., N, 3)`` as (x, y, z), the origin at the centre of the box. For
             images, already in camera coordinates; z is projected away.
         element_of_atom: index into ``form_factors``, ``(N,)``.
         form_factors: one per element.
-        support: the frequencies wanted; its ``ndim`` says image or volume.
+        support: frequencies; its ``ndim`` is 2 for images, 3 for volumes.
         pixel_size_angstrom: pixel size of that grid, Å.
 
     Returns:
@@ -68,8 +68,8 @@ def structure_factors(
     batch = positions_angstrom.shape[:-2]
     flat = positions_angstrom.reshape(math.prod(batch), *positions_angstrom.shape[-2:])
 
-    # A real wave basis, cos and sin of frequencies 0 … n−1 along every axis, takes half of the
-    # arithmetic of complex exponentials at frequencies −n+1 … n−1; signs come in at the end.
+    # Real waves, cos and sin of frequencies 0 … n−1 along every axis, take half of the arithmetic
+    # of complex exponentials at frequencies −n+1 … n−1. Signs are applied at the end.
     octant = torch.zeros(len(flat), (2 * n) ** (ndim - 1), 2 * n)
     k_squared = _octant_radii(n, ndim)
     s_squared = torch.arange(int(k_squared.max()) + 1, dtype=torch.float64) * unit**2
@@ -78,7 +78,7 @@ def structure_factors(
         if atoms.shape[1] == 0:
             continue
         waves = [_waves(atoms[..., axis] * unit, n) for axis in range(ndim)]
-        f = form_factor.at(s_squared).float()  # few: the |k|² of a grid are integers
+        f = form_factor.at(s_squared).float()  # at integer |k|², of which there are few
         octant += _sum_over_atoms(waves).mul_(f.index_select(0, k_squared).view(octant.shape[1:]))
 
     total = _from_octant(octant.flatten(1), support.frequencies, n)
@@ -88,8 +88,8 @@ def structure_factors(
 def _waves(coordinate: Tensor, n: int) -> Tensor:
     """``cos 2πku`` and ``−sin 2πku`` interleaved, k = 0 … n−1, of u ``(B, N)``: ``(B, N, 2n)``.
 
-    ``e^(−2πiku)`` doubles its range of k with every product by ``e^(−2πi2ʲu)``, whose phase is
-    exact in float64; the error is then log₂ n roundings of float32.
+    Every product by ``e^(−2πi2ʲu)``, whose phase is exact in float64, doubles the range of k. The
+    error is log₂ n roundings of float32.
     """
     waves = torch.empty(*coordinate.shape, n, dtype=torch.complex64)
     waves[..., 0] = 1
