@@ -1,4 +1,4 @@
-"""What the extractor sees of a frame: alike for alike conformations, whatever CTF or pose."""
+"""Encoder input: the same for the same conformation, whatever the CTF and the pose."""
 
 import math
 
@@ -34,7 +34,7 @@ def images(rotations: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
     return MODEL.observe(slices, ctf)
 
 
-def test_image_evidence_is_the_phase_flipped_image(weight: torch.Tensor, ctf: torch.Tensor) -> None:
+def test_image_input_is_the_phase_flipped_image(weight: torch.Tensor, ctf: torch.Tensor) -> None:
     rotations = random_rotations(N, torch.Generator().manual_seed(1))
     seen = image_input(images(rotations, ctf), ctf, weight)
     expected = torch.view_as_real(images(rotations, ctf.abs()) * weight)
@@ -68,23 +68,21 @@ def test_back_projection_is_linear_and_frames_are_independent(
         for _ in range(2)
     )
 
-    def encode_in_current_poses(values: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+    def back_projected(values: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
         return back_projection_input(MODEL, values[rows], ctf[rows], rotations[rows], weight)
 
     torch.testing.assert_close(
-        encode_in_current_poses(2 * a - b),
-        2 * encode_in_current_poses(a) - encode_in_current_poses(b),
+        back_projected(2 * a - b),
+        2 * back_projected(a) - back_projected(b),
         rtol=0,
         atol=1e-5,
     )
-    torch.testing.assert_close(
-        encode_in_current_poses(a)[2:3], encode_in_current_poses(a, slice(2, 3))
-    )
-    assert (encode_in_current_poses(torch.zeros_like(a)) == 0).all()
+    torch.testing.assert_close(back_projected(a)[2:3], back_projected(a, slice(2, 3)))
+    assert (back_projected(torch.zeros_like(a)) == 0).all()
 
 
-def test_back_projection_weighs_by_contrast(weight: torch.Tensor) -> None:
-    # Where the CTF is zero there is nothing to learn, whatever noise the image has there.
+def test_back_projection_weighs_by_the_ctf(weight: torch.Tensor) -> None:
+    # Where the CTF is zero the image is noise, and not used.
     rotations = random_rotations(1, torch.Generator().manual_seed(5)).float()
     ctf = torch.ones(1, len(MODEL.support))
     ctf[:, 10:] = 0

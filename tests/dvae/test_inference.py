@@ -1,4 +1,4 @@
-"""What latent paths depend on: the graph of each inference structure, movies of any length."""
+"""Inference of latent paths: the graph of every structure, movies of any length."""
 
 import itertools
 
@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from temporem.dvae.inference import FrameInference, SequenceInference
 from temporem.dvae.latents import Latents
 from temporem.dvae.priors import GatedTransition, StandardPrior
+from temporem.dvae.settings import InferenceStructure, PriorKind
 from temporem.frames.frame_noise import FrameNoise
 
 WIDTH, Z_DIM = 6, 2
@@ -20,7 +21,7 @@ PRIORS: tuple[PriorKind, ...] = ("standard", "learned")
 
 
 def make_inference(structure: InferenceStructure, prior: PriorKind) -> SequenceInference:
-    """A network with random weights, of which none is zero or small."""
+    """Make a network with random weights, none of them zero or small."""
     torch.manual_seed(0)
     chosen = StandardPrior() if prior == "standard" else GatedTransition(Z_DIM, 4)
     network = SequenceInference(WIDTH, Z_DIM, 5, structure, chosen, hidden_frames=0.0)
@@ -187,7 +188,7 @@ def test_static_inference_sees_single_frames(features: torch.Tensor) -> None:
     torch.testing.assert_close(together.kl, expected)
 
 
-def test_what_is_hidden_is_told_from_the_other_frames() -> None:
+def test_hidden_frames_are_inferred_from_the_others() -> None:
     torch.manual_seed(2)
     network = SequenceInference(WIDTH, Z_DIM, 5, "MF-LR", StandardPrior(), hidden_frames=0.5)
     features = torch.randn(12, WIDTH, requires_grad=True)
@@ -201,8 +202,8 @@ def test_what_is_hidden_is_told_from_the_other_frames() -> None:
 
 
 @pytest.mark.parametrize("mean", [0.3, 0.5, 0.8])
-def test_of_every_movie_another_fraction_is_hidden(mean: float) -> None:
-    """Evenly from none on, or up to all, with the mean that was asked for."""
+def test_fraction_that_is_hidden_varies_from_movie_to_movie(mean: float) -> None:
+    """Evenly from no frame on, or up to all frames, with the mean that was asked for."""
     network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=mean)
     n_movies, n_frames = 4000, 50
     noise = FrameNoise(torch.Generator().manual_seed(4))
@@ -211,14 +212,14 @@ def test_of_every_movie_another_fraction_is_hidden(mean: float) -> None:
     fraction = hidden.view(n_movies, n_frames).double().mean(1)
     spread = 2 * min(mean, 1 - mean)
     assert abs(float(fraction.mean()) - mean) < 0.02
-    # Uniform, and what n_frames draws of it vary by.
+    # Variance of a uniform fraction, and of n_frames draws with it.
     expected = (spread**2 / 12 + (mean * (1 - mean) - spread**2 / 12) / n_frames) ** 0.5
     assert abs(float(fraction.std()) - expected) < 0.015
     assert float(fraction.min()) < mean - 0.45 * spread
     assert float(fraction.max()) > mean + 0.45 * spread
 
 
-def test_what_a_process_hides_does_not_depend_on_the_others() -> None:
+def test_frames_that_a_process_hides_do_not_depend_on_the_others() -> None:
     network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=0.5)
     lengths = torch.tensor([5, 3, 9, 2])
     whole = network._hidden(lengths, FrameNoise(torch.Generator().manual_seed(5)))

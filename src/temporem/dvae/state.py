@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -42,6 +42,7 @@ class TrainingState:
         sums: sums over the frames of the epoch so far, over all processes, float64.
         finished: no step is left.
         record: numbers to log, after the last step of an epoch.
+        means: means of the last whole epoch, to show.
     """
 
     kind: ClassVar[str] = "network"
@@ -53,6 +54,7 @@ class TrainingState:
     sums: Tensor
     finished: bool = False
     record: Mapping[str, Any] | None = None
+    means: Mapping[str, float] = field(default_factory=dict)
 
     def parts(self) -> Parts:
         """Copy the state to the CPU; a finished one without what only training needs."""

@@ -39,8 +39,9 @@ from temporem.progress import Progress
 from temporem.volumes.refined_volumes import RefinedVolumes
 
 _GRADIENT_CLIP = 1e4
-_HOPELESS = 10.0
-"""Training has diverged when an epoch explains frames this much worse than an empty volume does."""
+# Training has diverged when the objective is this much worse than that of empty volumes, whose
+# residuals are the images themselves. An encoder may be some nats off in every latent.
+_HOPELESS, _NATS = 5.0, 4.0
 
 
 def training_states(
@@ -245,17 +246,22 @@ class _Training:
             step=done.step + 1,
             seconds=done.seconds + seconds,
         )
-        self.progress(
-            *self.schedule.progress(position),
-            f"{stage.name}  epoch {done.epoch + 1}/{self.training.epochs}",
-        )
+        self._tell(state, position, stage)
         if position.step_in_epoch < self.schedule.steps_per_epoch(stage):
             return replace(state, position=position, record=None)
         record = self._record(state, position, stage)
         position = replace(position, epoch=done.epoch + 1, step_in_epoch=0)
         state.sums.zero_()
         finished = position.epoch == self.training.epochs
-        return replace(state, position=position, record=record, finished=finished)
+        means = {name: record[name] for name in ("log_likelihood", "kl")}
+        return replace(state, position=position, record=record, means=means, finished=finished)
+
+    def _tell(self, state: TrainingState, done: Position, stage: Stage) -> None:
+        """Tell how far the training is, with the mean of the epoch before."""
+        note = f"{stage.name}  epoch {done.epoch + 1}/{self.training.epochs}"
+        if "log_likelihood" in state.means:
+            note += f"  log-likelihood {state.means['log_likelihood']:.2f}"
+        self.progress(*self.schedule.progress(done), note)
 
     def _record(self, state: TrainingState, done: Position, stage: Stage) -> Mapping[str, Any]:
         """Make the record of an epoch, from its sums.
@@ -263,19 +269,20 @@ class _Training:
         Raises:
             TemporemError: training has diverged.
         """
-        epoch, weight = done.epoch, self.schedule.kl_weight(done.epoch)
+        epoch = done.epoch
         fit, kl, pose_kl, frames, finite = state.sums.tolist()
         if finite < done.step_in_epoch:  # once it is not finite it never is again
             raise _not_finite(epoch, int(done.step - done.step_in_epoch + finite) + 1)
         terms = {"log_likelihood": fit / frames, "kl": kl / frames}
         if state.model.poses is not None:
             terms["pose_kl"] = pose_kl / frames
-        objective = (fit - weight * kl - pose_kl) / frames
-        empty = self._empty_log_likelihood(epoch)
-        if stage.name != "warm-up" and not objective > _HOPELESS * empty:
+        weight, empty = self.schedule.kl_weight(epoch), self._empty_log_likelihood(epoch)
+        objective = (fit - weight * kl) / frames
+        worst = _HOPELESS * (empty - _NATS * self.network.z_dim)
+        if stage.name != "warm-up" and objective < worst:  # whose fit is not to images
             raise TemporemError(
                 f"training diverged in epoch {epoch + 1}: the objective is {objective:.3g}, and "
-                f"that of an empty volume {empty:.3g}",
+                f"that of empty volumes {empty:.3g}",
                 hint=_LOWER,
             )
         return {

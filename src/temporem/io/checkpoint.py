@@ -136,7 +136,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, parts: Parts, prefix: str) 
             shape = torch.Size() if key == "step" else parameter.shape
             if value is None or value.shape != shape:
                 raise parts.damaged(f"{prefix}{index}.{key} does not fit its parameter")
-            slots.setdefault(index, {})[key] = value
+            slots.setdefault(index, {})[key] = value.clone()  # steps change it in place
     if own:
         raise parts.damaged(f"it holds {prefix}{min(own)[:40]}")
     groups = optimizer.state_dict()["param_groups"]
