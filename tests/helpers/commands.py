@@ -13,9 +13,8 @@ TINY_TRAINING = (
     "model.encoder_width=16",
     "model.rnn_width=8",
     "model.generator_width=16",
-    "model.generator_features=16",
     "training.epochs=4",
-    "training.precision=float32",
+    "precision=float32",
     "training.frames_per_step=10",
 )
 
