@@ -28,6 +28,7 @@ from temporem.physics.rotations import random_rotations
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
 from temporem.report.embed import figure_svg
 from temporem.report.findings import find
+from temporem.report.manifold import manifold_figure
 from temporem.report.page import build_report, render_rows, write_report
 from temporem.report.plots import fsc_figure
 from temporem.report.tables import config_table, duration, metrics_table, runs_table
@@ -505,13 +506,20 @@ def test_the_manifold_is_of_runs_with_several_dimensions_and_not_blown_up(
     assert "first two principal components, with" not in page  # of one dimension each
     wide = np.concatenate([runs[0].latents, runs[0].latents ** 2], axis=1)
     several = replace(runs[0], latents=wide)
-    widths = []
-    for shown in ([several], [several, replace(several, name="again")]):
-        drawn = built(dataset, shown)
-        assert "first two principal components, with" in drawn
-        label = 'role="img" aria-label="Latents in the plane'
-        (found,) = re.findall(rf'style="max-width: (\d+)px" {label}', drawn)
-        widths.append(int(found))
+    label = "Latents in the plane of their first two principal components"
+    states = np.tile(np.arange(LENGTH), MOVIES)
+    figures = (
+        figure_svg(manifold_figure({"a": wide}, states), label),
+        built(dataset, [several, replace(several, name="again")]),
+    )
+    widths = [
+        int(found)
+        for figure in figures
+        for found in re.findall(
+            rf'style="max-width: (\d+)px" role="img" aria-label="{label}', figure
+        )
+    ]
+    assert len(widths) == 2
     assert widths[0] < 520  # as other figures of one column
     assert widths[0] < widths[1] < 1080
 

@@ -17,6 +17,7 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
 from temporem.io.settings import validate_settings
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
+from temporem.runs.methods import linear, network
 from temporem.runs.names import METRICS
 from temporem.runs.persistence import read_metrics
 from temporem.runs.run import Run, load_run
@@ -115,7 +116,7 @@ def _dataset(dataset: Dataset, truth: Truth | None, shown: np.ndarray) -> Report
 
 def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportRun:
     log = _checked_log(run.path)
-    metrics = next(filter(None, (_lines(log, part) for part in ("training", "linear"))), [])
+    metrics = _lines(log, network.PART) or _lines(log, linear.PART)
     volumes = run.voxels(shown)
     change = None if truth is None else alignment(run, truth)
     if change is not None:
