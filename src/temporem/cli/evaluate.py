@@ -79,7 +79,7 @@ def evaluate(
     from temporem.evaluation.storage import load_evaluation
     from temporem.report.findings import judge
     from temporem.report.tables import MOST_IMPORTANT, metrics_table
-    from temporem.runs.run_files import is_run
+    from temporem.runs.run import is_run
 
     evaluations = {reconstruction.resolve().name: load_evaluation(path.parent)}
     found = judge(evaluations)
