@@ -128,7 +128,7 @@ def test_projection_of_rotated_atoms_is_a_central_slice_of_the_volume() -> None:
         "zyx,px,py,pz->p", volume.to(wave.dtype), wave[:, 0], wave[:, 1], wave[:, 2]
     )
     # Voxels 27 times smaller and √D times a slice of the orthonormal transform of D³ voxels.
-    expected = transform / 27 * model.slice_scale / box**1.5
+    expected = transform / 27 / box
     assert (image - expected).norm() / expected.norm() < 1e-5
 
 

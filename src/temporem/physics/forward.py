@@ -8,7 +8,6 @@ use :meth:`ForwardModel.observe` and :meth:`ForwardModel.log_likelihood`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,22 +25,15 @@ class ForwardModel:
     Args:
         box: image edge D in pixels, even.
         pixel_size_angstrom: pixel size, Å.
-        radius: highest frequency considered, cycles per box; Nyquist when None.
     """
 
     box: int
     pixel_size_angstrom: float
-    radius: float | None = None
 
     @cached_property
     def support(self) -> FourierSupport:
         """The half disc of image frequencies, P of them."""
-        return FourierSupport(self.box, 2, self.radius)
-
-    @property
-    def slice_scale(self) -> float:
-        """``√D``: a projection's orthonormal 2D transform over the 3D transform's slice."""
-        return math.sqrt(self.box)
+        return FourierSupport(self.box, 2)
 
     def frequencies_per_angstrom(self) -> Tensor:
         """Image frequencies ``(P, 2)`` in 1/Å, float64."""
@@ -86,16 +78,6 @@ class ForwardModel:
         """
         observed = slices * ctf
         return observed if shift_phase is None else observed * shift_phase
-
-    def add_noise(self, observed: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
-        """A draw of ``observed + noise`` for white noise of the given per-pixel variance."""
-        real, imag = (
-            torch.randn(observed.shape, generator=generator, dtype=observed.real.dtype)
-            for _ in range(2)
-        )
-        noise = torch.complex(real, imag) * (0.5 * variance) ** 0.5
-        noise[..., 0] = real[..., 0] * variance**0.5  # the origin of a real image is real
-        return observed + noise
 
     def log_likelihood(
         self,

@@ -19,8 +19,8 @@ TRUTH_THRESHOLD = 0.5
 """For a map against the truth: a quarter of the map's power in that shell is signal."""
 
 HALF_MAP_THRESHOLD = 0.143
-"""For two independent half-set maps, 1/7: the full map then has an FSC of 0.5 against the truth
-(Rosenthal and Henderson 2003)."""
+"""For maps of two independent half sets, 1/7: the full map then has an FSC of 0.5 against the truth
+(Rosenthal and Henderson 2003). Half sets are independent if no movie has frames in both."""
 
 
 class Resolution(NamedTuple):
@@ -107,22 +107,3 @@ def resolution(fsc: np.ndarray, threshold: float, pixel_size_angstrom: float) ->
 def area_under_curve(fsc: np.ndarray) -> np.ndarray:
     """Mean FSC over shells 1 … Nyquist − 1: ``(..., n_shells)`` → ``(...,)``, at most 1."""
     return np.asarray(fsc)[..., 1:].mean(-1)
-
-
-def half_map_resolution(
-    first: Tensor, second: Tensor, support: FourierSupport, pixel_size_angstrom: float
-) -> tuple[np.ndarray, Resolution]:
-    """FSC of two maps from independent halves of the data, and its resolution at 0.143.
-
-    Halves are independent only if no movie has frames in both.
-
-    Args:
-        first, second: complex ``(..., P)`` on ``support``.
-        support: the frequencies of the coefficients.
-        pixel_size_angstrom: voxel size, Å.
-
-    Returns:
-        Curves ``(..., n_shells)`` and resolutions ``(...,)``.
-    """
-    fsc = fourier_shell_correlation(first, second, support).cpu().numpy()
-    return fsc, resolution(fsc, HALF_MAP_THRESHOLD, pixel_size_angstrom)

@@ -47,4 +47,4 @@ class RigidTransform:
 
 def other_hand(rotations: Tensor) -> Tensor:
     """Rotations ``Z R`` in which the mirror image has the same images as the molecule in R."""
-    return _ABOUT_BEAM.to(rotations) @ rotations
+    return _ABOUT_BEAM.to(rotations, non_blocking=True) @ rotations
