@@ -84,6 +84,21 @@ def test_kl_weight_rises_to_its_value() -> None:
     assert schedule_of().kl_weight(4) == 0.5  # 1 / z_dim
 
 
+@pytest.mark.parametrize(
+    ("method", "start", "learner", "first"),
+    [
+        ("tempor", "linear", "none", 5),
+        ("static", "none", "head", 10),
+        ("tempor", "static", "none", 0),
+    ],
+)
+def test_kl_weight_rises_from_the_first_epoch_that_uses_it(method, start, learner, first) -> None:
+    schedule = schedule_of(method, start=start, learner=learner, epochs=40, kl_weight=0.9)
+    weights = [schedule.kl_weight(epoch) for epoch in range(40)]
+    assert weights[:first] == [0] * first
+    np.testing.assert_allclose(weights[first:], [0.3, 0.6] + [0.9] * (38 - first))
+
+
 def test_high_frequencies_are_added_gradually() -> None:
     schedule, radii = schedule_of(epochs=20), tiny_frames().frames.forward_model.support.radii
     pixels = [schedule.n_pixels(epoch) for epoch in range(20)]

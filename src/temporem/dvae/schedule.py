@@ -22,7 +22,7 @@ START_RESOLUTION = 0.35
 """Highest frequency before that, as a fraction of Nyquist."""
 
 KL_RISE_EPOCHS = 2
-"""Epochs in which the KL weight rises to its value."""
+"""Epochs in which the KL weight rises to its value, counted from the first that uses the term."""
 
 _RATE_WARMUP_STEPS = 50
 _WARMUP_RATE = 1e-3  # of the stage warm-up, whatever the learning rate
@@ -129,10 +129,12 @@ class Schedule:
         return relative * pose_rate(self.step_degrees, per_epoch)
 
     def kl_weight(self, epoch: int) -> float:
-        """Weight β of the KL term in an epoch, rising in the first ones."""
+        """Weight β of the KL term in an epoch: it rises in the first ones that use the term."""
         weight = self.training.kl_weight
         weight = 1 / self.z_dim if weight is None else weight
-        return weight * min(1.0, (epoch + 1) / (KL_RISE_EPOCHS + 1))
+        bounds = [stage.first_epoch for stage in self.stages if stage.name in ("static", "tempor")]
+        used = max(0, epoch + 1 - min(bounds, default=0))
+        return weight * min(1.0, used / (KL_RISE_EPOCHS + 1))
 
     def n_pixels(self, epoch: int) -> int:
         """Number of image frequencies that an epoch fits, the lowest ones; in the end all.
