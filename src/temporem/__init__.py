@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from temporem.evaluation.compare import compare
     from temporem.evaluation.evaluation import Evaluation
     from temporem.evaluation.metrics import register_metric
+    from temporem.evaluation.values import main_scores
     from temporem.frames.dataset import Dataset
     from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
     from temporem.frames.readers import read_dataset, register_reader
@@ -68,6 +69,7 @@ _MODULES = {
     "load_run": "runs.run",
     # measures
     "evaluate": "evaluation.api",
+    "main_scores": "evaluation.values",
     "compare": "evaluation.compare",
     "Evaluation": "evaluation.evaluation",
     # building blocks
@@ -104,6 +106,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "main_scores",
     "find_poses",
     "fit_linear",
     "fit_static",

@@ -84,6 +84,18 @@ def values(evaluation: Evaluation, *, held_out: bool = False) -> list[Value]:
     return found
 
 
+def main_scores(evaluation: Evaluation, most: int = 8) -> dict[str, str]:
+    """The numbers of an evaluation that matter most, with their units, by label.
+
+    Example:
+        >>> tm.main_scores(tm.evaluate(fit, truth))["Motion correlation, whole box"]
+        '0.716'
+    """
+    found = values(evaluation)
+    chosen = set(most_important({value.label: value.rank for value in found}, most))
+    return {value.label: value.text for value in found if value.label in chosen}
+
+
 def value_of(evaluation: Evaluation, metric: str, score: str, place: str = NO_PLACE) -> float:
     """One number over all frames: ``value_of(evaluation, "motion", "correlation", "moving")``.
 
