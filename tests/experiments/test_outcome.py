@@ -13,6 +13,8 @@ from temporem.experiments.config import load_experiment
 from temporem.experiments.outcome import write_outcome
 from temporem.experiments.plan import make_plan
 
+_GAIN = "Gain: Motion correlation, whole box"
+
 
 def test_the_table_holds_the_numbers_of_the_evaluations(finished) -> None:
     folder, file = finished
@@ -20,7 +22,7 @@ def test_the_table_holds_the_numbers_of_the_evaluations(finished) -> None:
     rows = numbers(folder)
     for part in plan.results:
         summary = json.loads((part.folder / "evaluation.json").read_text())
-        expected = summary["fsc"]["unmasked"]["auc"]["mean"]
+        expected = summary["fsc"]["unmasked"]["auc"]["value"]
         (row,) = (
             row
             for row in rows
@@ -34,12 +36,12 @@ def test_measures_of_states_are_in_the_table_and_drawn(finished) -> None:
     folder, file = finished
     part = make_plan(load_experiment(file), folder).of("SNR 5", "static")[0]
     summary = json.loads((part.folder / "evaluation.json").read_text())
-    latents, states = summary["latents"]["states"], summary["states"]["fsc"]["unmasked"]
+    latents, states = summary["latent_states"], summary["states"]["unmasked"]
     expected = {
-        "State FSC area, whole box": states["auc"]["mean"],
-        "State resolution, whole box (Å)": states["resolution_angstrom"]["mean"],
-        "Neighbourhood overlap": latents["neighbourhood_overlap"],
-        "State silhouette": latents["silhouette"],
+        "State FSC area, whole box": states["auc"]["value"],
+        "State resolution, whole box (Å)": states["resolution_angstrom"]["value"],
+        "State neighbourhood overlap": latents["neighbourhood_overlap"]["value"],
+        "State silhouette": latents["silhouette"]["value"],
     }
     found = {
         row["measure"]: float(row["value"])
@@ -56,12 +58,13 @@ def test_gains_are_paired_with_the_baseline_of_the_same_seed(finished) -> None:
     folder, file = finished
     plan = make_plan(load_experiment(file), folder)
     first, second = (plan.of("SNR 1", name)[1].folder for name in ("static", "true states"))
-    expected = compare(load_evaluation(first), load_evaluation(second)).motion["unmasked"].gain
+    comparison = compare(load_evaluation(first), load_evaluation(second))
+    expected = comparison.gain("motion", "correlation", "unmasked")
     (row,) = (
         row
         for row in numbers(folder)
         if (row["dataset"], row["method"], row["seed"], row["measure"])
-        == ("SNR 1", "true states", "1", "Motion correlation gain")
+        == ("SNR 1", "true states", "1", _GAIN)
     )
     values = [float(row[key]) for key in ("value", "low", "high")]
     assert values == pytest.approx(list(expected))
@@ -85,7 +88,7 @@ def test_one_seed_has_an_interval_over_movies(finished, tmp_path) -> None:
     folder, file = finished
     experiment = load_experiment(file).quickly()
     write_outcome(experiment, make_plan(experiment, folder), tmp_path, ["A quick look."])
-    row = next(r for r in numbers(tmp_path) if r["measure"] == "Motion correlation gain")
+    row = next(r for r in numbers(tmp_path) if r["measure"] == _GAIN)
     low, high = (f"{float(row[key]):.3f}".replace("-", "−") for key in ("low", "high"))
     text = (tmp_path / "results.md").read_text()
     assert f"[{low}, {high}]" in text
