@@ -88,7 +88,7 @@ def reconstruct(
         if resume and overwrite:
             raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
         if resume and processes.is_main:
-            adopt_leftovers(out)
+            adopt_leftovers(out, deep=True)
         processes.wait()
         base = load_run_config(out).model_dump(mode="json") if resume else {}
         options: dict[str, dict[str, object]] = {
