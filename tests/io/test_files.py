@@ -276,8 +276,14 @@ def test_leftovers_inside_a_folder_are_settled_with_it(tmp_path):
     checkpoint.rename(checkpoint.with_name(".checkpoint.01234567.old"))
     (tmp_path / "run" / ".config.yaml.01234567.partial.yaml").touch()
     (tmp_path / ".other.01234567.partial").mkdir()
+    deep = tmp_path / "run" / "checkpoint" / ".a.01234567.partial"
     adopt_leftovers(tmp_path / "run")
     assert names(tmp_path / "run") == ["checkpoint"]
+    deep.mkdir()
+    adopt_leftovers(tmp_path / "run")
+    assert deep.exists()
+    adopt_leftovers(tmp_path / "run", deep=True)
+    assert not deep.exists()
     assert names(tmp_path) == [".other.01234567.partial", "run"]
 
 

@@ -81,7 +81,7 @@ def export(
     from temporem.runs.run import load_run
 
     if resume:
-        adopt_leftovers(out)
+        adopt_leftovers(out, deep=True)
     loaded = load_run(run)
     rows = choose_rows(loaded, movie, frames)
     options = ExportOptions(downsample, crop, deviation)

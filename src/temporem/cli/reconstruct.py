@@ -103,7 +103,7 @@ def reconstruct(
 
     with join_processes() as processes:
         if resume and processes.is_main:
-            adopt_leftovers(out)
+            adopt_leftovers(out, deep=True)
         processes.wait()
         base = load_run_config(out).model_dump(mode="json") if resume else {}
         top = {"method": method, "seed": seed, "device": device}

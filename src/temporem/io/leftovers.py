@@ -24,13 +24,17 @@ _LEFTOVER = re.compile(
 """Hidden names that :func:`sibling` gives."""
 
 
-def adopt_leftovers(target: str | Path) -> None:
-    """Settle what processes that died have left beside ``target`` and in it.
+def adopt_leftovers(target: str | Path, *, deep: bool = False) -> None:
+    """Settle what processes that died have left beside ``target`` and directly in it.
 
     A crash between the two renames that replace a directory leaves nothing at ``target`` and the
     old directory beside it: that one is put back. What was half-written or about to be removed is
     removed. Whatever a living process works on is locked and stays, and so does everything in a
     folder that cannot be written to.
+
+    Args:
+        target: a file or folder that is about to be opened or written; it may be missing.
+        deep: go through all folders in it, too; for a folder that is written in place.
     """
     target = Path(os.path.realpath(target))
     _settle(target.parent, target.name)
@@ -38,7 +42,8 @@ def adopt_leftovers(target: str | Path) -> None:
     while folders:
         folder = folders.pop()
         _settle(folder)
-        folders += [Path(entry.path) for entry in _entries(folder) if _is_folder(entry)]
+        if deep:
+            folders += [Path(entry.path) for entry in _entries(folder) if _is_folder(entry)]
 
 
 def is_leftover(path: Path) -> bool:

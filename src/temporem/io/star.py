@@ -17,6 +17,7 @@ MAX_STAR_BYTES = 2**30
 """Larger files are refused: a million particles take about a third of this."""
 
 _LONGEST_NUMBER = 100  # characters
+_ROWS_AT_A_TIME = 10_000  # are aligned with one another
 
 _TEXT = np.dtypes.StringDType()
 
@@ -141,17 +142,25 @@ def read_star(path: str | Path) -> dict[str, Table]:
 
 
 def write_star(path: str | Path, blocks: Mapping[str, Table]) -> None:
-    """Write ``blocks`` as RELION 3.1 writes them, one aligned loop per block.
+    """Write blocks as RELION 3.1 writes them, one aligned loop per block.
 
     Numbers are written with the fewest digits that read back as exactly the same number.
 
     Raises:
-        TemporemError: a string that a STAR file cannot hold; see :func:`fresh_directory` for the
-            errors of a path that cannot be written.
+        TemporemError: a string that a STAR file cannot hold, or a path that cannot be written (see
+            :func:`atomic_write`).
     """
-    with atomic_write(path) as temporary:
-        text = "".join(_format_block(name, table) for name, table in blocks.items())
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        for name, table in blocks.items():
+            tags = [f"_{column} #{i}" for i, column in enumerate(table, start=1)]
+            head = ["", "# version 30001", "", f"data_{name}", "", "loop_", *tags]
+            file.write("\n".join(head) + "\n")
+            for start in range(0, table.n_rows, _ROWS_AT_A_TIME):
+                file.write(_format_rows(table, start))
+            file.write("\n")
 
 
 def fits_one_line(text: str) -> bool:
@@ -167,16 +176,13 @@ def _converts(text: str, dtype: type) -> bool:
     return True
 
 
-def _format_block(name: str, table: Table) -> str:
-    columns = [_format_column(table, column) for column in table]
-    header = [f"_{column} #{i}" for i, column in enumerate(table, start=1)]
-    rows = [" ".join(row) for row in zip(*columns, strict=True)]
-    lines = ["", "# version 30001", "", f"data_{name}", "", "loop_", *header, *rows, ""]
-    return "\n".join(lines) + "\n"
+def _format_rows(table: Table, start: int) -> str:
+    columns = [_format_column(table, column, start) for column in table]
+    return "".join(" ".join(row) + "\n" for row in zip(*columns, strict=True))
 
 
-def _format_column(table: Table, column: str) -> list[str]:
-    values = np.asarray(table[column])
+def _format_column(table: Table, column: str, start: int) -> list[str]:
+    values = np.asarray(table[column][start : start + _ROWS_AT_A_TIME])
     if values.dtype.kind in "iuf":
         texts = values.astype(str).tolist()  # numpy prints the shortest text that reads back
     else:
