@@ -1,84 +1,63 @@
-"""Runs from Python: splits, resumption after a hard kill, reading back."""
+"""Runs from Python: what a run keeps of its beginning, and what it is continued with."""
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
-from temporem.runs.run_files import is_finished, is_run, load_run
+import torch
+import yaml
 
-from helpers.commands import TINY_TRAINING
+from helpers.commands import TINY_NETWORK, TINY_TRAINING
+from helpers.crash import crashes
 from temporem.errors import TemporemError
 from temporem.io.files import held
+from temporem.io.leftovers import adopt_leftovers
 from temporem.io.mrc import open_stack, write_stack
 from temporem.io.settings import apply_overrides
-from temporem.report.collect import read_metrics
+from temporem.progress import Progress
 from temporem.runs.config import RunConfig, build_config
-from temporem.runs.pipeline import reconstruct, split_movies
+from temporem.runs.pipeline import reconstruct
+from temporem.runs.run import is_finished, load_run, load_run_config
 
-MOVIES = [np.arange(4 * i, 4 * i + 4) for i in range(20)]
-
-
-def config(dataset, *overrides: str) -> RunConfig:
-    settings = apply_overrides({"dataset": str(dataset)}, (*TINY_TRAINING, *overrides))
-    return build_config(settings, source="test")
+pytestmark = pytest.mark.integration
 
 
-def test_split_is_a_partition_that_the_seed_decides() -> None:
-    training, held_out = split_movies(MOVIES, 0.25, seed=1)
-    assert (len(training), len(held_out)) == (15, 5)
-    assert sorted(np.concatenate([*training, *held_out])) == list(range(80))
-    again = split_movies(MOVIES, 0.25, seed=1)
-    assert [movie[0] for movie in again[1]] == [movie[0] for movie in held_out]
-    other = split_movies(MOVIES, 0.25, seed=2)
-    assert [movie[0] for movie in other[1]] != [movie[0] for movie in held_out]
-
-
-def test_any_wish_to_hold_out_holds_out_a_movie_and_none_holds_out_none() -> None:
-    assert len(split_movies(MOVIES, 1e-6, seed=0)[1]) == 1
-    assert split_movies(MOVIES, 0.0, seed=0)[1] == []
-    with pytest.raises(TemporemError, match="1 of 20 movies would be left"):
-        split_movies(MOVIES, 0.95, seed=0)
-    with pytest.raises(TemporemError, match="add movies"):
-        split_movies(MOVIES[:1], 0.0, seed=0)
+def config(dataset: Path, *overrides: str) -> RunConfig:
+    chosen = apply_overrides({"dataset": str(dataset)}, overrides)
+    return build_config(chosen, source="test")
 
 
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", ["static", "tempor"])
-@pytest.mark.parametrize(("at_step", "checkpoint_seconds"), [(1, 0), (6, 0), (6, 1000)])
-def test_killed_run_resumes_to_the_same_end(
-    method, at_step, checkpoint_seconds, tiny_dataset, tmp_path
-) -> None:
-    """Killed before the first checkpoint, after one, and when the metrics are ahead of it."""
-    interval = f"training.checkpoint_seconds={checkpoint_seconds}"
-    settings = config(tiny_dataset, f"method={method}", interval)
-    whole = reconstruct(settings, tmp_path / "whole")
+def when(done: float, act: Callable[[], object]) -> Progress:
+    """Progress that acts once, when so much is done."""
+    acted = []
 
-    def kill(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
-        if done == at_step:
-            raise Killed
+    def show(fraction: float, note: str) -> None:
+        if fraction >= done and not acted:
+            acted.append(True)
+            act()
 
-    with pytest.raises(Killed):
-        reconstruct(settings, tmp_path / "killed", progress=kill)
-    assert is_run(tmp_path / "killed")
-    assert not is_finished(tmp_path / "killed")
-    killed = reconstruct(settings, tmp_path / "killed", resume=True)
-    assert (killed / "frames.star").read_bytes() == (whole / "frames.star").read_bytes()
-    assert [record["epoch"] for record in read_metrics(killed)] == [1, 2, 3, 4]
+    return Progress(show)
+
+
+def die() -> None:
+    raise Killed
 
 
 def test_held_out_movies_teach_nothing(tiny_dataset, tmp_path) -> None:
     """Held-out images change nothing of the volume; training images do."""
 
     def volume(dataset: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-        settings = config(dataset, "method=homogeneous", "data.held_out_fraction=0.2")
-        run = load_run(reconstruct(settings, tmp_path / name))
+        chosen = config(dataset, "method=homogeneous", "data.held_out_fraction=0.2")
+        run = load_run(reconstruct(chosen, tmp_path / name))
         return run.voxels(np.array([0]))[0], run.held_out
 
     def mirrored(rows: np.ndarray, name: str) -> Path:
@@ -104,22 +83,86 @@ def test_rows_of_a_movie_are_in_order_of_time(tiny_runs) -> None:
     assert run.rows_of_movie("movie_0003").tolist() == [11, 9, 10, 8]
 
 
-# --- continuing with what a run was started with ---
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=homogeneous",),
+        ("method=linear", "linear.components=1", "linear.iterations=2"),
+        ("method=tempor", *TINY_TRAINING, "linear.components=1", "linear.iterations=1"),
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_progress_rises_from_the_beginning_to_the_end(overrides, tiny_dataset, tmp_path) -> None:
+    told: list[tuple[float, str]] = []
+    progress = Progress(lambda fraction, note: told.append((fraction, note)))
+    reconstruct(config(tiny_dataset, *overrides), tmp_path / "run", progress=progress)
+    fractions = np.array([fraction for fraction, _ in told])
+    assert (np.diff(fractions) >= 0).all()
+    assert fractions[-1] == 1
+    if overrides[0] != "method=homogeneous":
+        assert fractions[0] < 0.2
+        assert np.diff(fractions).max() < 0.35
+        assert told[0][1].startswith("linear")
+
+
+# --- arithmetic ---
+
+
+@pytest.mark.parametrize("first", [None, torch.bfloat16])
+def test_arithmetic_is_chosen_once_and_kept(first, tiny_dataset, tmp_path, monkeypatch) -> None:
+    """Resumed and exported elsewhere, a run multiplies as it did when it began."""
+
+    def processor(dtype: torch.dtype | None) -> None:
+        monkeypatch.setattr("temporem.runs.pipeline.network_dtype", lambda *_: dtype)
+
+    overrides = ("method=static", *TINY_NETWORK, "precision=auto", "checkpoint_seconds=0")
+    chosen = config(tiny_dataset, *overrides)
+    processor(first)
+    whole = reconstruct(chosen, tmp_path / "whole")
+    with pytest.raises(Killed):
+        reconstruct(chosen, tmp_path / "run", progress=when(0.5, die))
+    recorded = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"]
+    assert recorded == ("float32" if first is None else "bfloat16")
+    processor(torch.bfloat16 if first is None else None)
+    run = reconstruct(chosen, tmp_path / "run", resume=True)
+    for name in ("config.yaml", "frames.star", "checkpoint/model.safetensors"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+    loaded = load_run(run)
+    assert loaded.arithmetic.startswith(f"{recorded} on ")
+    volumes = loaded.voxels(np.arange(3))
+    exact = loaded.generator
+    exact.set_dtype(None)
+    same = np.array_equal(loaded.voxels(np.arange(3)), volumes)
+    assert same == (first is None)
+
+
+def test_identical_runs_have_identical_configurations(tiny_dataset, tmp_path) -> None:
+    chosen = config(tiny_dataset, "method=homogeneous")
+    assert chosen.precision == "auto"
+    one, other = (reconstruct(chosen, tmp_path / name) for name in ("one", "other"))
+    text = (one / "config.yaml").read_text()
+    assert text == (other / "config.yaml").read_text()
+    assert yaml.safe_load(text)["precision"] in ("float32", "bfloat16")
+
+
+def test_other_arithmetic_is_not_taken_up(stopped) -> None:
+    chosen, run = stopped
+    other = chosen.model_copy(update={"precision": "bfloat16"})
+    with pytest.raises(TemporemError, match="precision = float32, and bfloat16 is asked for now"):
+        reconstruct(other, run, resume=True)
+
+
+# --- what a run is continued with ---
 
 
 @pytest.fixture
 def stopped(tiny_dataset, tmp_path) -> tuple[RunConfig, Path]:
-    """A static run that was stopped after six steps, on a copy of the dataset."""
+    """A static run that was killed half-way, on a copy of the dataset."""
     dataset = Path(shutil.copytree(tiny_dataset, tmp_path / "movies"))
-    settings = config(dataset, "method=static", "training.checkpoint_seconds=0")
-
-    def kill(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
-        if done == 6:
-            raise Killed
-
+    chosen = config(dataset, "method=static", *TINY_NETWORK, "checkpoint_seconds=0")
     with pytest.raises(Killed):
-        reconstruct(settings, tmp_path / "run", progress=kill)
-    return settings, tmp_path / "run"
+        reconstruct(chosen, tmp_path / "run", progress=when(0.5, die))
+    return chosen, tmp_path / "run"
 
 
 def change_images(dataset: Path) -> None:
@@ -136,75 +179,64 @@ def change_order(dataset: Path) -> None:
 
 @pytest.mark.parametrize("change", [change_images, change_order])
 def test_run_is_not_continued_with_another_dataset(change, stopped) -> None:
-    settings, run = stopped
-    change(Path(settings.dataset))
+    chosen, run = stopped
+    change(Path(chosen.dataset))
     with pytest.raises(TemporemError, match=r"is not what .* was started with"):
-        reconstruct(settings, run, resume=True)
+        reconstruct(chosen, run, resume=True)
     assert not is_finished(run)
 
 
 def test_run_is_continued_where_the_dataset_has_moved_to(stopped, tiny_dataset, tmp_path) -> None:
-    settings, run = stopped
-    whole = reconstruct(config(tiny_dataset, *("method=static",)), tmp_path / "whole")
-    there = shutil.move(settings.dataset, tmp_path / "there")
-    moved = settings.model_copy(update={"dataset": str(there)})
+    chosen, run = stopped
+    whole = reconstruct(
+        chosen.model_copy(update={"dataset": str(tiny_dataset)}), tmp_path / "whole"
+    )
+    there = shutil.move(chosen.dataset, tmp_path / "there")
+    moved = chosen.model_copy(update={"dataset": str(there)})
     assert reconstruct(moved, run, resume=True) == run
     assert load_run(run).config.dataset == str(there)
     np.testing.assert_array_equal(load_run(run).latents, load_run(whole).latents)
 
 
 def test_run_without_a_record_of_its_dataset_is_not_continued(stopped) -> None:
-    settings, run = stopped
+    chosen, run = stopped
     (run / "dataset.sha256").unlink()
     with pytest.raises(TemporemError, match="cannot be known again"):
-        reconstruct(settings, run, resume=True)
+        reconstruct(chosen, run, resume=True)
 
 
 def test_run_that_is_being_written_is_left_alone(stopped, tmp_path) -> None:
     """By another process, or by what looks like one: locks are of open files."""
-    settings, run = stopped
+    chosen, run = stopped
     with held(run), pytest.raises(TemporemError, match="is being written by another process"):
-        reconstruct(settings, run, resume=True)
+        reconstruct(chosen, run, resume=True)
     refused = []
 
-    def again(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
-        if not refused:
-            with pytest.raises(TemporemError, match="is being written") as error:
-                reconstruct(settings, tmp_path / "new", resume=True)
-            refused.append(error)
+    def again() -> None:
+        with pytest.raises(TemporemError, match="is being written") as error:
+            reconstruct(chosen, tmp_path / "new", resume=True)
+        refused.append(error)
 
-    reconstruct(settings, tmp_path / "new", progress=again)
+    reconstruct(chosen, tmp_path / "new", progress=when(0.3, again))
     assert refused
-    assert is_finished(reconstruct(settings, run, resume=True))
-
-
-def test_links_in_a_run_are_not_written_through(stopped, tmp_path) -> None:
-    settings, run = stopped
-    (tmp_path / "thesis.tex").write_text("all of it")
-    (run / "frames.star.old").symlink_to(tmp_path / "thesis.tex")
-    with pytest.raises(TemporemError, match="is a link, and nothing is written through it"):
-        reconstruct(settings, run, resume=True)
-    assert (tmp_path / "thesis.tex").read_text() == "all of it"
+    assert is_finished(reconstruct(chosen, run, resume=True))
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("stage", -1), ("epoch", 10**9), ("step", "1"), ("seconds", -1), ("rate", None), ("terms", 0)],
+    "name", ["config.yaml", "metrics.jsonl", "frames.star.old", "checkpoint/network.safetensors"]
 )
-def test_state_that_cannot_be_is_refused(name, value, stopped) -> None:
-    settings, run = stopped
-    path = run / "checkpoint" / "state.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-    with pytest.raises(TemporemError, match="checkpoint of"):
-        reconstruct(settings, run, resume=True)
-
-
-@pytest.mark.parametrize("line", [b"{]}\n", b"{}\n", b"\xff}\n", b"[1]}\n"])
-def test_damaged_metrics_are_one_clear_line(line, stopped) -> None:
-    settings, run = stopped
-    (run / "metrics.jsonl").write_bytes(line)
-    with pytest.raises(TemporemError, match=r"metrics\.jsonl: a line is not of this run"):
-        reconstruct(settings, run, resume=True)
+def test_links_in_a_run_are_not_written_through(name, stopped, tmp_path) -> None:
+    chosen, run = stopped
+    target, link = tmp_path / "thesis", run / name
+    if link.exists():
+        link.rename(target)
+    else:
+        target.write_text("all of it")
+    before = target.read_bytes()
+    link.symlink_to(target)
+    with pytest.raises(TemporemError, match="is a link, and nothing is written through it"):
+        reconstruct(chosen, run, resume=True)
+    assert target.read_bytes() == before
 
 
 def test_run_that_holds_its_dataset_is_not_replaced(tiny_dataset, tmp_path) -> None:
@@ -214,3 +246,42 @@ def test_run_that_holds_its_dataset_is_not_replaced(tiny_dataset, tmp_path) -> N
         reconstruct(config(inside, "method=homogeneous"), run, overwrite=True)
     assert (inside / "particles.star").exists()
     assert is_finished(run)
+
+
+# --- crashes ---
+
+
+def data_of(run: Path) -> dict[str, bytes]:
+    """Contents of a finished run's files; of volumes the values, for headers have the time."""
+    found = {}
+    for path in run.rglob("*"):
+        if path.suffix == ".mrc":
+            with mrcfile.open(path) as file:
+                found[path.name] = file.data.tobytes()
+        elif path.is_file():
+            found[str(path.relative_to(run))] = path.read_bytes()
+    return found
+
+
+def test_crash_before_any_change_of_the_disk_leaves_a_run_that_can_be_finished(
+    tiny_dataset, tmp_path
+) -> None:
+    """In the place of an older run, which is there until the new one is."""
+    chosen = config(tiny_dataset, "method=homogeneous")
+    older = reconstruct(config(tiny_dataset, "method=homogeneous", "seed=1"), tmp_path / "older")
+    whole, before = data_of(reconstruct(chosen, tmp_path / "whole")), data_of(older)
+    disk, found = tmp_path / "disk", []
+    run = Path(shutil.copytree(older, disk / "run"))
+    for _ in crashes(lambda: reconstruct(chosen, run, overwrite=True)):
+        adopt_leftovers(run)
+        found.append(load_run_config(run).seed)
+        if found[-1] == 1:
+            assert data_of(run) == before
+        else:
+            assert data_of(reconstruct(chosen, run, resume=True)) == whole
+        assert [path.name for path in disk.iterdir()] == ["run"]
+        shutil.rmtree(run)
+        shutil.copytree(older, run)
+    assert found == sorted(found, reverse=True)
+    assert found.count(0) > 15
+    assert data_of(run) == whole  # the last one lived
