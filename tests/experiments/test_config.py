@@ -9,6 +9,7 @@ import pytest
 
 from helpers.bad_input import refuse
 from helpers.experiments import write_experiment
+from temporem.experiments.config import load_experiment
 
 HELD_OUT = {"settings": {"method": "static", "data.held_out_fraction": 0.2}}
 
@@ -62,6 +63,18 @@ def on_axis(*values: float) -> dict[str, Any]:
 def test_a_bad_file_is_refused_before_anything_is_written(changes, words, tmp_path) -> None:
     file = write_experiment(tmp_path / "bad.yaml", **changes)
     assert words in refuse(tmp_path, "experiment", file, "-o", tmp_path / "out")
+
+
+def test_the_first_method_is_the_baseline_unless_another_is_named(tmp_path) -> None:
+    file = write_experiment(tmp_path / "e.yaml")
+    assert load_experiment(file).baseline == "static"
+    text = file.read_text().replace("baseline: static\n", "")
+    file.write_text(text)
+    experiment = load_experiment(file)
+    assert experiment.baseline == next(iter(experiment.methods))
+    assert experiment.compared_with("mean").baseline == "mean"
+    said = refuse(tmp_path, "experiment", file, "-o", tmp_path / "out", "--baseline", "x")
+    assert "no method is named 'x'; expected " in said
 
 
 def test_unknown_experiments_and_peers_are_refused(tmp_path) -> None:

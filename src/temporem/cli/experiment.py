@@ -41,6 +41,10 @@ def experiment(
             negative="", show_default=False, help="A first look in minutes, with fewer data."
         ),
     ] = False,
+    baseline: Annotated[
+        str | None,
+        Parameter(help="Method that others are compared with; by default the experiment's own."),
+    ] = None,
     peer: Annotated[
         Path | None,
         Parameter(help="Virtual environment of cryoDRGN, which is left out without it."),
@@ -62,6 +66,7 @@ def experiment(
 
     chosen = load_experiment(name)
     chosen = chosen.quickly() if quick else chosen
+    chosen = chosen if baseline is None else chosen.compared_with(baseline)
     if seeds:
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise TemporemError(

@@ -133,7 +133,7 @@ class Experiment(_Section):
         question: the question to answer, and what the paper found.
         datasets: datasets by name, in the order of tables.
         methods: methods by name, in the order of tables.
-        baseline: method that others are compared with (paper Eq. 16).
+        baseline: method that others are compared with (paper Eq. 16); by default the first.
         seeds: seeds of simulation and reconstruction alike.
         every: evaluate every N-th frame of every movie.
         align: how poses that were found are aligned to the true ones: all together, or every true
@@ -152,6 +152,14 @@ class Experiment(_Section):
     align: Literal["all", "states"] = "all"
     axis: Axis | None = None
     quick: Changes = Changes()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _baseline_is_the_first(cls, given: Any) -> Any:
+        methods = given.get("methods") if isinstance(given, dict) else None
+        if isinstance(methods, dict) and methods and "baseline" not in given:
+            return {**given, "baseline": next(iter(methods))}
+        return given
 
     @model_validator(mode="after")
     def _names_exist(self) -> Experiment:
@@ -176,6 +184,19 @@ class Experiment(_Section):
         if len(set(places)) < len(places):
             raise ValueError(f"axis: two entries of {of} have the same value")
         return self
+
+    def compared_with(self, baseline: str) -> Experiment:
+        """The experiment with another baseline.
+
+        Raises:
+            TemporemError: there is no such method.
+        """
+        if baseline not in self.methods:
+            raise TemporemError(
+                f"no method is named '{baseline}'",
+                expected=" or ".join(f"'{name}'" for name in self.methods),
+            )
+        return self.model_copy(update={"baseline": baseline})
 
     def quickly(self) -> Experiment:
         """The experiment as ``--quick`` runs it."""

@@ -63,7 +63,7 @@ class Datasets:
 
 
 def make_result(part: ResultPart, peer: Path | None, progress: Progress) -> None:
-    """Reconstruct and evaluate; go on with what an interruption has left.
+    """Reconstruct and evaluate; continue after an interruption.
 
     Args:
         part: the method and its dataset.

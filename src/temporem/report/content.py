@@ -15,7 +15,7 @@ from temporem.evaluation.words import parameter_label, parameter_unit
 
 @dataclass(frozen=True, eq=False)
 class ReportTruth:
-    """What is known of a simulated dataset.
+    """The truth of a simulated dataset.
 
     Attributes:
         volumes: true volumes of the shown frames, ``(S, D, D, D)`` (z, y, x).

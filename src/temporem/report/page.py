@@ -273,7 +273,7 @@ def _manifold_figure(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Marku
 
 
 def _pose_figure(runs: Sequence[ReportRun]) -> Markup | None:
-    """Of runs that found their poses, where there are true states."""
+    """Pose errors of runs that found their poses, where there are true states."""
     items = {run.name: coupling_of(run.evaluation) for run in runs if run.evaluation is not None}
     coupling = {name: item for name, item in items.items() if item is not None and len(item.state)}
     if not coupling:
