@@ -55,7 +55,7 @@ def test_missing_folder_is_said_before_anything_heavy_is_imported(arguments, tmp
 
 def test_folder_that_a_crash_has_moved_aside_is_put_back(tmp_path) -> None:
     (tmp_path / ".run.01234567.old").mkdir()
-    result = command("evaluate", tmp_path / "run")
+    result = command("export", tmp_path / "run", "-o", tmp_path / "volumes")
     assert f"{tmp_path / 'run'} is not a run" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
