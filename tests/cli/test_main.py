@@ -89,6 +89,10 @@ def test_folder_that_a_crash_has_moved_aside_is_put_back(tmp_path) -> None:
         (MemoryError(), "out of memory; take"),
         (OSError(errno.ENOSPC, "x", "/data/run/mean.mrc"), "cannot write /data/run/mean.mrc: No "),
         (OSError(errno.EROFS, "x"), "cannot write .*: Read-only file system"),
+        (
+            Exception("I/O error: No space (os error 28)"),
+            "cannot write .*: No space left on device",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
     ],
 )
