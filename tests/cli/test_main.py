@@ -55,7 +55,7 @@ def test_missing_folder_is_said_before_anything_heavy_is_imported(arguments, tmp
 
 def test_folder_that_a_crash_has_moved_aside_is_put_back(tmp_path) -> None:
     (tmp_path / ".run.01234567.old").mkdir()
-    result = command("evaluate", tmp_path / "run")
+    result = command("export", tmp_path / "run", "-o", tmp_path / "volumes")
     assert f"{tmp_path / 'run'} is not a run" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -89,6 +89,10 @@ def test_folder_that_a_crash_has_moved_aside_is_put_back(tmp_path) -> None:
         (MemoryError(), "out of memory; take"),
         (OSError(errno.ENOSPC, "x", "/data/run/mean.mrc"), "cannot write /data/run/mean.mrc: No "),
         (OSError(errno.EROFS, "x"), "cannot write .*: Read-only file system"),
+        (
+            Exception("I/O error: No space (os error 28)"),
+            "cannot write .*: No space left on device",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
     ],
 )

@@ -24,7 +24,7 @@ _LESS = (
 
 def describe(error: Exception) -> str | None:
     """Say an error of the system in one line; None for any other, which is a fault of temporem."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or is_disk_failure(error):
         return _describe_os_error(error)
     if isinstance(error, MemoryError):
         return str(_out_of_memory(str(error)))
@@ -33,12 +33,13 @@ def describe(error: Exception) -> str | None:
     return None
 
 
-def _describe_os_error(error: OSError) -> str:
+def _describe_os_error(error: Exception) -> str:
     """Name the file and, where the disk is at fault, its folder and the room that it has."""
-    name = None if error.filename is None else os.fsdecode(error.filename)
+    file = getattr(error, "filename", None)
+    name = None if file is None else os.fsdecode(file)
     if is_disk_failure(error):
         return str(disk_error(error, name or Path.cwd() / "*"))
-    reason = error.strerror or str(error) or type(error).__name__
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"{name}: {reason}" if name else reason
 
 
