@@ -1,4 +1,4 @@
-"""How the linear model begins: coordinates of movies from volumes of other movies."""
+"""The start of the linear model: latents of movies from volumes of other movies."""
 
 from dataclasses import replace
 
@@ -71,7 +71,7 @@ def test_a_hidden_motion_is_found_from_any_draw(noisy, frames, seed) -> None:
 
 
 @pytest.mark.integration
-def test_coordinates_span_the_same_space_whatever_the_draw(frames) -> None:
+def test_latents_span_the_same_space_whatever_the_draw(frames) -> None:
     fits = [cross_fit(frames, 1, seed) for seed in (0, 1)]
     for fit in fits:
         for _ in range(20):
@@ -80,7 +80,7 @@ def test_coordinates_span_the_same_space_whatever_the_draw(frames) -> None:
     assert abs(np.corrcoef(one, other)[0, 1]) > 0.98
 
 
-def test_coordinates_are_white(frames) -> None:
+def test_latents_are_white(frames) -> None:
     fit = cross_fit(frames, 2)
     fit.sweep(learn=False)
     z = fit.latents
