@@ -10,6 +10,7 @@ import torch
 from temporem.frames.dataset import Dataset
 from temporem.frames.readers import Reader, read_dataset, register_reader
 from temporem.physics.ctf import CTFParameters
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation
 
 
@@ -34,8 +35,7 @@ def read_npz(path: Path) -> Dataset:
         path=path,
         images=images.astype(np.float32),
         pixel_size_angstrom=pixel_size,
-        rotations=euler_to_rotation(angles),
-        shifts_angstrom=torch.zeros(movies * frames, 2, dtype=torch.float64),
+        poses=Poses(euler_to_rotation(angles), torch.zeros(movies * frames, 2).double()),
         ctf=CTFParameters(
             defocus_u_angstrom=defocus,
             defocus_v_angstrom=defocus,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -74,12 +75,14 @@ def agreement(**options: float):
     return half_agreement(fit, frames.movies, prior, temporal=True, seed=0)
 
 
+@pytest.mark.integration
 def test_halves_find_a_motion_that_is_there() -> None:
     found = agreement(snr=0.3)
     assert found.n_found >= 1
     assert found.correlations[0] > 0.8
 
 
+@pytest.mark.integration
 def test_halves_find_nothing_where_nothing_moves() -> None:
     found = agreement(snr=0.3, arc_degrees=0)
     assert found.n_found == 0

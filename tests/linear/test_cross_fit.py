@@ -1,4 +1,4 @@
-"""How the linear model begins: coordinates of movies from volumes of other movies."""
+"""The start of the linear model: latents of movies from volumes of other movies."""
 
 from dataclasses import replace
 
@@ -70,7 +70,8 @@ def test_a_hidden_motion_is_found_from_any_draw(noisy, frames, seed) -> None:
     assert explained(mean, noisy.angles.cos()) > 0.6
 
 
-def test_coordinates_span_the_same_space_whatever_the_draw(frames) -> None:
+@pytest.mark.integration
+def test_latents_span_the_same_space_whatever_the_draw(frames) -> None:
     fits = [cross_fit(frames, 1, seed) for seed in (0, 1)]
     for fit in fits:
         for _ in range(20):
@@ -79,7 +80,7 @@ def test_coordinates_span_the_same_space_whatever_the_draw(frames) -> None:
     assert abs(np.corrcoef(one, other)[0, 1]) > 0.98
 
 
-def test_coordinates_are_white(frames) -> None:
+def test_latents_are_white(frames) -> None:
     fit = cross_fit(frames, 2)
     fit.sweep(learn=False)
     z = fit.latents
@@ -118,6 +119,7 @@ def test_every_frame_is_in_one_fold(frames) -> None:
     assert sorted(rows) == list(range(len(frames)))
 
 
+@pytest.mark.integration
 def test_nothing_is_learned_from_noise(noisy) -> None:
     """Movies that were held out are no likelier than without any volumes."""
     data = noisy.dataset
@@ -132,6 +134,7 @@ def test_nothing_is_learned_from_noise(noisy) -> None:
     assert max(fit.scores) < least + 0.1
 
 
+@pytest.mark.integration
 def test_number_of_components_is_what_makes_unseen_movies_likeliest() -> None:
     """One does not describe an arc."""
     fit = coarse(prepared(simulate_blobs([8] * 24, snr=1.0)), [1, 2])
@@ -146,6 +149,7 @@ def test_few_movies_leave_no_choice(n) -> None:
     assert fit.sums.posterior.mean.isfinite().all()
 
 
+@pytest.mark.integration
 def test_frames_are_apart_without_dynamics(frames) -> None:
     """The order of frames within movies does not matter then."""
     shuffled = [np.random.default_rng(i).permutation(m) for i, m in enumerate(frames.movies)]

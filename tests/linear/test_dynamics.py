@@ -60,7 +60,7 @@ def test_two_intervals_in_a_row_are_one(q: int) -> None:
 
 
 @pytest.mark.parametrize("q", [1, 2, 4])
-def test_coordinates_stay_standard_normal(q: int) -> None:
+def test_latents_stay_standard_normal(q: int) -> None:
     t = dynamics(q, seed=q).transitions(torch.tensor([1e-3, 0.1, 1.0, 30.0]).double())
     one = torch.eye(q, dtype=torch.float64).expand(4, q, q)
     after = t.matrix @ t.matrix.mT + t.noise
@@ -69,7 +69,7 @@ def test_coordinates_stay_standard_normal(q: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_coordinates_never_grow(seed: int) -> None:
+def test_latents_never_grow(seed: int) -> None:
     t = dynamics(3, seed, speed=5.0).transitions(torch.tensor([0.01, 1.0, 100.0]).double())
     assert (torch.linalg.eigvals(t.matrix).abs() <= 1).all()
     assert (torch.linalg.matrix_norm(t.matrix, ord=2) <= 1 + 1e-12).all()
@@ -81,7 +81,7 @@ def test_no_time_changes_nothing_and_much_time_forgets() -> None:
     assert t.matrix[1].abs().max() < 1e-6
 
 
-def test_rotation_alone_turns_coordinates() -> None:
+def test_rotation_alone_turns_latents() -> None:
     turn = torch.tensor([[0.0, -0.3], [0.3, 0.0]], dtype=torch.float64)
     matrix = Dynamics(turn, 0 * turn, temporal=True).transitions(torch.tensor(2.0)).matrix
     angle = torch.tensor(0.6, dtype=torch.float64)
@@ -156,7 +156,7 @@ def test_true_dynamics_are_found_in_long_chains(intervals: list[float]) -> None:
     torch.testing.assert_close(found.transitions(times).matrix, expected, rtol=0, atol=0.03)
 
 
-def test_slow_coordinates_are_found_slow() -> None:
+def test_slow_latents_are_found_slow() -> None:
     slow = Dynamics.initial(1, temporal=True)
     true = Dynamics(slow.rotation, 0.05 * torch.ones(1, 1).double(), temporal=True)
     found = slow.maximise(expected_moments(true, torch.ones(1).double()))
@@ -173,7 +173,7 @@ def test_transformed_moments_are_those_of_transformed_frames() -> None:
     torch.testing.assert_close(found.pairs, turned.mT @ turned)
 
 
-def test_turned_coordinates_are_as_likely_under_turned_dynamics() -> None:
+def test_turned_latents_are_as_likely_under_turned_dynamics() -> None:
     own, moments = dynamics(3, seed=4), random_moments(3, seed=5)
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(6)).double()).Q
     decay = torch.linalg.cholesky(turn @ own.decay @ own.decay.mT @ turn.mT)

@@ -38,7 +38,7 @@ def solver(frames: Frames) -> LinearSolver:
 
 @pytest.fixture(scope="module")
 def latents() -> Tensor:
-    """Of the blob on its arc, ``(N, 2)``, unit variance."""
+    """Position of the blob on its arc, ``(N, 2)``, unit variance."""
     angles = simulate_blobs(LENGTHS, snr=3.0).angles
     z = torch.stack([angles.cos(), angles.sin()], dim=1)
     return (z - z.mean(0)) / z.std(0)
@@ -63,7 +63,7 @@ def test_halves_agree_where_there_is_signal(halves, solver) -> None:
 
 
 def test_every_frame_gets_its_posterior_from_its_own_half(frames, solver, latents) -> None:
-    """Images of one half do not touch the coordinates of the other."""
+    """Images of one half do not touch the latents of the other."""
     before = halves_of(frames, solver, latents)
     odd = np.concatenate(frames.movies[1::2])
     images = frames.source.images.clone()
@@ -76,10 +76,8 @@ def test_every_frame_gets_its_posterior_from_its_own_half(frames, solver, latent
     assert not torch.allclose(after.posterior.mean[odd], before.posterior.mean[odd], atol=0.1)
 
 
-def test_halves_in_other_coordinates_are_turned_onto_one_another(
-    frames, solver, latents, halves
-) -> None:
-    """Coordinates of the second half turned and mirrored at the start: nothing is different."""
+def test_halves_in_other_axes_are_turned_onto_one_another(frames, solver, latents, halves) -> None:
+    """Latents of the second half turned and mirrored at the start: nothing is different."""
     odd = np.concatenate(frames.movies[1::2])
     turned = latents.clone()
     turned[odd] = turned[odd] @ (torch.tensor([1.0, -1.0]).double() * rotation(2)).mT
@@ -138,7 +136,7 @@ def test_principal_axes_are_orthogonal_and_diagonalise(solver) -> None:
     assert (power[1:] <= power[:-1]).all()
     off = gram - torch.diag(power)
     assert off.abs().max() < 1e-4 * power.max()
-    # V(z) is the same volume in either coordinates.
+    # V(z) is the same volume in both axes.
     z = randn(4, seed=3)
     before = torch.einsum("j,jzyx->zyx", z.float(), maps[1:])
     after = torch.einsum("j,jzyx->zyx", (axes @ z).float(), turned)

@@ -30,7 +30,7 @@ def test_what_moves_is_in_the_mask_whatever_the_box(box) -> None:
     assert mask.max() == 1
     assert (mask[density > 0.5] == 1).all()
     assert (mask[density < 1e-4] < 0.5).all()
-    # Of the same size, and soft.
+    # Its size does not depend on the box, and it is soft.
     assert float(mask.mean()) == pytest.approx(float(moving(64)[0].mean()), rel=0.5)
     assert ((mask > 0) & (mask < 1)).any()
 
@@ -45,7 +45,7 @@ def test_only_what_moves_much_is_in_the_moving_mask() -> None:
     assert both[12, 12, 6] == both[12, 12, 18] == 1
 
 
-def test_moving_mask_does_not_depend_on_the_coordinates() -> None:
+def test_moving_mask_does_not_depend_on_the_latents() -> None:
     components = torch.stack([blob(24, (0.2, 0, 0), 0.05), blob(24, (-0.1, 0.2, 0), 0.07)])
     spread = covariance(2).float()
     turn = rotation(2).float()

@@ -115,7 +115,7 @@ def test_a_new_mean_takes_the_components_away() -> None:
     torch.testing.assert_close(3 * generator(k, torch.ones(2)), before)
 
 
-def test_volumes_are_the_mean_and_components_times_coordinates() -> None:
+def test_volumes_are_the_mean_and_components_times_latents() -> None:
     support = FourierSupport(8, 3)
     generator = LinearVolumes(8, 2)
     generator.maps.copy_(randn(3, 8, 8, 8))
