@@ -14,7 +14,7 @@ SOURCE = ROOT / "src/temporem"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATED = {"docs/api.md"}  # by docs/generate.py, which another test holds against the code
 
-OPENINGS = ("Of ", "Whether", "The same", "As ")
+OPENINGS = ("Of ", "Whether", "The same", "As ", "What ")
 MOST_WORDS = 35
 
 
