@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from temporem.runs.config import RunConfig
+from temporem.simulation.config import SimulationConfig
+
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/temporem"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,9 +24,9 @@ MOST_WORDS = 35
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Line and text of every string that stands alone, as docstrings do."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                yield node.lineno, node.value.value
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield node.lineno, text
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -88,6 +91,21 @@ def test_paths_of_the_code_exist(page: Path) -> None:
     ]
     missing = [code for code in named if not ((SOURCE / code).exists() or (ROOT / code).exists())]
     assert not missing
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/method.md", "docs/data.md", "docs/scaling.md"])
+def test_settings_that_pages_name_exist(name: str) -> None:
+    """Such as ``training.start`` or ``poses.learned=table``, of a run or of a simulation."""
+    known = {
+        f"{section}.{key}"
+        for fields in (RunConfig.model_fields, SimulationConfig.model_fields)
+        for section, field in fields.items()
+        for key in getattr(field.annotation, "model_fields", ())
+    }
+    sections = "|".join({setting.split(".")[0] for setting in known})
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = set(re.findall(rf"(?:`|--set )((?:{sections})\.[a-z_]+)\b", text))
+    assert {s for s in named if not s.endswith((".md", ".safetensors"))} <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
