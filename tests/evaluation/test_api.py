@@ -63,7 +63,7 @@ class TestInMemory:
         with pytest.raises(TemporemError, match="3 latents for 20 frames"):
             evaluate(truth, truth, latents=np.zeros((3, 1)))
         with pytest.raises(TemporemError, match="4 poses for 20 frames"):
-            evaluate(truth, truth, poses=(truth.rotations[:4], truth.shifts_angstrom[:4]))
+            evaluate(truth, truth, poses=truth.poses[:4])
 
     def test_frames_are_those_of_the_dataset_thinned_out_in_every_movie(
         self, truth: Truth, tiny_dataset: Path

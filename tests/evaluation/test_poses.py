@@ -19,6 +19,7 @@ from temporem.evaluation.summary import summarise
 from temporem.evaluation.values import value_of
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.physics.rotations import geodesic_degrees, random_rotations, rotation_about_axis
 from temporem.physics.structure_factors import FormFactor, structure_factors
@@ -30,49 +31,50 @@ from temporem.simulation.truth import read_truth
 
 N = 60
 GENERATOR = torch.Generator().manual_seed(3)
-TRUE_ROTATIONS = random_rotations(N, GENERATOR)
-TRUE_SHIFTS = 3 * torch.randn(N, 2, generator=GENERATOR, dtype=torch.float64)
+TRUE = Poses(
+    random_rotations(N, GENERATOR),
+    3 * torch.randn(N, 2, generator=GENERATOR, dtype=torch.float64),
+)
 TURN = random_rotations(1, GENERATOR)[0]
 OFFSET = torch.tensor([2.0, -3.0, 1.5], dtype=torch.float64)
 
 
-def estimate(mirrored: bool) -> tuple[torch.Tensor, torch.Tensor, RigidTransform]:
+def estimate(mirrored: bool) -> tuple[Poses, RigidTransform]:
     """Poses of a perfect reconstruction that is turned, displaced and perhaps mirrored."""
     change = RigidTransform(TURN, mirrored, OFFSET)
     about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
-    rotations = (about_beam if mirrored else torch.eye(3).double()) @ TRUE_ROTATIONS @ TURN.mT
-    return rotations, TRUE_SHIFTS - (rotations @ OFFSET)[:, :2], change
+    rotations = (about_beam if mirrored else torch.eye(3).double()) @ TRUE.rotations @ TURN.mT
+    return Poses(rotations, TRUE.shifts_angstrom - (rotations @ OFFSET)[:, :2]), change
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_moved_and_mirrored_molecule_has_the_same_images(mirrored: bool) -> None:
-    rotations, shifts, change = estimate(mirrored)
+    poses, change = estimate(mirrored)
     atoms = 8 * torch.randn(7, 3, generator=GENERATOR, dtype=torch.float64)
     model = ForwardModel(16, 3.0)
     factor = [FormFactor(torch.tensor([1.0]), torch.tensor([200.0]))]
     element = torch.zeros(7, dtype=torch.long)
 
-    def images(points: torch.Tensor, turns: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
-        slices = structure_factors(points @ turns.mT, element, factor, model.support, 3.0)
-        return slices * model.shift_phase(moves)
+    def images(points: torch.Tensor, poses: Poses) -> torch.Tensor:
+        turned = points @ poses.rotations.mT
+        slices = structure_factors(turned, element, factor, model.support, 3.0)
+        return slices * model.shift_phase(poses.shifts_angstrom)
 
-    moved = images(atoms @ change.linear.mT + change.shift_angstrom, rotations, shifts)
-    torch.testing.assert_close(
-        moved, images(atoms, TRUE_ROTATIONS, TRUE_SHIFTS), atol=2e-6, rtol=1e-4
-    )
+    moved = images(atoms @ change.linear.mT + change.shift_angstrom, poses)
+    torch.testing.assert_close(moved, images(atoms, TRUE), atol=2e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_alignment_is_exact_though_a_third_of_the_poses_is_wrong(mirrored: bool) -> None:
-    rotations, shifts, change = estimate(mirrored)
-    rotations[::3] = random_rotations(len(rotations[::3]), GENERATOR)
-    shifts[1::5] += 20
-    found, other = align_poses(rotations, shifts, TRUE_ROTATIONS, TRUE_SHIFTS)
+    poses, change = estimate(mirrored)
+    poses.rotations[::3] = random_rotations(len(poses[::3]), GENERATOR)
+    poses.shifts_angstrom[1::5] += 20
+    found, other = align_poses(poses, TRUE)
     assert found.mirrored == mirrored
     assert geodesic_degrees(found.rotation, change.rotation) < 0.01
     torch.testing.assert_close(found.shift_angstrom, OFFSET, atol=0.05, rtol=0)
     assert other > 60
-    agreement, _ = pose_agreement(rotations, shifts, TRUE_ROTATIONS, TRUE_SHIFTS)
+    agreement, _ = pose_agreement(poses, TRUE)
     right = np.arange(N) % 3 != 0
     assert agreement.angle_degrees[right].max() < 0.01
     assert np.median(agreement.angle_degrees[~right]) > 60
@@ -82,15 +84,17 @@ def test_alignment_is_exact_though_a_third_of_the_poses_is_wrong(mirrored: bool)
 def test_errors_are_angles_and_do_not_depend_on_the_frame() -> None:
     axes = torch.randn(N, 3, generator=GENERATOR, dtype=torch.float64)
     off = rotation_about_axis(axes, torch.full((N,), np.deg2rad(4.0), dtype=torch.float64))
-    plain = pose_agreement(off @ TRUE_ROTATIONS, TRUE_SHIFTS, TRUE_ROTATIONS, TRUE_SHIFTS)[0]
-    rotations, shifts, _ = estimate(True)
-    turned = pose_agreement(off @ rotations, shifts, TRUE_ROTATIONS, TRUE_SHIFTS)[0]
+    poses, _ = estimate(True)
+    plain, turned = (
+        pose_agreement(Poses(off @ found.rotations, found.shifts_angstrom), TRUE)[0]
+        for found in (TRUE, poses)
+    )
     assert np.median(plain.angle_degrees) == pytest.approx(4, abs=0.3)
     assert np.median(turned.angle_degrees) == pytest.approx(4, abs=0.3)
     assert not plain.mirrored
     assert turned.mirrored
-    assert same_poses(TRUE_ROTATIONS, TRUE_SHIFTS, TRUE_ROTATIONS, TRUE_SHIFTS)
-    assert not same_poses(rotations, shifts, TRUE_ROTATIONS, TRUE_SHIFTS)
+    assert same_poses(TRUE, TRUE)
+    assert not same_poses(poses, TRUE)
 
 
 def test_pictures_are_turned_into_the_frame_of_the_truth() -> None:
@@ -122,10 +126,10 @@ def test_a_perfect_reconstruction_is_perfect_in_whatever_frame(tmp_path) -> None
     assert support.frequencies.equal(truth.support.frequencies)
     about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
     change = RigidTransform(TURN, True, OFFSET)
-    rotations = about_beam @ truth.rotations @ TURN.mT
-    shifts = truth.shifts_angstrom - (rotations @ OFFSET)[:, :2]
+    rotations = about_beam @ truth.poses.rotations @ TURN.mT
+    poses = Poses(rotations, truth.poses.shifts_angstrom - (rotations @ OFFSET)[:, :2])
     source = truth.placed(change.linear, change.shift_angstrom)
-    result = evaluate(source, truth, poses=(rotations, shifts))
+    result = evaluate(source, truth, poses=poses)
     assert result["fsc"]["unmasked"]["curves"].min() > 0.999
     assert value_of(result, "motion", "correlation", "unmasked") > 0.999
     unmoved = evaluate(truth, truth)
@@ -157,7 +161,7 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
     config = load_simulation_config("toy", ["movies=12", "box=16", "pixel_size_angstrom=8"])
     simulate(config, tmp_path / "movies")
     truth = read_truth(tmp_path / "movies")
-    rotations, shifts = torch.empty_like(truth.rotations), torch.empty_like(truth.shifts_angstrom)
+    rotations, shifts = map(torch.empty_like, (truth.poses.rotations, truth.poses.shifts_angstrom))
     about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
     hand = about_beam if mirrored else torch.eye(3, dtype=torch.float64)
     axis = torch.tensor([0.3, 1.0, -0.5], dtype=torch.float64)
@@ -167,8 +171,8 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
         offset = OFFSET + state * torch.tensor([1.0, -0.5, 0.2]).double()
         change = RigidTransform(turn, mirrored, offset)
         rows = truth.states == state
-        rotations[rows] = hand @ truth.rotations[rows] @ turn.mT
-        shifts[rows] = truth.shifts_angstrom[rows] - (rotations[rows] @ offset)[:, :2]
+        rotations[rows] = hand @ truth.poses.rotations[rows] @ turn.mT
+        shifts[rows] = truth.poses.shifts_angstrom[rows] - (rotations[rows] @ offset)[:, :2]
         moved[state] = truth.placed(change.linear, offset)
 
     class Source:
@@ -176,7 +180,7 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
             return torch.cat([moved[truth.states[row]].volumes([row]) for row in rows])
 
     together, apart = (
-        evaluate(Source(), truth, poses=(rotations, shifts), every=3, align=align)
+        evaluate(Source(), truth, poses=Poses(rotations, shifts), every=3, align=align)
         for align in ("all", "states")
     )
     assert together["fsc"]["unmasked"]["curves"][:, 1:].mean() < 0.95
@@ -203,9 +207,9 @@ def test_states_of_few_frames_are_not_aligned_by_themselves(tmp_path) -> None:
     config = load_simulation_config("toy", ["movies=2", "box=16", "pixel_size_angstrom=8"])
     simulate(config, tmp_path / "movies")
     truth = read_truth(tmp_path / "movies")
-    poses = truth.rotations.roll(1, 0), truth.shifts_angstrom
+    poses = Poses(truth.poses.rotations.roll(1, 0), truth.poses.shifts_angstrom)
     with pytest.raises(TemporemError, match=r"10 of at least 2 frames; expected .* of 10 frames"):
-        AlignedStates(truth, *poses, mirrored=False)
+        AlignedStates(truth, poses, mirrored=False)
 
 
 def test_medians_of_samples_are_those_of_the_frames_drawn() -> None:

@@ -124,8 +124,8 @@ def test_a_preset_draws_the_same_frames_in_every_version(preset: str) -> None:
     found = (
         int(frames.states[7]),
         float(frames.parameters[7, 0]),
-        float(frames.rotations[7, 0, 0]),
-        float(frames.shifts_angstrom[7, 1]),
+        float(frames.poses.rotations[7, 0, 0]),
+        float(frames.poses.shifts_angstrom[7, 1]),
         float(frames.ctf.defocus_u_angstrom[7]),
     )
     assert found == pytest.approx(DRAWN[preset], rel=1e-12)
@@ -161,8 +161,8 @@ def test_what_is_drawn_for_one_purpose_says_nothing_of_another() -> None:
 def test_a_setting_changes_only_what_it_is_about(change: dict, differs: set[str]) -> None:
     def drawn(config: SimulationConfig) -> dict[str, torch.Tensor]:
         frames = draw_frames(config)
-        names = ("parameters", "rotations", "shifts_angstrom")
-        return {name: getattr(frames, name) for name in names} | vars(frames.ctf)
+        poses = {name: getattr(frames.poses, name) for name in ("rotations", "shifts_angstrom")}
+        return {"parameters": frames.parameters, **poses, **vars(frames.ctf)}
 
     before, after = drawn(TOY), drawn(changed(**change))
     assert {name for name in before if not before[name].equal(after[name])} == differs
@@ -184,7 +184,7 @@ def test_every_frame_of_a_hinge_is_a_state_further(step: float) -> None:
 
 
 def test_poses_are_uniform_on_so3_and_new_in_every_frame() -> None:
-    rotations = draw_frames(changed(movies=2000, frames_per_movie=2)).rotations
+    rotations = draw_frames(changed(movies=2000, frames_per_movie=2)).poses.rotations
     n = len(rotations)
     # Uniform rotations have E R = 0 and E R_ij R_kl = δ_ik δ_jl / 3.
     assert rotations.mean(0).abs().max() < 5 / math.sqrt(3 * n)
@@ -202,7 +202,7 @@ def test_diffusion_turns_by_its_coefficient() -> None:
     """After a time t the trace of the turn has mean ``3 exp(−2 D t)``, D in radians²."""
     poses = {"kind": "diffusion", "diffusion_degrees2_per_second": 2000.0}
     config = changed(movies=2000, frames_per_movie=4, frame_interval_seconds=0.1, poses=poses)
-    rotations = draw_frames(config).rotations.view(2000, 4, 3, 3)
+    rotations = draw_frames(config).poses.rotations.view(2000, 4, 3, 3)
     assert rotations[:, 0].mean(0).abs().max() < 5 / math.sqrt(3 * 2000)
     d = 2000 * math.radians(1) ** 2
     for lag in (1, 2, 3):
@@ -215,16 +215,16 @@ def test_written_poses_are_off_by_what_is_asked_and_the_truth_is_not(tmp_path: P
     config = changed(movies=50, box=8, pixel_size_angstrom=20.0, poses=errors)
     simulate(config, tmp_path / "off")
     data, truth = read_dataset(tmp_path / "off"), read_truth(tmp_path / "off")
-    angle = geodesic_degrees(data.poses.rotations, truth.rotations)
+    angle = geodesic_degrees(data.poses.rotations, truth.poses.rotations)
     assert angle.square().mean().sqrt() == pytest.approx(10, rel=0.1)
-    moved = data.poses.shifts_angstrom - truth.shifts_angstrom
+    moved = data.poses.shifts_angstrom - truth.poses.shifts_angstrom
     assert moved.std() == pytest.approx(1.5, rel=0.1)
     plain = draw_frames(config)
-    assert truth.shifts_angstrom.equal(plain.shifts_angstrom)
+    assert truth.poses.shifts_angstrom.equal(plain.poses.shifts_angstrom)
 
     simulate(changed(movies=2, poses={"written": False}), tmp_path / "none")
     assert not read_dataset(tmp_path / "none").has_poses
-    assert read_truth(tmp_path / "none").shifts_angstrom.any()
+    assert read_truth(tmp_path / "none").poses.shifts_angstrom.any()
 
 
 def test_hinge_turns_by_nine_degrees_a_frame_from_a_uniform_start() -> None:
@@ -254,7 +254,7 @@ def test_ctf_is_one_for_each_movie_within_the_range() -> None:
 
 
 def test_shifts_have_the_standard_deviation_asked_for() -> None:
-    shifts = draw_frames(changed(movies=1000, shift_sd_angstrom=3.0)).shifts_angstrom
+    shifts = draw_frames(changed(movies=1000, shift_sd_angstrom=3.0)).poses.shifts_angstrom
     assert shifts.std() == pytest.approx(3.0, rel=0.05)
     assert shifts.mean().abs() < 0.2
 

@@ -96,17 +96,17 @@ def test_truth_on_disk_is_what_was_simulated_exactly(dataset: Path) -> None:
     assert truth.parameter_names == ("angle_degrees",)
     assert truth.parameters.equal(frames.parameters)
     assert (truth.states == frames.states).all()
-    assert truth.shifts_angstrom.equal(frames.shifts_angstrom)
+    assert truth.poses.shifts_angstrom.equal(frames.poses.shifts_angstrom)
     assert (truth.times_seconds == frames.times_seconds).all()
-    torch.testing.assert_close(truth.rotations, frames.rotations, rtol=0, atol=1e-12)
+    rotations = truth.poses.rotations
+    torch.testing.assert_close(rotations, frames.poses.rotations, rtol=0, atol=1e-12)
     in_memory = Truth(
         config=CONFIG,
         motion=load_motion(CONFIG, None),
         noise_variance=truth.noise_variance,
         states=frames.states,
         parameters=frames.parameters,
-        rotations=frames.rotations,
-        shifts_angstrom=frames.shifts_angstrom,
+        poses=frames.poses,
         times_seconds=frames.times_seconds,
         particle_names=frames.particle_names,
         frame_numbers=frames.frame_numbers,
@@ -118,8 +118,8 @@ def test_truth_on_disk_is_what_was_simulated_exactly(dataset: Path) -> None:
 def test_truth_agrees_with_the_dataset_row_by_row(dataset: Path) -> None:
     truth, data = read_truth(dataset), read_dataset(dataset)
     assert truth.n_frames == data.n_frames == 12
-    assert truth.rotations.equal(data.poses.rotations)
-    assert truth.shifts_angstrom.equal(data.poses.shifts_angstrom)
+    assert truth.poses.rotations.equal(data.poses.rotations)
+    assert truth.poses.shifts_angstrom.equal(data.poses.shifts_angstrom)
     assert (truth.times_seconds == data.times_seconds).all()
     assert truth.particle_names == data.particle_names
     assert [rows.tolist() for rows in truth.movies] == [rows.tolist() for rows in data.movies]
@@ -136,7 +136,7 @@ def test_truth_follows_the_order_of_the_rows_of_the_dataset(dataset: Path) -> No
             continue
         if isinstance(old, np.ndarray | torch.Tensor):
             np.testing.assert_array_equal(np.asarray(new), np.asarray(old)[order])
-    assert after.rotations.equal(data.poses.rotations)
+    assert after.poses.rotations.equal(data.poses.rotations)
     assert after.volumes([3]).equal(before.volumes([order[3]]))
 
 

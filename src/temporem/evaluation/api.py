@@ -118,10 +118,9 @@ def alignment(run: Run, truth: Truth) -> RigidTransform | None:
 
     None where the run has the true poses.
     """
-    if _are_true(run.poses, truth):
+    if same_poses(run.poses, truth.poses):
         return None
-    found = run.poses.rotations, run.poses.shifts_angstrom
-    return align_poses(*found, truth.rotations, truth.shifts_angstrom)[0]
+    return align_poses(run.poses, truth.poses)[0]
 
 
 def require_made_from(run: Run, movies: Dataset) -> None:
@@ -137,7 +136,7 @@ def require_made_from(run: Run, movies: Dataset) -> None:
         return
     if not movies.has_poses:
         return
-    if not _alike(run.poses, movies.poses):
+    if not same_poses(run.poses, movies.poses):
         raise TemporemError(
             f"{run.path} was made with other poses than those of {movies.path / STAR_NAME}",
             expected=f"the dataset that it was made from ({run.config.dataset})",
@@ -195,14 +194,6 @@ def _require_all(n: int, *, latents: np.ndarray | None, poses: Poses | None) -> 
             raise TemporemError(f"{len(values)} {name} for {n} frames", expected="one per frame")
 
 
-def _are_true(poses: Poses, truth: Truth) -> bool:
-    return _alike(poses, Poses(truth.rotations, truth.shifts_angstrom))
-
-
-def _alike(one: Poses, other: Poses) -> bool:
-    return same_poses(one.rotations, one.shifts_angstrom, other.rotations, other.shifts_angstrom)
-
-
 def _measure(
     source: VolumeSource,
     truth: Truth,
@@ -214,18 +205,17 @@ def _measure(
 ) -> Evaluation:
     rows, aligned = frames.rows, None
     moved: Truth | AlignedStates = truth
-    if poses is not None and not _are_true(poses, truth):
-        found = poses.rotations, poses.shifts_angstrom
-        agreement, change = pose_agreement(*found, truth.rotations, truth.shifts_angstrom)
+    if poses is not None and not same_poses(poses, truth.poses):
+        agreement, change = pose_agreement(poses, truth.poses)
         if align == "states":
-            moved = AlignedStates(truth, *found, mirrored=change.mirrored)
+            moved = AlignedStates(truth, poses, mirrored=change.mirrored)
             agreement = replace(
                 agreement, angle_degrees=moved.angle_degrees, shift_angstrom=moved.shift_angstrom
             )
         else:
             moved = truth.placed(change.linear, change.shift_angstrom)
         aligned = AlignedPoses(
-            agreement.at(rows), change.rotations(poses.rotations)[rows], truth.rotations[rows]
+            agreement.at(rows), change.rotations(poses.rotations)[rows], truth.poses.rotations[rows]
         )
     return measure(
         source,

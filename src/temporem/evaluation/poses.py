@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
+from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.physics.rotations import geodesic_degrees
 from temporem.poses.alignment import align_poses
@@ -63,29 +64,21 @@ class AlignedPoses:
     true_rotations: Tensor
 
 
-def same_poses(
-    rotations: Tensor, shifts_angstrom: Tensor, true_rotations: Tensor, true_shifts: Tensor
-) -> bool:
-    """True if poses ``(N, 3, 3)`` and ``(N, 2)`` are the true ones, but for rounding."""
-    angle = geodesic_degrees(rotations, true_rotations).max()
-    shift = (shifts_angstrom - true_shifts).norm(dim=-1).max()
+def same_poses(one: Poses, other: Poses) -> bool:
+    """True if poses of N frames are the same but for rounding."""
+    angle = geodesic_degrees(one.rotations, other.rotations).max()
+    shift = (one.shifts_angstrom - other.shifts_angstrom).norm(dim=-1).max()
     return bool(angle < _EXACT_DEGREES) and bool(shift < _EXACT_ANGSTROM)
 
 
 def pose_agreement(
-    rotations: Tensor,
-    shifts_angstrom: Tensor,
-    true_rotations: Tensor,
-    true_shifts: Tensor,
-    *,
-    mirrored: bool | None = None,
+    estimated: Poses, true: Poses, *, mirrored: bool | None = None
 ) -> tuple[PoseAgreement, RigidTransform]:
     """Errors of all N frames after :func:`align_poses`, and the alignment."""
-    change, other = align_poses(
-        rotations, shifts_angstrom, true_rotations, true_shifts, mirrored=mirrored
-    )
-    angle = geodesic_degrees(change.rotations(rotations), true_rotations)
-    shift = (change.shifts(rotations, shifts_angstrom) - true_shifts).norm(dim=-1)
+    change, other = align_poses(estimated, true, mirrored=mirrored)
+    aligned = estimated.transformed(change)
+    angle = geodesic_degrees(aligned.rotations, true.rotations)
+    shift = (aligned.shifts_angstrom - true.shifts_angstrom).norm(dim=-1)
     agreement = PoseAgreement(
         angle_degrees=angle.numpy(),
         shift_angstrom=shift.numpy(),

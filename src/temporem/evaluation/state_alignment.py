@@ -16,6 +16,7 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.evaluation.poses import pose_agreement
 from temporem.evaluation.states import MAX_STATES, are_states
+from temporem.physics.poses import Poses
 from temporem.simulation.truth import Truth
 
 _LEAST_FRAMES = 10  # of a state: fewer are aligned by their noise
@@ -28,8 +29,7 @@ class AlignedStates:
 
     Args:
         truth: truth of N frames.
-        rotations: rotations that a method found, ``(N, 3, 3)``.
-        shifts_angstrom: displacements that it found, ``(N, 2)``.
+        poses: poses that a method found.
         mirrored: the method's volumes are of the other hand.
 
     Attributes:
@@ -40,9 +40,7 @@ class AlignedStates:
         TemporemError: the truth has no states, too many of them, or some with too few frames.
     """
 
-    def __init__(
-        self, truth: Truth, rotations: Tensor, shifts_angstrom: Tensor, *, mirrored: bool
-    ) -> None:
+    def __init__(self, truth: Truth, poses: Poses, *, mirrored: bool) -> None:
         labels, self._state, counts = np.unique(
             truth.states, return_inverse=True, return_counts=True
         )
@@ -57,13 +55,7 @@ class AlignedStates:
         self._truths: list[Truth] = []
         for state in range(len(labels)):
             rows = np.flatnonzero(self._state == state)
-            agreement, change = pose_agreement(
-                rotations[rows],
-                shifts_angstrom[rows],
-                truth.rotations[rows],
-                truth.shifts_angstrom[rows],
-                mirrored=mirrored,
-            )
+            agreement, change = pose_agreement(poses[rows], truth.poses[rows], mirrored=mirrored)
             self.angle_degrees[rows] = agreement.angle_degrees
             self.shift_angstrom[rows] = agreement.shift_angstrom
             self._truths.append(truth.placed(change.linear, change.shift_angstrom))

@@ -18,7 +18,6 @@ from temporem.frames.settings import DataSettings
 from temporem.frames.source import blocks_of
 from temporem.frames.streaming import FrameStack, open_frames
 from temporem.physics.fourier import FourierSupport
-from temporem.physics.poses import Poses
 from temporem.simulation.truth import Truth
 from temporem.volumes.back_projection import back_project
 
@@ -37,8 +36,7 @@ class TrueStateVolumes:
     """
 
     def __init__(self, dataset: Dataset, truth: Truth, settings: DataSettings) -> None:
-        poses = Poses(truth.rotations, truth.shifts_angstrom)
-        stack = open_frames(dataset.with_poses(poses), settings)
+        stack = open_frames(dataset.with_poses(truth.poses), settings)
         support = FourierSupport(dataset.box, 3)
         movie = np.empty(dataset.n_frames, dtype=np.int64)
         for index, rows in enumerate(dataset.movies):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform, other_hand
 from temporem.physics.rotations import geodesic_degrees, nearest_rotation
 
@@ -25,10 +26,8 @@ _ROUNDS = 20
 
 
 def align_poses(
-    rotations: Tensor,
-    shifts_angstrom: Tensor,
-    true_rotations: Tensor,
-    true_shifts: Tensor,
+    estimated: Poses,
+    true: Poses,
     *,
     mirrored: bool | None = None,
 ) -> tuple[RigidTransform, float]:
@@ -38,20 +37,19 @@ def align_poses(
     is taken. t minimises the absolute residuals of the frames that this G explains.
 
     Args:
-        rotations: estimated, float64 ``(N, 3, 3)``.
-        shifts_angstrom: ``(N, 2)``.
-        true_rotations: ``(N, 3, 3)``.
-        true_shifts: ``(N, 2)``.
+        estimated: poses of N frames.
+        true: poses of the same frames in the other description.
         mirrored: the hand, where it is known.
 
     Returns:
         The transform, and the median angle that the other hand leaves, degrees.
     """
-    fits = _both_hands(rotations, true_rotations)
+    fits = _both_hands(estimated.rotations, true.rotations)
     if mirrored is None:
         mirrored = _is_mirrored(fits)
     mean, angle = fits[mirrored]
-    shift = _common_shift(rotations, true_shifts - shifts_angstrom, angle)
+    residual = true.shifts_angstrom - estimated.shifts_angstrom
+    shift = _common_shift(estimated.rotations, residual, angle)
     return RigidTransform(mean, mirrored, shift), float(fits[not mirrored][1].median())
 
 

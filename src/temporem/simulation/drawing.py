@@ -31,8 +31,7 @@ class FrameTable:
     times_seconds: np.ndarray
     states: np.ndarray
     parameters: Tensor
-    rotations: Tensor
-    shifts_angstrom: Tensor
+    poses: Poses
     ctf: CTFParameters
 
 
@@ -50,8 +49,10 @@ def draw_frames(config: SimulationConfig) -> FrameTable:
         times_seconds=np.tile(np.arange(length) * config.frame_interval_seconds, movies),
         states=states.flatten().numpy(),
         parameters=parameters.flatten(0, 1),
-        rotations=_draw_rotations(config, random_stream(seed, "poses")),
-        shifts_angstrom=shifts * config.shift_sd_angstrom,
+        poses=Poses(
+            _draw_rotations(config, random_stream(seed, "poses")),
+            shifts * config.shift_sd_angstrom,
+        ),
         ctf=_draw_ctf(config.ctf, movies, length, random_stream(seed, "ctf")),
     )
 
@@ -63,9 +64,9 @@ def written_poses(config: SimulationConfig, frames: FrameTable) -> Poses | None:
     """
     if not config.poses.written:
         return None
-    n, generator = len(frames.rotations), random_stream(config.seed, "pose errors")
+    n, generator = len(frames.poses), random_stream(config.seed, "pose errors")
     turns, moves = torch.randn(n, 5, generator=generator, dtype=torch.float64).split((3, 2), dim=1)
-    rotations, shifts = frames.rotations, frames.shifts_angstrom
+    rotations, shifts = frames.poses.rotations, frames.poses.shifts_angstrom
     if config.poses.error_degrees:
         per_axis = math.radians(config.poses.error_degrees) / 3**0.5
         rotations = rotation_of_vector(per_axis * turns) @ rotations

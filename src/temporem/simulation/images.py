@@ -30,16 +30,17 @@ def clean_images(
     model = ForwardModel(config.box, config.pixel_size_angstrom)
     index, numbers = element_index(motion.molecule)
     factors = form_factors(numbers, config.b_factor_angstrom2)
-    n, chunk = len(frames.rotations), max(1, _ATOMS_PER_CHUNK // len(motion.molecule))
+    n, chunk = len(frames.poses), max(1, _ATOMS_PER_CHUNK // len(motion.molecule))
     images = np.empty((n, config.box, config.box), dtype=np.float32)
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
-        atoms = conformations(motion, frames.parameters[rows]) @ frames.rotations[rows].mT
+        poses = frames.poses[rows]
+        atoms = conformations(motion, frames.parameters[rows]) @ poses.rotations.mT
         slices = structure_factors(atoms, index, factors, model.support, config.pixel_size_angstrom)
         observed = model.observe(
             slices,
             model.ctf(frames.ctf[rows]),
-            model.shift_phase(frames.shifts_angstrom[rows]),
+            model.shift_phase(poses.shifts_angstrom),
         )
         images[rows] = model.support.ifft(observed).numpy()
         if progress is not None:

@@ -93,7 +93,7 @@ def make_movies(
     """
     frames = draw_frames(config)
     poses = written_poses(config, frames)
-    require_shifts_inside(config, "shift_sd_angstrom", frames.shifts_angstrom)
+    require_shifts_inside(config, "shift_sd_angstrom", frames.poses.shifts_angstrom)
     if poses is not None:
         require_shifts_inside(config, "poses.shift_error_angstrom", poses.shifts_angstrom)
     if motion is None:
@@ -123,8 +123,7 @@ def make_movies(
         noise_variance=noise_variance,
         states=frames.states,
         parameters=frames.parameters,
-        rotations=frames.rotations,
-        shifts_angstrom=frames.shifts_angstrom,
+        poses=frames.poses,
         times_seconds=frames.times_seconds,
         particle_names=frames.particle_names,
         frame_numbers=frames.frame_numbers,

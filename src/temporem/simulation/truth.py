@@ -45,8 +45,7 @@ class Truth:
         noise_variance: of the noise of a pixel.
         states: index of the conformational state, int64 ``(N,)``.
         parameters: of the motion, ``(N, n_parameters)`` float64; see ``parameter_names``.
-        rotations: molecule to camera, ``(N, 3, 3)`` float64.
-        shifts_angstrom: displacement (x, y) of the particle, ``(N, 2)`` float64.
+        poses: orientations and displacements.
         times_seconds: ``(N,)`` float64.
         particle_names: the movie that each frame belongs to.
         frame_numbers: position in the movie, from 1, int64 ``(N,)``.
@@ -59,8 +58,7 @@ class Truth:
     noise_variance: float
     states: np.ndarray
     parameters: Tensor
-    rotations: Tensor
-    shifts_angstrom: Tensor
+    poses: Poses
     times_seconds: np.ndarray
     particle_names: Sequence[str]
     frame_numbers: np.ndarray
@@ -150,7 +148,7 @@ def write_truth(dataset: Path, truth: Truth) -> None:
         "rlnMovieFrameNumber": truth.frame_numbers,
         "temporemState": truth.states,
         **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
-        **columns_from_poses(Poses(truth.rotations, truth.shifts_angstrom)),
+        **columns_from_poses(truth.poses),
         "temporemTimeSeconds": truth.times_seconds,
     }
     write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
@@ -183,7 +181,6 @@ def read_truth(dataset: str | Path) -> Truth:
     particles = _block(Path(dataset) / STAR_NAME, "particles")
     row = _rows_in_order_of(particles, table)
 
-    poses = poses_from_table(table, rows=row)
     parameters = [table.floats(column)[row] for column in _columns(motion)]
     return Truth(
         config=config,
@@ -191,8 +188,7 @@ def read_truth(dataset: str | Path) -> Truth:
         noise_variance=noise_variance,
         states=table.ints("temporemState")[row],
         parameters=torch.from_numpy(np.stack(parameters, axis=-1)),
-        rotations=poses.rotations,
-        shifts_angstrom=poses.shifts_angstrom,
+        poses=poses_from_table(table, rows=row),
         times_seconds=table.floats("temporemTimeSeconds")[row],
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),

@@ -12,6 +12,7 @@ from temporem.evaluation.metrics.pose_conformation_coupling import (
     predicted_r2,
 )
 from temporem.evaluation.poses import pose_agreement
+from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_of_vector, vector_of_rotation
 from temporem.report.pose_plot import pose_error_figure
 
@@ -98,7 +99,7 @@ def test_frame_and_hand_of_the_reconstruction_do_not_matter(mirrored: bool) -> N
     frame = random_rotations(1, GENERATOR)[0]
     about_beam = torch.diag(torch.tensor([-1.0, -1, 1], dtype=torch.float64))
     there = (about_beam if mirrored else torch.eye(3).double()) @ turned(swing) @ frame.mT
-    _, change = pose_agreement(there, SHIFTS, TRUE, SHIFTS)
+    _, change = pose_agreement(Poses(there, SHIFTS), Poses(TRUE, SHIFTS))
     assert change.mirrored == mirrored
     found = coupling(change.rotations(there))
     assert found.error_r2 == pytest.approx(here.error_r2, abs=0.01)
