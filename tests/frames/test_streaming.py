@@ -8,9 +8,9 @@ import torch
 
 from helpers.blobs import simulate_blobs
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset
+from temporem.frames.dataset import Dataset, write_dataset
 from temporem.frames.frames import Frames, prepare_frames
-from temporem.frames.readers import read_dataset, write_dataset
+from temporem.frames.readers import read_dataset
 from temporem.frames.settings import DataSettings
 from temporem.frames.source import FramesInMemory, loaded
 from temporem.frames.streaming import FrameStack, open_frames
