@@ -129,7 +129,7 @@ def test_kl_is_from_the_prior_given_the_path_drawn(
 
 
 def dependence(network: SequenceInference, length: int = 5) -> torch.Tensor:
-    """Whether the posterior of frame t changes with the image of frame s: bool ``(t, s)``."""
+    """Posterior of frame t changes with the image of frame s: bool ``(t, s)``."""
     generator = torch.Generator().manual_seed(2)
     features = torch.randn(length, WIDTH, generator=generator)
     features.requires_grad_()
@@ -206,7 +206,7 @@ def test_fraction_that_is_hidden_varies_from_movie_to_movie(mean: float) -> None
     network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=mean)
     n_movies, n_frames = 4000, 50
     noise = FrameNoise(torch.Generator().manual_seed(4))
-    hidden = network._hidden(torch.full((n_movies,), n_frames), noise)
+    hidden = network.draw_hidden(torch.full((n_movies,), n_frames), noise)
     assert hidden.shape == (n_movies * n_frames, 1)
     fraction = hidden.view(n_movies, n_frames).double().mean(1)
     spread = 2 * min(mean, 1 - mean)
@@ -221,6 +221,6 @@ def test_fraction_that_is_hidden_varies_from_movie_to_movie(mean: float) -> None
 def test_frames_that_a_process_hides_do_not_depend_on_the_others() -> None:
     network = SequenceInference(WIDTH, Z_DIM, 5, "ST-LR", StandardPrior(), hidden_frames=0.5)
     lengths = torch.tensor([5, 3, 9, 2])
-    whole = network._hidden(lengths, FrameNoise(torch.Generator().manual_seed(5)))
+    whole = network.draw_hidden(lengths, FrameNoise(torch.Generator().manual_seed(5)))
     own = FrameNoise(torch.Generator().manual_seed(5), total=19, own=slice(8, 19))
-    assert network._hidden(lengths[2:], own).equal(whole[8:])
+    assert network.draw_hidden(lengths[2:], own).equal(whole[8:])

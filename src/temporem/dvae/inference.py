@@ -99,14 +99,14 @@ class SequenceInference(nn.Module):
         epsilon = noise.normal(len(features), self.z_dim) if noise else None
         if noise and self.hidden_frames > 0:
             # A hidden frame is inferred from the others, so that its noise cannot be learned.
-            features = features * ~self._hidden(lengths, noise)
+            features = features * ~self.draw_hidden(lengths, noise)
         context, packing, batch_sizes = self._read(features, lengths)
         drawn = None if epsilon is None else epsilon[packing]
         z, mean, log_variance = self._infer(context, batch_sizes, drawn)
         kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
-    def _hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
+    def draw_hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
         """Draw the frames that are hidden, bool ``(F, 1)``: a different fraction of each movie.
 
         ``hidden_frames`` is the mean of the fractions, which are uniform and reach down to 0, or up
