@@ -41,6 +41,15 @@ def rewrite(dataset: Path, block: str, change: Callable[[dict], None]) -> None:
     write_star(dataset / "particles.star", tables)
 
 
+def keep_rows(dataset: Path, rows: list[int]) -> None:
+    """Leave some rows of ``particles.star``, in this order."""
+
+    def change(columns: dict) -> None:
+        columns |= {name: [list(column)[row] for row in rows] for name, column in columns.items()}
+
+    rewrite(dataset, "particles", change)
+
+
 def change_pixels(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     stack = open_stack(dataset / "particles.mrcs")
     write_stack(dataset / "particles.mrcs", [change(stack.read())], 8.0)

@@ -1,11 +1,9 @@
-"""The linear model from dataset to finished run: outputs, resumption, gaps, bad input, learning."""
+"""The command for the linear model: what it writes and says, and what other commands make of it."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,37 +12,24 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
-from temporem.runs.linear import LinearRun
-from temporem.runs.run_files import is_finished, load_run
 
-from helpers.bad_input import (
-    all_alone,
-    change_pixels,
-    one_frame_movie,
-    refuse,
-    rewrite,
-    set_pixel,
-)
+from helpers.bad_input import keep_rows, one_frame_movie, refuse, rewrite
 from helpers.commands import TINY_TRAINING, command, settings, succeed
-from temporem.errors import TemporemError
-from temporem.frames.frames import prepare_frames
 from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack, write_volume
-from temporem.io.settings import apply_overrides
 from temporem.io.star import Table, read_star
 from temporem.physics.fourier import FourierSupport
-from temporem.report.collect import read_metrics
-from temporem.runs import pipeline as run_module
-from temporem.runs.config import RunConfig, build_config
 from temporem.runs.decoder import Decoder
-from temporem.runs.pipeline import reconstruct
+from temporem.runs.facts import read_facts
+from temporem.runs.persistence import read_metrics
+from temporem.runs.run import load_run
+
+pytestmark = pytest.mark.integration
 
 BOX, PIXEL, N = 16, 8.0, 20
 HINGE_FRAMES = 240
 ITERATIONS = 2
 QUICK = (f"linear.iterations={ITERATIONS}",)
-STEPS = 2 + ITERATIONS
 
 
 def fit(dataset: Path, out: Path, *options: object) -> Path:
@@ -52,11 +37,6 @@ def fit(dataset: Path, out: Path, *options: object) -> Path:
     arguments = ("-o", out, "--method", "linear", *settings(QUICK), *options)
     succeed("reconstruct", dataset, *arguments)
     return out
-
-
-def config(dataset: Path, *overrides: str) -> RunConfig:
-    chosen = {"dataset": str(dataset), "method": "linear"}
-    return build_config(apply_overrides(chosen, (*QUICK, *overrides)), source="test")
 
 
 def frames_of(run: Path) -> Table:
@@ -69,11 +49,6 @@ def volume(path: Path) -> np.ndarray:
         return np.array(file.data)
 
 
-def same_run(one: Path, other: Path) -> bool:
-    names = ("frames.star", "checkpoint/model.safetensors")
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return Path(tmp_path_factory.mktemp("linear"))
@@ -81,11 +56,9 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tiny_dataset, folder) -> Path:
-    """Two components, one movie held out, evaluated. Not to be changed."""
-    options = ("--components", 2, *settings(("data.held_out_fraction=0.2",)))
-    with pytest.raises(AssertionError, match="2 components asked for, and 16 frames"):
-        fit(tiny_dataset, folder / "run", *options)
-    path = fit(tiny_dataset, folder / "run", "--components", 1, *options[2:])
+    """One component, one movie held out, evaluated. Not to be changed."""
+    options = ("--components", 1, *settings(("data.held_out_fraction=0.2",)))
+    path = fit(tiny_dataset, folder / "run", *options)
     succeed("evaluate", path)
     return path
 
@@ -114,13 +87,6 @@ def hinge_dataset(folder) -> Path:
 def dataset(tiny_dataset, tmp_path) -> Path:
     """A copy that may be spoilt."""
     return Path(shutil.copytree(tiny_dataset, tmp_path / "movies"))
-
-
-def keep_rows(dataset: Path, rows: list[int]) -> None:
-    def change(columns: dict) -> None:
-        columns |= {name: [list(column)[row] for row in rows] for name, column in columns.items()}
-
-    rewrite(dataset, "particles", change)
 
 
 # --- what a run is ---
@@ -213,12 +179,9 @@ def test_what_halves_find_is_said_and_noise_warned_of(
     assert "each on its own, find 0" in said
     assert "Warning: what moves in these volumes may be noise" in said
     # Networks begin with such a model, and say it too.
-    more = ("training.epochs=8", "model.linear_components=1")
-    network = ("--method", "static", *settings((*TINY_TRAINING, *more)))
-    said = succeed("reconstruct", noise, "-o", tmp_path / "network", *network)
-    assert (
-        "Of 1 linear component at the start halves of the movies, each on its own, find 0" in said
-    )
+    network = ("--method", "static", *settings((*TINY_TRAINING, *QUICK, "training.epochs=1")))
+    said = succeed("reconstruct", noise, "-o", tmp_path / "network", *network, "--components", 1)
+    assert "Components of the warm start: 1, of which halves of the movies, each on" in said
     assert "Warning: what moves in these volumes may be noise" in said
 
 
@@ -229,30 +192,29 @@ def test_too_few_movies_for_halves_is_said(dataset, tmp_path) -> None:
     assert "Components: 1; too few movies" in said
 
 
-def test_chosen_components_are_in_the_configuration(automatic, run_of_two) -> None:
+def test_chosen_components_are_those_that_held_out_movies_like_best(automatic, run_of_two) -> None:
     scores = read_metrics(automatic)[0]["held_out_log_likelihood"]
+    chosen = 1 + int(np.argmax(scores))
+    assert read_facts(automatic).components == chosen == load_run(automatic).latents.shape[1]
     written = yaml.safe_load((automatic / "config.yaml").read_text())
-    assert (
-        written["model"]["z_dim"]
-        == 1 + int(np.argmax(scores))
-        == load_run(automatic).latents.shape[1]
-    )
-    assert written["linear"]["choose_components"]
-    of_two = yaml.safe_load((run_of_two / "config.yaml").read_text())
-    assert (of_two["model"]["z_dim"], of_two["linear"]["choose_components"]) == (2, False)
+    assert written["linear"]["components"] == "auto"
+    assert read_facts(run_of_two).components == 2
 
 
-def test_same_seed_same_run(tiny_dataset, automatic, tmp_path) -> None:
-    assert same_run(fit(tiny_dataset, tmp_path / "again"), automatic)
-    assert not same_run(fit(tiny_dataset, tmp_path / "other", "--seed", 1), automatic)
+def test_same_seed_same_run(tiny_dataset, run, tmp_path) -> None:
+    options = ("--components", 1, *settings(("data.held_out_fraction=0.2",)))
+    for seed in (0, 1):
+        again = fit(tiny_dataset, tmp_path / str(seed), *options, "--seed", seed)
+        for name in ("frames.star", "checkpoint/model.safetensors"):
+            assert ((again / name).read_bytes() == (run / name).read_bytes()) == (seed == 0)
 
 
-def test_coordinates_are_uncorrelated_in_the_volumes(run_of_two) -> None:
-    """Components are principal axes: orthogonal, the strongest first."""
-    maps = load_file(run_of_two / "checkpoint" / "model.safetensors")["maps"][1:].flatten(1)
-    gram = (maps @ maps.T).numpy()
-    assert gram[0, 0] >= gram[1, 1] > 0
-    assert abs(gram[0, 1]) < 0.05 * gram[0, 0]
+def test_finished_run_is_left_alone(tiny_dataset, automatic) -> None:
+    arguments = ("reconstruct", tiny_dataset, "-o", automatic, "--resume")
+    assert "finished already" in succeed(*arguments)
+    result = command(*arguments, "--components", "2")
+    assert result.code == 2
+    assert "linear.components = auto, and 2 is asked for now" in result.err
 
 
 def test_without_dynamics_frames_are_alone(tiny_dataset, dataset, tmp_path) -> None:
@@ -266,39 +228,25 @@ def test_without_dynamics_frames_are_alone(tiny_dataset, dataset, tmp_path) -> N
     assert np.isfinite(alone.latents).all()
 
 
-def test_order_of_rows_does_not_matter(tiny_dataset, dataset, run_of_two, tmp_path) -> None:
-    order = np.random.default_rng(0).permutation(N)
-    keep_rows(dataset, order.tolist())
-    shuffled = load_run(fit(dataset, tmp_path / "shuffled", "--components", 2))
-    expected = load_run(run_of_two)
-    close = {"rtol": 0, "atol": 2e-2 * float(np.abs(expected.latents).max())}
-    np.testing.assert_allclose(shuffled.latents, expected.latents[order], **close)
-
-
-def test_masks_of_our_own(tiny_dataset, tmp_path) -> None:
+def test_masks_of_our_own(tiny_dataset, tmp_path, monkeypatch) -> None:
     z, y, x = np.indices((BOX,) * 3) - BOX // 2
     ball = (x**2 + y**2 + z**2 <= 25).astype(np.float32)
     focus = ball * (x > 0)
     write_volume(tmp_path / "ball.mrc", 2 * ball, PIXEL)  # cut to 1
     write_volume(tmp_path / "focus.mrc", focus, PIXEL)
-    masks = ("--mask", tmp_path / "ball.mrc", "--focus-mask", tmp_path / "focus.mrc")
+    monkeypatch.chdir(tmp_path)
+    masks = ("--mask", "ball.mrc", "--focus-mask", tmp_path / "focus.mrc")
     out = fit(tiny_dataset, tmp_path / "run", "--components", 1, *masks)
+    assert load_run(out).config.linear.mask == str(tmp_path / "ball.mrc")
     np.testing.assert_array_equal(volume(out / "mask.mrc"), ball)
     np.testing.assert_array_equal(volume(out / "focus_mask.mrc"), focus)
-    mean, component = load_file(out / "checkpoint" / "model.safetensors")["maps"].numpy()
+    mean, component = load_run(out).generator.maps.numpy()
     assert mean.any()
     assert not mean[ball == 0].any()
     assert component.any()
     assert not component[focus == 0].any()
     # Halves are not cut: their correlation is to tell of the data alone.
     assert volume(out / "half1.mrc")[ball == 0].any()
-
-
-def test_path_of_a_mask_is_kept_whole(tiny_dataset, tmp_path, monkeypatch) -> None:
-    write_volume(tmp_path / "ones.mrc", np.ones((BOX,) * 3), PIXEL)
-    monkeypatch.chdir(tmp_path)
-    out = fit(tiny_dataset, tmp_path / "run", "--components", 1, "--mask", "ones.mrc")
-    assert load_run(out).config.linear.mask == str(tmp_path / "ones.mrc")
 
 
 def test_held_out_movies_get_posteriors(run) -> None:
@@ -308,29 +256,6 @@ def test_held_out_movies_get_posteriors(run) -> None:
     assert (spread > 0).all()
     assert (spread < 1).all()
     assert loaded.latents[loaded.held_out].any()
-
-
-def test_held_out_movies_teach_nothing(tiny_dataset, tmp_path) -> None:
-    """Prepared images of another molecule in the movies that are held out: the same volumes."""
-    movies = read_dataset(tiny_dataset)
-    training, held_out = movies.movies[:4], movies.movies[4]
-    settings_of_run = config(tiny_dataset, "linear.choose_components=false")
-    frames = prepare_frames(movies, settings_of_run.data, None, training, torch.device("cpu"))
-    images = frames.source.images.clone()
-    images[held_out] = -images[held_out].roll(1, 0)
-    results = []
-    spoilt = replace(frames, source=replace(frames.source, images=images))
-    for prepared in (frames, spoilt):
-        folder = tmp_path / str(len(results))
-        folder.mkdir()
-        job = LinearRun(settings_of_run, prepared, training, [held_out], (None, None), folder)
-        results.append(job.fit())
-    one, other = results
-    assert other.parameters.volumes.equal(one.parameters.volumes)
-    assert other.masks.equal(one.masks)
-    rows = np.concatenate(training)
-    assert other.posterior.mean[rows].equal(one.posterior.mean[rows])
-    assert not torch.allclose(other.posterior.mean[held_out], one.posterior.mean[held_out])
 
 
 def test_movies_of_one_frame_among_longer_ones(dataset, tmp_path) -> None:
@@ -377,75 +302,8 @@ def test_frames_that_are_missing_are_predicted(hinge_dataset, tmp_path) -> None:
     assert (sd <= 1.001).all()
 
 
-def test_nothing_is_predicted_without_gaps_or_without_dynamics(
-    run_of_two, dataset, tmp_path
-) -> None:
+def test_nothing_is_predicted_without_gaps(run_of_two) -> None:
     assert not (run_of_two / "predicted.star").exists()
-    keep_rows(dataset, [row for row in range(N) if row != 1])
-    out = fit(dataset, tmp_path / "run", "--components", 1, "--no-temporal")
-    assert not (out / "predicted.star").exists()
-
-
-# --- a run that was stopped ---
-
-
-class Killed(Exception):
-    pass
-
-
-def stop_after(step: int) -> Callable[[str, int, int, dict[str, float]], None]:
-    def progress(stage: str, done: int, total: int, terms: dict[str, float]) -> None:
-        assert total == STEPS
-        if done == step:
-            raise Killed
-
-    return progress
-
-
-@pytest.mark.parametrize("step", range(STEPS + 1))
-def test_stopped_run_ends_as_one_that_was_not(step, tiny_dataset, run_of_two, tmp_path) -> None:
-    """Before the first step, after each, and after the last."""
-    out = tmp_path / "run"
-    two = config(tiny_dataset, "linear.choose_components=false", "model.z_dim=2")
-    with pytest.raises(Killed):
-        reconstruct(two, out, progress=stop_after(step))
-    assert not is_finished(out)
-    assert command("reconstruct", tiny_dataset, "-o", out, "--resume").code == 0
-    assert same_run(out, run_of_two)
-    told, expected = ([r["stage"] for r in read_metrics(path)] for path in (out, run_of_two))
-    assert told == expected
-
-
-def test_run_stopped_while_results_are_written_goes_on(
-    tiny_dataset, automatic, tmp_path, monkeypatch
-) -> None:
-    def full(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "write_frames", full)
-        with pytest.raises(Killed):
-            reconstruct(config(tiny_dataset), tmp_path / "run")
-    assert "not finished" in refuse(tmp_path, "export", tmp_path / "run", "-o", tmp_path / "v")
-    assert command("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--resume").code == 0
-    assert same_run(tmp_path / "run", automatic)
-
-
-def test_finished_run_is_left_alone(tiny_dataset, automatic) -> None:
-    arguments = ("reconstruct", tiny_dataset, "-o", automatic, "--resume")
-    assert "finished already" in command(*arguments).err + command(*arguments).out
-    result = command(*arguments, "--components", "2")
-    assert result.code == 2
-    assert "linear.choose_components = True, and False is asked for now" in result.err
-
-
-def test_checkpoint_of_networks_is_not_continued(tiny_dataset, tiny_runs, tmp_path) -> None:
-    with pytest.raises(Killed):
-        reconstruct(config(tiny_dataset), tmp_path / "run", progress=stop_after(1))
-    shutil.rmtree(tmp_path / "run/checkpoint")
-    shutil.copytree(tiny_runs["static"] / "checkpoint", tmp_path / "run/checkpoint")
-    with pytest.raises(TemporemError, match="checkpoint of another kind of run"):
-        reconstruct(config(tiny_dataset), tmp_path / "run", resume=True)
 
 
 # --- the other commands ---
@@ -481,7 +339,7 @@ def test_downsampled_deviation_is_that_of_the_downsampled_volumes(run_of_two, tm
     draws = loaded.latents.copy()
     draws[:4] = loaded.latents[7] + np.concatenate([root, -root])
     rows = np.arange(4)
-    volumes = Decoder(replace(loaded, latents=draws), rows, box=8).voxels(rows)
+    volumes = Decoder(replace(loaded, latent_means=torch.from_numpy(draws)), rows, box=8).voxels(rows)
     expected = np.sqrt(np.square(volumes - volumes.mean(0)).mean(0))
     with mrcfile.open(tmp_path / "v/frame_000007_sd.mrc") as file:
         sd = np.array(file.data)
@@ -495,147 +353,6 @@ def test_evaluation_and_report(run, tmp_path) -> None:
     assert document["held_out"] is not None
     succeed("report", run, "-o", tmp_path / "report.html")
     assert "linear" in (tmp_path / "report.html").read_text()
-
-
-# --- bad input ---
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--components", "3"], "3 components asked for, and 20 frames to train on"),
-        (["--components", "0"], "model.z_dim: Input should be greater than or equal to 1"),
-        (["--components", "x"], "model.z_dim: Input should be a valid integer"),
-        (["--components", "1.5"], "model.z_dim"),
-        (["--set", "linear.iterations=0"], "linear.iterations"),
-        (["--set", "linear.iteration=1"], "did you mean linear.iterations?"),
-        (["--mask", "absent.mrc"], "absent.mrc; expected an .mrc file"),
-        (["--init", "linear"], "--init is an option of --method tempor"),
-    ],
-)
-def test_bad_options(options, message, tiny_dataset, tmp_path) -> None:
-    arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--method", "linear")
-    assert message in refuse(tmp_path, *arguments, *options)
-
-
-@pytest.mark.parametrize("method", ["tempor", "static", "homogeneous"])
-@pytest.mark.parametrize(
-    "option", ["--components 1", "--no-temporal", "--temporal", "--mask none", "--focus-mask none"]
-)
-def test_options_of_the_linear_model_with_another_method(
-    option, method, tiny_dataset, tmp_path
-) -> None:
-    arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--method", method)
-    message = refuse(tmp_path, *arguments, *option.split())
-    name = option.split()[0]
-    assert f"{name} is an option of --method linear, and the method is {method}" in message
-
-
-def cut_short(path: Path) -> None:
-    write_volume(path, np.ones((BOX,) * 3), PIXEL)
-    path.write_bytes(path.read_bytes()[:5000])
-
-
-def not_finite(path: Path) -> None:
-    write_volume(path, np.ones((BOX,) * 3), PIXEL)
-    path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
-
-
-def packed_and_cut_short(path: Path) -> None:
-    values = np.random.default_rng(0).random((BOX,) * 3)
-    write_volume(path, values, PIXEL)
-    path.write_bytes(gzip.compress(path.read_bytes())[:9000])
-
-
-def in_the_corner(path: Path) -> None:
-    values = np.zeros((BOX,) * 3)
-    values[0, 0, 0] = 1
-    write_volume(path, values, PIXEL)
-
-
-def complex_values(path: Path) -> None:
-    with mrcfile.new(path) as file:
-        file.set_data(np.ones((BOX,) * 3, np.complex64))
-
-
-def extended_header_of(n_bytes: int) -> Callable[[Path], object]:
-    def write(path: Path) -> None:
-        write_volume(path, np.ones((BOX,) * 3), PIXEL)
-        raw = bytearray(path.read_bytes())
-        raw[92:96] = n_bytes.to_bytes(4, "little")
-        path.write_bytes(gzip.compress(raw))
-
-    return write
-
-
-def with_bytes_behind(path: Path) -> None:
-    write_volume(path, np.ones((BOX,) * 3), PIXEL)
-    # Were all of it unpacked, this would not fit: read as far as is good, then damaged.
-    packed = gzip.compress(path.read_bytes() + bytes(2**22))
-    path.write_bytes(packed[: len(packed) // 2])
-
-
-BAD_MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a folder": (lambda p: p.mkdir(), "no mask"),
-    "empty file": (lambda p: p.write_bytes(b""), "not readable"),
-    "not MRC": (lambda p: p.write_text("mask" * 1000), "not readable"),
-    "cut short": (cut_short, "not readable"),
-    "packed and cut short": (packed_and_cut_short, "not readable"),
-    "another box": (lambda p: write_volume(p, np.ones((8,) * 3), PIXEL), "8 x 8 x 8 voxels"),
-    "a slice": (lambda p: write_volume(p, np.ones((1, BOX, BOX)), PIXEL), "1 x 16 x 16 voxels"),
-    "NaN": (not_finite, "not finite"),
-    "huge extended header": (extended_header_of(2**31 - 1), "extended header of 2147483647"),
-    "extended header beyond": (extended_header_of(2**20), "fewer than the"),
-    "bytes behind": (with_bytes_behind, "more than the"),
-    "complex": (complex_values, "complex"),
-    "empty": (lambda p: write_volume(p, np.zeros((BOX,) * 3), PIXEL), "is empty"),
-    "in the corner": (in_the_corner, "is empty within the window"),
-}
-
-
-@pytest.mark.parametrize("option", ["--mask", "--focus-mask"])
-@pytest.mark.parametrize("case", BAD_MASKS)
-def test_bad_mask(case, option, tiny_dataset, tmp_path) -> None:
-    write, message = BAD_MASKS[case]
-    mask = tmp_path / "mask.mrc"
-    write(mask)
-    arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--method", "linear")
-    refusal = refuse(tmp_path, *arguments, option, mask)
-    assert message in refusal
-    assert str(mask) in refusal
-
-
-BAD_MOVIES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "one frame each": (lambda d: rewrite(d, "particles", all_alone), "every movie has one frame"),
-    "few frames": (lambda d: keep_rows(d, [0, 1, 4, 5]), "1 component asked for, and 4 frames"),
-    "one movie": (lambda d: keep_rows(d, [0, 1, 2, 3]), "movies would be left to train on"),
-    "NaN": (lambda d: change_pixels(d, set_pixel(np.nan)), "row 3 (counted from 0)"),
-    "infinite": (lambda d: change_pixels(d, set_pixel(np.inf)), "row 3 (counted from 0)"),
-    "no poses": (
-        lambda d: rewrite(d, "particles", lambda c: c.pop("rlnAngleRot")),
-        "lacks _rlnAngleRot",
-    ),
-    "no origins": (
-        lambda d: rewrite(d, "particles", lambda c: c.pop("rlnOriginXAngst")),
-        "lacks _rlnOriginXAngst",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD_MOVIES)
-def test_bad_movies(case, dataset, tmp_path) -> None:
-    spoil, message = BAD_MOVIES[case]
-    spoil(dataset)
-    arguments = ("reconstruct", dataset, "-o", tmp_path / "run", "--method", "linear")
-    assert message in refuse(tmp_path, *arguments)
-
-
-@pytest.mark.parametrize("method", ["tempor", "homogeneous"])
-def test_deviation_of_a_run_without_covariance(method, tiny_runs, tmp_path) -> None:
-    arguments = ("export", tiny_runs[method], "-o", tmp_path / "v", "--deviation")
-    message = refuse(tmp_path, *arguments)
-    assert f"--method {method}, which has no posterior covariance" in message
-    assert "expected a run of --method linear" in message
 
 
 def test_frames_without_covariance_are_a_damaged_run(run_of_two, tmp_path) -> None:

@@ -17,7 +17,7 @@ def say_findings(run: Path) -> None:
 
     facts = read_facts(run)
     _say_half_maps(facts)
-    _say_components(facts)
+    _say_components(facts, run)
     _say_random_starts(facts)
     _warn_of_symmetry(facts)
 
@@ -42,14 +42,19 @@ def _say_half_maps(facts: RunFacts) -> None:
     say(f"Resolution of half maps at FSC {HALF_MAP_THRESHOLD}: {float(angstrom):.2f} Å{note}")
 
 
-def _say_components(facts: RunFacts) -> None:
+def _say_components(facts: RunFacts, run: Path) -> None:
+    from temporem.runs.config import NETWORKS
+    from temporem.runs.run import load_run_config
+
     n, agreement = facts.components, facts.half_agreement
     if n is None:
         return
+    network = load_run_config(run).method in NETWORKS
+    what = "Components of the warm start" if network else "Components"
     if agreement is None:
-        say(f"Components: {n}; too few movies to see whether halves of them find the same")
+        say(f"{what}: {n}; too few movies to see whether halves of them find the same")
         return
-    say(f"Components: {n}, of which {_found(agreement)}")
+    say(f"{what}: {n}, of which {_found(agreement)}")
     if not agreement.components_found:
         say(
             "Warning: what moves in these volumes may be noise. Half of the movies cannot tell it "

@@ -280,7 +280,7 @@ class _Training:
         weight, empty = self.schedule.kl_weight(epoch), self._empty_log_likelihood(epoch)
         objective = (fit - weight * kl) / frames
         worst = _HOPELESS * (empty - _NATS * self.network.z_dim)
-        if stage.name != "warm-up" and objective < worst:  # whose fit is not to images
+        if not state.targets and objective < worst:  # with targets the fit is not to images
             raise TemporemError(
                 f"training diverged in epoch {epoch + 1}: the objective is {objective:.3g}, and "
                 f"that of empty volumes {empty:.3g}",
