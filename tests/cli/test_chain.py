@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
-from temporem.runs.run_files import load_run
 
-from helpers.commands import TINY_SIMULATION, TINY_TRAINING, command, settings, succeed
+from helpers.commands import TINY_NETWORK, TINY_SIMULATION, command, settings, succeed
 from temporem.__main__ import run
 from temporem.cli import demo
 from temporem.cli.main import app
+from temporem.io.settings import apply_overrides
 from temporem.io.star import read_star
-from temporem.report.collect import read_metrics
+from temporem.runs.persistence import read_metrics
+from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
 
 COMMANDS = (
@@ -70,14 +70,14 @@ def test_interrupt_while_the_program_starts_is_one_line(monkeypatch, capsys) -> 
 def test_interrupt_before_the_first_step_says_how_to_go_on(
     tiny_dataset, tmp_path, monkeypatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("temporem.runs.pipeline._train", interrupted)
+    monkeypatch.setattr("temporem.runs.pipeline.prepare_frames", interrupted)
     result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run")
     assert result.code == 130
     assert f"continue with: temporem reconstruct {tiny_dataset}" in result.err
-    monkeypatch.setattr("temporem.runs.pipeline._prepare", interrupted)
+    monkeypatch.setattr("temporem.runs.pipeline.read_dataset", interrupted)
     result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--overwrite")
     assert "stopped before anything was written" in result.err
 
@@ -87,7 +87,7 @@ def test_module_runs_as_the_command_does() -> None:
         [sys.executable, "-m", "temporem", "evaluate", "nowhere"], capture_output=True, text=True
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: nowhere does not exist")
+    assert result.stderr.startswith("error: nowhere is not a folder")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -144,17 +144,16 @@ def test_homogeneous_volume_is_the_molecule_in_units_of_the_images(tiny_dataset,
         torch.testing.assert_close(decoded, inside_nyquist, rtol=1e-4, atol=1e-5)
     assert np.corrcoef(volume, mean)[0, 1] > 0.8
     assert 0.5 < (volume @ mean) / (mean @ mean) < 1.5  # a Wiener filter loses some of it
-    curve = json.loads((run.path / "metrics.jsonl").read_text())["half_fsc"]
-    assert curve[1] > 0.9
+    assert run.facts.half_fsc is not None
+    assert run.facts.half_fsc[1] > 0.9
     assert "temporemLatentMean1" not in read_star(run.path / "frames.star")["frames"]
 
 
 def test_volumes_follow_the_latent(tiny_runs) -> None:
     run = load_run(tiny_runs["static"])
-    assert run.latents is not None
     rows = np.array([7, 2, 7])
     volumes = run.volumes(rows)
-    z = torch.from_numpy(run.latents[rows])
+    z = run.latents_of(rows)
     with torch.no_grad():
         expected = run.grid.noise_scale * run.generator.volumes(run.support, z)
     torch.testing.assert_close(volumes, expected, rtol=1e-4, atol=1e-6)
@@ -228,10 +227,11 @@ def test_resuming_a_finished_run_changes_nothing(tiny_dataset, tiny_runs) -> Non
     assert {path.name: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
+@pytest.mark.integration
 def test_interrupted_run_says_how_to_go_on_and_ends_as_if_never_stopped(
     tiny_dataset, tmp_path
 ) -> None:
-    options = settings((*TINY_TRAINING, "training.epochs=150"))
+    options = settings((*TINY_NETWORK, "training.epochs=50"))
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     succeed("reconstruct", tiny_dataset, "-o", whole, *options)
     arguments = ["reconstruct", str(tiny_dataset), "-o", str(stopped), *options]
@@ -252,12 +252,9 @@ def test_interrupted_run_says_how_to_go_on_and_ends_as_if_never_stopped(
 
     resume = message.strip().removeprefix("stopped; continue with: temporem ").split()
     succeed(*resume)
-    for name in ("frames.star", "config.yaml"):
+    for name in ("frames.star", "config.yaml", "run.json", "checkpoint/model.safetensors"):
         assert (stopped / name).read_bytes() == (whole / name).read_bytes()
-    weights = [load_file(run / "checkpoint" / "model.safetensors") for run in (stopped, whole)]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert [record["epoch"] for record in read_metrics(stopped)] == list(range(1, 151))
+    assert [record["epoch"] for record in read_metrics(stopped)] == list(range(1, 51))
 
 
 def test_info_names_versions() -> None:
@@ -266,22 +263,20 @@ def test_info_names_versions() -> None:
     assert facts["networks multiply in"] in ("float32", "bfloat16")
 
 
+@pytest.mark.integration
 def test_demo_runs_the_whole_chain_and_names_its_report(tmp_path, monkeypatch) -> None:
     preset = tmp_path / "small.yaml"
     toy = Path(demo.__file__).parents[1] / "simulation/presets/toy.yaml"
     smaller = dict(yaml.safe_load(text.replace("=", ": ")).popitem() for text in TINY_SIMULATION)
     preset.write_text(yaml.safe_dump(yaml.safe_load(toy.read_text()) | smaller))
-    training: dict = {"model": {}, "training": {}}
-    for text in TINY_TRAINING:
-        name, value = text.split("=")
-        section, key = name.split(".")
-        training[section][key] = yaml.safe_load(value)
     monkeypatch.setattr(demo, "PRESET", str(preset))
-    monkeypatch.setattr(demo, "SETTINGS", training)
-    for options in ([], ["--overwrite"]):
-        text = succeed("demo", "-o", tmp_path / "demo", *options)
-        assert f"Report: {tmp_path / 'demo' / 'report.html'}" in text
-        assert "tempor" in text
+    monkeypatch.setattr(demo, "SETTINGS", apply_overrides({}, TINY_NETWORK))
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "METHODS", ("static",))
+        succeed("demo", "-o", tmp_path / "demo")
+    text = succeed("demo", "-o", tmp_path / "demo", "--overwrite")
+    assert f"Report: {tmp_path / 'demo' / 'report.html'}" in text
+    assert "tempor" in text
     assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
     assert command("demo", "-o", tmp_path / "demo").err.startswith("error: ")
     assert command("demo", "-o", tmp_path, "--overwrite").code == 2

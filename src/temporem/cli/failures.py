@@ -51,5 +51,5 @@ def _out_of_memory(message: str) -> TemporemError:
         n_bytes = float(asked[1].rstrip(".")) * _UNITS[asked[2].lower()]
         amount = f": {readable_size(int(n_bytes))} more were needed"
     on_gpu = re.search(r"CUDA|CUBLAS|CUFFT|CUDNN", message) is not None
-    other = ", or the CPU (training.device=cpu)" if on_gpu else ""
+    other = ", or the CPU (--device cpu)" if on_gpu else ""
     return TemporemError(f"out of {'GPU ' if on_gpu else ''}memory{amount}", hint=_LESS + other)

@@ -174,7 +174,7 @@ def apply_changes(
         for key in sections:
             child = node.get(key, {})
             if not isinstance(child, dict):
-                raise TemporemError(f"{source}: {key} is a value, not a section")
+                raise _no_section(f"{source}: {key}")
             node[key] = dict(child)
             node = node[key]
         node[last] = value
@@ -226,9 +226,17 @@ def _first_problem(
         return TemporemError(
             f"{where} is missing", hint=f"add a line '{name}: ...' or --set {name}=..."
         )
+    if problem["type"] == "model_type":
+        return _no_section(where)
     message = problem["msg"].removeprefix("Value error, ")
     got = f" (got {_BRIEF.repr(problem['input'])})" if name else ""
     return TemporemError(f"{where}: {message}{got}")
+
+
+def _no_section(where: str) -> TemporemError:
+    return TemporemError(
+        f"{where} is a value, not a section", expected="lines such as 'key: value' below it"
+    )
 
 
 def _unknown_key(name: str, known: list[str], source: str) -> TemporemError:

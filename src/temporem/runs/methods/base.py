@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from temporem.distributed import ProcessGroup
+from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
 from temporem.io.star import Table
@@ -95,6 +96,16 @@ class Outcome:
     poses: Poses | None = None
     predicted: Table | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def require_no_options(config: RunConfig) -> None:
+    """Raise a TemporemError where ``options`` are set for a method that has none of its own."""
+    if config.options:
+        raise TemporemError(
+            f"options.{next(iter(config.options))} is set, and the method {config.method} has no "
+            "options of its own",
+            hint="its settings are in docs/settings.md",
+        )
 
 
 class Method(Protocol):

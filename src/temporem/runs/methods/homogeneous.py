@@ -13,7 +13,7 @@ from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
 from temporem.physics.padded_grid import full_grid
 from temporem.runs.config import RunConfig
-from temporem.runs.methods.base import Job, Outcome
+from temporem.runs.methods.base import Job, Outcome, require_no_options
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import VolumeGrid
 
@@ -31,7 +31,7 @@ class Homogeneous:
         return False
 
     def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
-        """Any data will do."""
+        require_no_options(config)
 
     def memory(
         self, config: RunConfig, model: ForwardModel, longest: int, *, in_memory: bool

@@ -26,7 +26,7 @@ from temporem.physics.forward import ForwardModel
 from temporem.progress import Progress
 from temporem.runs.config import RunConfig
 from temporem.runs.masks import read_given_mask
-from temporem.runs.methods.base import Job, Outcome
+from temporem.runs.methods.base import Job, Outcome, require_no_options
 from temporem.runs.methods.homogeneous import grid_size, load_linear_volumes
 from temporem.runs.persistence import RunStore
 from temporem.runs.predictions import predicted_latents
@@ -50,6 +50,7 @@ class Linear:
         return config.linear.temporal
 
     def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
+        require_no_options(config)
         require_enough(config.linear, training)
         _given_masks(config, dataset.box)
 

@@ -28,7 +28,7 @@ from temporem.io.state import Parts
 from temporem.linear.fit import linear_result
 from temporem.physics.forward import ForwardModel
 from temporem.runs.config import RunConfig
-from temporem.runs.methods.base import Job, Outcome
+from temporem.runs.methods.base import Job, Outcome, require_no_options
 from temporem.runs.methods.linear import follow_linear, linear_memory
 from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import VolumeGrid
@@ -57,6 +57,7 @@ class Network:
         return self.kind == "tempor"
 
     def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
+        require_no_options(config)
         n = sum(map(len, training))
         for key, value in (
             ("model.z_dim", config.model.z_dim),
