@@ -50,7 +50,7 @@ def tiny(tmp_path_factory) -> Path:
     said = succeed("experiment", file, "-o", folder)
     assert f"Page: {folder / 'index.html'}" in said
     assert said.splitlines()[-1].startswith("Next: ")
-    assert "true states knows the true states" in (folder / "index.html").read_text()
+    assert "true states: back-projection with known states" in (folder / "index.html").read_text()
     return folder
 
 

@@ -152,8 +152,8 @@ def _notes(chosen: Experiment, quick: bool, peer: Path | None) -> list[str]:
     bounds = [name for name, entry in chosen.methods.items() if entry.kind == "true-states"]
     if bounds:
         notes.append(
-            f"{', '.join(bounds)} knows the true states and shares nothing between them. It is a "
-            "bound for methods that share nothing between states either, and not a method."
+            f"{', '.join(bounds)}: back-projection with known states and poses. It shares nothing "
+            "between states, and is a bound only for methods that do not either."
         )
     return notes
 
