@@ -339,7 +339,9 @@ def test_downsampled_deviation_is_that_of_the_downsampled_volumes(run_of_two, tm
     draws = loaded.latents.copy()
     draws[:4] = loaded.latents[7] + np.concatenate([root, -root])
     rows = np.arange(4)
-    volumes = Decoder(replace(loaded, latent_means=torch.from_numpy(draws)), rows, box=8).voxels(rows)
+    volumes = Decoder(replace(loaded, latent_means=torch.from_numpy(draws)), rows, box=8).voxels(
+        rows
+    )
     expected = np.sqrt(np.square(volumes - volumes.mean(0)).mean(0))
     with mrcfile.open(tmp_path / "v/frame_000007_sd.mrc") as file:
         sd = np.array(file.data)

@@ -215,7 +215,7 @@ def _require_method(method: str, options: dict[str, tuple[tuple[str, ...], objec
     for name, (owners, value) in options.items():
         if value is not None and method not in owners:
             raise TemporemError(
-                f"{name} is an option of --method {' and '.join(owners)}, and the method is "
+                f"{name} is an option of --method {' or '.join(owners)}, and the method is "
                 f"{method}",
                 hint=f"pass --method {owners[0]} or leave {name} out",
             )

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Components = Literal["auto"] | Annotated[int, Field(ge=1, le=64)]
+_MOST = 64
+
+
+def _count(value: object) -> object:
+    """Refuse what is neither auto nor a count, in one message for both."""
+    count = int(value) if isinstance(value, str) and value.isdecimal() else value
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if count == "auto" or (whole and 1 <= count <= _MOST):  # type: ignore[operator]
+        return count
+    raise ValueError(f"must be auto or a whole number from 1 to {_MOST}")
+
+
+Components = Annotated[Literal["auto"] | int, BeforeValidator(_count)]
 
 
 class LinearSettings(BaseModel):
