@@ -28,8 +28,8 @@ def refuse_missing(
     """
 
     def check(_: object, given: Path | Sequence[Path] | None) -> None:
-        if os.environ.get("RANK", "0") != "0":
-            return  # the first process of a run speaks for all
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            return  # several processes meet first, so that one speaks for all
         for path in [given] if isinstance(given, Path) else given or []:
             adopt_leftovers(path)
             if not is_there(path):
