@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from helpers.crash import crashes, power_cuts
 from temporem.errors import TemporemError
+from temporem.io import checkpoint
 from temporem.io.checkpoint import (
     NotFiniteError,
     load_checkpoint,
@@ -300,3 +303,20 @@ def test_moments_of_other_parameters_are_refused(
     changed = replace(parts, tensors=change(dict(parts.tensors)))
     with pytest.raises(TemporemError, match=message):
         load_optimizer(make_optimizer(make_model()), changed, "adam.")
+
+
+def test_a_folder_whose_name_is_not_utf_8_holds_checkpoints(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    save_checkpoint(folder / "state.safetensors", Parts("kind", {"x": torch.arange(3.0)}))
+    assert load_checkpoint(folder / "state.safetensors").tensors["x"].tolist() == [0, 1, 2]
+
+
+def test_a_full_disk_names_the_file_and_what_it_needs(tmp_path: Path, monkeypatch) -> None:
+    def full(tensors, path, metadata) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(TemporemError, match=r"state\.safetensors.*needs 4") as error:
+        save_checkpoint(tmp_path / "state.safetensors", Parts("k", {"x": torch.zeros(1000)}))
+    assert "free" in str(error.value)

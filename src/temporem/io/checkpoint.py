@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from temporem.errors import TemporemError
-from temporem.io.files import atomic_write
+from temporem.io.files import atomic_write, disk_error
 from temporem.io.outputs import require_no_links
 from temporem.io.state import Parts
 
@@ -47,8 +48,8 @@ def save_checkpoint(path: Path, parts: Parts) -> None:
     with atomic_write(path) as partial:
         try:
             save_file(tensors, partial, {_RECORD: text})
-        except SafetensorError as error:
-            raise OSError(None, str(error), str(path)) from None
+        except (OSError, SafetensorError) as error:
+            raise disk_error(error, path, _size(tensors)) from None
 
 
 def load_checkpoint(path: Path) -> Parts:
@@ -60,7 +61,7 @@ def load_checkpoint(path: Path) -> Parts:
     source = str(path)
     nothing = Parts("", {}, {}, source)
     try:
-        with safe_open(path, framework="pt") as file:
+        with _readable(path) as name, safe_open(name, framework="pt") as file:
             text = (file.metadata() or {}).get(_RECORD, "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -184,3 +185,18 @@ def _checksum(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
         if tensor.numel():
             digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[str]:
+    """A name of the file that the library can open: it takes no names that are not UTF-8."""
+    try:
+        yield str(path).encode().decode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes that tensors take in a file."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
