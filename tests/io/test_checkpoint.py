@@ -317,6 +317,6 @@ def test_a_full_disk_names_the_file_and_what_it_needs(tmp_path: Path, monkeypatc
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(TemporemError, match=r"state\.safetensors.*needs 4") as error:
+    with pytest.raises(TemporemError, match=r"state\.safetensors.*expected 4 kB") as error:
         save_checkpoint(tmp_path / "state.safetensors", Parts("k", {"x": torch.zeros(1000)}))
     assert "free" in str(error.value)
