@@ -5,113 +5,102 @@ On a stand-in for a GPU, and on a GPU where there is one.
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from temporem.runs.run_files import load_run
 
-from helpers.commands import TINY_TRAINING
+from helpers.commands import TINY_NETWORK, TINY_TRAINING
 from helpers.elsewhere import ELSEWHERE, WAITS, elsewhere
-from temporem.dvae.training import Trainer
+from helpers.networks import TINY, encoded_of, known_start, tiny_movies, training_of
+from temporem.dvae.learned_poses import LearnedPoses
+from temporem.dvae.training import training_states
 from temporem.evaluation.api import evaluate
-from temporem.frames.frames import PreparedFrames
 from temporem.io.settings import apply_overrides
-from temporem.runs import pipeline as training_run
-from temporem.runs import run_files
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.pipeline import reconstruct
+from temporem.runs.run import load_run
 
 DEVICES = [ELSEWHERE, *map(torch.device, ["cuda"] * torch.cuda.is_available())]
 # A GPU sums in another order, and steps of Adam have the sign of a gradient, however small.
 TOLERANCES = {"meta": 1e-5, "cuda": 1e-2}
-SHORT_SEARCH = ("poses.starts=1", "poses.iterations=1")
+ONE_COMPONENT = ("linear.components=1", "linear.iterations=1")
+RUNS = {
+    "homogeneous": ("method=homogeneous", "data.memory_gb=0"),
+    "linear": ("method=linear", *ONE_COMPONENT, "data.memory_gb=0"),
+    "static with a pose head": (
+        *TINY_NETWORK,
+        "method=static",
+        "poses.source=estimate",
+        "poses.learned=head",
+        "model.encoder_input=image",
+    ),
+    "tempor": (*TINY_TRAINING, *ONE_COMPONENT),
+    "tempor with a pose table": (
+        *TINY_TRAINING,
+        "training.start=static",
+        "model.inference=DKS",
+        "poses.source=refine",
+        "data.memory_gb=0",
+    ),
+}
 
 
-def config(dataset, overrides: tuple[str, ...]) -> RunConfig:
-    settings = apply_overrides({"dataset": str(dataset)}, (*TINY_TRAINING, *overrides))
-    return build_config(settings, source="test")
+def config(dataset: Path, overrides: tuple[str, ...]) -> RunConfig:
+    return build_config(apply_overrides({"dataset": str(dataset)}, overrides), source="test")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("device", DEVICES, ids=str)
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("method=homogeneous",),
-        ("method=linear", "linear.temporal=false", "linear.choose_components=false"),
-        ("method=linear", "linear.choose_components=false", "data.memory_gb=0"),
-        ("method=static", "data.memory_gb=0"),
-        ("method=tempor", "model.linear_components=1"),
-        ("method=tempor", "training.init=static", "model.inference=DKS"),
-        ("method=homogeneous", "poses.source=estimate", *SHORT_SEARCH),
-        ("method=homogeneous", "poses.source=refine", "poses.diffusion=1", *SHORT_SEARCH),
-        ("method=tempor", "training.init=static", "poses.source=refine"),
-        (
-            "method=static",
-            "poses.source=estimate",
-            "poses.learned=head",
-            "model.encoder_input=image",
-            "model.mean_volume=false",
-        ),
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("overrides", RUNS.values(), ids=RUNS)
 def test_run_elsewhere_is_the_run_of_the_cpu(
     overrides, device, tiny_dataset, tmp_path, monkeypatch
 ) -> None:
     settings, rows = config(tiny_dataset, overrides), np.array([0, 7])
     expected = load_run(reconstruct(settings, tmp_path / "cpu"))
     volumes, tolerance = expected.voxels(rows), TOLERANCES[device.type]
-    for module in (training_run, run_files):
-        monkeypatch.setattr(module, "choose_device", lambda *_: device)
+    for module in ("pipeline", "run"):
+        monkeypatch.setattr(f"temporem.runs.{module}.choose_device", lambda *_: device)
     with elsewhere(monkeypatch) if device == ELSEWHERE else nullcontext():
         found = load_run(reconstruct(settings, tmp_path / "elsewhere"))
         assert {t.device.type for t in found.generator.state_dict().values()} == {device.type}
         np.testing.assert_allclose(found.voxels(rows), volumes, atol=tolerance * volumes.std())
         if settings.method == "linear":
             found.voxel_deviations(rows)
-        evaluate(found, tiny_dataset, every=2)
-    np.testing.assert_allclose(found.rotations, expected.rotations, atol=tolerance)
-    np.testing.assert_allclose(found.shifts_angstrom, expected.shifts_angstrom, atol=tolerance)
+        evaluate(found, tiny_dataset, every=4)
+        latents = found.latents
+    for name in ("rotations", "shifts_angstrom"):
+        pair = (getattr(run.poses, name) for run in (found, expected))
+        np.testing.assert_allclose(*pair, atol=tolerance)
     if settings.method != "homogeneous":
-        np.testing.assert_allclose(found.latents, expected.latents, atol=tolerance)
+        np.testing.assert_allclose(latents, expected.latents, atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("method=static", "model.mean_volume=false"),
-        ("method=tempor", "model.linear_components=1"),
-        ("method=tempor", "training.init=static", "poses.source=refine", *SHORT_SEARCH),
-    ],
-    ids=" ".join,
-)
-def test_training_step_never_waits_for_the_device(
-    overrides, tiny_dataset, tmp_path, monkeypatch
-) -> None:
-    waited: list[str] = []
-    step, batch = Trainer._step, PreparedFrames.batch
-
-    def watched(function):
-        def call(*args, **kwargs):
+@pytest.mark.parametrize("case", ["static", "linear", "table"])
+def test_training_step_never_waits_for_the_device(case, monkeypatch) -> None:
+    """But for the sums of an epoch, and at the beginning of a stage."""
+    start = {"static": "none", "linear": "linear", "table": "static"}[case]
+    n_steps, stage = 0, -1
+    with elsewhere(monkeypatch) as device:
+        encoded = encoded_of(tiny_movies(), moving_poses=case == "table", device=device)
+        learned = LearnedPoses("table", given=None, shift_sd=0.03) if case == "table" else None
+        states = training_states(
+            encoded,
+            TINY,
+            training_of(start=start, epochs=4),
+            method="static" if case == "static" else "tempor",
+            warm_start=known_start() if case == "linear" else None,
+            learned=learned,
+        )
+        for state in states:
+            if state.record is None and state.position.stage == stage:
+                assert WAITS == [], state.position
+                n_steps += 1
+            stage = state.position.stage
             WAITS.clear()
-            found = function(*args, **kwargs)
-            waited.extend(WAITS)
-            counts[function] += 1
-            return found
-
-        return call
-
-    counts: Counter[object] = Counter()
-    monkeypatch.setattr(Trainer, "_step", watched(step))
-    monkeypatch.setattr(PreparedFrames, "batch", watched(batch))
-    monkeypatch.setattr(training_run, "choose_device", lambda *_: ELSEWHERE)
-    with elsewhere(monkeypatch):
-        reconstruct(config(tiny_dataset, overrides), tmp_path / "run")
-    assert waited == []
-    assert min(counts[step], counts[batch]) > 5
+    assert n_steps >= 8
 
 
 def test_stand_in_notices_waiting(monkeypatch) -> None:
