@@ -6,70 +6,125 @@ On a stand-in for a GPU, and on a GPU where there is one.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from helpers.commands import TINY_NETWORK, TINY_TRAINING
-from helpers.elsewhere import ELSEWHERE, elsewhere
-from helpers.short_search import shorten_searches
+from helpers.elsewhere import ELSEWHERE, WAITS, elsewhere
+from helpers.networks import TINY, encoded_of, known_start, tiny_movies, training_of
+from temporem.dvae.learned_poses import LearnedPoses
+from temporem.dvae.training import training_states
 from temporem.evaluation.api import evaluate
 from temporem.io.settings import apply_overrides
-from temporem.runs import pipeline, run
 from temporem.runs.config import RunConfig, build_config
 from temporem.runs.pipeline import reconstruct
 from temporem.runs.run import load_run
 
-pytestmark = pytest.mark.integration
-
 DEVICES = [ELSEWHERE, *map(torch.device, ["cuda"] * torch.cuda.is_available())]
 # A GPU sums in another order, and steps of Adam have the sign of a gradient, however small.
 TOLERANCES = {"meta": 1e-5, "cuda": 1e-2}
-
-
-def config(dataset, overrides: tuple[str, ...]) -> RunConfig:
-    settings = apply_overrides({"dataset": str(dataset)}, overrides)
-    return build_config(settings, source="test")
-
-
-LINEAR = ("linear.components=1", "linear.iterations=1")
-CASES = {
-    "homogeneous": ("method=homogeneous",),
-    "linear, streamed": ("method=linear", *LINEAR, "linear.temporal=false", "data.memory_gb=0"),
-    "static, streamed": ("method=static", *TINY_NETWORK, "data.memory_gb=0"),
-    "tempor, from a linear model": ("method=tempor", *TINY_TRAINING, *LINEAR),
-    "tempor": ("method=tempor", *TINY_NETWORK, "model.inference=DKS"),
-    "poses, estimated": ("method=homogeneous", "poses.source=estimate", "poses.starts=1"),
-    "poses, refined": ("method=homogeneous", "poses.source=refine", "poses.diffusion=1"),
-    "poses, in a table": ("method=tempor", *TINY_NETWORK, "poses.source=refine"),
-    "poses, by a head": (
-        *("method=static", *TINY_NETWORK, "poses.source=estimate"),
-        *("poses.learned=head", "model.encoder_input=image"),
+ONE_COMPONENT = ("linear.components=1", "linear.iterations=1")
+RUNS = {
+    "homogeneous": ("method=homogeneous", "data.memory_gb=0"),
+    "linear": ("method=linear", *ONE_COMPONENT, "data.memory_gb=0"),
+    "static with a pose head": (
+        *TINY_NETWORK,
+        "method=static",
+        "poses.source=estimate",
+        "poses.learned=head",
+        "model.encoder_input=image",
+    ),
+    "tempor": (*TINY_TRAINING, *ONE_COMPONENT),
+    "tempor with a pose table": (
+        *TINY_TRAINING,
+        "training.start=static",
+        "model.inference=DKS",
+        "poses.source=refine",
+        "data.memory_gb=0",
     ),
 }
 
 
+def config(dataset: Path, overrides: tuple[str, ...]) -> RunConfig:
+    return build_config(apply_overrides({"dataset": str(dataset)}, overrides), source="test")
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("device", DEVICES, ids=str)
-@pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("overrides", RUNS.values(), ids=RUNS)
 def test_run_elsewhere_is_the_run_of_the_cpu(
     overrides, device, tiny_dataset, tmp_path, monkeypatch
 ) -> None:
-    shorten_searches(monkeypatch)
     settings, rows = config(tiny_dataset, overrides), np.array([0, 7])
     expected = load_run(reconstruct(settings, tmp_path / "cpu"))
     volumes, tolerance = expected.voxels(rows), TOLERANCES[device.type]
-    for module in (pipeline, run):
-        monkeypatch.setattr(module, "choose_device", lambda *_: device)
+    for module in ("pipeline", "run"):
+        monkeypatch.setattr(f"temporem.runs.{module}.choose_device", lambda *_: device)
     with elsewhere(monkeypatch) if device == ELSEWHERE else nullcontext():
         found = load_run(reconstruct(settings, tmp_path / "elsewhere"))
         assert {t.device.type for t in found.generator.state_dict().values()} == {device.type}
         np.testing.assert_allclose(found.voxels(rows), volumes, atol=tolerance * volumes.std())
         if settings.method == "linear":
             found.voxel_deviations(rows)
-        evaluate(found, tiny_dataset, every=2)
-    one, other = found.poses, expected.poses
-    np.testing.assert_allclose(one.rotations, other.rotations, atol=tolerance)
-    np.testing.assert_allclose(one.shifts_angstrom, other.shifts_angstrom, atol=tolerance)
+        evaluate(found, tiny_dataset, every=4)
+        latents = found.latents
+    for name in ("rotations", "shifts_angstrom"):
+        pair = (getattr(run.poses, name) for run in (found, expected))
+        np.testing.assert_allclose(*pair, atol=tolerance)
     if settings.method != "homogeneous":
-        np.testing.assert_allclose(found.latents, expected.latents, atol=tolerance)
+        np.testing.assert_allclose(latents, expected.latents, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", ["static", "linear", "table"])
+def test_training_step_never_waits_for_the_device(case, monkeypatch) -> None:
+    """But for the sums of an epoch, and at the beginning of a stage."""
+    start = {"static": "none", "linear": "linear", "table": "static"}[case]
+    n_steps, stage = 0, -1
+    with elsewhere(monkeypatch) as device:
+        encoded = encoded_of(tiny_movies(), moving_poses=case == "table", device=device)
+        learned = LearnedPoses("table", given=None, shift_sd=0.03) if case == "table" else None
+        states = training_states(
+            encoded,
+            TINY,
+            training_of(start=start, epochs=4),
+            method="static" if case == "static" else "tempor",
+            warm_start=known_start() if case == "linear" else None,
+            learned=learned,
+        )
+        for state in states:
+            if state.record is None and state.position.stage == stage:
+                assert WAITS == [], state.position
+                n_steps += 1
+            stage = state.position.stage
+            WAITS.clear()
+    assert n_steps >= 8
+
+
+def test_stand_in_notices_waiting(monkeypatch) -> None:
+    with elsewhere(monkeypatch) as device:
+        values = torch.arange(3.0, device=device)
+        WAITS.clear()
+        values.mul_(2).sum()
+        torch.ones(3).to(device, non_blocking=True)
+        assert WAITS == []
+        values[0].item()
+        values[values > 1]
+        values.cpu()
+        torch.ones(3).to(device)
+        assert len(WAITS) == 4
+
+
+def test_stand_in_refuses_what_a_gpu_refuses(monkeypatch) -> None:
+    with elsewhere(monkeypatch) as device:
+        away, near = torch.arange(3.0, device=device), torch.arange(3.0)
+        assert (away * torch.tensor(2.0)).cpu().tolist() == [0, 2, 4]
+        assert away[torch.tensor([2])].item() == 2
+        with pytest.raises(RuntimeError, match="main memory"):
+            away + near
+        with pytest.raises(RuntimeError, match="main memory"):
+            near.index_add_(0, torch.tensor([0], device=device), torch.ones(1))
+        with pytest.raises(RuntimeError, match="numpy"):
+            away.numpy()
