@@ -117,6 +117,7 @@ def _signature(name: str, item: object) -> str:
     except (TypeError, ValueError):
         signature = ""
     signature = re.sub(r"'([^']*)'", r"\1", signature)
+    signature = re.sub(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-f]+>", r"\1()", signature)
     text = f"{'class ' if inspect.isclass(item) else ''}{name}{signature}"
     if len(text) <= 96:
         return text
