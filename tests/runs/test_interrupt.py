@@ -31,3 +31,11 @@ def test_interrupt_flag_keeps_out_of_other_threads() -> None:
     thread.start()
     thread.join()
     assert results == [False]
+
+
+def test_sigterm_may_come_twice() -> None:
+    """Torchrun and Slurm repeat it while the checkpoint is being written."""
+    with InterruptFlag() as flag:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+            assert flag
