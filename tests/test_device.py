@@ -13,10 +13,7 @@ import pytest
 import torch
 
 from helpers.commands import TINY_NETWORK, TINY_TRAINING
-from helpers.elsewhere import ELSEWHERE, WAITS, elsewhere
-from helpers.networks import TINY, encoded_of, known_start, tiny_movies, training_of
-from temporem.dvae.learned_poses import LearnedPoses
-from temporem.dvae.training import training_states
+from helpers.elsewhere import ELSEWHERE, elsewhere
 from temporem.evaluation.api import evaluate
 from temporem.io.settings import apply_overrides
 from temporem.runs.config import RunConfig, build_config
@@ -76,55 +73,3 @@ def test_run_elsewhere_is_the_run_of_the_cpu(
         np.testing.assert_allclose(*pair, atol=tolerance)
     if settings.method != "homogeneous":
         np.testing.assert_allclose(latents, expected.latents, atol=tolerance)
-
-
-@pytest.mark.parametrize("case", ["static", "linear", "table"])
-def test_training_step_never_waits_for_the_device(case, monkeypatch) -> None:
-    """But for the sums of an epoch, and at the beginning of a stage."""
-    start = {"static": "none", "linear": "linear", "table": "static"}[case]
-    n_steps, stage = 0, -1
-    with elsewhere(monkeypatch) as device:
-        encoded = encoded_of(tiny_movies(), moving_poses=case == "table", device=device)
-        learned = LearnedPoses("table", given=None, shift_sd=0.03) if case == "table" else None
-        states = training_states(
-            encoded,
-            TINY,
-            training_of(start=start, epochs=4),
-            method="static" if case == "static" else "tempor",
-            warm_start=known_start() if case == "linear" else None,
-            learned=learned,
-        )
-        for state in states:
-            if state.record is None and state.position.stage == stage:
-                assert WAITS == [], state.position
-                n_steps += 1
-            stage = state.position.stage
-            WAITS.clear()
-    assert n_steps >= 8
-
-
-def test_stand_in_notices_waiting(monkeypatch) -> None:
-    with elsewhere(monkeypatch) as device:
-        values = torch.arange(3.0, device=device)
-        WAITS.clear()
-        values.mul_(2).sum()
-        torch.ones(3).to(device, non_blocking=True)
-        assert WAITS == []
-        values[0].item()
-        values[values > 1]
-        values.cpu()
-        torch.ones(3).to(device)
-        assert len(WAITS) == 4
-
-
-def test_stand_in_refuses_what_a_gpu_refuses(monkeypatch) -> None:
-    with elsewhere(monkeypatch) as device:
-        away, near = torch.arange(3.0, device=device), torch.arange(3.0)
-        assert (away * torch.tensor(2.0)).cpu().tolist() == [0, 2, 4]
-        assert away[torch.tensor([2])].item() == 2
-        with pytest.raises(RuntimeError, match="main memory"):
-            away + near
-        with pytest.raises(RuntimeError, match="main memory"):
-            near.index_add_(0, torch.tensor([0], device=device), torch.ones(1))
-        with pytest.raises(RuntimeError, match="numpy"):
-            away.numpy()

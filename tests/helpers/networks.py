@@ -47,13 +47,12 @@ def encoded_of(
     posed: bool = True,
     moving_poses: bool = False,
     memory_gb: float = 1.0,
-    device: str | torch.device = "cpu",
 ) -> EncodedFrames:
-    """Frames with the encoder input of a network."""
+    """Frames with the encoder input of a network, on the CPU."""
     data = blobs.dataset if posed else blobs.dataset.without_poses()
     movies = data.movies if training_movies is None else training_movies
     settings = DataSettings(memory_gb=memory_gb)
-    frames = prepare_frames(data, settings, movies, torch.device(device), posed=posed)
+    frames = prepare_frames(data, settings, movies, torch.device("cpu"), posed=posed)
     return encode_frames(
         frames, network.encoder_input, moving_poses=moving_poses, memory_gb=memory_gb
     )
