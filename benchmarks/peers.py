@@ -234,8 +234,7 @@ def score(peer: Peer, dataset: Path, work: Path, epoch: int, output: Path, every
         volumes = VolumeFiles(Path(folder), movies.box)
         peer.decode(work, epoch, latents[frames.rows], [volumes.path(row) for row in frames.rows])
         say(f"Evaluating {len(frames)} volumes of epoch {epoch}")
-        poses = movies.rotations, movies.shifts_angstrom
-        evaluation = evaluate(volumes, truth, latents=latents, poses=poses, every=every)
+        evaluation = evaluate(volumes, truth, latents=latents, poses=movies.poses, every=every)
     save_evaluation(evaluation, output)
 
 

@@ -16,6 +16,7 @@ from temporem.errors import TemporemError
 from temporem.io.checkpoint import NotFiniteError, load_checkpoint, save_checkpoint
 from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_lines
+from temporem.io.leftovers import adopt_leftovers
 from temporem.io.outputs import require_no_links
 from temporem.io.state import Parts
 from temporem.io.sync import sync
@@ -72,6 +73,7 @@ class RunStore:
             TemporemError: a checkpoint is damaged.
         """
         if self.processes.is_main:
+            adopt_leftovers(self.folder, deep=True)
             if not self._checkpoints.is_dir():
                 self._checkpoints.mkdir()
                 sync(self.folder)
