@@ -13,8 +13,8 @@ test: lint  ## All checks that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # two processes, a thread each
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
