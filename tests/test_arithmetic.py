@@ -10,12 +10,14 @@ from temporem.errors import TemporemError
 
 @pytest.mark.parametrize("name", ["tpu", "cpu:x", "mps", "xyz:0", ""])
 def test_unknown_devices_are_refused(name) -> None:
-    with pytest.raises(TemporemError, match=r"is not known; expected auto, cpu or cuda:0"):
+    with pytest.raises(
+        TemporemError, match=r"unknown device.*; expected auto, cpu, cuda or cuda:0"
+    ):
         choose_device(name)
 
 
 def test_absent_gpu_is_refused() -> None:
-    with pytest.raises(TemporemError, match=r"cuda:77 is not here.*--device cpu"):
+    with pytest.raises(TemporemError, match=r"cuda:77 not found.*--device cpu"):
         choose_device("cuda:77")
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda")
@@ -29,9 +31,11 @@ def test_every_process_takes_a_gpu_of_its_own(monkeypatch) -> None:
         assert choose_device(name, processes) == torch.device("cuda:3")
     assert choose_device("cpu", processes) == torch.device("cpu")
     assert choose_device("cuda") == torch.device("cuda")
-    with pytest.raises(TemporemError, match="cuda:1 for 8 processes; expected auto, cpu, or cuda"):
+    with pytest.raises(
+        TemporemError, match="cuda:1 names one GPU, for 8 processes; expected auto, cpu or cuda"
+    ):
         choose_device("cuda:1", processes)
-    with pytest.raises(TemporemError, match=r"cuda:4 is not here.*as many processes on a node"):
+    with pytest.raises(TemporemError, match=r"cuda:4 not found.*as many processes on a node"):
         choose_device("auto", ProcessGroup(rank=4, size=8, local_rank=4))
 
 

@@ -22,8 +22,8 @@ def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.
     if processes.size > 1 and name.startswith("cuda"):
         if name != "cuda":
             raise TemporemError(
-                f"device {name} for {processes.size} processes",
-                expected="auto, cpu, or cuda, of which every process takes one",
+                f"--device {name} names one GPU, for {processes.size} processes",
+                expected="auto, cpu or cuda; with cuda every process takes a GPU of its own",
             )
         name = f"cuda:{processes.local_rank}"
     try:
@@ -31,10 +31,10 @@ def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise TemporemError(f"device {name} is not known", expected="auto, cpu or cuda:0")
+        raise TemporemError(f"unknown device {name}", expected="auto, cpu, cuda or cuda:0")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TemporemError(
-            f"device {name} is not here ({torch.cuda.device_count()} GPUs found)",
+            f"device {name} not found ({torch.cuda.device_count()} GPUs found)",
             hint="use --device cpu"
             + (", or as many processes on a node as it has GPUs" if processes.size > 1 else ""),
         )

@@ -113,7 +113,7 @@ class ProcessGroup:
         except RuntimeError as error:
             raise TemporemError(
                 f"lost the other processes of this run ({_first_sentence(error)})",
-                hint="see what they, or the program that started them, said",
+                hint="read their messages, and those of the program that started them",
             ) from None
 
 
@@ -169,7 +169,7 @@ def _meet(processes: ProcessGroup) -> Store:
         )
     except (RuntimeError, ValueError) as error:
         raise TemporemError(
-            f"rank {processes.rank} does not find the others ({_first_sentence(error)})",
+            f"rank {processes.rank} cannot reach the other processes ({_first_sentence(error)})",
             expected=f"{processes.size} processes, and the environment that torchrun sets",
             hint="check MASTER_ADDR and MASTER_PORT",
         ) from None

@@ -142,12 +142,12 @@ def test_movies_of_one_frame_are_no_trouble_without_time(dataset, tmp_path) -> N
         ("linear.mask=mask.mrc", "linear.mask needs --method linear"),
         ("model.generator=spheres", "no generator named 'spheres'"),
         ("poses.diffusion=.nan", "poses.diffusion"),
-        ("poses.diffusion=1", "poses.diffusion is used where poses are searched for"),
+        ("poses.diffusion=1", "poses.diffusion needs a search for poses"),
         ("poses.learned=table", "needs --poses refine or estimate"),
         ("poses.learned=head", "needs poses.source=estimate"),
         ("options.epochs=2", "tempor has no options of its own"),
-        ("device=tpu", "device tpu is not known"),
-        ("device=cuda:99", "device cuda:99 is not here"),
+        ("device=tpu", "unknown device tpu"),
+        ("device=cuda:99", "device cuda:99 not found"),
         ("data.held_out_fraction=0.8", "left to train on"),
         ("epochs", "key=value"),
         ("seed=2001-99-99", "seed: "),
@@ -282,7 +282,7 @@ def test_resume_with_other_settings_names_the_first_that_differs(
 ) -> None:
     arguments = ("reconstruct", tiny_dataset, "-o", run, "--resume")
     message = refuse(tmp_path, *arguments, "--set", "training.epochs=9")
-    assert "training.epochs = 4, and 9 is asked for" in message
+    assert "training.epochs = 4, but the value is now 9" in message
     assert "method = tempor, and static" in refuse(tmp_path, *arguments, "--method", "static")
 
 
@@ -433,12 +433,12 @@ def test_comparisons_that_cannot_be_made(run, tiny_runs, tmp_path) -> None:
     ("options", "message"),
     [
         (["--movie", "movie_9"], "no movie 'movie_9'"),
-        (["--frames", "20"], "20 is no row"),
+        (["--frames", "20"], "there is no row 20"),
         (["--frames", "1-x"], "not understood"),
         (["--frames", "3-1"], "not understood"),
         (["--frames", "5-3,0"], "not understood"),
         (["--frames", "1" * 5000], "not understood"),
-        (["--frames", "0-99999999999"], "20 is no row"),
+        (["--frames", "0-99999999999"], "there is no row 20"),
         (["--movie", "movie_0002", "--frames", "5"], "from 1 to 4"),
     ],
 )

@@ -21,7 +21,7 @@ def dataset(tiny_dataset, tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--components", "3"], "3 components asked for, and 20 frames to train on"),
+        (["--components", "3"], "3 components for 20 frames to train on"),
         (
             ["--components", "0"],
             "linear.components: must be auto or a whole number from 1 to 64 (got '0')",
@@ -57,13 +57,13 @@ def test_options_of_the_linear_model_with_another_method(
     arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--method", method)
     message = refuse(tmp_path, *arguments, name, *values)
     owners = "linear or static or tempor" if name == "--components" else "linear"
-    assert f"{name} is an option of --method {owners}, and the method is {method}" in message
+    assert f"{name} is an option of --method {owners}, but the method is {method}" in message
 
 
 def test_a_network_needs_a_component_for_every_latent_dimension(tiny_dataset, tmp_path) -> None:
     arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--z-dim", 2)
     message = refuse(tmp_path, *arguments, "--components", 1)
-    assert "linear.components is 1, and model.z_dim 2" in message
+    assert "linear.components is 1, but model.z_dim is 2" in message
 
 
 @pytest.mark.parametrize("option", ["--mask", "--focus-mask"])
@@ -79,7 +79,7 @@ def test_bad_mask(option, tiny_dataset, tmp_path) -> None:
 
 BAD_MOVIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "one frame each": (lambda d: rewrite(d, "particles", all_alone), "every movie has one frame"),
-    "few frames": (lambda d: keep_rows(d, [0, 1, 4, 5]), "1 component asked for, and 4 frames"),
+    "few frames": (lambda d: keep_rows(d, [0, 1, 4, 5]), "1 component for 4 frames"),
     "one movie": (lambda d: keep_rows(d, [0, 1, 2, 3]), "movies would be left to train on"),
     "NaN": (lambda d: change_pixels(d, set_pixel(np.nan)), "row 3 (counted from 0)"),
     "infinite": (lambda d: change_pixels(d, set_pixel(np.inf)), "row 3 (counted from 0)"),

@@ -108,7 +108,7 @@ def test_gaps_are_said(tmp_path) -> None:
     files = (f"structure={ADK / 'adk_closed.pdb'}", f"motion.end={tmp_path / 'cut.pdb'}")
     options = ["--states", 2, *settings(files), *SMALL]
     printed = succeed("simulate", "cas9", "-o", tmp_path / "d", *options)
-    assert "Gaps: 10 residues inside chains are in no image." in printed
+    assert "Gaps: 10 residues inside chains lack coordinates, so no image" in printed
 
 
 def test_output_may_be_named_after_a_preset_and_not_hold_its_configuration(
@@ -122,7 +122,7 @@ def test_output_may_be_named_after_a_preset_and_not_hold_its_configuration(
     mine.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     result = command("simulate", "toy/mine.yaml", "-o", "toy", "--overwrite")
     assert result.code == 2
-    assert "toy/mine.yaml, which is read, so it is not replaced" in result.err
+    assert "toy/mine.yaml, so it is not replaced" in result.err
     assert mine.exists()
 
 

@@ -97,11 +97,11 @@ def test_latents_that_do_not_vary_stay_finite() -> None:
 
 
 def test_fit_that_does_not_suit_is_refused() -> None:
-    with pytest.raises(TemporemError, match=r"has 3 components, and z_dim is 4.*components=4"):
+    with pytest.raises(TemporemError, match=r"has 3 components, but z_dim is 4.*components=4"):
         warm_start_from(linear_fit(12), frames(), 4)
     fit = linear_fit(12)
     fewer = Posterior(*(value[:30] for value in vars(fit.latents).values()))
-    with pytest.raises(TemporemError, match="has 30 frames, and the dataset 32"):
+    with pytest.raises(TemporemError, match="has 30 frames, the dataset 32"):
         warm_start_from(replace(fit, latents=fewer), frames(), 1)
 
 

@@ -199,7 +199,7 @@ def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> N
     labels = [[row.label for row in metrics_table({"": e}).rows] for e in (together, apart)]
     assert ["Pose error, median (°)" in names for names in labels] == [True, False]
     assert "Pose error, median, each state aligned (°)" in labels[1]
-    with pytest.raises(TemporemError, match="evaluated differently"):
+    with pytest.raises(TemporemError, match="evaluated with different settings"):
         compare(together, apart)
 
 

@@ -118,7 +118,7 @@ def test_a_program_must_evaluate_the_same_frames(mean, tmp_path) -> None:
     run = tmp_path / "run"
     succeed("reconstruct", tmp_path / "fewer", "--method", "homogeneous", "-o", run)
     succeed("evaluate", run)
-    assert "of other frames" in refused(of_program(mean, tmp_path, *copying(run)))
+    assert "covers other frames" in refused(of_program(mean, tmp_path, *copying(run)))
 
 
 def test_a_program_must_align_as_the_others_do(mean, tmp_path) -> None:

@@ -324,7 +324,7 @@ def test_movies_of_one_frame_are_fitted_without_dynamics() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"components": 3}, "3 components asked for, and 20 frames to train on"),
+        ({"components": 3}, "3 components for 20 frames to train on"),
         ({"components": 0}, "components"),
         ({"components": "some"}, "components"),
         ({"iterations": 0}, "iterations"),
@@ -338,5 +338,5 @@ def test_bad_input_is_one_clear_error(options: dict[str, Any], message: str) -> 
         fit_linear(dataset, **options)
     with pytest.raises(TemporemError, match="has no poses"):
         fit_linear(dataset.without_poses())
-    with pytest.raises(TemporemError, match="1 component asked for, and 5 frames"):
+    with pytest.raises(TemporemError, match="1 component for 5 frames"):
         fit_linear(dataset, training=dataset.movies[:1])

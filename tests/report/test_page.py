@@ -311,7 +311,7 @@ def test_headline_does_not_decide_what_the_interval_leaves_open(
     assert gain.value == pytest.approx(0.05 * sign)
     assert gain.low < 0 < gain.high
     (sentence,) = (text for text in findings.headline if "PSNR" in text)
-    assert sentence.startswith("sibling and static are not told apart in ")
+    assert sentence.startswith("sibling and static do not differ significantly in ")
 
 
 def test_single_run_is_described_without_a_verdict(runs: list[ReportRun], single_page: str) -> None:
@@ -339,7 +339,7 @@ def test_runs_on_different_frames_are_not_compared(runs: list[ReportRun]) -> Non
     short = reconstruction("tempor", 0.05, 0.05, movies=3)
     findings = find([runs[1], short])
     assert not findings.comparisons
-    assert findings.headline == ["The runs are not comparable with one another."]
+    assert findings.headline == ["The evaluations of these runs are not comparable."]
     assert any("tempor is not compared with static" in text for text in findings.warnings)
 
 
@@ -355,7 +355,7 @@ def test_page_without_truth(dataset: ReportDataset, runs: list[ReportRun]) -> No
     untested = [replace(run, evaluation=None) for run in runs]
     page = built(real, untested)
     text = Reader(page).text
-    assert "No run was compared with a truth" in text
+    assert "No run has been compared with true volumes" in text
     assert "frame 1" in text
     assert "·" not in text
     assert "FSC" not in text.split("What was run")[0]
@@ -395,12 +395,12 @@ def test_runs_table_reads_the_last_record(runs: list[ReportRun]) -> None:
     rows = {row.label: [cell.text for cell in row.cells] for row in runs_table(runs).rows}
     assert rows["Epochs"] == ["3", "3"]
     assert rows["Optimiser updates"] == ["30", "30"]
-    again = "Components that half of the movies find on their own"
+    again = "Components that two halves of the movies agree on"
     assert again not in rows
     checked = replace(runs[1], components_found=2)
     rows = {row.label: [c.text for c in row.cells] for row in runs_table([runs[0], checked]).rows}
     assert rows[again] == ["–", "2"]
-    alike = "Frames that two random starts find in like poses"
+    alike = "Frames whose poses two random starts agree on"
     assert alike not in rows
     checked = replace(runs[1], starts_alike=0.634)
     rows = {row.label: [c.text for c in row.cells] for row in runs_table([runs[0], checked]).rows}
@@ -413,9 +413,9 @@ def test_a_run_that_says_it_may_be_noise_is_warned_of_with_and_without_truth(
     for run in (runs[0], replace(runs[0], evaluation=None)):
         assert not any("may be" in text for text in find([run]).warnings)
         still = find([replace(run, components_found=0)]).warnings
-        assert any("what moves may be noise" in text for text in still)
+        assert any("the motion may be noise" in text for text in still)
         lost = find([replace(run, components_found=2, starts_alike=0.3)]).warnings
-        assert any("more than 30% of the frames" in text for text in lost)
+        assert any("only 30% of the frames" in text for text in lost)
         assert not any("may be" in t for t in find([replace(run, starts_alike=0.9)]).warnings)
 
 
@@ -473,7 +473,7 @@ def test_no_run_and_equal_names_are_refused(
         write_report(path, dataset, [])
     for names in (("a", "a"), ("truth", "b")):
         named = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
-        with pytest.raises(TemporemError, match=f"named {', '.join(names)}; expected names that"):
+        with pytest.raises(TemporemError, match=f"named {', '.join(names)}; expected different names"):
             write_report(path, dataset, named)
     assert not path.exists()
 

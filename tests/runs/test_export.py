@@ -145,7 +145,7 @@ def test_folder_is_continued_only_as_it_was_started(tiny_runs, tmp_path) -> None
     record.write_text("[")
     assert "export.json: not readable" in refuse(tmp_path, *again, "--downsample", "8")
     record.unlink()
-    assert "nothing to continue" in refuse(tmp_path, *again, "--downsample", "8")
+    assert "--resume cannot continue it" in refuse(tmp_path, *again, "--downsample", "8")
     assert "exclude each other" in refuse(tmp_path, *again, "--overwrite")
 
 

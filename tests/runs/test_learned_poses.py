@@ -107,12 +107,12 @@ def test_poses_are_learned_or_searched(method, source, more, learned, searches) 
         (
             ("--method", "linear"),
             ("poses.learned=table",),
-            "poses.learned=table needs --method static or tempor, and the method is linear",
+            "poses.learned=table needs --method static or tempor, but the method is linear",
         ),
         (
             ("--method", "homogeneous"),
             ("poses.learned=table",),
-            "poses.learned=table needs --method static or tempor, and the method is homogeneous",
+            "poses.learned=table needs --method static or tempor, but the method is homogeneous",
         ),
         (
             ("--method", "static", "--poses", "estimate"),

@@ -170,26 +170,26 @@ def test_what_halves_find_is_said_and_noise_warned_of(
     """The hinge is found again; of images that are noise alone nothing is."""
     command = ("--method", "linear", "--components", 1, *settings(QUICK))
     said = succeed("reconstruct", hinge_dataset, "-o", tmp_path / "hinge", *command)
-    assert "Components: 1, of which halves of the movies, each on its own, find 1" in said
+    assert "Components: 1. Two halves of the movies, each fitted on its own, agree on 1" in said
     assert "Warning" not in said
     noise = Path(shutil.copytree(tiny_dataset, tmp_path / "noise"))
     pixels = np.random.default_rng(0).normal(size=(N, BOX, BOX)).astype(np.float32)
     write_stack(noise / "particles.mrcs", [pixels], PIXEL)
     said = succeed("reconstruct", noise, "-o", tmp_path / "of_noise", *command)
-    assert "each on its own, find 0" in said
-    assert "Warning: what moves in these volumes may be noise" in said
+    assert "each fitted on its own, agree on 0" in said
+    assert "Warning: the motion in these volumes may be noise" in said
     # Networks begin with such a model, and say it too.
     network = ("--method", "static", *settings((*TINY_TRAINING, *QUICK, "training.epochs=1")))
     said = succeed("reconstruct", noise, "-o", tmp_path / "network", *network, "--components", 1)
-    assert "Components of the warm start: 1, of which halves of the movies, each on" in said
-    assert "Warning: what moves in these volumes may be noise" in said
+    assert "Components of the warm start: 1. Two halves of the movies, each fitted" in said
+    assert "Warning: the motion in these volumes may be noise" in said
 
 
 def test_too_few_movies_for_halves_is_said(dataset, tmp_path) -> None:
     keep_rows(dataset, list(range(12)))
     command = ("--method", "linear", "--components", 1, *settings(QUICK))
     said = succeed("reconstruct", dataset, "-o", tmp_path / "run", *command)
-    assert "Components: 1; too few movies" in said
+    assert "Components: 1. There are too few movies" in said
 
 
 def test_chosen_components_are_those_that_held_out_movies_like_best(automatic, run_of_two) -> None:
@@ -214,7 +214,7 @@ def test_finished_run_is_left_alone(tiny_dataset, automatic) -> None:
     assert "finished already" in succeed(*arguments)
     result = command(*arguments, "--components", "2")
     assert result.code == 2
-    assert "linear.components = auto, and 2 is asked for now" in result.err
+    assert "linear.components = auto, but the value is now 2" in result.err
 
 
 def test_without_dynamics_frames_are_alone(tiny_dataset, dataset, tmp_path) -> None:

@@ -57,7 +57,7 @@ def test_a_run_that_cannot_fit_is_refused(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, config: RunConfig, hint: str
 ) -> None:
     monkeypatch.setattr(memory, "free_host_bytes", lambda: 2**20)
-    with pytest.raises(TemporemError, match=rf"about \d.* GiB of memory, and 0\.0 GiB.*{hint}"):
+    with pytest.raises(TemporemError, match=rf"about \d.* GiB of memory, but 0\.0 GiB.*{hint}"):
         require(config, dataset)
     for enough in (2**40, None):
         monkeypatch.setattr(memory, "free_host_bytes", lambda enough=enough: enough)

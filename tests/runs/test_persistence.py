@@ -370,7 +370,7 @@ def test_nothing_is_written_through_a_link(name, stopped, tmp_path) -> None:
     (stopped / name).symlink_to(elsewhere)
     files = [elsewhere] if elsewhere.is_file() else sorted(elsewhere.iterdir())
     before = [file.read_bytes() for file in files]
-    with pytest.raises(TemporemError, match="is a link, and nothing is written through it"):
+    with pytest.raises(TemporemError, match="is a link"):
         resume(stopped)
     if name == names.CHECKPOINT:
         with pytest.raises(TemporemError, match="is a link"):

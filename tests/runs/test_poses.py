@@ -114,7 +114,7 @@ def test_a_run_with_poses_of_its_own_knows_its_dataset(off, bare, tmp_path) -> N
         for command_line in (("evaluate", run, "--truth"), ("report", run, "--dataset")):
             result = command(*command_line, other)
             assert result.code == 2
-            assert "is not what" in result.err
+            assert "has changed since" in result.err
         succeed("evaluate", run, "--truth", dataset)
 
 
@@ -126,11 +126,11 @@ def test_poses_that_no_other_start_finds_are_warned_of(
     monkeypatch.setattr(search_steps, "frames_alike", lambda *_: alike)
     run = tmp_path / "run"
     printed = reconstruct(bare, run, "homogeneous", "estimate", "poses.starts=2")
-    assert f"two random starts, each on its own, find {alike:.0%} of the frames alike" in printed
+    assert f"each on its own, agree within 10° on {alike:.0%} of the frames" in printed
     assert ("most poses may be wrong" in printed) == (alike < 0.5)
     succeed("report", run, "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Frames that two random starts find in like poses" in page
+    assert "Frames whose poses two random starts agree on" in page
     assert ("most poses may be wrong" in page) == (alike < 0.5)
     assert read_facts(run).starts_alike == alike
     assert read_metrics(run, "poses")[-1]["starts_alike"] == alike

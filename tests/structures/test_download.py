@@ -76,7 +76,7 @@ BAD_ANSWERS = {
     "no entry": (answer(b"", 404), "has no entry '1abc'"),
     "busy": (answer(b"", 503), "does not serve '1abc' at the moment .*503.*; try again later"),
     "forbidden": (answer(b"", 403), "does not serve '1abc' at the moment .*403"),
-    "portal": (answer(PORTAL), "sent a web page, so it is not kept.*log in to the network"),
+    "portal": (answer(PORTAL), "sent a web page; it was discarded.*log in to the network"),
     "text": (answer(b"hello"), "sent no gzipped file"),
     "nothing": (answer(b""), "sent no gzipped file"),
     "zipped portal": (answer(gzip.compress(PORTAL)), "sent something else than this entry"),
@@ -116,7 +116,7 @@ def test_a_download_that_is_too_large_is_stopped(
     serve: Callable[[Answer], None], tmp_path: Path, length: int | None
 ) -> None:
     serve(answer(ENTRY, length=length))
-    with pytest.raises(TemporemError, match="sends more than 0 MB"):
+    with pytest.raises(TemporemError, match="sent more than 0 MB"):
         download_entry("1abc", tmp_path, most_bytes=100)
 
 

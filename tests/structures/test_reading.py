@@ -204,5 +204,5 @@ def test_copies_that_nothing_tells_apart_are_refused(between: str, tmp_path: Pat
     """Or half of the atoms would be missing without a word."""
     path = tmp_path / "copies.pdb"
     path.write_text(COPIES.format(one="    ", two="    ", between=between))
-    with pytest.raises(TemporemError, match=r"residue 1 of chain A has 2 atoms CA in one place"):
+    with pytest.raises(TemporemError, match=r"residue 1 of chain A has 2 atoms CA at one position"):
         read_molecule(path)

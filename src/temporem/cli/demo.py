@@ -55,7 +55,7 @@ def demo(
 
 
 def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
-    """Everything that takes time."""
+    """Simulate, reconstruct, evaluate and write the report."""
     from temporem.evaluation.api import evaluate
     from temporem.evaluation.storage import save_evaluation
     from temporem.runs.config import build_config
@@ -101,7 +101,7 @@ def _make_folder(out: Path, *, overwrite: bool) -> None:
         raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
     if out.is_file() or (out.is_dir() and not _holds_demo(out)):
         raise TemporemError(
-            f"{out} holds other things than a demo, so it is not replaced",
+            f"{out} is not a demo folder, so --overwrite does not replace it",
             hint="choose another name",
         )
     if not out.resolve().parent.is_dir():

@@ -36,35 +36,38 @@ def evaluate(
     reconstruction: Annotated[
         Path,
         Parameter(
-            help="Run, or folder of volumes that any program made: frame_<row>.mrc, or one MRC "
-            "file for each frame.",
+            help="Run folder, or a folder of MRC volumes from any program: frame_<row>.mrc, or "
+            "one file for each frame.",
             validator=_is_reconstruction,
         ),
     ],
     /,
     *,
     truth: Annotated[
-        Path | None, dataset_folder("Simulated dataset with the truth; by default that of the run.")
+        Path | None, dataset_folder("Simulated dataset with the truth; by default the run's.")
     ] = None,
     out: Annotated[
-        Path | None, output("Folder for the evaluation; by default that of the volumes.")
+        Path | None, output("Folder for the evaluation; by default the volumes' folder.")
     ] = None,
     every: Annotated[
         int,
         Parameter(
-            help="Evaluate every N-th frame of each movie only, which is faster.",
+            help="Evaluate only every N-th frame of each movie, to save time.",
             validator=Number(gte=1, lt=2**31),
         ),
     ] = 1,
     align: Annotated[
         Literal["all", "states"],
-        Parameter(help="Where poses were found: align all frames together, or each true state."),
+        Parameter(
+            help="How to align poses that the run found: all frames together, or each true state "
+            "on its own."
+        ),
     ] = "all",
     all_rows: All = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Measure volumes against the true ones of a simulated dataset.
+    """Compare volumes with the true volumes of a simulated dataset.
 
     Writes evaluation.json and evaluation.npz beside the volumes.
 
@@ -102,7 +105,7 @@ def compare(
     all_rows: All = False,
     json: Json = False,
 ) -> None:
-    """Compare evaluated runs with one of them, frame by frame: by default with the first.
+    """Compare evaluated runs with a baseline, frame by frame.
 
     Example:  temporem compare static-run tempor-run
     """
@@ -113,13 +116,15 @@ def compare(
     from temporem.report.tables import MOST_IMPORTANT, comparison_table, metrics_table
 
     if len(runs) < 2:
-        raise TemporemError("one run cannot be compared", expected="two or more RUN folders")
+        raise TemporemError("compare got one run", expected="two or more run folders")
     names = run_names(runs)
     evaluations = {name: load_evaluation(run) for name, run in zip(names, runs, strict=True)}
     found = judge(evaluations, baseline)
     reference = found.baseline or names[0]
     for name in evaluations.keys() - found.comparisons.keys() - {reference}:
-        compare_evaluations(evaluations[reference], evaluations[name])  # says why they cannot be
+        compare_evaluations(
+            evaluations[reference], evaluations[name]
+        )  # the sentences say why the runs are not comparable
     if json:
         results = {name: comparison.summary() for name, comparison in found.comparisons.items()}
         print_json({"baseline": reference, "comparisons": results})

@@ -24,39 +24,47 @@ _MARK = "experiment.yaml"  # marks the folder of an experiment
 
 def experiment(
     name: Annotated[
-        str, Parameter(help="Experiment (7bcq, cas9, noise, …; see docs) or YAML file.")
+        str,
+        Parameter(
+            help="Experiment of the catalogue (toy, 7bcq, cas9, noise, …; see "
+            "docs/experiments.md) or YAML file."
+        ),
     ],
     /,
     *,
     out: Annotated[
-        Path | None, output("Folder to write, or to continue; by default NAME-experiment.")
+        Path | None, output("Folder to write or to continue; by default NAME-experiment.")
     ] = None,
     seeds: Annotated[
         list[int] | None,
-        Parameter(help="Seeds of simulation and method alike.", consume_multiple=True, negative=""),
+        Parameter(
+            help="Seeds; each one serves simulation and reconstruction.",
+            consume_multiple=True,
+            negative="",
+        ),
     ] = None,
     quick: Annotated[
         bool,
         Parameter(
-            negative="", show_default=False, help="A first look in minutes, with fewer data."
+            negative="", show_default=False, help="Take a first look in minutes, with less data."
         ),
     ] = False,
     baseline: Annotated[
         str | None,
-        Parameter(help="Method that others are compared with; by default the experiment's own."),
+        Parameter(help="Method to compare the others with; by default the experiment's."),
     ] = None,
     peer: Annotated[
         Path | None,
-        Parameter(help="Virtual environment of cryoDRGN, which is left out without it."),
+        Parameter(help="Virtual environment with cryoDRGN; without it, cryoDRGN is left out."),
     ] = None,
     structures: Annotated[
-        Path | None, Parameter(help="Folder to look for structure files in first.")
+        Path | None, Parameter(help="Folder to search first for structure files.")
     ] = None,
 ) -> None:
-    """Run an experiment of the paper, and make tables, figures and a page.
+    """Run an experiment, of the paper or your own, and write tables, figures and a page.
 
-    After an interruption, the same command continues. It writes page, tables and figures after
-    every seed. They leave out a method that fails, and the exit code is then 2.
+    After an interruption, the same command continues. Tables, figures and page are updated after
+    every seed. If a method fails, the others go on, and the exit code is 2.
 
     Example:  temporem experiment 7bcq --quick
     """
@@ -70,7 +78,7 @@ def experiment(
     if seeds:
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise TemporemError(
-                f"--seeds {' '.join(map(str, seeds))}: not usable",
+                f"--seeds {' '.join(map(str, seeds))}: a seed is negative or occurs twice",
                 expected="distinct numbers, 0 or more",
             )
         chosen = chosen.model_copy(update={"seeds": seeds})
@@ -133,7 +141,8 @@ def _run(
         say(f"Page: {page}")
         others = f" (and {len(failures) - 1} more, on the page)" if len(failures) > 1 else ""
         raise TemporemError(
-            failures[0] + others, hint="correct it; the same command continues with the rest"
+            failures[0] + others,
+            hint="mend the cause, then run the same command again: it does what is missing",
         )
     return page
 
@@ -159,7 +168,7 @@ def _notes(chosen: Experiment, quick: bool, peer: Path | None) -> list[str]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder, or make sure that it belongs to an experiment."""
+    """Make the folder, or check that it belongs to an experiment."""
     if folder.exists() and not (folder / _MARK).is_file() and any(folder.iterdir()):
         raise TemporemError(
             f"{folder} is not an experiment (it holds no {_MARK})", hint="choose another name"
@@ -171,7 +180,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _mark(folder: Path, chosen: Experiment) -> None:
-    """Write into the folder which experiment it belongs to."""
+    """Mark the folder as that of this experiment."""
     import yaml
 
     from temporem.io.files import atomic_write

@@ -34,19 +34,19 @@ def export(
     frames: Annotated[
         str | None,
         Parameter(
-            help="Only these frames, as in 1,3,5-8: with --movie their numbers in the movie, from "
-            "1; without, rows of particles.star, from 0."
+            help="Only these frames, as in 1,3,5-8. With --movie: frame numbers, counted from 1. "
+            "Without: rows of particles.star, counted from 0."
         ),
     ] = None,
     downsample: Annotated[
         int | None,
         Parameter(
-            help="Edge of the volumes in voxels. Voxels become larger and keep their values; "
-            "frequencies beyond their Nyquist are left out."
+            help="New edge of the volumes in voxels. Voxels become larger; frequencies beyond "
+            "their Nyquist are cut off."
         ),
     ] = None,
     crop: Annotated[
-        int | None, Parameter(help="Edge of the central part to write, in voxels.")
+        int | None, Parameter(help="Write only the central part, with this edge in voxels.")
     ] = None,
     deviation: Annotated[
         bool,
@@ -64,14 +64,14 @@ def export(
         Parameter(
             negative="",
             show_default=False,
-            help="Continue a folder that was stopped, with the same options.",
+            help="Continue an export that was stopped; pass the same options.",
         ),
     ] = False,
 ) -> None:
-    """Write volumes of frames: frame_ROW.mrc for row ROW of particles.star, counted from 0.
+    """Write the volumes of a run's frames as MRC files.
 
-    Without --movie and --frames, it writes all frames of all movies. Ctrl-C stops; volumes that
-    are written stay, and --resume writes the others.
+    Row ROW of particles.star, counted from 0, becomes frame_ROW.mrc. Without --movie and --frames,
+    all frames are written. After Ctrl-C, --resume writes the volumes that are missing.
 
     Example:  temporem export 7bcq-run --movie movie_0001 -o volumes
     """
@@ -133,7 +133,7 @@ def choose_rows(run: Run, movie: str | None, frames: str | None) -> np.ndarray:
         if number not in row_of:
             what = "row" if movie is None else f"frame of movie '{movie}'"
             raise TemporemError(
-                f"--frames {frames}: {number} is no {what}",
+                f"--frames {frames}: there is no {what} {number}",
                 expected=f"numbers from {names.min()} to {names.max()}",
             )
         chosen[number] = None
@@ -146,5 +146,7 @@ def _numbers(text: str) -> Iterator[int]:
         found = _NUMBERS.fullmatch(part.strip())
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if first > last:
-            raise TemporemError(f"--frames {text}: not understood", expected="such as 0,3,10-19")
+            raise TemporemError(
+                f"--frames {text}: not understood", expected="a list such as 0,3,10-19"
+            )
         yield from range(first, last + 1)

@@ -1,4 +1,4 @@
-"""Lines for errors of the system that no function has described: disks, memory."""
+"""One-line messages for errors of the system: disk and memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LESS = (
 
 
 def describe(error: Exception) -> str | None:
-    """Say an error of the system in one line; None for any other, which is a fault of temporem."""
+    """Describe an error of the system in one line; None for a fault of temporem itself."""
     if isinstance(error, OSError) or is_disk_failure(error):
         return _describe_os_error(error)
     if isinstance(error, MemoryError):
@@ -34,7 +34,7 @@ def describe(error: Exception) -> str | None:
 
 
 def _describe_os_error(error: Exception) -> str:
-    """Name the file and, where the disk is at fault, its folder and the room that it has."""
+    """Name the file and, if the disk is at fault, its folder and free space."""
     file = getattr(error, "filename", None)
     name = None if file is None else os.fsdecode(file)
     if is_disk_failure(error):
@@ -44,7 +44,7 @@ def _describe_os_error(error: Exception) -> str:
 
 
 def _out_of_memory(message: str) -> TemporemError:
-    """Say how much was asked for, and of which memory."""
+    """Tell how much memory was asked for, and whether of the GPU."""
     asked = _BYTES.search(message)
     amount = ""
     if asked is not None:

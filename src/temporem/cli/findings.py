@@ -23,7 +23,7 @@ def say_findings(run: Path) -> None:
 
 
 def warn_of_symmetry(run: Path) -> None:
-    """Warn where poses were found of a molecule that looks the same after some turn."""
+    """Warn if the poses that were found are of a symmetric volume."""
     from temporem.runs.facts import read_facts
 
     _warn_of_symmetry(read_facts(run))
@@ -38,7 +38,7 @@ def _say_half_maps(facts: RunFacts) -> None:
 
     curve = np.array(facts.half_fsc)
     angstrom, never = resolution(curve, HALF_MAP_THRESHOLD, facts.pixel_size_angstrom)
-    note = ", which is Nyquist: it never falls below" if never else ""
+    note = " (Nyquist; the curve never falls below)" if never else ""
     say(f"Resolution of half maps at FSC {HALF_MAP_THRESHOLD}: {float(angstrom):.2f} Å{note}")
 
 
@@ -52,13 +52,13 @@ def _say_components(facts: RunFacts, run: Path) -> None:
     network = load_run_config(run).method in NETWORKS
     what = "Components of the warm start" if network else "Components"
     if agreement is None:
-        say(f"{what}: {n}; too few movies to see whether halves of them find the same")
+        say(f"{what}: {n}. There are too few movies to test whether two halves find the same ones.")
         return
-    say(f"{what}: {n}, of which {_found(agreement)}")
+    say(f"{what}: {n}. {_found(agreement)}")
     if not agreement.components_found:
         say(
-            "Warning: what moves in these volumes may be noise. Half of the movies cannot tell it "
-            "from chance; all of them may, but nothing here shows that they do."
+            "Warning: the motion in these volumes may be noise. Two halves of the movies do not "
+            "find the same components. More movies or less noise would help."
         )
 
 
@@ -66,7 +66,7 @@ def _found(agreement: HalfAgreementFacts) -> str:
     pairs = zip(agreement.correlations, agreement.chance, agreement.chance_sd, strict=True)
     numbers = ", ".join(f"{found:.2f} ({mean:.2f} ± {sd:.2f})" for found, mean, sd in pairs)
     return (
-        f"halves of the movies, each on its own, find {agreement.components_found}. "
+        f"Two halves of the movies, each fitted on its own, agree on {agreement.components_found}. "
         f"Agreement, in brackets by chance: {numbers}"
     )
 
@@ -78,14 +78,15 @@ def _say_random_starts(facts: RunFacts) -> None:
     if alike is None:
         return
     say(
-        f"Poses: two random starts, each on its own, find {alike:.0%} of the frames alike, within "
-        f"{ALIKE_DEGREES:g}°"
+        f"Poses: two random starts, each on its own, agree within {ALIKE_DEGREES:g}° on "
+        f"{alike:.0%} of the frames"
     )
     if alike < LEAST_ALIKE:
         say(
-            "Warning: most poses may be wrong, and with them all volumes. A pose that the images "
-            "determine is found from other starts too. More frames or less noise would help, or "
-            "poses from another program (--poses refine); poses.starts=8 tries more starts."
+            "Warning: most poses may be wrong, and so may all volumes. If the images determined "
+            "the poses, other random starts would find the same ones. Next: --set poses.starts=8 "
+            "tries more starts; --poses refine takes poses of another program. More frames or "
+            "less noise would help."
         )
 
 
@@ -94,13 +95,11 @@ def _warn_of_symmetry(facts: RunFacts) -> None:
     if symmetry is None or symmetry.order == 1:
         return
     turn = f"a turn by {360 / symmetry.order:g}°" if symmetry.order else "any turn"
-    across = (
-        ", and after half a turn about others at right angles to it" if symmetry.dihedral else ""
-    )
+    across = ", and after half a turn about axes at right angles to it" if symmetry.dihedral else ""
     x, y, z = symmetry.axis
     say(
         f"Warning: the volume looks the same after {turn} about the axis ({x:.2f}, {y:.2f}, "
-        f"{z:.2f}){across} ({symmetry.name}, agreement {symmetry.agreement:.2f}). Poses are "
-        "determined up to such turns only: frames that differ by one are not in error, though an "
-        "evaluation counts them so."
+        f"{z:.2f}){across} ({symmetry.name}, agreement {symmetry.agreement:.2f}). Images determine "
+        "poses only up to these turns. An evaluation counts such a turn as an error, although it "
+        "is none."
     )

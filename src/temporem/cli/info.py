@@ -14,7 +14,7 @@ _PACKAGES = ("torch", "numpy", "scipy", "gemmi", "mrcfile", "scikit-image", "sci
 
 
 def info(*, json: Json = False) -> None:
-    """Print versions, devices and threads, for a report of a problem.
+    """Print versions, devices and threads, to attach to a bug report.
 
     Example:  temporem info
     """

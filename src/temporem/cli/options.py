@@ -18,7 +18,7 @@ def refuse_missing(
 ) -> Callable[[object, Any], None]:
     """Make a check that refuses a missing input before anything heavy is imported.
 
-    A folder that a crash has moved aside is put back first.
+    It first restores a folder that a crash left under a temporary name.
 
     Args:
         is_there: tells of a path if the input is there.
@@ -29,7 +29,7 @@ def refuse_missing(
 
     def check(_: object, given: Path | Sequence[Path] | None) -> None:
         if os.environ.get("WORLD_SIZE", "1") != "1":
-            return  # several processes meet first, so that one speaks for all
+            return  # after the processes have joined, the first one reports the error
         for path in [given] if isinstance(given, Path) else given or []:
             adopt_leftovers(path)
             if not is_there(path):
@@ -52,7 +52,8 @@ _is_dataset = refuse_missing(
 )
 
 Overwrite = Annotated[
-    bool, Parameter(negative="", show_default=False, help="Replace an output that exists.")
+    bool,
+    Parameter(negative="", show_default=False, help="Replace the output if it exists already."),
 ]
 
 Settings = Annotated[
@@ -61,37 +62,42 @@ Settings = Annotated[
         name="--set",
         negative="",
         show_default=False,
-        help="One setting as key=value or section.key=value; may be repeated.",
+        help="Change one setting: key=value or section.key=value. May be repeated.",
     ),
 ]
 
 Json = Annotated[
     bool,
     Parameter(
-        name="--json", negative="", show_default=False, help="Print JSON for programs, not a table."
+        name="--json", negative="", show_default=False, help="Print JSON instead of a table."
     ),
 ]
 
 All = Annotated[
     bool,
     Parameter(
-        name="--all", negative="", show_default=False, help="Show all numbers, not only the first."
+        name="--all",
+        negative="",
+        show_default=False,
+        help="Show all numbers, not only the main ones.",
     ),
 ]
 
 Baseline = Annotated[
     str | None,
-    Parameter(help="Name of the run that others are compared with; the first by default."),
+    Parameter(help="Name of the run to compare the others with; the first by default."),
 ]
 
-RunFolder = Annotated[Path, Parameter(help="Run folder.", validator=_is_run)]
+RunFolder = Annotated[Path, Parameter(help="Run folder that reconstruct wrote.", validator=_is_run)]
 
 RunFolders = Annotated[
     list[Path],
-    Parameter(help="RUN folders.", negative="", show_default=False, validator=_is_run),
+    Parameter(help="Run folders.", negative="", show_default=False, validator=_is_run),
 ]
 
-DatasetFolder = Annotated[Path, Parameter(help="Dataset folder.", validator=_is_dataset)]
+DatasetFolder = Annotated[
+    Path, Parameter(help="Dataset folder with particles.star.", validator=_is_dataset)
+]
 
 
 def dataset_folder(help: str) -> Parameter:
@@ -100,5 +106,5 @@ def dataset_folder(help: str) -> Parameter:
 
 
 def output(what: str) -> Parameter:
-    """``-o``, described as ``what``."""
+    """Make the option ``-o`` with the help text ``what``."""
     return Parameter(name=["--output", "-o"], help=what)

@@ -31,24 +31,24 @@ def reconstruct(
     method: Annotated[
         str | None,
         Parameter(
-            help="tempor (movies, the default), static (every frame alone), linear (movies, about "
-            "a minute) or homogeneous (one volume for all)."
+            help="tempor: a network, whole movies (the default). static: a network, every frame "
+            "alone. linear: a linear model, about a minute. homogeneous: one volume for all frames."
         ),
     ] = None,
     poses: Annotated[
         Literal["known", "refine", "estimate"] | None,
         Parameter(
-            help="known (the dataset's, the default), refine (the dataset's are some degrees off) "
-            "or estimate (from images alone)."
+            help="known: take the dataset's poses (the default). refine: improve them, if they are "
+            "some degrees off. estimate: find poses from the images alone."
         ),
     ] = None,
     z_dim: Annotated[Positive, Parameter(help="static, tempor: latent dimension.")] = None,
-    epochs: Annotated[Positive, Parameter(help="static, tempor: epochs in all.")] = None,
+    epochs: Annotated[Positive, Parameter(help="static, tempor: total number of epochs.")] = None,
     components: Annotated[
         str | None,
         Parameter(
-            help="Components of the linear model, a number or auto; for linear, auto has held-out "
-            "movies decide."
+            help="linear, static, tempor: number of components of the linear model, or auto. For "
+            "linear, auto takes the number that predicts held-out movies best."
         ),
     ] = None,
     temporal: Annotated[
@@ -56,33 +56,40 @@ def reconstruct(
         Parameter(
             negative="--no-temporal",
             show_default=False,
-            help="linear: dynamics within movies, or every frame alone.",
+            help="linear: link the frames of a movie by dynamics, or take every frame alone.",
         ),
     ] = None,
     mask: Annotated[
-        str | None, Parameter(help="linear: where the molecule is; auto, none or an .mrc file.")
+        str | None, Parameter(help="linear: solvent mask; auto, none or an .mrc file.")
     ] = None,
     focus_mask: Annotated[
-        str | None, Parameter(help="linear: what may move; auto, none or an .mrc file.")
+        str | None, Parameter(help="linear: mask of what may move; auto, none or an .mrc file.")
     ] = None,
     start: Annotated[
         Literal["linear", "static", "none"] | None,
-        Parameter(help="static, tempor: warm start from the linear model, a static one, or none."),
+        Parameter(
+            help="Warm start. static, tempor: from a linear model, or none. tempor only: from a "
+            "static model."
+        ),
     ] = None,
     invert: Annotated[
         bool | None,
-        Parameter(negative="", show_default=False, help="Flip the sign: for dark molecules."),
+        Parameter(
+            negative="", show_default=False, help="Flip the sign of the images, for dark molecules."
+        ),
     ] = None,
-    device: Annotated[str | None, Parameter(help="auto, cpu, cuda, cuda:1 …")] = None,
+    device: Annotated[
+        str | None, Parameter(help="auto (a GPU if there is one), cpu, cuda, cuda:1 …")
+    ] = None,
     config: Annotated[
         Path | None,
         Parameter(
-            help="YAML file of settings, such as another run's config.yaml; paper.yaml has the "
-            "paper's."
+            help="YAML file of settings, such as another run's config.yaml. paper.yaml stands for "
+            "the choices of the paper."
         ),
     ] = None,
     set_: Settings = None,
-    seed: Annotated[int | None, Parameter(help="Of all random numbers.")] = None,
+    seed: Annotated[int | None, Parameter(help="Seed of all random numbers.")] = None,
     overwrite: Overwrite = False,
     resume: Annotated[
         bool, Parameter(negative="", show_default=False, help="Continue a run that was stopped.")
@@ -96,7 +103,7 @@ def reconstruct(
     Example:  temporem reconstruct 7bcq-movies -o 7bcq-run --epochs 60
     """
     if resume and overwrite:
-        raise TemporemError("--resume and --overwrite exclude each other", hint="leave one out")
+        raise TemporemError("--resume and --overwrite exclude each other", hint="pass one of them")
     from temporem.distributed import join_processes
     from temporem.runs.config import NETWORKS, RunConfig, build_config
     from temporem.runs.run import is_finished, load_run_config
@@ -138,7 +145,7 @@ def reconstruct(
         if not processes.is_main:
             return
         if finished_before:
-            say(f"{out} was finished already")
+            say(f"{out} is finished; nothing to resume")
             return
         say_findings(out)
         say(f"Run: {out}")
@@ -180,7 +187,7 @@ def run_with_progress(
 
 
 def _identity(out: Path) -> int | None:
-    """Inode of the folder, which another one may have taken the place of."""
+    """Identify the folder, because another one may have replaced it meanwhile."""
     return out.stat().st_ino if out.is_dir() else None
 
 
@@ -192,7 +199,7 @@ def _merged(
     top: Mapping[str, object],
     sections: Mapping[str, Mapping[str, object]],
 ) -> dict[str, Any]:
-    """Defaults, then the run to resume, the file, --set, and last options that are not None."""
+    """Merge settings; later ones win: the run to resume, the file, --set, options."""
     from temporem.io.settings import apply_changes, apply_overrides
     from temporem.runs.config import load_run_settings
 
@@ -206,7 +213,7 @@ def _merged(
 
 
 def _mask(value: str | None) -> str | None:
-    """A file as it is found again from wherever the run is resumed."""
+    """Make the path of a mask file absolute, so that --resume works from any folder."""
     return value if value in (None, "auto", "none") else str(Path(value).resolve())
 
 
@@ -215,7 +222,7 @@ def _require_method(method: str, options: dict[str, tuple[tuple[str, ...], objec
     for name, (owners, value) in options.items():
         if value is not None and method not in owners:
             raise TemporemError(
-                f"{name} is an option of --method {' or '.join(owners)}, and the method is "
+                f"{name} is an option of --method {' or '.join(owners)}, but the method is "
                 f"{method}",
                 hint=f"pass --method {owners[0]} or leave {name} out",
             )

@@ -24,15 +24,15 @@ def report(
     *,
     out: Annotated[Path, output("HTML file to write.")] = Path("report.html"),
     dataset: Annotated[
-        Path | None, dataset_folder("Dataset, if it is no longer where the runs say.")
+        Path | None, dataset_folder("Dataset, if it has moved since the runs were made.")
     ] = None,
     baseline: Baseline = None,
     title: Annotated[str, Parameter(help="Heading of the page.")] = "temporem report",
     overwrite: Overwrite = False,
 ) -> None:
-    """Show runs of the same movies on one self-contained HTML page.
+    """Write one self-contained HTML page on runs of the same movies.
 
-    The page compares runs that were evaluated, and shows volumes of six frames of one movie.
+    It shows the volumes of six frames of one movie, and compares runs that were evaluated.
 
     Example:  temporem report static-run tempor-run -o report.html
     """
@@ -61,7 +61,7 @@ def write(
     title: str = "temporem report",
     overwrite: bool = False,
 ) -> Findings:
-    """Write the page, and return what it says."""
+    """Write the page; returns its findings."""
     from temporem.report.collect import collect
     from temporem.report.page import write_report
 

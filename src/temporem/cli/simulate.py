@@ -23,24 +23,29 @@ def simulate(
     *,
     out: Annotated[Path, output("Dataset folder to write.")],
     structures: Annotated[
-        Path | None, Parameter(help="Folder that is searched first for structure files.")
+        Path | None, Parameter(help="Folder to search first for structure files.")
     ] = None,
     topology: Annotated[
-        Path | None, Parameter(help="Atoms of a trajectory: as --set structure=FILE.")
+        Path | None, Parameter(help="Topology of a trajectory; short for --set structure=FILE.")
     ] = None,
     trajectory: Annotated[
-        Path | None, Parameter(help="Its snapshots: as --set motion.coordinates=FILE.")
+        Path | None, Parameter(help="Its snapshots; short for --set motion.coordinates=FILE.")
     ] = None,
     states: Annotated[
         int | None,
-        Parameter(help="A movie takes N states in order: as --set frames_per_movie=N."),
+        Parameter(
+            help="States that every movie passes through, one a frame; short for "
+            "--set frames_per_movie=N."
+        ),
     ] = None,
-    seed: Annotated[int | None, Parameter(help="As --set seed=N.")] = None,
+    seed: Annotated[
+        int | None, Parameter(help="Seed of all random numbers; short for --set seed=N.")
+    ] = None,
     set_: Settings = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Simulate movies of a molecule that moves, with their truth.
+    """Simulate movies of a molecule that moves, and keep the true volumes and poses.
 
     Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
@@ -62,7 +67,7 @@ def simulate(
     for name in settings.files:
         locate_structure(name, structures)
 
-    # These load torch, so what can be refused without them is refused first.
+    # The imports below load torch: refuse what needs no torch first.
     from temporem.simulation.simulate import simulate as run_simulation
     from temporem.simulation.truth import require_simulated
 
@@ -78,7 +83,10 @@ def simulate(
         return
     print_facts({name.replace("_", " "): f"{value:g}" for name, value in summary.items()})
     if summary["residues_missing"]:
-        say(f"Gaps: {summary['residues_missing']} residues inside chains are in no image.")
+        say(
+            f"Gaps: {summary['residues_missing']} residues inside chains lack coordinates, so no "
+            "image shows them."
+        )
     say(f"Dataset: {out}")
     say(f"Next:    temporem reconstruct {shlex.quote(str(out))} -o RUN --method linear")
 

@@ -159,8 +159,8 @@ def _fit(
         warm_start = warm_start_from(start, frames, network.z_dim)
     elif start is not None:
         raise TemporemError(
-            f"a linear fit to start from is given, and training.start is {training.start}",
-            expected="training.start linear",
+            f"a linear fit was passed as start, but training.start is {training.start}",
+            expected="training.start=linear",
         )
     encoded = encode_frames(
         frames,

@@ -22,28 +22,30 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    z_dim: int = Field(1, ge=1, le=64, description="Latent dimension q.")
+    z_dim: int = Field(1, ge=1, le=64, description="`--z-dim`: latent dimension q.")
     encoder_input: EncoderInputKind = Field(
         "back-projection",
-        description="Input of the encoder: the phase-flipped image (paper), or the image less the "
-        "projection of the mean volume, back-projected in its pose.",
+        description="Input of the encoder. image: the phase-flipped image (paper). "
+        "back-projection: image minus projection of the mean volume, back-projected in its pose.",
     )
     encoder_width: int = Field(256, ge=8, le=8192, description="Width of the feature extractor.")
     rnn_width: int = Field(128, ge=4, le=8192, description="LSTM units per direction.")
     inference: InferenceStructure = Field(
         "ST-LR",
-        description="Terms that z_t is inferred from: z_{t-1}, past and future (ST-LR, paper), "
-        "past and future (MF-LR), z_{t-1} and future (DKS), z_{t-1} and past (filter).",
+        description="What z_t is inferred from. ST-LR: z_{t-1}, past and future frames (paper). "
+        "MF-LR: past and future. DKS: z_{t-1} and future. filter: z_{t-1} and past.",
     )
     prior: PriorKind = Field(
-        "learned", description="N(0, 1) for every frame (paper), or a learned transition."
+        "learned",
+        description="Prior of latents. standard: N(0, 1) for every frame (paper). learned: a "
+        "learned transition from z_{t-1}.",
     )
     hidden_frames: float = Field(
         0.5,
         ge=0,
         lt=1,
-        description="tempor: mean fraction of a movie's frames that are hidden from the encoder "
-        "in a training step, to be inferred from the others; it varies from movie to movie.",
+        description="tempor: mean fraction of a movie's frames hidden from the encoder in a "
+        "training step. Their latents are inferred from the other frames.",
     )
     generator: str = Field("fourier", description="Name of the volume generator.")
     generator_width: int = Field(256, ge=8, le=8192, description="Width of the generator.")
@@ -63,25 +65,27 @@ class TrainingSettings(BaseModel):
 
     start: StartKind = Field(
         "linear",
-        description="Warm start. linear: volumes and latents of the linear model. static: tempor "
-        "only, a static model trained for half of the epochs (paper). none: no warm start. With "
-        "static and none the network alone holds the molecule.",
+        description="`--start`: warm start. linear: volumes and latents of the linear model. "
+        "static: tempor only; a static model, trained for half of the epochs (paper). none: no "
+        "warm start. With static and none, the network alone represents the molecule.",
     )
-    epochs: int = Field(32, ge=1, description="Epochs in all, those of a warm start included.")
+    epochs: int = Field(
+        32, ge=1, description="`--epochs`: total number of epochs, warm start included."
+    )
     frames_per_step: int = Field(
         20,
         ge=1,
-        description="Frames in an optimiser step; tempor takes whole movies, one at least.",
+        description="Frames in an optimiser step; tempor takes whole movies, at least one.",
     )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size.")
     pixels_per_frame: int = Field(
         128,
         ge=16,
-        description="Most Fourier pixels of an image in a step, drawn anew at every step by "
-        "importance and weighted so that the likelihood keeps its expectation.",
+        description="Largest number of Fourier pixels of an image in a step. They are drawn anew "
+        "in every step, by importance, with weights that keep the expected likelihood.",
     )
     frequency_marching: bool = Field(
-        True, description="Fit low frequencies first; false fits all from the beginning (paper)."
+        True, description="Fit low frequencies first. false: fit all from the beginning (paper)."
     )
     kl_weight: float | None = Field(
         None, ge=0, description="Weight β of the KL term; by default 1 / z_dim (paper)."

@@ -189,13 +189,13 @@ class _Training:
             return None
         if self.learned is not None and self.learned.learner == "head":
             raise TemporemError(
-                "a pose head begins without poses, so that there is no linear model to start from",
-                expected="training.start none or static",
+                "a pose head begins without poses, so there is no linear model to start from",
+                expected="training.start=none or static",
             )
         if warm_start is None:
             raise TemporemError(
-                "training.start is linear, and there is no linear model to start from",
-                expected="a warm start, made by warm_start_from",
+                "training.start is linear, but there is no linear model to start from",
+                expected="a warm start made by warm_start_from",
             )
         return warm_start
 
@@ -282,8 +282,8 @@ class _Training:
         worst = _HOPELESS * (empty - _NATS * self.network.z_dim)
         if not state.targets and objective < worst:  # with targets the fit is not to images
             raise TemporemError(
-                f"training diverged in epoch {epoch + 1}: the objective is {objective:.3g}, and "
-                f"that of empty volumes {empty:.3g}",
+                f"training diverged in epoch {epoch + 1}: the objective is {objective:.3g}, worse "
+                f"than that of empty volumes, {empty:.3g}",
                 hint=_LOWER,
             )
         return {

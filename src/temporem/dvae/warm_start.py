@@ -76,12 +76,12 @@ def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int) -> WarmStart:
     q, n = fit.parameters.q, len(fit.latents.mean)
     if n != len(frames):
         raise TemporemError(
-            f"the linear fit to start from has {n} frames, and the dataset {len(frames)}",
+            f"the linear fit to start from has {n} frames, the dataset {len(frames)}",
             expected="a linear fit of the same frames",
         )
     if q < z_dim:
         raise TemporemError(
-            f"the linear fit to start from has {q} components, and z_dim is {z_dim}",
+            f"the linear fit to start from has {q} components, but z_dim is {z_dim}",
             expected="z_dim components or more",
             hint=f"fit the linear model with components={z_dim}",
         )

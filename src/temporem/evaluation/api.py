@@ -138,7 +138,7 @@ def require_made_from(run: Run, movies: Dataset) -> None:
         return
     if not same_poses(run.poses, movies.poses):
         raise TemporemError(
-            f"{run.path} was made with other poses than those of {movies.path / STAR_NAME}",
+            f"{run.path} was made with poses that differ from those in {movies.path / STAR_NAME}",
             expected=f"the dataset that it was made from ({run.config.dataset})",
         )
 
@@ -169,7 +169,7 @@ def _truth_of_run(run: Run, dataset: str | Path | None) -> Truth:
     """The truth of the dataset that a run was made from, wherever it is now."""
     if dataset is None and not Path(run.config.dataset).is_dir():
         raise TemporemError(
-            f"{run.config.dataset}, the dataset of {run.path}, is not there",
+            f"{run.config.dataset}, the dataset of {run.path}, does not exist",
             hint="name it with --truth",
         )
     movies = read_dataset(dataset or run.config.dataset)
@@ -181,8 +181,8 @@ def _present(frames: EvaluatedFrames, source: VolumeFolder, folder: object) -> E
     present = np.isin(frames.rows, source.rows)
     if not present.any():
         raise TemporemError(
-            f"{folder} has volumes of none of the frames to evaluate",
-            hint="evaluate every frame, or export those that are evaluated",
+            f"{folder} has no volume of any frame to evaluate",
+            hint="evaluate with --every 1, or export the frames that are evaluated",
         )
     return frames.at(present)
 

@@ -141,14 +141,15 @@ def _check_comparable(a: Evaluation, b: Evaluation) -> None:
         )
     if not a.frames.same_as(b.frames):
         raise TemporemError(
-            f"the runs are not evaluated on the same frames ({len(a.frames)} and "
-            f"{len(b.frames)}), or not with the same movies held out",
+            f"the runs were evaluated on different frames ({len(a.frames)} and "
+            f"{len(b.frames)}) or with different held-out movies",
             hint=same,
         )
     if a.settings != b.settings:
         raise TemporemError(
-            f"the runs are evaluated differently: {a.settings} and {b.settings}", hint=same
+            f"the runs were evaluated with different settings: {a.settings} and {b.settings}",
+            hint=same,
         )
     # The true volumes were computed twice, perhaps on two machines: equal but for rounding.
     if not np.allclose(a.truth_power, b.truth_power, rtol=1e-3, atol=1e-6 * a.truth_power.max()):
-        raise TemporemError("the runs are evaluated against different true volumes", hint=same)
+        raise TemporemError("the runs were evaluated against different true volumes", hint=same)

@@ -125,7 +125,7 @@ def _volumes(source: VolumeSource, rows: np.ndarray, support: FourierSupport, wh
         row = int(rows[int((~finite).nonzero()[0])])
         raise TemporemError(
             f"the {what}'s volume of row {row} holds NaN or infinite values",
-            hint="if a reconstruction: its training diverged, lower the learning rate",
+            hint="if it is a reconstruction, its training diverged: lower training.learning_rate",
         )
     return volumes.cpu()
 

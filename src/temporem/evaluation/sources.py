@@ -76,7 +76,7 @@ def _files_by_row(path: Path, n_frames: int) -> dict[int, Path]:
         )
     if max(by_row) >= n_frames:
         raise TemporemError(
-            f"{by_row[max(by_row)]} is of a row that the dataset does not have",
+            f"{by_row[max(by_row)]} names a row that the dataset does not have",
             expected=f"rows 0 to {n_frames - 1}",
             hint="name the dataset that the volumes were made from",
         )

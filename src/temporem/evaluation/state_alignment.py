@@ -46,7 +46,7 @@ class AlignedStates:
         )
         if not are_states(truth.states) or len(labels) > MAX_STATES or counts.min() < _LEAST_FRAMES:
             raise TemporemError(
-                "states cannot be aligned each by itself: the dataset has "
+                "the true states cannot be aligned one by one: the dataset has "
                 f"{len(labels)} of at least {counts.min()} frames",
                 expected=f"2 to {MAX_STATES} states of {_LEAST_FRAMES} frames or more",
                 hint="align all frames together",

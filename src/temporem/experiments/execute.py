@@ -153,7 +153,7 @@ def _require_evaluation(folder: Path, part: ResultPart) -> None:
     dataset = read_dataset(part.dataset.folder)
     if not evaluation.frames.same_as(frames_to_evaluate(dataset, every=part.every)):
         raise TemporemError(
-            f"method {part.method}: its evaluation is of other frames",
+            f"method {part.method}: its evaluation covers other frames",
             expected=f"those of temporem evaluate --every {part.every}",
         )
     if evaluation.settings.align != part.align:

@@ -48,9 +48,9 @@ class TrueStateVolumes:
             movies, order = np.unique(movie[rows], return_inverse=True)
             if len(movies) < 2:
                 raise TemporemError(
-                    f"state {label} is in {len(movies)} movie",
-                    expected="at least 2, for half sets",
-                    hint="simulate more movies, or leave the bound out",
+                    f"state {label} occurs in {len(movies)} movie",
+                    expected="at least 2 movies, for half sets",
+                    hint="simulate more movies, or remove the method of kind true-states",
                 )
             blocks = _blocks(stack, rows, order % 2)
             volume = back_project(stack.forward_model, blocks, settings.window_radius).volume

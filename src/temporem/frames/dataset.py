@@ -92,7 +92,7 @@ class Dataset:
         """
         if len(poses) != self.n_frames:
             raise TemporemError(
-                f"poses of {len(poses)} frames, and {self.path} has {self.n_frames}",
+                f"poses of {len(poses)} frames, but {self.path} has {self.n_frames} frames",
                 expected="one pose for every frame",
             )
         return replace(self, poses=poses, has_poses=True)

@@ -1,4 +1,4 @@
-"""Settings of how images are prepared."""
+"""Settings of image preparation and of held-out movies."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DataSettings(BaseModel):
-    """Settings of the preparation of images, and of held-out movies."""
+    """How images are prepared, and which movies are held out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    invert: bool = Field(False, description="Flip the sign of images: set for dark molecules.")
+    invert: bool = Field(
+        False, description="`--invert`: flip the sign of the images, for dark molecules."
+    )
     window_radius: float = Field(
         0.9,
         gt=0,
         le=1,
-        description="Radius of the soft window, as a fraction of half the box: 1 is its edge.",
+        description="Radius of the soft circular window, as a fraction of half the box.",
     )
     held_out_fraction: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Fraction of the movies kept out of training and of all volumes; noise level "
-        "and spectra are those of all movies.",
+        description="Fraction of the movies kept from training and from all volumes. Noise level "
+        "and spectra are still measured on all movies.",
     )
     memory_gb: float = Field(
         1.0,
         ge=0,
-        description="Keep prepared images of up to this size (GiB) in memory, on the GPU where "
-        "there is one; read and prepare more than that again whenever they are needed.",
+        description="Largest size (GiB) of prepared images that is kept in memory, on the GPU if "
+        "there is one. Larger data are read and prepared again in every pass.",
     )

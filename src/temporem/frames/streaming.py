@@ -108,13 +108,13 @@ def open_frames(
     variance = square - mean**2
     if variance <= 1e-12 * max(square, 1e-30):
         raise TemporemError(
-            f"{dataset.path}: images are constant in their corners, so the noise is unknown",
-            expected="images that are not masked",
+            f"{dataset.path}: images are constant in their corners, so noise cannot be measured",
+            expected="images without a mask",
             hint="extract particles without a mask",
         )
     if largest > _LARGEST_PIXEL * variance**0.5:
         raise TemporemError(
-            f"{dataset.path}: an image has a pixel of {largest:g}, and the noise in the corners "
+            f"{dataset.path}: an image has a pixel of {largest:g}, but the noise in the corners "
             f"has a standard deviation of {variance**0.5:g}",
             expected=f"pixels of at most {_LARGEST_PIXEL:g} times the noise",
             hint="leave out or mend images with broken pixels",

@@ -42,7 +42,9 @@ def save_checkpoint(path: Path, parts: Parts) -> None:
     tensors = _apart(parts.tensors)
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
-            raise NotFiniteError(f"{path}: {name} has entries that are not finite, and is not kept")
+            raise NotFiniteError(
+                f"{path}: {name} has NaN or infinite entries; the checkpoint was not written"
+            )
     record = {"format": FORMAT, "kind": parts.kind, "document": parts.document}
     text = json.dumps({**record, "checksum": _checksum(record, tensors)}, allow_nan=False)
     with atomic_write(path) as partial:

@@ -35,7 +35,7 @@ def require_replaceable(
     for needed in map(Path, inputs):
         if path.is_dir() and needed.resolve().is_relative_to(path.resolve()):
             raise TemporemError(
-                f"{path} holds {needed}, which is read, so it is not replaced",
+                f"{path} holds the input {needed}, so it is not replaced",
                 hint="choose another name for the output",
             )
     if path.is_dir() and any(path.iterdir()) and not any(path.glob(holds)):
@@ -46,7 +46,7 @@ def require_replaceable(
     for inside in path.iterdir() if path.is_dir() else ():
         if inside.is_dir() and inside.name not in folders and not is_leftover(inside):
             raise TemporemError(
-                f"{inside} is no part of {what}, so {path} is not replaced",
+                f"{inside} does not belong to {what}, so {path} is not replaced",
                 hint="move it elsewhere, or choose another name for the output",
             )
 
@@ -59,7 +59,7 @@ def require_no_links(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_symlink():
             raise TemporemError(
-                f"{path} is a link, and nothing is written through it",
+                f"{path} is a link, and links are not followed when writing",
                 expected="a file or folder of its own",
                 hint="remove the link",
             )

@@ -215,7 +215,7 @@ def require_enough(settings: LinearSettings, training: list[np.ndarray]) -> None
     q = 1 if settings.components == "auto" else settings.components
     if q > most:
         raise TemporemError(
-            f"{q} component{'s' if q > 1 else ''} asked for, and {n} frames to train on",
-            expected="ten frames for each",
+            f"{q} component{'s' if q > 1 else ''} for {n} frames to train on",
+            expected="at least ten frames for each component",
             hint=f"at most {most}, or --components auto" if most else "add frames",
         )

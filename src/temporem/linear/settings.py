@@ -10,7 +10,7 @@ _MOST = 64
 
 
 def _count(value: object) -> object:
-    """Refuse what is neither auto nor a count, in one message for both."""
+    """Accept auto or a count; one message covers both."""
     count = int(value) if isinstance(value, str) and value.isdecimal() else value
     whole = isinstance(count, int) and not isinstance(count, bool)
     if count == "auto" or (whole and 1 <= count <= _MOST):  # type: ignore[operator]
@@ -22,27 +22,27 @@ Components = Annotated[Literal["auto"] | int, BeforeValidator(_count)]
 
 
 class LinearSettings(BaseModel):
-    """Settings of a fit of the linear dynamical model."""
+    """Settings of the linear dynamical model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     components: Components = Field(
         "auto",
-        description="Number of components. auto: for linear, the number up to 4 that makes "
-        "held-out movies likeliest; for static and tempor, 4, or model.z_dim if that is more.",
+        description="Number of components. auto, for linear: the number up to 4 that predicts "
+        "held-out movies best. auto, for static and tempor: 4, or model.z_dim if that is more.",
     )
     temporal: bool = Field(
         True,
-        description="Dynamics within movies; false makes frames independent, as for static.",
+        description="Link the frames of a movie by dynamics; false takes every frame alone.",
     )
     iterations: int = Field(4, ge=1, le=1000, description="Iterations at full resolution.")
     mask: str = Field(
         "auto",
-        description="Where the molecule is: auto, none, or an .mrc file of the images' box with "
-        "values from 0 to 1. For the method linear only.",
+        description="Solvent mask, for the method linear: auto, none, or an .mrc file with the box "
+        "of the images and values from 0 to 1.",
     )
     focus_mask: str = Field(
-        "auto", description="Where the molecule may move: auto, none, or an .mrc file, likewise."
+        "auto", description="Mask of what may move, for the method linear: as for linear.mask."
     )
 
     @property

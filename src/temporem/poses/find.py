@@ -94,7 +94,9 @@ def find_poses(
     """
     if data.n_movies < _LEAST_MOVIES:
         raise TemporemError(
-            f"{data.path} has one movie", expected="at least 2, for half sets", hint="add movies"
+            f"{data.path} has one movie",
+            expected="at least 2 movies, for half sets",
+            hint="add movies",
         )
     if source == "refine":
         data.require_poses()

@@ -1,4 +1,4 @@
-"""Settings of where poses come from."""
+"""Settings of poses: their source, search and learning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PoseSource = Literal["known", "refine", "estimate"]
 
 
 def _coefficient(value: object) -> object:
-    """Refuse what is neither a word nor a positive number, in one message for both."""
+    """Accept a word or a positive number; one message covers both."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value in ("none", "auto") or (number and 0 < float(value) < float("inf")):  # type: ignore[arg-type]
         return value
@@ -18,46 +18,45 @@ def _coefficient(value: object) -> object:
 
 
 class PoseSettings(BaseModel):
-    """Where poses come from."""
+    """Source of the poses, and how to search for them or learn them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: PoseSource = Field(
         "known",
-        description="The dataset's poses as they are, the dataset's poses improved, or poses from "
-        "images alone.",
+        description="`--poses`. known: take the dataset's poses. refine: improve them. estimate: "
+        "find poses from the images alone.",
     )
     starts: int = Field(
         3,
         ge=1,
         le=100,
-        description="estimate: number of random starts; the likeliest is kept.",
+        description="estimate: number of random starts; the one with the highest likelihood is "
+        "kept.",
     )
     around_degrees: float = Field(
         15,
         gt=0,
         le=90,
-        description="refine: how far from the given poses, about each axis, others are tried.",
+        description="refine: largest turn from the given poses that is tried, about each axis.",
     )
     shift_sd: float = Field(
         0.03,
         gt=0,
         le=0.25,
-        description="Standard deviation, as a fraction of the box, of particles about the centre "
-        "(estimate) or about their given shifts (refine).",
+        description="Standard deviation of shifts, as a fraction of the box: about the centre "
+        "(estimate) or about the given shifts (refine).",
     )
     learned: Literal["auto", "none", "table", "head"] = Field(
         "auto",
-        description="static and tempor: how poses are learned together with the network. table: a "
-        "free pose for every frame, in place of the search of refine, or after that of estimate; "
-        "head: a network on the encoder's features, in place of the search of estimate; none: "
-        "poses come from the search alone. auto: a table, where no movies are held out and "
-        "poses.diffusion is none.",
+        description="static, tempor: learn poses together with the network. table: a free pose for "
+        "every frame, which replaces the search of refine and follows that of estimate. head: a "
+        "network on the encoder's features, which replaces the search of estimate. none: search "
+        "only. auto: table if no movies are held out and poses.diffusion is none, else none.",
     )
     diffusion: Annotated[Literal["none", "auto"] | float, BeforeValidator(_coefficient)] = Field(
         "none",
-        description="Prior that links the poses of neighbouring frames by rotational diffusion: "
-        "none (poses independent, as in the paper), the coefficient in degrees² per second (per "
-        "frame where times are not known), or auto: fitted to the poses found, and used where "
-        "held-out movies show that frames are connected.",
+        description="Rotational diffusion as a prior that links the poses of neighbouring frames. "
+        "none: poses are independent (paper). A number: the coefficient in degrees² per second, or "
+        "per frame if times are unknown. auto: fit it, and use it if held-out movies support it.",
     )

@@ -1,4 +1,4 @@
-"""Findings in words: which run is better in what, by how much, and what weakens it."""
+"""Findings in words: which run is better, in which measure, by how much, and with what doubts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def judge(evaluations: Mapping[str, Evaluation], baseline: str | None = None) ->
             expected=" or ".join(f"'{name}'" for name in evaluations) or "runs with an evaluation",
         )
     if not evaluations:
-        text = "No run was compared with a truth, so nothing here says how right they are."
+        text = "No run has been compared with true volumes, so their accuracy is unknown."
         return Findings(None, {}, [text], warnings)
     if len(evaluations) == 1:
         ((name, item),) = evaluations.items()
@@ -86,7 +86,7 @@ def judge(evaluations: Mapping[str, Evaluation], baseline: str | None = None) ->
         else:
             headline += _verdict(name, baseline, comparisons[name])
     if not comparisons:
-        headline.append("The runs are not comparable with one another.")
+        headline.append("The evaluations of these runs are not comparable.")
     return Findings(baseline, comparisons, headline, warnings)
 
 
@@ -117,7 +117,9 @@ def _verdict(name: str, baseline: str, comparison: Comparison) -> list[str]:
     if worse:
         sentences.append(f"{name} is worse than {baseline} in {_list(worse)}.")
     if undecided:
-        sentences.append(f"{name} and {baseline} are not told apart in {_list(undecided)}.")
+        sentences.append(
+            f"{name} and {baseline} do not differ significantly in {_list(undecided)}."
+        )
     if stated:
         numbers = _list(stated)
         sentences.append(f"{name} and {baseline}, without confidence intervals: {numbers}.")
@@ -129,34 +131,34 @@ def _list(gains: Sequence[Gain]) -> str:
 
 
 def _cautions(name: str, item: Evaluation) -> list[str]:
-    """Sentences on what makes the numbers of a run say less than they seem to."""
+    """Caveats on the numbers of a run."""
     texts = [text for metric in METRICS.values() for text in metric.cautions(item)]
     if item.n_left_out:
         wanted = len(item.frames) + item.n_left_out
-        texts.insert(0, f"{item.n_left_out} of {wanted} frames have no volume and are left out.")
+        texts.insert(0, f"{item.n_left_out} of {wanted} frames lack a volume; they are left out.")
     if len(np.unique(item.frames.movie)) < 2:
         texts.append("a single movie gives no confidence intervals and no latent scores.")
     return [f"{name}: {text}" for text in texts]
 
 
 def _doubts(run: ReportRun) -> list[str]:
-    """Sentences on a run that says of itself that it is doubtful, with or without a truth."""
+    """Doubts that a run itself reports, with or without a truth."""
     texts = []
     if run.components_found == 0:
         texts.append(
-            f"{run.name}: what moves may be noise: half of the movies, on their own, find none of "
-            "the linear components that the run consists of or began with."
+            f"{run.name}: the motion may be noise: two halves of the movies, each fitted on its "
+            "own, agree on none of the linear components."
         )
     if run.starts_alike is not None and run.starts_alike < LEAST_ALIKE:
         texts.append(
-            f"{run.name}: most poses may be wrong: no two random starts have found "
-            f"more than {run.starts_alike:.0%} of the frames in like poses."
+            f"{run.name}: most poses may be wrong: two random starts agree on the poses of only "
+            f"{run.starts_alike:.0%} of the frames."
         )
     return texts
 
 
 def _unequal_training(runs: Sequence[ReportRun]) -> list[str]:
-    """Runs trained for different times are not a fair comparison of methods."""
+    """Warn if runs were trained for different times: a comparison would not be fair."""
     texts = []
     for key, what in (("epoch", "epochs"), ("step", "optimiser updates")):
         counts = {r.name: r.metrics[-1][key] for r in runs if r.metrics and key in r.metrics[-1]}

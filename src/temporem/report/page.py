@@ -37,16 +37,16 @@ _TRUTH = "truth"  # name of the row of true volumes
 _OTHER_OBJECTIVE = "warm-up"  # a stage whose terms are not those of the bound
 
 _OTHER_TERMS = {
-    "Regions": "The particle mask is where the mean true volume is dense, the moving region where "
-    "the true volumes differ between frames. Both come from the truth alone and are the same for "
-    "all runs.",
+    "Regions": "The particle mask covers the mean true volume; the moving region covers what "
+    "differs between true volumes. Both are made from the truth alone and are the same for all "
+    "runs.",
     "Confidence intervals": "Percentile bootstrap over movies, because frames of one movie are "
     "not independent.",
 }
 
 
 def definitions() -> dict[str, str]:
-    """How each number of the tables is measured, by its label: V is a volume, T the true one."""
+    """Definitions of the numbers in the tables, by label; V is a volume, T the true one."""
     scores = (score for metric in METRICS.values() for score in metric.scores)
     return {score.label: score.definition for score in scores} | _OTHER_TERMS
 
@@ -75,7 +75,7 @@ def write_report(
     footer: str = "",
     overwrite: bool = False,
 ) -> Findings:
-    """Write a page on one or more runs of the same movies.
+    """Write an HTML page on one or more runs of the same movies.
 
     Args:
         path: file to write.
@@ -106,9 +106,9 @@ def _require_names(names: Sequence[str]) -> None:
         raise TemporemError("no run to report on", hint="name at least one RUN folder")
     if len({*names, _TRUTH}) <= len(names):
         raise TemporemError(
-            f"runs to report on are named {', '.join(names)}",
-            expected=f"names that differ from one another and from '{_TRUTH}'",
-            hint="rename one",
+            f"the runs are named {', '.join(names)}",
+            expected=f"different names, none of them '{_TRUTH}'",
+            hint="rename a run folder",
         )
 
 

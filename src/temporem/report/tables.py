@@ -140,8 +140,8 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
         return _MISSING if run.starts_alike is None else Cell(f"{run.starts_alike:.0%}")
 
     looked_at = [
-        row("Components that half of the movies find on their own", found_again),
-        row("Frames that two random starts find in like poses", alike),
+        row("Components that two halves of the movies agree on", found_again),
+        row("Frames whose poses two random starts agree on", alike),
     ]
     return Table(
         [run.name for run in runs],

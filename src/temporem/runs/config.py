@@ -31,16 +31,16 @@ class RunConfig(BaseModel):
 
     method: str = Field("tempor", description="`--method`: tempor, static, linear, homogeneous.")
     dataset: str = Field("", description="Dataset folder, the first argument of `reconstruct`.")
-    seed: int = Field(0, ge=0, lt=2**31, description="`--seed`, of all random numbers.")
+    seed: int = Field(0, ge=0, lt=2**31, description="`--seed`: seed of all random numbers.")
     device: str = Field(
         "auto", description="`--device`: cpu, cuda, cuda:1 …; auto takes a GPU if there is one."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Arithmetic of the networks' products. auto takes bfloat16 where the processor "
-        "is fast in it; a run keeps what it began with.",
+        description="Number format of the networks' matrix products. auto: bfloat16 if the "
+        "processor is fast in it. A run keeps the format that it began with.",
     )
-    checkpoint_seconds: float = Field(60, ge=0, description="Time between checkpoints.")
+    checkpoint_seconds: float = Field(60, ge=0, description="Time between checkpoints, in seconds.")
     model: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     linear: LinearSettings = LinearSettings()
@@ -55,7 +55,7 @@ class RunConfig(BaseModel):
         for name in ("mask", "focus_mask"):
             if getattr(self.linear, name) != "auto" and self.method != "linear":
                 raise ValueError(
-                    f"linear.{name} needs --method linear, and the method is {self.method}"
+                    f"linear.{name} needs --method linear, but the method is {self.method}"
                 )
         return self
 
@@ -67,8 +67,8 @@ class RunConfig(BaseModel):
         starts = self.method in NETWORKS and self.starts_linear
         if starts and isinstance(components, int) and components < self.model.z_dim:
             raise ValueError(
-                f"linear.components is {components}, and model.z_dim {self.model.z_dim}: a network "
-                "needs a component for every latent dimension"
+                f"linear.components is {components}, but model.z_dim is {self.model.z_dim}: a "
+                "network needs a component for every latent dimension"
             )
         return self
 
@@ -77,15 +77,15 @@ class RunConfig(BaseModel):
         if self.learned_poses != "none":
             if self.method not in NETWORKS:
                 raise ValueError(
-                    f"poses.learned={self.poses.learned} needs --method static or tempor, and the "
+                    f"poses.learned={self.poses.learned} needs --method static or tempor, but the "
                     f"method is {self.method}"
                 )
             if self.poses.source == "known" and self.learned_poses == "table":
                 raise ValueError("poses.learned=table needs --poses refine or estimate")
         if self.poses.diffusion != "none" and not self.searches_poses:
             raise ValueError(
-                "poses.diffusion is used where poses are searched for: it needs --poses estimate "
-                "without a head, or --poses refine without a table"
+                "poses.diffusion needs a search for poses: --poses estimate without "
+                "poses.learned=head, or --poses refine without poses.learned=table"
             )
         if self.learned_poses == "head":
             wanted = {
@@ -96,8 +96,8 @@ class RunConfig(BaseModel):
             lacking = [setting for setting, given in wanted.items() if not given]
             if lacking:
                 raise ValueError(
-                    "poses.learned=head begins without poses, so nothing can be made of images by "
-                    f"their poses: it needs {', '.join(lacking)}"
+                    "poses.learned=head begins without poses, so nothing can be back-projected: it "
+                    f"needs {', '.join(lacking)}"
                 )
         return self
 

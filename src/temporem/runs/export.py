@@ -187,7 +187,7 @@ def _require_same(out: Path, wanted: dict[str, Any]) -> None:
     path = out / RECORD_NAME
     if not path.is_file():
         raise TemporemError(
-            f"{out} has no {RECORD_NAME}, so there is nothing to continue",
+            f"{out} has no {RECORD_NAME}, so --resume cannot continue it",
             hint="run the command without --resume",
         )
     started = read_json_object(path, hint="pass --overwrite")
@@ -214,6 +214,6 @@ def _require_space(out: Path, needed: int, *, replaced: bool) -> None:
         free += sum(file.stat().st_size for file in out.iterdir())
     if needed > free:
         raise TemporemError(
-            f"{out}: the volumes need {readable_size(needed)}, and {readable_size(free)} are free",
+            f"{out}: the volumes need {readable_size(needed)}, but {readable_size(free)} are free",
             hint="make the volumes smaller with --downsample or --crop, or export fewer frames",
         )

@@ -21,7 +21,7 @@ def read_given_mask(path: str, box: int, *, window_radius: float) -> Tensor:
     if not (mask * soft_ball(box, 3, radius, 0.0) > 0.5).any():
         raise TemporemError(
             f"mask {path} is empty within the window of the images",
-            expected=f"voxels above 0.5 within {radius:g} voxels of the centre",
+            expected=f"values above 0.5 within {radius:g} voxels of the centre",
             hint="centre the mask on the box, or raise data.window_radius",
         )
     return mask

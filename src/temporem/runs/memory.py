@@ -66,7 +66,7 @@ def _require(where: str, free: int | None, *parts: tuple[int, str]) -> None:
     needed = sum(n for n, _ in parts)
     if free is not None and needed > free:
         raise TemporemError(
-            f"this run needs about {needed / _GIB:.1f} GiB of {where}, and "
+            f"this run needs about {needed / _GIB:.1f} GiB of {where}, but "
             f"{free / _GIB:.1f} GiB are free",
             hint=max(parts)[1],
         )

@@ -227,7 +227,7 @@ def _require_dynamics(config: RunConfig, dataset: Dataset, training: list[np.nda
     if all(len(movie) == 1 for movie in training):
         instead = "--no-temporal" if config.method == "linear" else "--method static"
         raise TemporemError(
-            f"{dataset.path}: every movie has one frame, so there are no dynamics to be found",
+            f"{dataset.path}: every movie has one frame, so there are no dynamics to infer",
             expected="movies of 2 frames or more",
             hint=f"{instead}, or check _rlnParticleName and _rlnMovieFrameNumber",
         )
@@ -241,9 +241,9 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
     for key, value in before.items():
         if key != "dataset" and now.get(key) != value:  # the dataset may have moved
             raise TemporemError(
-                f"{output} was started with {key} = {value}, and {now.get(key)} is asked for now",
+                f"{output} was started with {key} = {value}, but the value is now {now.get(key)}",
                 expected="the same settings to resume",
-                hint="leave the option out, or start another run",
+                hint="leave the option out, or start a new run with another output",
             )
 
 

@@ -116,7 +116,7 @@ class Run(Reconstruction):
         )
         if not same:
             raise TemporemError(
-                f"{self.path} is a reconstruction of other frames than those of {dataset.path}",
+                f"{self.path} is not a reconstruction of the frames in {dataset.path}",
                 expected=f"the dataset that it was made from ({self.config.dataset})",
             )
 
@@ -190,12 +190,12 @@ def require_dataset_of(path: Path, dataset: Dataset) -> None:
         started = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         raise TemporemError(
-            f"{file} is not readable, so the run's dataset cannot be known again",
-            hint="start another run",
+            f"cannot read {file}, so the run cannot recognise its dataset",
+            hint="start a new run with another output",
         ) from None
     if fingerprint(dataset) != started:
         raise TemporemError(
-            f"{dataset.path} is not what {path} was started with",
+            f"{dataset.path} has changed since {path} was started",
             expected="the same rows in the same order, with the same images",
-            hint="restore the dataset, or start another run",
+            hint="restore the dataset, or start a new run with another output",
         )

@@ -60,7 +60,7 @@ def download_entry(
     problem = _problem(content, code)
     if problem is not None:
         raise TemporemError(
-            f"{url} sent {problem}, so it is not kept",
+            f"{url} sent {problem}; it was discarded",
             expected=f"the entry {code.upper()} as gzipped mmCIF",
             hint=f"try again, log in to the network if it asks for it, or {_OFFLINE}",
         )
@@ -108,7 +108,7 @@ def _fetch(code: str, url: str, most_bytes: int, most_seconds: float) -> bytes:
                 content += block
                 if max(len(content), size) > most_bytes:
                     raise TemporemError(
-                        f"{url} sends more than {most_bytes / 1e6:.0f} MB, so it is not kept",
+                        f"{url} sent more than {most_bytes / 1e6:.0f} MB; it was discarded",
                         hint=_OFFLINE,
                     )
                 if time.monotonic() - started > most_seconds:

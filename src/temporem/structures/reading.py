@@ -60,7 +60,7 @@ def require_readable_name(path: Path) -> None:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         raise TemporemError(
-            f"{path}: the name of this file, or of its folder, is not UTF-8",
+            f"{path}: the path is not UTF-8",
             hint="rename it, or name a link to it",
         ) from None
 
@@ -187,7 +187,7 @@ def _one_location_per_atom(residue: gemmi.Residue, what: str) -> Iterator[gemmi.
     (name, _), count = names.most_common(1)[0]
     if count > 1:  # the parser takes several molecules in one chain for one
         raise TemporemError(
-            f"{what} has {count} atoms {name} in one place",
+            f"{what} has {count} atoms {name} at one position",
             expected="alternative locations, or chains of different names",
             hint="name the chains in the file",
         )

@@ -33,7 +33,7 @@ def find_structure(name: str, structures_dir: str | Path | None = None) -> Path:
     cache = cache_folder()
     if cache is None:
         raise TemporemError(
-            f"no folder to keep the structure '{name}' in: there is no home directory",
+            f"no folder to store the structure '{name}': there is no home directory",
             hint="set XDG_CACHE_HOME to a folder that can be written, or name a folder that has "
             "the structure with --structures",
         )

@@ -231,7 +231,7 @@ def _describe(
         polymer[universe.select_atoms("protein or nucleic").indices] = True
     except AttributeError as error:
         raise TemporemError(
-            f"{topology} does not name atoms and residues", expected="a topology that does"
+            f"{topology} lacks names of atoms or residues", expected="a topology that has them"
         ) from error
     # MDAnalysis knows what simulation programs call residues, gemmi modified ones.
     known = [name for name in np.unique(residue_names) if _is_polymer(name)]
@@ -287,7 +287,7 @@ def _atomic_numbers(atoms: Any, topology: Path) -> np.ndarray:
         atom = atoms[int(odd.argmax())]
         raise TemporemError(
             f"{topology}: the element of atom {atom.name} of residue {atom.resname} {atom.resid} "
-            f"cannot be told from its mass, {atom.mass:g} u",
+            f"is ambiguous from its mass, {atom.mass:g} u",
             hint="use a topology that states elements, such as a PDB file",
         )
     return nearest.astype(np.int64) + 1

@@ -102,7 +102,7 @@ def require_no_options(config: RunConfig) -> None:
     """Raise a TemporemError where ``options`` are set for a method that has none of its own."""
     if config.options:
         raise TemporemError(
-            f"options.{next(iter(config.options))} is set, and the method {config.method} has no "
+            f"options.{next(iter(config.options))} is set, but the method {config.method} has no "
             "options of its own",
             hint="its settings are in docs/settings.md",
         )

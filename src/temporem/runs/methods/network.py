@@ -65,7 +65,7 @@ class Network:
         ):
             if value > n:
                 raise TemporemError(
-                    f"{key} is {value}, and there are {n} frames to train on",
+                    f"{key} is {value}, but there are {n} frames to train on",
                     expected=f"at most {n}",
                 )
 
