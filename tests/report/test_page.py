@@ -473,7 +473,9 @@ def test_no_run_and_equal_names_are_refused(
         write_report(path, dataset, [])
     for names in (("a", "a"), ("truth", "b")):
         named = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
-        with pytest.raises(TemporemError, match=f"named {', '.join(names)}; expected different names"):
+        with pytest.raises(
+            TemporemError, match=f"named {', '.join(names)}; expected different names"
+        ):
             write_report(path, dataset, named)
     assert not path.exists()
 
