@@ -11,8 +11,8 @@ Show = Callable[[float, str], None]
 class Progress:
     """A part of a scale from 0 to 1 that several pieces of work share.
 
-    Call it with how much is done, of how much, and a note. A piece of work that is told of a
-    smaller number than before leaves the scale where it is, so that a bar never goes back.
+    Call it with how much is done, of how much, and a note. A smaller number than before
+    leaves the scale where it is, so that a bar never goes back.
 
     Args:
         show: called with the fraction of the whole scale and a note; None shows nothing.

@@ -294,7 +294,17 @@ NEEDED = [
 NEEDED_OPTICS = ["rlnOpticsGroup", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"]
 ROW_3 = r"data_particles row 3 \(counted from 0\): "
 
+
+def set_no_ctf(particles: dict, optics: dict) -> None:
+    """A description by which no signal passes."""
+    for column in ("rlnDefocusU", "rlnDefocusV", "rlnPhaseShift"):
+        particles[column] = ["0"] * N
+    for column in ("rlnSphericalAberration", "rlnAmplitudeContrast"):
+        optics[column] = ["0", "0"]
+
+
 BAD_TABLES = {
+    "CTF of 0": (set_no_ctf, r"_rlnDefocusU is '0'; expected a CTF that is not 0 everywhere"),
     **{f"no {c}": (drop(c), f"data_particles lacks _{c}; expected") for c in NEEDED},
     **{f"no optics {c}": (drop(c, optics=True), f"optics lacks _{c};") for c in NEEDED_OPTICS},
     "no rows": (empty, "data_particles has no rows"),

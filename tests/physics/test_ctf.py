@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_ctf import calculate_ctf_2d
 
-from temporem.physics.ctf import CTFParameters, contrast_transfer, electron_wavelength
+from temporem.physics.ctf import CTFParameters, ctf_values, electron_wavelength
 from temporem.physics.fourier import FourierSupport
 
 BOX, PIXEL = 32, 1.7
@@ -70,7 +70,7 @@ def test_agrees_with_relions_formula(changes: dict[str, float]) -> None:
     p = parameters(**changes)
     expected = relion_ctf(p, FREQUENCIES.numpy())
     # Its constants give the wavelength to six digits, of a phase of some hundred radians.
-    np.testing.assert_allclose(contrast_transfer(p, FREQUENCIES)[0].numpy(), expected, atol=1e-3)
+    np.testing.assert_allclose(ctf_values(p, FREQUENCIES)[0].numpy(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("changes", CASES)
@@ -94,7 +94,7 @@ def test_agrees_with_torch_ctf(changes: dict[str, float]) -> None:
         fftshift=False,
     )
     theirs = theirs.flatten()[FourierSupport(BOX, 2).grid_index].double()
-    torch.testing.assert_close(contrast_transfer(p, FREQUENCIES)[0], theirs, rtol=0, atol=1e-3)
+    torch.testing.assert_close(ctf_values(p, FREQUENCIES)[0], theirs, rtol=0, atol=1e-3)
 
 
 def test_wavelength_at_300_kilovolts() -> None:
@@ -106,11 +106,11 @@ def test_wavelength_at_300_kilovolts() -> None:
 @pytest.mark.parametrize("w", [0.0, 0.07, 0.3, 1.0])
 def test_is_the_amplitude_contrast_at_zero_frequency(w: float) -> None:
     origin = torch.zeros(1, 2, dtype=torch.float64)
-    ctf = contrast_transfer(parameters(amplitude_contrast=w, **ASTIGMATIC), origin)
+    ctf = ctf_values(parameters(amplitude_contrast=w, **ASTIGMATIC), origin)
     assert ctf.item() == pytest.approx(w, abs=1e-12)
     # A quarter-wave phase plate turns all of the phase contrast into contrast at once.
     plate = parameters(amplitude_contrast=w, phase_shift_radians=math.pi / 2)
-    assert contrast_transfer(plate, origin).item() == pytest.approx(math.sqrt(1 - w * w), abs=1e-12)
+    assert ctf_values(plate, origin).item() == pytest.approx(math.sqrt(1 - w * w), abs=1e-12)
 
 
 def test_underfocus_makes_the_molecule_bright_before_the_first_zero() -> None:
@@ -118,14 +118,14 @@ def test_underfocus_makes_the_molecule_bright_before_the_first_zero() -> None:
     p = parameters(cs_mm=0.0, amplitude_contrast=0.0)
     zero = 1 / math.sqrt(0.0196875 * 15000)
     s = torch.tensor([0.2, 0.7, 0.999, 1.001, 1.3], dtype=torch.float64) * zero
-    ctf = contrast_transfer(p, torch.stack([s, torch.zeros_like(s)], dim=-1))[0]
+    ctf = ctf_values(p, torch.stack([s, torch.zeros_like(s)], dim=-1))[0]
     assert (ctf[:3] > 0).all()
     assert (ctf[3:] < 0).all()
     over = parameters(
         cs_mm=0.0, amplitude_contrast=0.0, defocus_u_angstrom=-15000.0, defocus_v_angstrom=-15000.0
     )
     torch.testing.assert_close(
-        contrast_transfer(over, torch.stack([s, torch.zeros_like(s)], dim=-1))[0], -ctf
+        ctf_values(over, torch.stack([s, torch.zeros_like(s)], dim=-1))[0], -ctf
     )
 
 
@@ -138,9 +138,7 @@ def test_defocus_u_is_along_the_astigmatism_angle() -> None:
     u = parameters(defocus_u_angstrom=16500.0, defocus_v_angstrom=16500.0)
     v = parameters(defocus_u_angstrom=12000.0, defocus_v_angstrom=12000.0)
     for direction, round_beam in ((along, u), (across, v)):
-        torch.testing.assert_close(
-            contrast_transfer(p, direction), contrast_transfer(round_beam, direction)
-        )
+        torch.testing.assert_close(ctf_values(p, direction), ctf_values(round_beam, direction))
 
 
 def test_frames_are_independent_and_parameters_index_like_them() -> None:
@@ -149,10 +147,10 @@ def test_frames_are_independent_and_parameters_index_like_them() -> None:
         *(torch.cat([getattr(f, n) for f in frames]) for n in CTFParameters.__dataclass_fields__)
     )
     assert len(stacked) == 3
-    together = contrast_transfer(stacked, FREQUENCIES)
+    together = ctf_values(stacked, FREQUENCIES)
     for i, frame in enumerate(frames):
-        torch.testing.assert_close(together[i], contrast_transfer(frame, FREQUENCIES)[0])
-    chosen = contrast_transfer(stacked[torch.tensor([2, 0])], FREQUENCIES)
+        torch.testing.assert_close(together[i], ctf_values(frame, FREQUENCIES)[0])
+    chosen = ctf_values(stacked[torch.tensor([2, 0])], FREQUENCIES)
     assert chosen.equal(together[[2, 0]])
 
 
@@ -161,6 +159,6 @@ def test_phase_is_computed_in_double_precision() -> None:
     p = parameters(defocus_u_angstrom=60000.0, defocus_v_angstrom=60000.0)
     k = torch.linspace(0.5, 1.0, 50, dtype=torch.float64)[:, None] * torch.tensor([[0.6, 0.8]])
     k = k.float().double()
-    single = contrast_transfer(p, k.float())
+    single = ctf_values(p, k.float())
     assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), contrast_transfer(p, k), rtol=0, atol=1e-6)
+    torch.testing.assert_close(single.double(), ctf_values(p, k), rtol=0, atol=1e-6)

@@ -56,7 +56,7 @@ def test_frequencies_and_their_mirrors_fill_the_ball_once(support: FourierSuppor
 
 
 @pytest.mark.parametrize("support", SUPPORTS)
-def test_analyse_is_the_centred_orthonormal_transform(support: FourierSupport) -> None:
+def test_fft_is_the_centred_orthonormal_transform(support: FourierSupport) -> None:
     arrays = real_noise(support, 2)
     expected = direct_transform(support, arrays)
     torch.testing.assert_close(support.fft(arrays), expected, rtol=0, atol=1e-12)
@@ -70,7 +70,7 @@ def test_analyse_is_the_centred_orthonormal_transform(support: FourierSupport) -
 
 
 @pytest.mark.parametrize("support", SUPPORTS)
-def test_synthesise_inverts_analyse_on_band_limited_arrays(support: FourierSupport) -> None:
+def test_ifft_inverts_fft_on_band_limited_arrays(support: FourierSupport) -> None:
     wanted = coefficients(support, 3)
     wanted[:, 0] = wanted[:, 0].real.to(wanted.dtype)
     arrays = support.ifft(wanted)
@@ -81,7 +81,7 @@ def test_synthesise_inverts_analyse_on_band_limited_arrays(support: FourierSuppo
 
 
 @pytest.mark.parametrize("support", SUPPORTS)
-def test_synthesise_is_the_adjoint_of_analyse(support: FourierSupport) -> None:
+def test_ifft_is_the_adjoint_of_fft(support: FourierSupport) -> None:
     arrays, values = real_noise(support, 1)[0], coefficients(support, 1)[0]
     in_real_space = (arrays * support.ifft(values)).sum()
     in_fourier_space = (support.weights * (support.fft(arrays).conj() * values).real).sum()

@@ -121,7 +121,7 @@ def test_turns_of_all_together_are_none() -> None:
     assert all(torch.det(c.rotation).item() == pytest.approx(1) for c in changes)
 
 
-def test_classes_follow_coordinates_whatever_their_scale() -> None:
+def test_classes_follow_latents_whatever_their_scale() -> None:
     generator = torch.Generator().manual_seed(0)
     state = torch.arange(400) % 4
     values = torch.stack([1e2 * (state % 2), 1e-3 * (state // 2)], dim=1)

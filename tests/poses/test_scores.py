@@ -97,7 +97,7 @@ def test_shifts_have_a_gaussian_prior() -> None:
     torch.testing.assert_close(float(prior[1] - prior[0]), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_scores_with_motion_integrate_over_the_coordinate() -> None:
+def test_scores_with_motion_integrate_over_the_latent() -> None:
     """Against numerical quadrature over z of the likelihood of ``μ + z U``."""
     data = example(3, noise=1.0)
     n = 60

@@ -45,7 +45,8 @@ def plan_stages(
     Args:
         method: model that is wanted in the end.
         training: epochs and kind of start.
-        learner: how poses are learned. A head needs poses before latents, and no linear start.
+        learner: how poses are learned. A head needs poses before latents, and no linear
+            warm start.
     """
     total = training.epochs
     warm = max(1, total // 8) if training.start == "linear" else 0

@@ -146,13 +146,11 @@ def write_dataset(
     frame_numbers: Sequence[int] | np.ndarray,
     times_seconds: np.ndarray | None = None,
     movie_names: Sequence[str] | None = None,
-    optics_group_name: str = "opticsGroup",
 ) -> None:
     """Write ``particles.star`` and ``particles.mrcs`` into a folder that exists.
 
-    Frames of one voltage, spherical aberration and amplitude contrast share an optics group, named
-    ``optics_group_name`` and its number. Wrap in :func:`temporem.io.files.fresh_directory` so
-    that the dataset appears whole.
+    Frames of one voltage, spherical aberration and amplitude contrast share an optics group. Wrap
+    in :func:`temporem.io.files.fresh_directory` so that the dataset appears whole.
 
     Args:
         directory: existing folder.
@@ -164,7 +162,6 @@ def write_dataset(
         frame_numbers: ``(N,)`` position in the movie, from 1.
         times_seconds: ``(N,)`` or None.
         movie_names: ``(N,)`` source movie of each frame (``rlnMicrographMovieName``) or None.
-        optics_group_name: start of the optics groups' names.
     """
     directory = Path(directory)
     names = {"rlnParticleName": particle_names}
@@ -187,7 +184,7 @@ def write_dataset(
     optics_table = Table(
         {
             "rlnOpticsGroup": group_numbers,
-            "rlnOpticsGroupName": [f"{optics_group_name}{i}" for i in group_numbers],
+            "rlnOpticsGroupName": [f"opticsGroup{i}" for i in group_numbers],
             **dict(zip(_OPTICS, optics.T, strict=True)),
             "rlnImagePixelSize": np.full(len(optics), pixel_size_angstrom),
             "rlnImageSize": np.full(len(optics), box),
@@ -277,13 +274,21 @@ def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
     def angle(column: str) -> np.ndarray:
         return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
 
+    defocus = [particles.floats(column, limits=limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS]
+    phase_shift = np.radians(angle("rlnPhaseShift"))
+    bends = (np.abs(defocus).max(0) > 0) | (cs[group] != 0) | (np.abs(np.sin(phase_shift)) > 1e-9)
+    particles.check(
+        _DEFOCUS[0],
+        bends | (amplitude[group] > 0),
+        "a CTF that is not 0 everywhere; images without CTF have _rlnAmplitudeContrast 1",
+    )
     fields = (
-        *(particles.floats(column, limits=limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS),
+        *defocus,
         np.radians(angle("rlnDefocusAngle")),
         voltage[group],
         cs[group],
         amplitude[group],
-        np.radians(angle("rlnPhaseShift")),
+        phase_shift,
     )
     return CTFParameters(*map(torch.from_numpy, fields))
 

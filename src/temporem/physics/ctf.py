@@ -52,7 +52,7 @@ def electron_wavelength(voltage_kv: Tensor) -> Tensor:
     return _PLANCK / momentum_squared.sqrt() * 1e10
 
 
-def contrast_transfer(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> Tensor:
+def ctf_values(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> Tensor:
     """CTF of N frames at P frequencies ``(P, 2)``, 1/Å → real ``(N, P)``.
 
     ``CTF = √(1−w²) sin χ + w cos χ``, ``χ = π λ Δf s² − ½ π Cs λ³ s⁴ + phase shift`` and

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from temporem.physics.ctf import CTFParameters, contrast_transfer
+from temporem.physics.ctf import CTFParameters, ctf_values
 from temporem.physics.fourier import FourierSupport
 
 
@@ -55,7 +55,7 @@ class ForwardModel:
     def ctf(self, parameters: CTFParameters, n_pixels: int | None = None) -> Tensor:
         """CTF at the image frequencies, or only the ``n_pixels`` lowest: float32 ``(N, P)``."""
         k = self.frequencies_per_angstrom()[:n_pixels].to(parameters.voltage_kv.device)
-        return contrast_transfer(parameters, k).float()
+        return ctf_values(parameters, k).float()
 
     def shift_phase(self, shifts_angstrom: Tensor, pixels: Tensor | slice = slice(None)) -> Tensor:
         """``S(k) = exp(−2πi k·d)`` of displacements d ``(..., 2)``, Å: complex64 ``(..., P)``.

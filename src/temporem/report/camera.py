@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 _SEARCH_BOX = 32  # voxels: plenty to rank directions, and fast
+_DIRECTIONS = 80  # spread evenly over the sphere
 _MARGIN = 6  # voxels around a framed molecule, sum of both sides
 
 
@@ -53,14 +54,14 @@ class View:
         return replace(self, centre=(right, up), extent=float((high - low).max()) + _MARGIN)
 
 
-def revealing_view(volumes: np.ndarray, level: float, directions: int = 80) -> View:
+def revealing_view(volumes: np.ndarray, level: float) -> View:
     """Find the view in which surfaces of volumes ``(S, D, D, D)`` at a level differ most.
 
     Directions are spread over the sphere; the one in which the largest part of the picture changes
     wins. Hidden motion does not count, and a hinge is seen along its axis.
     """
     solids = [_shrink(volume > level) for volume in volumes]
-    views = [View(*angles) for angles in _sphere(directions)]
+    views = [View(*angles) for angles in _sphere(_DIRECTIONS)]
     changed = [
         int((np.std([_depth_map(solid, view) for solid in solids], axis=0) > 1).sum())
         for view in views

@@ -58,7 +58,6 @@ def render_isosurface(
     size: int = 200,
     *,
     tint: np.ndarray | None = None,
-    colours: tuple[tuple[float, float, float], tuple[float, float, float]] = (BODY, MOVING),
 ) -> np.ndarray:
     """Draw a shaded isosurface on a transparent ground.
 
@@ -67,8 +66,7 @@ def render_isosurface(
         level: density of the surface; :func:`isosurface_level` when None.
         view: direction to look from, and part of the box in the picture.
         size: edge of the picture, pixels.
-        tint: fraction of the second colour for every voxel, 0 … 1.
-        colours: RGB of the body and of the tinted part.
+        tint: fraction of the colour of moving parts for every voxel, 0 … 1.
 
     Returns:
         RGBA ``(size, size, 4)`` uint8; empty where nothing exceeds the level.
@@ -87,7 +85,7 @@ def render_isosurface(
 
     amount = np.zeros(len(vertices)) if tint is None else _sample(tint, vertices)
     amount = seen.interpolate(amount.clip(0, 1), faces)[:, None]
-    colour = (1 - amount) * colours[0] + amount * np.array(colours[1])
+    colour = (1 - amount) * np.array(BODY) + amount * np.array(MOVING)
     normal = seen.interpolate(normals[:, ::-1] @ view.rotation.T, faces)
     depth = np.full(canvas * canvas, np.nan)
     depth[seen.pixels] = seen.interpolate(camera[:, 2], faces) / scale

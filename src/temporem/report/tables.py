@@ -76,21 +76,17 @@ def metrics_table(evaluations: Mapping[str, Evaluation], *, most: int | None = N
     return Table(list(evaluations), rows)
 
 
-def comparison_table(comparisons: Mapping[str, Comparison], *, most: int | None = None) -> Table:
+def comparison_table(comparisons: Mapping[str, Comparison]) -> Table:
     """Paired gains of runs over one baseline; positive is better.
 
     Args:
         comparisons: by name of the run that is compared.
-        most: show only so many rows, the most important ones; all when None.
     """
     columns = [{gain.label: gain for gain in item.gains} for item in comparisons.values()]
     known: dict[str, Gain] = {}
     for column in columns:
         known |= {label: gain for label, gain in column.items() if np.isfinite(gain.estimate.value)}
     labels = [label for label in dict.fromkeys(chain(*columns)) if label in known]
-    if most is not None:
-        ranks = {label: known[label].rank for label in labels}
-        labels = most_important(ranks, most)
     rows = []
     for label in labels:
         found = [column.get(label) for column in columns]

@@ -186,7 +186,8 @@ class RunStore:
             f"{part} diverged{f' at {where}' if where else ''}: {what}",
             expected="finite numbers",
             hint=(f"{file} holds the last state that was finite; " if file.exists() else "")
-            + "start another run with a lower training.learning_rate, or with precision=float32",
+            + "look at the images and the CTF of the dataset; a network may need a lower "
+            "training.learning_rate or precision=float32",
         )
 
     def _cut_log(self, n: int) -> None:

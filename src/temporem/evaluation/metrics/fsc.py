@@ -176,10 +176,10 @@ def improvement(reference_angstrom: np.ndarray, angstrom: np.ndarray) -> np.ndar
     return (reference_angstrom - angstrom) / reference_angstrom
 
 
-def resolution_gains(a: Evaluation, b: Evaluation, region: str = WHOLE_BOX) -> np.ndarray:
-    """Eq. 16 of every frame, ``(n,)``: a is the reference."""
+def resolution_gains(a: Evaluation, b: Evaluation) -> np.ndarray:
+    """Eq. 16 of every frame in the whole box, ``(n,)``: a is the reference."""
     return improvement(
-        *(read_resolution(run["fsc"][region]["curves"], run).angstrom for run in (a, b))
+        *(read_resolution(run["fsc"][WHOLE_BOX]["curves"], run).angstrom for run in (a, b))
     )
 
 
