@@ -46,8 +46,8 @@ def network_dtype(
 ) -> torch.dtype | None:
     """Choose the arithmetic of the networks: bfloat16, or None for float32.
 
-    ``auto`` takes bfloat16 where the device is faster in it. That is a function of the device alone
-    and no clock is asked, so that two identical runs on a machine multiply alike.
+    ``auto`` takes bfloat16 if the device is faster in it. The choice depends on the device and not
+    on a measured time, so two identical runs on a machine use the same arithmetic.
     """
     if precision == "auto":
         if device.type == "cuda":

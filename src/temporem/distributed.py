@@ -1,8 +1,7 @@
-"""The processes that work on one run: one, or several that torchrun has started.
+"""The processes that share a run: one, or several that torchrun has started.
 
-Every process runs the same program and looks at its share of the frames. Sums over frames are
-added up over all processes, so that all go on with the same numbers. Files and messages are left
-to the first.
+Every process runs the same program on its share of the frames. Sums over frames are added up over
+all processes, so all continue with the same numbers. The first process writes files and messages.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _ENDED, _INTERRUPTED = "temporem/ended", "temporem/interrupted"
 
 
 class ProcessGroup:
-    """All processes of a run as one of them sees them; alone by default.
+    """The processes of a run, from the view of one of them; a single process by default.
 
     Args:
         rank: of this process, from 0.
         size: how many there are.
-        local_rank: of this process among those of its node; it takes the GPU of this number.
+        local_rank: rank of this process on its node; it takes the GPU with this number.
     """
 
     def __init__(self, rank: int = 0, size: int = 1, local_rank: int = 0) -> None:
@@ -49,7 +48,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def cut(self, weights: Sequence[int] | np.ndarray) -> slice:
-        """This process's part of a list: contiguous, all parts of about equal weight."""
+        """Part of a list for this process: contiguous, and about equal in weight for all."""
         ends = np.cumsum(weights)
         if self.size == 1 or len(ends) == 0:
             return slice(0, len(ends))
@@ -59,37 +58,37 @@ class ProcessGroup:
         return slice(first, last)
 
     def share(self, movies: list[np.ndarray]) -> list[np.ndarray]:
-        """This process's movies of some: neighbours, about as many frames as any other's."""
+        """Movies for this process: neighbours in the list, with about equal numbers of frames."""
         return movies[self.cut([len(movie) for movie in movies])]
 
     def add(self, *tensors: Tensor) -> None:
-        """Replace tensors by their sums over all processes; bit by bit the same in all."""
+        """Replace tensors by their sums over all processes, bit-identical in all of them."""
         for tensor in tensors:
             self._together(dist.all_reduce, tensor)
 
     def same(self, *tensors: Tensor) -> None:
-        """Replace tensors by those of the first process."""
+        """Replace tensors with those of the first process."""
         for tensor in tensors:
             self._together(dist.broadcast, tensor, 0)
 
     def any(self, flag: bool) -> bool:
-        """True in all processes where the flag is up in any of them."""
+        """True in all processes if the flag is set in any of them."""
         return self.any_of(flag)[0]
 
     def any_of(self, *flags: bool) -> list[bool]:
         """Answer :meth:`any` for several flags in one message."""
-        raised = torch.tensor(flags, dtype=torch.float32)  # on the CPU: no GPU is waited for
+        raised = torch.tensor(flags, dtype=torch.float32)  # on the CPU, to wait for no GPU
         self.add(raised)
         return (raised > 0).tolist()
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Wait until all processes have arrived here."""
         self.any(False)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Sum the gradients over all processes, in one message.
 
-        A parameter that a process did not use counts as 0; one that no process used keeps None.
+        A parameter that a process did not use counts as 0. One that no process used keeps None.
         """
         if self.size == 1:
             return
@@ -122,14 +121,13 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextmanager
 def join_processes() -> Iterator[ProcessGroup]:
-    """The processes that this one was started with, by the environment that torchrun sets.
+    """Join the processes that torchrun started, as its environment variables describe them.
 
-    Of an error, whoever meets it first speaks: there it is raised, with the process's name; in all
-    other processes :class:`AlreadySaid` takes its place. SIGTERM, by which torchrun and Slurm stop
-    processes, counts as Ctrl-C.
+    The process that meets an error first raises it, with its own name; all other processes raise
+    :class:`AlreadySaid`. SIGTERM, with which torchrun and Slurm stop processes, counts as Ctrl-C.
 
     Raises:
-        TemporemError: the environment is incomplete, or the others are not to be found.
+        TemporemError: the environment is incomplete, or the other processes cannot be reached.
     """
     size = _environment("WORLD_SIZE", 1)
     if size == 1:
@@ -156,7 +154,7 @@ def join_processes() -> Iterator[ProcessGroup]:
 
 
 def _meet(processes: ProcessGroup) -> Store:
-    """A process group of all; returns what they can leave notes in."""
+    """Make the process group; returns the store through which processes exchange notes."""
     on_gpu = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         store, _, _ = next(rendezvous("env://"))

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user, bad input said in one line, and that it was said."""
+"""The exception that describes bad input to a user in one line."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ _LONGEST_PART = 1000  # characters: input of any length may be quoted in a messa
 
 
 class TemporemError(Exception):
-    """Input that cannot be used, described so that the user can mend it.
+    """Unusable input, described so that the user can correct it.
 
     The command line prints it as one line and exits with code 2; a library user can catch it.
 
     Args:
-        what: what was wrong and where (file, row, option).
-        expected: what would have been right.
-        hint: what to do next.
+        what: the fault and its place (file, row, option).
+        expected: valid input.
+        hint: the next thing to do.
     """
 
     def __init__(self, what: str, *, expected: str | None = None, hint: str | None = None) -> None:
@@ -26,16 +26,16 @@ class TemporemError(Exception):
 
 
 def _shortened(text: str) -> str:
-    """Both ends of a text that is too long: names stand at the beginning, reasons at the end."""
+    """Shorten a long text in its middle: names stand at its beginning, reasons at its end."""
     half = _LONGEST_PART // 2
     return text if len(text) <= _LONGEST_PART else f"{text[:half]} … {text[-half:]}"
 
 
 class AlreadySaid(Exception):
-    """Why a process of several ends: another one has told the user.
+    """Ends a process of several after another one has told the user why.
 
     Args:
-        interrupted: whether it was Ctrl-C, not an error.
+        interrupted: the reason is Ctrl-C, not an error.
     """
 
     def __init__(self, *, interrupted: bool) -> None:

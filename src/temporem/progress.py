@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Show = Callable[[float, str], None]
-"""Shows a fraction from 0 to 1 and a note."""
+"""Function that shows a fraction from 0 to 1 and a note."""
 
 
 class Progress:
     """A part of a scale from 0 to 1 that several pieces of work share.
 
-    Call it with how much is done, of how much, and a note. A smaller number than before
-    leaves the scale where it is, so that a bar never goes back.
+    Call it with the amount done, the total amount and a note. A smaller number than before
+    leaves the scale where it is, so a bar never moves back.
 
     Args:
         show: called with the fraction of the whole scale and a note; None shows nothing.
@@ -23,7 +23,7 @@ class Progress:
         self._furthest = 0.0
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
-        """Tell that ``done`` of ``total`` is done."""
+        """Report that ``done`` of ``total`` is done."""
         self._reach(done / total if total > 0 else 1.0, note)
 
     def part(self, low: float, high: float, label: str = "") -> Progress:

@@ -1,1 +1,1 @@
-"""The command line: arguments in, library calls, tables and one-line errors out."""
+"""The command line: arguments, calls of the library, tables, one-line errors."""

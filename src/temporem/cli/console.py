@@ -16,7 +16,7 @@ from temporem.progress import Progress, Show, silent
 if TYPE_CHECKING:
     from temporem.report.tables import Table
 
-_PIPED_WIDTH = 200  # nothing is wrapped for a program that reads a pipe
+_PIPED_WIDTH = 200  # no line breaks in output that a program reads
 _LOG_SECONDS = 60.0  # between lines in the log of a batch job
 
 
@@ -27,13 +27,13 @@ def say(text: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print a document for programs."""
+    """Print a JSON document."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     print(text.encode("utf-8", "replace").decode())  # a path may hold bytes that are no text
 
 
 def print_table(table: Table, title: str = "") -> None:
-    """Print a table of a report; on a terminal the marked cells are bold."""
+    """Print a table; on a terminal, the marked cells are bold."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -65,8 +65,8 @@ def print_facts(facts: Mapping[str, str]) -> None:
 def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Progress]:
     """Show a bar on the terminal, and give the progress that moves it.
 
-    Until it moves for the first time, the bar shows that work goes on. Without a terminal, as in a
-    batch job, a line a minute says how far the work is. A hidden bar prints nothing.
+    Until its first move, the bar only shows activity. Without a terminal, as in a batch job, it
+    prints a line every minute. A hidden bar prints nothing.
     """
     if hidden:
         yield silent()

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code: 0, 2 for bad input, 130 after Ctrl-C.
 
     Args:
-        arguments: of the command line; those of the process when None.
+        arguments: words of the command line; those of the process if None.
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several:  # PyTorch prints pages about a process that is lost; one line is enough
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replace_what_cannot_be_printed() -> None:
-    """Print ``?`` where a terminal or log has no such character, such as Å in ASCII."""
+    """Print ``?`` for characters that a terminal or log lacks, such as Å in ASCII."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

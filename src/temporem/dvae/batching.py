@@ -1,4 +1,4 @@
-"""Batches of an optimiser step: the frames, the share of every process, and the pixels."""
+"""Batches of optimiser steps: frames, the share of every process, and pixels."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the o
 
 @dataclass(frozen=True)
 class StepBatch:
-    """Frames of one optimiser step, as one of several processes sees them.
+    """Frames of one optimiser step, and this process's part of them.
 
     Attributes:
-        own: the frames of this process; None where it has none.
-        n_frames: frames of all processes.
-        part: place of this process's frames among them.
+        own: frames of this process; None if it has none.
+        n_frames: number of frames of all processes.
+        part: position of this process's frames among them.
     """
 
     own: Batch | None
@@ -37,7 +37,7 @@ class StepBatch:
     part: slice
 
     def noise(self, seed: int, step: int, device: torch.device) -> FrameNoise:
-        """Random numbers of a step: a function of seed and step, whichever process draws them."""
+        """Make the generator of a step: a function of seed and step, equal in all processes."""
         generator = torch.Generator(device)
         sequence = np.random.SeedSequence([seed, _NOISE_STREAM, step])
         generator.manual_seed(int(sequence.generate_state(1)[0]))
@@ -49,8 +49,8 @@ def epoch_batches(
 ) -> Iterator[StepBatch]:
     """Prepare the batches of the rest of an epoch, in an order that seed and epoch determine.
 
-    The static model sees single frames in random order, TEMPOR whole movies. Both see about
-    ``frames_per_step`` frames in a step, so that equal epochs are equal numbers of steps.
+    The static model takes single frames in random order, TEMPOR takes whole movies. Both take about
+    ``frames_per_step`` frames in a step, so equal epochs have equal numbers of steps.
     """
     frames, stage = encoded.frames, schedule.stages[position.stage]
     steps = _epoch_order(schedule, stage, frames.training, seed, position.epoch)
@@ -91,9 +91,9 @@ def _share(
 
 
 class PixelDraws:
-    """Pixels of a step, drawn by importance (Horvitz and Thompson 1952).
+    """Importance sampling of the pixels of a step (Horvitz and Thompson 1952).
 
-    They are drawn on the CPU, as a function of seed and step, so that no device is waited for.
+    Pixels are drawn on the CPU, as a function of seed and step, to wait for no device.
 
     Args:
         support: image frequencies.

@@ -1,4 +1,4 @@
-"""Frames with the input of a network's encoder."""
+"""Frames with their encoder inputs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class EncodedFrames:
     Attributes:
         frames: images, CTF and poses.
         encoder_input: the inputs, float32 ``(N, E)``, or the function that computes them.
-        moving_poses: True where the input depends on poses that are learned: batches then come
-            without input, and :meth:`encode` adds it.
+        moving_poses: the input depends on poses that are being learned. Batches then come without
+            input, and :meth:`encode` adds it.
     """
 
     frames: Frames
@@ -64,7 +64,7 @@ class EncodedFrames:
     def batches(
         self, groups: Iterable[list[np.ndarray]], n_pixels: int | None = None
     ) -> Generator[Batch, None, None]:
-        """Prepare a batch of every group of movies, each while the one before it is used."""
+        """Prepare a batch of every group of movies while the one before it is in use."""
         yield from one_ahead(
             lambda movies: self.batch(movies, n_pixels),
             groups,
@@ -72,7 +72,7 @@ class EncodedFrames:
         )
 
     def encode(self, batch: Batch, rotations: Tensor, shifts_angstrom: Tensor) -> Batch:
-        """Add the input of a batch in given poses; where poses do not move, it has one already.
+        """Add the input of a batch in given poses; without learned poses, it has one already.
 
         Args:
             batch: batch of this class, with all the frequencies that it came with.
@@ -93,8 +93,8 @@ def encode_frames(
 ) -> EncodedFrames:
     """Prepare the inputs of frames, with unit variance.
 
-    Inputs are kept in memory where the frames are, and both fit into ``memory_gb`` GiB. Otherwise,
-    and where poses move, they are computed whenever they are needed.
+    Inputs are kept in memory if the frames are too and both fit into ``memory_gb`` GiB. Otherwise,
+    and if poses are being learned, they are computed whenever they are needed.
 
     Args:
         frames: the frames, in known poses unless the kind is ``image``.

@@ -1,4 +1,4 @@
-"""Input of the feature extractor: a function of a frame, its CTF and its pose."""
+"""Encoder input: a function of a frame's image, CTF and pose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BACK_PROJECTION_RADIUS = 9  # cycles per box: a molecule that moves, moves at l
 
 @dataclass(frozen=True, eq=False)
 class EncoderInput:
-    """Function from frames to the input of the extractor, real ``(F, E)``.
+    """Function from frames to encoder inputs, real ``(F, E)``.
 
     Attributes:
         forward_model: image formation.
@@ -89,9 +89,9 @@ def encoder_input_size(forward_model: ForwardModel, kind: EncoderInputKind) -> i
 
 
 def image_input(images: Tensor, ctf: Tensor, weight: Tensor) -> Tensor:
-    """Flip phases, and give real and imaginary parts: ``(F, P)`` → ``(F, 2P)``.
+    """Flip phases and split real and imaginary parts: ``(F, P)`` → ``(F, 2P)``.
 
-    It is the input of TEMPOR and of CryoDRGN, with Wiener weights.
+    This is the input of TEMPOR and CryoDRGN, with Wiener weights.
 
     Args:
         images: Fourier images with unit noise, ``(F, P)``.
@@ -110,9 +110,9 @@ def back_projection_input(
 ) -> Tensor:
     """Back-project single frames at low resolution, ``Pᵀ CTF (y − CTF P μ)``: real ``(F, E)``.
 
-    It is the sufficient statistic of a linear model of volumes. A change of conformation has the
-    same back-projection from all directions, up to the slice that is seen, so that a linear layer
-    can recognise it.
+    The result is the sufficient statistic of a linear model of volumes. A conformational change has
+    the same back-projection from all directions, up to the slice seen, so a linear layer can
+    recognise it.
 
     Args:
         forward_model: image formation.
@@ -140,5 +140,5 @@ def _radius(forward_model: ForwardModel) -> int:
 
 @lru_cache
 def _half_ball(radius: int) -> FourierSupport:
-    """Give the frequencies at which back-projections are kept; the other half mirrors them."""
+    """Give the frequencies of back-projections that are kept; the other half mirrors them."""
     return FourierSupport(2 * (radius + 2), 3, radius + 1)

@@ -1,4 +1,4 @@
-"""The static model and TEMPOR in memory: from a dataset to a volume for every latent."""
+"""Fits of the static model and of TEMPOR in memory: from a dataset to a trained network."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from temporem.volumes.source import Reconstruction, VolumeGrid
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_LINEAR_SHARE = 0.4  # of the time of a fit that begins with a linear model
+_LINEAR_SHARE = 0.4  # fraction of the time of a fit that begins with a linear model
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NetworkFit(Reconstruction):
-    """A trained network, and what it inferred.
+    """A trained network with the latents and poses that it inferred.
 
     Attributes:
         latents: latents of all N frames; ``latents.mean[0]`` is the first frame's.
-        poses: poses that were learned with the network; None where they were given.
+        poses: poses learned with the network; None if they were given.
         log: records of the epochs.
     """
 
@@ -67,13 +67,13 @@ def fit_tempor(
     Args:
         data: the movies.
         poses: poses of the frames; the dataset's when None.
-        start: linear model to start from; fitted here when None, unless ``training.start`` is
-            another one.
+        start: linear model to start from. If None and ``training.start`` is ``linear``, one is
+            fitted here.
         z_dim: latent dimension; that of ``network`` when None.
         epochs: epochs in all; those of ``training`` when None.
         network: sizes and structure of the network.
-        training: how it is trained.
-        learned: how poses are learned with the network; None keeps them.
+        training: settings of the training.
+        learned: settings of learned poses; None keeps the given poses.
         invert: flip the sign of the images, for dark molecules.
         seed: of initial weights and of all random numbers.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -206,7 +206,7 @@ def _linear_fit(
     seed: int,
     progress: Progress,
 ) -> LinearFit:
-    """Fit the linear model that a network starts from."""
+    """Fit the linear model for a warm start."""
     settings = warm_start_settings(LinearSettings(), frames, method, z_dim)
     cropped = frames.cropped(LINEAR_BOX, data.memory_gb)
     *_, last = linear_states(cropped, settings, seed=seed, progress=progress.part(0, _LINEAR_SHARE))

@@ -1,4 +1,4 @@
-"""Inference of the latents of all frames by a trained model."""
+"""Inference of the latents of all frames with a trained model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FEATURE_FRAMES = 512
 def infer_latents(model: MovieVAE, encoded: EncodedFrames, *, block: int = _FRAMES) -> Latents:
     """Infer the latents of all N frames, held out or not, in the order of the dataset.
 
-    Inference is deterministic. Several processes share the movies.
+    Inference is deterministic; processes share the movies.
 
     Args:
         model: a trained model.

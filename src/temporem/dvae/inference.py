@@ -17,10 +17,10 @@ _LOG_VARIANCE_RANGE = (-12.0, 4.0)
 
 
 class FrameInference(nn.Module):
-    """``q(z_t | X_t)`` of the static model: every frame on its own, with the prior N(0, 1).
+    """Posterior ``q(z_t | X_t)`` of the static model: every frame alone, with the prior N(0, 1).
 
-    The amortised inference of a variational auto-encoder (Kingma and Welling 2014), as in CryoDRGN
-    (Zhong et al. 2021).
+    This is the amortised inference of a variational auto-encoder (Kingma and Welling 2014), as in
+    CryoDRGN (Zhong et al. 2021).
     """
 
     def __init__(self, features: int, z_dim: int) -> None:
@@ -38,12 +38,12 @@ class FrameInference(nn.Module):
 
 
 class SequenceInference(nn.Module):
-    """``q(z_t | z_{t−1}, X_{1:T})`` of a structured inference network (TEMPOR Eq. 9).
+    """Posterior ``q(z_t | z_{t−1}, X_{1:T})`` of a structured inference network (TEMPOR Eq. 9).
 
-    The networks of Krishnan et al. (2017). Recurrent networks read the features of a movie
-    forwards, backwards or both. The combiner is the mean of the terms that the structure has,
-    ``g_t = mean(tanh(W z_{t−1}), h→_t, h←_t)``, and a residual MLP computes mean and log-variance
-    of z_t from it.
+    The networks are those of Krishnan et al. (2017). Recurrent networks read the features of a
+    movie forwards, backwards or both. The combiner is the mean of the terms of the structure,
+    ``g_t = mean(tanh(W z_{t−1}), h→_t, h←_t)``. A residual MLP computes mean and log-variance of
+    z_t from it.
 
     ========= ========== ========= ============
     structure z_{t−1}    past      future
@@ -54,8 +54,8 @@ class SequenceInference(nn.Module):
     filter    yes        yes       no
     ========= ========== ========= ============
 
-    Movies of different lengths need no padding: they are packed, and step t of the recursion over
-    z_{t−1}, which is sequential, handles frame t of all movies that have one.
+    Movies of different lengths are packed and need no padding. Step t of the sequential recursion
+    over z_{t−1} handles frame t of all movies that have one.
 
     Args:
         features: number of features W of a frame.
@@ -93,12 +93,12 @@ class SequenceInference(nn.Module):
         Args:
             features: the frames of one movie after the other, in order of time, ``(F, W)``.
             lengths: frames of each movie, positive, ``(M,)`` on the CPU.
-            noise: draws the latents and the hidden frames. With None no frame is hidden and latents
-                are the means, so that inference is deterministic.
+            noise: draws latents and hidden frames. With None, no frame is hidden and latents are
+                the means, so inference is deterministic.
         """
         epsilon = noise.normal(len(features), self.z_dim) if noise else None
         if noise and self.hidden_frames > 0:
-            # A hidden frame is inferred from the others, so that its noise cannot be learned.
+            # A hidden frame is inferred from the others, so its noise cannot be learned.
             features = features * ~self.draw_hidden(lengths, noise)
         context, packing, batch_sizes = self._read(features, lengths)
         drawn = None if epsilon is None else epsilon[packing]
@@ -109,9 +109,9 @@ class SequenceInference(nn.Module):
     def draw_hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
         """Draw the frames that are hidden, bool ``(F, 1)``: a different fraction of each movie.
 
-        ``hidden_frames`` is the mean of the fractions, which are uniform and reach down to 0, or up
-        to 1. Some movies are whole because inference after training hides nothing: a recurrent
-        network that never saw a whole movie infers wrong latents from one.
+        Fractions are uniform about their mean ``hidden_frames``, down to 0 or up to 1. Some movies
+        stay whole because inference after training hides nothing: a recurrent network that never
+        saw a whole movie infers wrong latents from one.
         """
         first_frames = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         n, mean = len(first_frames), self.hidden_frames

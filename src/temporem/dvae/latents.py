@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents of F frames, ``(F, q)`` each but the divergence.
+    """Latents of F frames; all ``(F, q)`` except the divergence.
 
     Attributes:
         z: draw from the posterior, or its mean where inference is deterministic.

@@ -1,4 +1,4 @@
-"""Poses that are learned together with a network."""
+"""Learning of poses together with a network."""
 
 from __future__ import annotations
 
@@ -29,16 +29,15 @@ _ADAM_MEMORY = 1000  # steps that Adam's second moment goes back, at most
 
 @dataclass(frozen=True, eq=False)
 class LearnedPoses:
-    """How poses are learned.
+    """Settings of learned poses.
 
     Attributes:
         learner: ``table`` for a free pose of every frame, which starts at the poses of the frames;
             ``head`` for a network on the features of the encoder, which starts from nothing.
-        given: the poses that the frames have, with their spread if it is known; a table starts
-            with it.
+        given: poses of the frames, with standard deviations if known; a table starts there.
         shift_sd: prior standard deviation of shifts about those of the frames, in box lengths.
-        step_degrees: how far a pose of a table may turn in an epoch, about; shifts move as far as
-            the edge of the molecule then does.
+        step_degrees: approximate turn that a pose of a table may make in an epoch; shifts move as
+            far as the edge of the molecule does in such a turn.
     """
 
     learner: Literal["table", "head"]
@@ -61,7 +60,7 @@ class LearnedPoses:
         return PoseTable(frames.rotations.cpu(), turn_sd, shift_sd, prior_sd, _LEVER * length)
 
     def _spread(self, n_frames: int, length: float) -> tuple[Tensor, Tensor]:
-        """Standard deviations to start from: of turns, degrees, and of shifts, Å, ``(N,)``."""
+        """First standard deviations ``(N,)``: of turns, degrees, and of shifts, Å."""
         given = self.given
         if given is None or given.angle_sd_degrees is None or given.shift_sd_angstrom is None:
             turn_sd = torch.full((n_frames,), _UNKNOWN_SD_DEGREES)
@@ -73,17 +72,16 @@ class LearnedPoses:
 
 
 def pose_rate(step_degrees: float, steps_per_epoch: int) -> float:
-    """Compute Adam's step size for the entries of a frame, which have one gradient in an epoch.
+    """Compute Adam's step size for the entries of a frame, which get one gradient in an epoch.
 
-    Adam's second moment is a mean over up to a thousand steps. It is then the square of the one
-    gradient over the E steps of an epoch, and the entry moves by ``√E`` times the step size until
-    its next gradient.
+    Adam's second moment averages over up to a thousand steps. For one gradient in the E steps of an
+    epoch, an entry moves by ``√E`` times the step size before its next gradient.
     """
     return math.radians(step_degrees) / math.sqrt(min(steps_per_epoch, _ADAM_MEMORY))
 
 
 def encode_in_current_poses(model: MovieVAE, encoded: EncodedFrames, batch: Batch) -> Batch:
-    """Add the encoder input of a batch in the poses learned so far, where it depends on them."""
+    """Add the encoder input in the poses learned so far, if it depends on them."""
     if not (encoded.moving_poses and isinstance(model.poses, PoseTable)):
         return batch
     with torch.no_grad():
@@ -94,9 +92,9 @@ def encode_in_current_poses(model: MovieVAE, encoded: EncodedFrames, batch: Batc
 def learned_poses(
     model: MovieVAE, encoded: EncodedFrames, centres_angstrom: Tensor, z: Tensor
 ) -> Poses:
-    """Collect the poses of all N frames, of two the one that explains a frame better.
+    """Collect the poses of all N frames; of two candidates, the one that explains a frame better.
 
-    Several processes share the movies.
+    Processes share the movies.
 
     Args:
         model: a trained model with learned poses.
@@ -111,7 +109,7 @@ def learned_poses(
     movies = frames.processes.share(frames.movies)
 
     def keep(rows: Tensor, posterior: PosePosterior, mine: Tensor) -> None:
-        """Keep the frames of a posterior that are chosen, bool ``(F,)``."""
+        """Select frames ``chosen``, bool ``(F,)``, from a posterior."""
         chosen = rows[mine]
         rotations[chosen] = posterior.rotations[mine]
         shifts[chosen] = posterior.shifts_angstrom[mine]

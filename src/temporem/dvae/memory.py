@@ -1,4 +1,4 @@
-"""The memory that the training of a network takes."""
+"""Estimate of the memory that the training of a network takes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ def network_memory(
     poses_tried: int = 1,
     slices_mean: bool = False,
 ) -> int:
-    """Estimate, from above, the bytes that training takes besides the frames.
+    """Estimate an upper bound of the bytes that training needs besides the frames.
 
-    They are parameters with gradients and moments, activations of a step, and volumes that are
-    sliced.
+    They hold parameters with gradients and moments, activations of a step, and volumes to slice.
 
     Args:
         forward_model: image formation.
@@ -41,8 +40,8 @@ def network_memory(
         pixels: Fourier pixels of a frame in a step.
         base_components: components of the linear model that the generator refines; None without.
         bfloat16: arithmetic of the generator.
-        poses_tried: poses in which every frame is rendered.
-        slices_mean: the mean volume is sliced, for encoder inputs that are not kept in memory.
+        poses_tried: number of poses in which every frame is rendered.
+        slices_mean: encoder inputs are not kept in memory, so the mean volume is sliced.
     """
     n_inputs = encoder_input_size(forward_model, network.encoder_input)
     with torch.device("meta"):  # shapes without memory

@@ -1,6 +1,6 @@
 """The variational auto-encoders: the static model, frame by frame, and TEMPOR, movie by movie.
 
-Both share extractor, generator, forward model and bound; they differ in the inference of latents.
+Both share extractor, generator, forward model and bound. They differ in the inference of latents.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Bound:
     Attributes:
         log_likelihood: log-likelihood of the images.
         kl: Kullback–Leibler divergence of the latents from their prior.
-        pose_kl: divergence of the poses from their prior; 0 where poses are not learned.
+        pose_kl: divergence of the poses from their prior; 0 if poses are not learned.
     """
 
     log_likelihood: Tensor
@@ -52,12 +52,12 @@ class MovieVAE(nn.Module):
         kind: ``static`` or ``tempor``.
         network: sizes and structure.
         forward_model: image formation.
-        n_inputs: numbers E that the extractor is given of a frame.
-        base_components: components of the linear model that the generator refines; None where the
-            generator holds the whole volume.
+        n_inputs: number E of encoder inputs of a frame.
+        base_components: components of the linear model that the generator refines; None if the
+            generator represents the whole volume.
 
     Attributes:
-        poses: learned poses; None where the poses of the batches are used.
+        poses: learned poses; None if the poses of the batches are used.
     """
 
     poses: PoseTable | PoseHead | None
@@ -100,9 +100,9 @@ class MovieVAE(nn.Module):
     def pose_posteriors(self, batch: Batch) -> list[PosePosterior]:
         """Infer learned poses: one posterior from a table, two from a head, none without either.
 
-        A head is given the frame, and the frame turned in its plane by 180°, as in the symmetrised
-        loss of CryoAI (Levy et al. 2022). At low resolution the two resemble each other, and a
-        molecule of the other hand exchanges them.
+        A head sees the frame, and the frame turned by 180° in its plane, as in the symmetrised loss
+        of CryoAI (Levy et al. 2022). At low resolution the two look alike, and a molecule of the
+        other hand exchanges them.
         """
         if self.poses is None:
             return []
@@ -117,7 +117,7 @@ class MovieVAE(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Score how well latents explain frames, in learned poses if there are any.
 
-        Of two posteriors of a pose the better one counts, frame by frame.
+        If a frame has two posteriors of its pose, the better one counts.
 
         Args:
             batch: F frames.
@@ -172,7 +172,7 @@ def build_vae(
     base_components: int | None = None,
     seed: int,
 ) -> MovieVAE:
-    """Build a model whose initial weights depend on the seed and on nothing else."""
+    """Build a model with initial weights that depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MovieVAE(kind, network, forward_model, n_inputs, base_components)
@@ -181,7 +181,7 @@ def build_vae(
 def build_generator(
     network: NetworkSettings, box: int, base_components: int | None = None
 ) -> VolumeModel:
-    """Build the generator of the settings, as a refinement of a linear model where there is one."""
+    """Build the generator, as a refinement of the linear model if there is one."""
     generator = make_generator(network.generator, box, network.z_dim, network.generator_width)
     return generator if base_components is None else RefinedVolumes(generator, base_components)
 

@@ -1,4 +1,4 @@
-"""Objectives of the stages of training, per frame; every stage maximises its own."""
+"""Objectives of the stages of training, per frame, to maximise."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from temporem.physics.gaussian import gaussian_kl, sample_gaussian
 from temporem.physics.pixel_sample import PixelSample
 
 Targets = Mapping[str, Tensor]
-"""Posteriors that an encoder is to learn, by name: of all N frames, ``(N, q)``."""
+"""Target posteriors of an encoder by name, of all N frames, ``(N, q)``."""
 
-_WIDE_SD = 2.0  # of random latents while poses alone are learned; their prior has 1
+_WIDE_SD = 2.0  # standard deviation of random latents while poses are learned; the prior's is 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def guided_fit(
 def pose_fit(
     model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
 ) -> Terms:
-    """Fit poses and volumes to frames whatever the latents, which are drawn at random."""
+    """Fit poses and volume to frames with random latents."""
     drawn = _WIDE_SD * noise.normal(len(batch.rows), model.generator.z_dim)
     fit, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
     return Terms(fit, torch.zeros_like(fit), pose_kl)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class StandardPrior(nn.Module):
-    """``z_t ~ N(0, 1)`` for every frame on its own, the paper's choice (TEMPOR Eq. 11)."""
+    """Prior ``z_t ~ N(0, 1)`` of every frame, the paper's choice (TEMPOR Eq. 11)."""
 
     def forward(self, previous: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
         """Give mean and log-variance of z_t, both shaped as ``like (..., q)``."""
@@ -15,9 +15,9 @@ class StandardPrior(nn.Module):
 
 
 class GatedTransition(nn.Module):
-    """``z_1 ~ N(m₁, v₁)``, ``z_t ~ N(μ(z_{t−1}), v(z_{t−1}))``, all of it learned.
+    """Learned prior ``z_1 ~ N(m₁, v₁)``, ``z_t ~ N(μ(z_{t−1}), v(z_{t−1}))``.
 
-    The gated transition of Krishnan et al. (2017): ``μ = (1 − g) ⊙ (Wz + b) + g ⊙ h(z)`` with gate
+    The transition is gated (Krishnan et al. 2017): ``μ = (1 − g) ⊙ (Wz + b) + g ⊙ h(z)`` with gate
     ``g(z)`` and proposal ``h(z)``. ``W`` starts at the identity; ``log v`` is a linear function of
     the rectified proposal.
 

@@ -31,7 +31,7 @@ _WARMUP_COST = 0.3  # of a step of it, which has no images
 
 @dataclass(frozen=True)
 class Position:
-    """A moment of training: the steps that are done.
+    """Position in a training: the steps that are done.
 
     Attributes:
         stage: index of the stage.
@@ -50,16 +50,16 @@ class Position:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All that changes in the course of a training.
+    """Schedule of a training.
 
     Attributes:
         training: the settings.
         z_dim: latent dimension q.
         stages: the stages.
-        learner: how poses are learned.
-        step_degrees: how far a pose of a table may turn in an epoch, about.
+        learner: way to learn poses.
+        step_degrees: approximate turn that a pose of a table may make in an epoch.
         support: image frequencies.
-        n_frames, n_movies: what an epoch shows.
+        n_frames, n_movies: size of an epoch.
     """
 
     training: TrainingSettings
@@ -97,7 +97,7 @@ class Schedule:
 
     @property
     def movies_per_step(self) -> int:
-        """Whole movies that have about as many frames as a step is to have."""
+        """Number of whole movies in a step, for about the wanted number of frames."""
         return max(1, round(self.training.frames_per_step * self.n_movies / self.n_frames))
 
     def steps_per_epoch(self, stage: Stage) -> int:
@@ -107,9 +107,9 @@ class Schedule:
         return math.ceil(self.n_movies / self.movies_per_step)
 
     def learning_rate(self, position: Position) -> float:
-        """Adam's step size of the next step: constant, then falling linearly to 0.
+        """Adam's step size of the next step: constant, then linear to 0.
 
-        It starts gently in every stage. The stage ``warm-up`` has a rate of its own.
+        Every stage starts with a short rise. The stage ``warm-up`` has a rate of its own.
         """
         training, stage = self.training, self.stages[position.stage]
         per_epoch = self.steps_per_epoch(stage)
@@ -139,8 +139,8 @@ class Schedule:
     def n_pixels(self, epoch: int) -> int:
         """Number of image frequencies that an epoch fits, the lowest ones; in the end all.
 
-        Frequency marching, as in the refinement of single particles: conformations differ at low
-        resolution, where noise is weak. A table of poses starts close to the right ones and uses
+        This is frequency marching, as in single-particle refinement: conformations differ at low
+        resolution, where noise is weak. A table of poses starts close to the right poses and uses
         all frequencies from the beginning.
         """
         training = self.training
@@ -153,7 +153,7 @@ class Schedule:
         return int((self.support.radii <= fraction * self.support.box / 2).sum())
 
     def progress(self, position: Position) -> tuple[float, float]:
-        """Cost of the steps that are done, and of all steps."""
+        """Cost of the steps done, and of all steps."""
         costs = [self._cost(stage) for stage in self.stages]
         done = sum(cost * stage.epochs for cost, stage in zip(costs, self.stages, strict=True))
         total = done

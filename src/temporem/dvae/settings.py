@@ -59,7 +59,7 @@ class NetworkSettings(BaseModel):
 
 
 class TrainingSettings(BaseModel):
-    """How a network is trained."""
+    """Settings of the training of a network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

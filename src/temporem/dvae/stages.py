@@ -14,7 +14,7 @@ PoseLearner = Literal["none", "table", "head"]
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs of one model and one objective.
+    """A stage: epochs with one model and one objective.
 
     Attributes:
         name: ``start`` fits a model to the latents of a linear model; ``poses`` learns poses and

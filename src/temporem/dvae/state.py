@@ -1,4 +1,4 @@
-"""The state of a training: complete, so that a training goes on from it as if never stopped."""
+"""The complete state of a training, to store and to resume from."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _TARGETS = {"start": ("mean", "variance"), "warm-up": ("features", "mean", "vari
 class TrainingState:
     """A training after one of its steps.
 
-    It is a view of live weights: it is valid until the next state is asked for. :meth:`parts`
-    copies them.
+    It is a view of live weights, valid until the next state is requested. :meth:`parts` copies
+    them.
 
     Attributes:
         position: the steps that are done.
@@ -57,7 +57,7 @@ class TrainingState:
     means: Mapping[str, float] = field(default_factory=dict)
 
     def parts(self) -> Parts:
-        """Copy the state to the CPU; a finished one without what only training needs."""
+        """Copy the state to the CPU; a finished state leaves out what only training needs."""
         tensors = module_tensors(self.model, _MODEL)
         if not self.finished:
             tensors |= optimizer_tensors(self.optimizer, _OPTIMIZER)
@@ -84,10 +84,10 @@ class TrainingState:
         method: VAEKind,
         learned: LearnedPoses | None = None,
     ) -> TrainingState:
-        """Load a state that was stored, for a training with the same arguments.
+        """Load a stored state, for a training with the same arguments.
 
         Raises:
-            TemporemError: something in it is not what such a training writes.
+            TemporemError: a part does not fit such a training.
         """
         parts.require_kind(cls.kind)
         schedule = plan(encoded, network, training, method=method, learned=learned)
@@ -197,7 +197,7 @@ def make_optimizer(
 
 
 def base_components(generator: VolumeModel) -> int | None:
-    """Components of the linear model that a generator refines; None where it refines none."""
+    """Number of components of the linear model that a generator refines; None without one."""
     return generator.base.z_dim if isinstance(generator, RefinedVolumes) else None
 
 

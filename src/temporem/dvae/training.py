@@ -1,9 +1,9 @@
 """The training loop of the static model and of TEMPOR, on one page.
 
 A training is a sequence of stages, a stage of epochs, an epoch of optimiser steps. All random
-numbers are functions of the seed and of the step, so that a training that goes on from a state ends
-as one that was never stopped. Several processes share the frames of every step and add up their
-gradients. No step waits for a GPU, which computes while the next one is prepared.
+numbers are functions of seed and step, so a resumed training ends like one that was never stopped.
+Several processes share the frames of every step and add up their gradients. No step waits for the
+GPU, which computes while the next step is prepared.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from temporem.progress import Progress
 from temporem.volumes.refined_volumes import RefinedVolumes
 
 _GRADIENT_CLIP = 1e4
-# Training has diverged when the objective is this much worse than that of empty volumes, whose
-# residuals are the images themselves. An encoder may be some nats off in every latent.
+# Training has diverged if the objective is this much worse than that of empty volumes, which
+# leave the images as residuals. An encoder may be some nats off in every latent.
 _HOPELESS, _NATS = 5.0, 4.0
 
 
@@ -59,22 +59,22 @@ def training_states(
 ) -> Iterator[TrainingState]:
     """Train a model step by step; yields the state after every optimiser step.
 
-    A state is valid until the next one is asked for; see :meth:`TrainingState.parts`. A finished
-    state to go on from is yielded as it is.
+    A state is valid until the next one is requested; see :meth:`TrainingState.parts`. If ``resume``
+    is finished, it is yielded as it is.
 
     Args:
-        encoded: frames with the inputs of the encoder; training looks at the training movies only.
+        encoded: frames with encoder inputs; only the training movies are used.
         network: sizes and structure.
         training: epochs, step size, kind of start.
         method: ``static`` or ``tempor``.
         seed: of initial weights and of all random numbers.
         warm_start: volumes and latents of a linear model, for ``start: linear``. Not needed with
             ``resume``.
-        learned: how poses are learned; None where the poses of the frames are used.
+        learned: settings of learned poses; None to use the poses of the frames.
         dtype: arithmetic of the large matrix products; None for float32. Not needed with
             ``resume``.
-        resume: state to go on from.
-        progress: told how far the training is.
+        resume: state to continue from.
+        progress: receives the progress of the training.
 
     Raises:
         TemporemError: training diverges, or its arguments do not fit together.
@@ -109,7 +109,7 @@ def training_states(
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """The parts of a training that do not change."""
+    """Constant parts of a training."""
 
     encoded: EncodedFrames
     network: NetworkSettings
@@ -135,14 +135,14 @@ class _Training:
             found = {"mean": warm_start.mean, "variance": warm_start.variance}
             device = self.encoded.device
             targets = {name: value.to(device).contiguous() for name, value in found.items()}
-        # Processes on unlike machines may have made them with axes of other signs.
+        # On different machines, processes may have computed axes with opposite signs.
         processes.same(*model.state_dict().values(), *targets.values())
         sums = torch.zeros(N_SUMS, dtype=torch.float64, device=self.encoded.device)
         optimizer = make_optimizer(model, stage, self.training)
         return TrainingState(Position(), model, optimizer, targets, sums)
 
     def in_stage(self, state: TrainingState) -> TrainingState:
-        """Enter the next stage, with what was learned so far, where the current one is over."""
+        """Enter the next stage if the current one is over, and carry over what was learned."""
         index, before = state.position.stage, state.model
         if state.position.epoch < self.schedule.stages[index].end:
             return state
@@ -184,7 +184,7 @@ class _Training:
         }
 
     def _required(self, warm_start: WarmStart | None) -> WarmStart | None:
-        """Check that there is a warm start where the first stage needs one, and only there."""
+        """Check that the first stage has the warm start that it needs."""
         if self.training.start != "linear":
             return None
         if self.learned is not None and self.learned.learner == "head":
@@ -202,9 +202,9 @@ class _Training:
     # --- a step ---
 
     def step(self, state: TrainingState, shown: StepBatch) -> None:
-        """Do one optimiser step: weights, moments and sums of the state change in place.
+        """Take one optimiser step; weights, moments and sums of the state change in place.
 
-        The objective is a mean over the frames of all processes. Each process adds up its own.
+        The objective is a mean over the frames of all processes; each process adds up its own.
         """
         model, position, device = state.model, state.position, self.encoded.device
         stage, processes = self.schedule.stages[position.stage], self.encoded.frames.processes
@@ -239,7 +239,7 @@ class _Training:
     # --- after a step ---
 
     def after_step(self, state: TrainingState, seconds: float) -> TrainingState:
-        """Count a step that was done; after the last one of an epoch, make its record."""
+        """Count a step; after the last one of an epoch, make its record."""
         done, stage = state.position, self.schedule.stages[state.position.stage]
         position = replace(
             done,
@@ -258,7 +258,7 @@ class _Training:
         return replace(state, position=position, record=record, means=means, finished=finished)
 
     def _tell(self, state: TrainingState, done: Position, stage: Stage) -> None:
-        """Tell how far the training is, with the mean of the epoch before."""
+        """Report the progress, with the means of the last whole epoch."""
         note = f"{stage.name}  epoch {done.epoch + 1}/{self.training.epochs}"
         if "log_likelihood" in state.means:
             note += f"  log-likelihood {state.means['log_likelihood']:.2f}"
@@ -272,7 +272,7 @@ class _Training:
         """
         epoch = done.epoch
         fit, kl, pose_kl, frames, finite = state.sums.tolist()
-        if finite < done.step_in_epoch:  # once it is not finite it never is again
+        if finite < done.step_in_epoch:  # once not finite, it stays so
             raise _not_finite(epoch, int(done.step - done.step_in_epoch + finite) + 1)
         terms = {"log_likelihood": fit / frames, "kl": kl / frames}
         if state.model.poses is not None:
@@ -298,7 +298,7 @@ class _Training:
         }
 
     def _empty_log_likelihood(self, epoch: int) -> float:
-        """Mean log-likelihood of the frames of an epoch, if volumes were empty."""
+        """Mean log-likelihood of the frames of an epoch under empty volumes."""
         support, n = self.schedule.support, self.schedule.n_pixels(epoch)
         power = 1 + self.encoded.frames.statistics.signal_power[support.shells]
         return -0.5 * float((support.weights * power)[:n].sum())

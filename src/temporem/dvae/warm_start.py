@@ -52,8 +52,8 @@ def warm_start_settings(
 ) -> LinearSettings:
     """Complete the settings of the linear fit that a network starts from.
 
-    The linear model has dynamics if the network has. A network's latents bend through the space of
-    a linear model of more components than it has latents: four, if the frames support them.
+    The linear model has dynamics if the network has. It has more components than the network has
+    latents, because the network's latents follow a curve in its space: four, if frames suffice.
     """
     components: Components = settings.components
     if components == "auto":
@@ -104,8 +104,8 @@ def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int) -> WarmStart:
 def _refined(masks: Tensor, volumes: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Bring masks and volumes of a small box ``(…, d, d, d)`` to the box of a mean volume.
 
-    Detail that is finer than the small box resolves comes from the mean volume ``(D, D, D)``,
-    masked, in μ; the components have none.
+    In μ, detail finer than the small box resolves comes from the masked mean volume ``(D, D, D)``;
+    the components have none.
     """
     small, box = volumes.shape[-1], len(mean)
     masks = torch.stack([enlarged(mask, box) for mask in masks])

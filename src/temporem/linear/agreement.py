@@ -1,11 +1,11 @@
-"""A test for motion: two halves of the movies, fitted apart, must find the same components.
+"""A test for motion: two halves of the movies, fitted separately, must find the same components.
 
 The half sets of :mod:`temporem.linear.half_sets` start from latents of all movies, so they agree at
-low resolution even where these latents follow noise. The halves here share nothing. Their
-components span two spaces, which are compared by principal angles (Björck and Golub 1973). Volumes
-at low resolution resemble one another in any case. Agreement by chance is therefore measured with
-one half turned into every other orientation of a cube: its volumes keep their power and lose any
-reason to agree.
+low resolution even if these latents follow noise. The halves here share nothing. Their components
+span two spaces, which are compared by principal angles (Björck and Golub 1973). Volumes at low
+resolution always resemble one another. Agreement by chance is therefore measured with one half
+turned into every other orientation of a cube: its volumes keep their power but have no reason to
+agree.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class HalfAgreement:
 
     @property
     def n_found(self) -> int:
-        """Number of directions that both halves have found.
+        """Number m of directions that both halves have found.
 
-        It is m where the m-th cosine is the last that exceeds chance. Cosines before it may lie
-        within chance: a molecule that resembles itself in another orientation raises it.
+        The m-th cosine is the last one above chance. Earlier cosines may lie within chance: a
+        molecule that resembles itself in another orientation raises the chance level.
         """
         beyond = (self.correlations > self.chance + _DEVIATIONS * self.chance_sd).nonzero()
         return int(beyond.max()) + 1 if len(beyond) else 0
@@ -57,7 +57,7 @@ def half_agreement(
     """Fit each half of the movies at low resolution and compare what they find.
 
     Args:
-        fit: fit of all movies, of which only frames, grid and number of components are used.
+        fit: fit of all movies; only its frames, grid and number of components are used.
         movies: rows of the movies; every other movie goes to the second half. At least
             :data:`LEAST_MOVIES`.
         prior, temporal, seed: see :func:`temporem.linear.cross_fit.fit_coarse`.

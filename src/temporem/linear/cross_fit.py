@@ -1,11 +1,11 @@
-"""The start of the linear model: at low resolution, with latents cross-fitted between movies.
+"""The first step of the linear model: a fit at low resolution, cross-fitted between movies.
 
 Motion shows at low resolution, where noise is weak and a pass takes a fraction of a second.
 Expectation–maximisation of latents and volumes on the same frames can be trapped: latents that
-follow the noise of a movie give volumes that hold this noise, and these confirm the latents. Here
-movies are dealt into folds, and the latents of a fold come from volumes of all other folds, which
-do not hold its noise. Sweeps over the folds are a power iteration on the covariance between movies:
-they reach the same end from any start.
+follow the noise of a movie give volumes with this noise, and these confirm the latents. Here, the
+movies are split into folds, and the latents of a fold come from volumes of all other folds, which
+do not contain its noise. Sweeps over the folds are a power iteration on the covariance between
+movies, so they reach the same result from any start.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FOLDS = 4
 _SWEEPS = 12
 _LEAST_TO_CHOOSE = 4  # movies
 _ITERATIONS = 25  # with all movies together, once the cross-fit has found the motion
-_LEARN_AFTER = 2  # sweeps; earlier latents say little about dynamics and noise
+_LEARN_AFTER = 2  # sweeps; earlier latents carry little information on dynamics and noise
 _LEAST_SPREAD = 1e-12
 
 
@@ -45,8 +45,8 @@ class CoarseFit:
         frames: the frames it was fitted to, low-passed and in memory.
         parameters: the estimates.
         sums: sums of the last iteration.
-        scores: log-likelihood per held-out frame for each number of components, nats; empty where
-            there was no choice.
+        scores: log-likelihood per held-out frame for each number of components, nats; empty
+            without a choice.
     """
 
     solver: LinearSolver
@@ -68,12 +68,12 @@ def fit_coarse(
 ) -> CoarseFit:
     """Fit the model at low resolution, with the number of components that held-out movies prefer.
 
-    Every fourth movie is held out for the choice; the number that makes these movies likeliest is
-    taken. All movies are then cross-fitted, and iterated together.
+    Every fourth movie is held out to choose the number with the highest likelihood of these movies.
+    Then all movies are cross-fitted, and iterated together.
 
     Args:
         frames: the frames to fit.
-        movies: rows of the movies that the fit may look at, two or more.
+        movies: rows of the movies that the fit may use, two or more.
         candidates: numbers of components to choose from.
         prior: expected power of the volumes.
         temporal: dynamics within movies; without, frames are independent.
@@ -187,8 +187,8 @@ class CrossFit:
     def _first_latents(self, one: list[np.ndarray], other: list[np.ndarray], seed: int) -> Tensor:
         """Latents of all frames in common axes.
 
-        Random latents of one half of the movies give volumes, these the latents of the other half,
-        and those in turn the latents of the first.
+        Random latents of one half of the movies give volumes. These give the latents of the other
+        half, which in turn give those of the first half.
         """
         generator = torch.Generator().manual_seed(seed)
         rows = self._rows(one)  # movie by movie: the order of rows in a file does not matter

@@ -10,7 +10,7 @@ PoseSource = Literal["known", "refine", "estimate"]
 
 
 def _coefficient(value: object) -> object:
-    """Accept a word or a positive number; one message covers both."""
+    """Accept none, auto or a positive number; one message covers all."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value in ("none", "auto") or (number and 0 < float(value) < float("inf")):  # type: ignore[arg-type]
         return value

@@ -1,4 +1,4 @@
-"""The configuration of a run: which method, and the settings of everything that it uses."""
+"""The configuration of a run: its method and all settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PRESETS = "presets"
 
 
 class RunConfig(BaseModel):
-    """Everything that determines a run."""
+    """All settings that determine a run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -103,18 +103,18 @@ class RunConfig(BaseModel):
 
     @property
     def starts_linear(self) -> bool:
-        """A network begins with a linear model."""
+        """True if a network starts from a linear model."""
         return self.training.start == "linear"
 
     @property
     def base_components(self) -> int:
-        """Components of the linear model that a network begins with."""
+        """Components of the linear model that a network starts from."""
         components = self.linear.components
         return max(self.model.z_dim, 4) if components == "auto" else components
 
     @property
     def learned_poses(self) -> Literal["none", "table", "head"]:
-        """How poses are learned together with a network."""
+        """Way to learn poses together with a network."""
         if self.poses.learned != "auto":
             return self.poses.learned
         sought = self.method in NETWORKS and self.poses.source != "known"
@@ -123,13 +123,13 @@ class RunConfig(BaseModel):
 
     @property
     def searches_poses(self) -> bool:
-        """Poses are found before anything else is."""
+        """True if a search for poses comes first."""
         instead = {"table": "refine", "head": "estimate"}.get(self.learned_poses)
         return self.poses.source not in ("known", instead)
 
     @property
     def moving_poses(self) -> bool:
-        """The encoder input changes with poses that are learned."""
+        """True if the encoder input depends on poses that are being learned."""
         return self.learned_poses == "table" and self.encoder_input == "back-projection"
 
     @property
@@ -139,7 +139,7 @@ class RunConfig(BaseModel):
 
 
 def load_run_settings(path: str | Path) -> dict[str, Any]:
-    """Settings in a YAML file, or in a preset of the package such as ``paper.yaml``.
+    """Read settings from a YAML file, or from a preset of the package such as ``paper.yaml``.
 
     Raises:
         TemporemError: no such file or preset, or not YAML.
@@ -160,8 +160,8 @@ def build_config(settings: Mapping[str, Any], *, source: str) -> RunConfig:
     """Validate settings as nested dictionaries.
 
     Raises:
-        TemporemError: an unknown key (with the nearest known one) or a bad value; ``source`` says
-            where it came from.
+        TemporemError: an unknown key (with the nearest known one) or a bad value; the message
+            names ``source``.
     """
     return validate_settings(RunConfig, settings, source=source)
 

@@ -1,4 +1,4 @@
-"""Volumes of many frames of a run: faster than one by one, and on a coarser grid on request."""
+"""Decoding of many frames of a run: faster than one by one, on a coarser grid on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from temporem.volumes.linear_volumes import LinearVolumes
 
 @runtime_checkable
 class _Spanning(Protocol):
-    """A generator that may find a few volumes of which many are combinations."""
+    """Generator that may express many volumes as combinations of a few."""
 
     def span(self, support: FourierSupport, z: Tensor) -> Span | None:
         """See :meth:`temporem.volumes.model.VolumeModel.span`."""
@@ -28,9 +28,9 @@ class _Spanning(Protocol):
 class Decoder:
     """Decodes volumes of frames of one run.
 
-    Where the generator offers a span, volumes are combinations of a few that are decoded. They then
-    depend, within the tolerance of the span, on which frames are decoded together.
-    :meth:`Run.volumes` gives exact volumes.
+    If the generator offers a span, only a few volumes are decoded, and the others are combinations
+    of these. Within the tolerance of the span, a volume then depends on which frames are decoded
+    together. :meth:`Run.volumes` gives exact volumes.
 
     Args:
         run: a finished run.
@@ -79,7 +79,7 @@ class Decoder:
 
     @cached_property
     def _on_this_grid(self) -> Run:
-        """The run; a linear model has its maps on the grid of the volumes."""
+        """The run; for a linear model, with its volumes on the grid of the output."""
         generator = self._run.generator
         if not isinstance(generator, LinearVolumes) or self.box == self._run.grid.box:
             return self._run
@@ -90,7 +90,7 @@ class Decoder:
         return replace(self._run, generator=coarse)
 
     def _volumes(self, rows: np.ndarray) -> Tensor:
-        """Volumes of frames of one block, in the transform of the run's box."""
+        """Volumes of the frames of one block, as Fourier coefficients in the run's box."""
         number = int(self._position[rows[0]]) // self._block
         if number != self._current[0]:
             self._current = number, self._span(number)

@@ -99,9 +99,9 @@ def export_volumes(
             text = json.dumps(record, indent=1)
             (directory / RECORD_NAME).write_text(text, encoding="utf-8")
     with held(out):
-        for leftover in out.glob(".frame_*.partial.mrc"):  # a killed process has left it
+        for leftover in out.glob(".frame_*.partial.mrc"):  # left behind by a killed process
             leftover.unlink()
-        # Batches are the same whatever is missing, and so is the rounding of volumes.
+        # Batches do not depend on which files are missing: so volumes round alike.
         size = max(1, _VOXELS_PER_BATCH // decoder.box**3)
         for start in range(0, len(rows), size):
             job.write(rows[start : start + size])
@@ -130,13 +130,13 @@ class _Job:
         return [self.out / f"frame_{row:06d}{ending}.mrc" for ending in endings]
 
     def has(self, row: int) -> bool:
-        """Tell if all files of a frame are there and whole."""
+        """Tell if all files of a frame exist and are complete."""
         paths = self.paths(row)
         sizes = [path.stat().st_size for path in paths if path.is_file()]
         return len(sizes) == len(paths) and sum(sizes) == self.bytes_per_frame
 
     def write(self, rows: np.ndarray) -> None:
-        """Write the files of a batch of frames that are missing."""
+        """Write the missing files of a batch of frames."""
         missing = [not self.has(row) for row in rows]
         if not any(missing):
             return
@@ -164,7 +164,7 @@ def _require_sizes(options: ExportOptions, box: int) -> None:
 
 
 def _record(run: Run, rows: np.ndarray, options: ExportOptions) -> dict[str, Any]:
-    """Everything that decides the content of a folder."""
+    """Record of all that determines the content of a folder."""
     digest = hashlib.sha256()
     for name in IDENTITY:
         digest.update((run.path / name).read_bytes())
@@ -182,7 +182,7 @@ def _record(run: Run, rows: np.ndarray, options: ExportOptions) -> dict[str, Any
 
 
 def _require_same(out: Path, wanted: dict[str, Any]) -> None:
-    """Refuse to continue a folder with other volumes, and name the first difference."""
+    """Refuse to resume a folder of other volumes, and name the first difference."""
     path = out / RECORD_NAME
     if not path.is_file():
         raise TemporemError(
@@ -207,7 +207,7 @@ def _require_same(out: Path, wanted: dict[str, Any]) -> None:
 
 def _require_space(out: Path, needed: int, *, replaced: bool) -> None:
     if not out.parent.is_dir():
-        return  # a missing folder is refused later
+        return  # a later check refuses a missing folder
     free = shutil.disk_usage(out.parent).free
     if replaced and out.is_dir():
         free += sum(file.stat().st_size for file in out.iterdir())

@@ -1,4 +1,4 @@
-"""``RUN/run.json``: grid and units of the volumes, and what a run found."""
+"""The file ``RUN/run.json``: grid and units of the volumes, and findings."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RunFacts(BaseModel):
         noise_scale: see :class:`VolumeGrid`.
         z_dim: latent dimension; 0 for a method without latents.
         symmetry: symmetry of the volume that poses were found with.
-        starts_alike: part of the frames whose poses two random starts found alike.
+        starts_alike: fraction of the frames on whose poses two random starts agree.
         components: components of the linear model.
         half_agreement: how halves of the movies agree on its components.
         half_fsc: FSC of the half maps of a homogeneous reconstruction.
@@ -83,7 +83,7 @@ class RunFacts(BaseModel):
 
     @property
     def found_symmetry(self) -> Symmetry | None:
-        """Symmetry of the volume that poses were found with; None where none were."""
+        """Symmetry of the volume that poses were found with; None if the run searched no poses."""
         return None if self.symmetry is None else Symmetry(**self.symmetry.model_dump())
 
 

@@ -1,4 +1,4 @@
-"""``RUN/frames.star``: latent, pose and membership of every frame."""
+"""The table ``RUN/frames.star``: movie, latent and pose of every frame."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_frame_table(
         held_out: bool ``(N,)``.
         mean: posterior means of the latents, ``(N, q)``; None for a method without.
         covariance: ``(N, q, q)``, or variances ``(N, q)``.
-        found: the poses of the dataset where the run found them: their spread is written as well.
+        found: the run found the poses of the dataset; their standard deviations are written too.
     """
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": dataset.particle_names,
@@ -143,7 +143,7 @@ def _read_covariance(table: Table, q: int) -> np.ndarray:
 
 
 def _singles(table: Table, name: str) -> np.ndarray:
-    """Column as float32 ``(N,)``; squares of what is let in are finite as well."""
+    """Column as float32 ``(N,)``, limited to values with finite squares."""
     values = table.floats(name)
     table.check(name, np.abs(values) < 1e18, "a number below 1e18")
     return values.astype(np.float32)

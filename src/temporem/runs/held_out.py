@@ -1,4 +1,4 @@
-"""Movies that are kept from training."""
+"""Choice of the movies that are held out from training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STREAM = 1  # of random numbers, besides those of the training
 def split_movies(
     movies: list[np.ndarray], held_out_fraction: float, seed: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Movies to train on and movies held out, whole movies chosen at random.
+    """Split movies at random into those to train on and those held out.
 
     Raises:
         TemporemError: fewer than two movies remain to train on (half sets need two).

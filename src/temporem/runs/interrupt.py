@@ -9,7 +9,7 @@ from typing import Any
 
 
 class InterruptFlag:
-    """True once Ctrl-C was pressed (or SIGTERM received) inside the ``with`` block.
+    """Flag that Ctrl-C or SIGTERM sets inside the ``with`` block.
 
     A second Ctrl-C raises :class:`KeyboardInterrupt` at once; SIGTERM, which torchrun and Slurm
     repeat, does not. Outside the main thread, where

@@ -1,4 +1,4 @@
-"""Masks that a run is given as files."""
+"""Masks from files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from temporem.physics.masks import soft_ball
 
 
 def read_given_mask(path: str, box: int, *, window_radius: float) -> Tensor:
-    """A mask ``(D, D, D)`` from an ``.mrc`` file.
+    """Read a mask ``(D, D, D)`` from an ``.mrc`` file.
 
     Raises:
         TemporemError: not a mask of this box, or empty within the window of the images.

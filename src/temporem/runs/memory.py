@@ -1,4 +1,4 @@
-"""The memory that a run needs, held against what is free before it begins."""
+"""Check, before a run begins, that its memory is free."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MEAN_VOLUME = 125  # bytes for each voxel of the padded grid, a peak that was m
 def require_memory(
     config: RunConfig, method: Method, dataset: Dataset, device: torch.device
 ) -> None:
-    """Raise a TemporemError where a run needs more memory than is free.
+    """Raise a TemporemError if a run needs more memory than is free.
 
-    The estimate is from above for volumes of large boxes and for large networks, where it matters;
-    what libraries take is not counted.
+    The estimate is an upper bound for large boxes and large networks, where it matters. Memory of
+    the libraries is not counted.
     """
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
     size = prepared_bytes(model, dataset.n_frames)
@@ -41,7 +41,7 @@ def require_memory(
 
 
 def free_host_bytes() -> int | None:
-    """Memory that a process may still take, or None where the system does not say."""
+    """Memory that a process may still take; None if the system does not tell."""
     found = []
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -62,7 +62,7 @@ def free_host_bytes() -> int | None:
 
 
 def _require(where: str, free: int | None, *parts: tuple[int, str]) -> None:
-    """Parts are bytes and what makes them fewer."""
+    """Compare the sum of the parts, each in bytes with a hint to lower it, with free memory."""
     needed = sum(n for n, _ in parts)
     if free is not None and needed > free:
         raise TemporemError(

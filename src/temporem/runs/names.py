@@ -1,14 +1,14 @@
-"""Names of the files of a run, in one place.
+"""Names of the files of a run.
 
 ::
 
-    RUN/config.yaml           how it is made, complete
-    RUN/dataset.sha256        what it is made from
+    RUN/config.yaml           complete settings
+    RUN/dataset.sha256        fingerprint of the dataset
     RUN/metrics.jsonl         a record for every step or epoch
     RUN/checkpoint/           states to resume from, and in the end model.safetensors, the weights
     RUN/*.mrc                 volumes and masks of methods that have some
     RUN/predicted.star        linear: latents at frame numbers that a movie lacks
-    RUN/run.json              grid and units of the volumes, what was found
+    RUN/run.json              grid and units of the volumes, findings
     RUN/frames.star           latent and pose of every frame; written last
     RUN/evaluation.json, .npz what temporem evaluate measured
 """
@@ -23,7 +23,7 @@ FRAMES = "frames.star"
 PREDICTED = "predicted.star"
 
 IDENTITY = (FACTS, FRAMES, MODEL)
-"""Files of a run that decide its volumes."""
+"""Files of a run that determine its volumes."""
 
 
 def state_file(part: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a run keeps the states of its algorithms and its log, and goes on from them."""
+"""Storage of a run's states and log, and resuming from them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Resumable(Protocol):
 
     @property
     def record(self) -> Mapping[str, Any] | None:
-        """Numbers to log of the step that led to the state."""
+        """Numbers to log for the last step."""
         ...
 
     @property
     def finished(self) -> bool:
-        """No step is left."""
+        """True if no step is left."""
         ...
 
     def parts(self) -> Parts:
@@ -50,8 +50,8 @@ S = TypeVar("S", bound=Resumable)
 class RunStore:
     """The states and the log of a run.
 
-    A state is on the disk before the next step begins, and the log lines that led to it before the
-    state. After a crash or a power cut a run goes on from its last state, and its log from there.
+    A state is on disk before the next step begins; the log lines that led to it are on disk before
+    the state. After a crash or a power cut, run and log continue from the last state.
 
     Args:
         folder: the run.
@@ -91,14 +91,14 @@ class RunStore:
     ) -> S:
         """Run an algorithm to its end, from its last checkpoint if there is one.
 
-        Every state is kept; of an algorithm with short steps one a while, and Ctrl-C waits for
-        the end of a step.
+        Every state is stored. With short steps, one is stored every ``every_seconds``, and Ctrl-C
+        waits for the end of a step.
 
         Args:
             part: name of the algorithm in the run.
-            states: gives the states that come after a stored one, or all of them.
-            load: makes a state of what was stored.
-            short_steps: steps take a fraction of a second.
+            states: yields the states that follow a stored one, or all of them for None.
+            load: makes a state from stored parts.
+            short_steps: a step takes a fraction of a second.
 
         Returns:
             The last state.
@@ -178,7 +178,7 @@ class RunStore:
         self._unsynced = True
 
     def _diverged(self, part: str, what: str, record: Mapping[str, Any] | None) -> TemporemError:
-        """The error that numbers are no longer finite, with where that was and what is kept."""
+        """Make the error about numbers that are not finite: where, and which state is kept."""
         file = self.folder / names.state_file(part)
         counts = {k: v for k, v in (record or {}).items() if isinstance(v, int)}
         where = ", ".join(f"{name} {value}" for name, value in counts.items())
@@ -191,7 +191,7 @@ class RunStore:
         )
 
     def _cut_log(self, n: int) -> None:
-        """Leave n lines, those that the last checkpoint knows of; later ones will come again."""
+        """Keep the n lines up to the last checkpoint; the repeated steps write the others again."""
         path = self.folder / names.METRICS
         require_no_links([path])
         if path.exists() and not path.is_file():
@@ -205,7 +205,7 @@ class RunStore:
 
 
 def read_metrics(run: Path, part: str | None = None) -> list[dict[str, Any]]:
-    """Records of a run's log, of one part or of all; empty where there is no log.
+    """Read the records of a run's log, of one part or of all; empty without a log.
 
     Raises:
         TemporemError: a line is not a JSON object.

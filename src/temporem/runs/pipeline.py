@@ -1,4 +1,4 @@
-"""A reconstruction from dataset to finished run: poses, then a method, then what it writes."""
+"""The pipeline from a dataset to a finished run: poses, method, output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from temporem.runs.poses import find_run_poses
 from temporem.runs.run import is_finished, load_run_config, require_dataset_of
 from temporem.volumes.source import VolumeGrid
 
-_POSES_SHARE = 0.6  # of the time of a run that searches poses
+_POSES_SHARE = 0.6  # fraction of the time of a run that searches for poses
 
 
 def reconstruct(
@@ -53,16 +53,16 @@ def reconstruct(
 ) -> Path:
     """Reconstruct a volume for every frame of ``config.dataset`` and write a run.
 
-    All input is read and checked before the run's folder appears, and before one that exists is
-    replaced. The run is finished when ``frames.star`` is there.
+    All input is checked before the run's folder is made or replaced. The run is finished when
+    ``frames.star`` exists.
 
     Args:
         config: settings, complete.
         output: the run's folder.
         overwrite: replace a run that exists. A folder of anything else is never replaced.
-        resume: continue a run that was stopped, from its last checkpoint; it ends as it would
-            have without the stop. Nothing happens to a finished run.
-        progress: told how far the run is, on one scale.
+        resume: continue a stopped run from its last checkpoint; the result is the same as without
+            the stop. A finished run stays as it is.
+        progress: receives the progress of the whole run, on one scale.
         processes: processes that share the work; the first writes.
 
     Returns:
@@ -82,7 +82,7 @@ def reconstruct(
         _require_same_config(started, config, output)
         if is_finished(output):
             with _held(output, processes):
-                RunStore(output, processes, 0).close()  # killed before it was done with that
+                RunStore(output, processes, 0).close()  # a killed run may have left it undone
             return output
         with _held(output, processes):
             _carry_out(_continue(started, config, output, processes), output, progress)
@@ -123,7 +123,7 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
 def _write(
     folder: Path, task: Task, outcome: Outcome, noise_scale: float, facts: Mapping[str, Any]
 ) -> None:
-    """Write what a method found; ``frames.star``, by which a run is finished, comes last."""
+    """Write the outcome of a method; ``frames.star``, which marks a finished run, comes last."""
     dataset = task.dataset
     grid = VolumeGrid(dataset.box, dataset.pixel_size_angstrom, noise_scale)
     for scale, maps in ((noise_scale, outcome.volumes), (1.0, outcome.masks)):
@@ -158,7 +158,7 @@ def _begin(config: RunConfig, output: Path, processes: ProcessGroup, *, overwrit
 
 
 def _continue(started: RunConfig, config: RunConfig, output: Path, processes: ProcessGroup) -> Task:
-    """The task of a run that was stopped; its dataset may have moved."""
+    """Make the task of a stopped run again; its dataset may have moved."""
     require_no_links([output, *output.iterdir(), *(output / names.CHECKPOINT).glob("*")])
     moved = started.model_copy(update={"dataset": config.dataset})
     task = _checked(moved, processes)
@@ -176,7 +176,7 @@ def _held(output: Path, processes: ProcessGroup) -> AbstractContextManager[None]
 def _new_run(
     config: RunConfig, output: Path, processes: ProcessGroup, *, overwrite: bool
 ) -> Iterator[Path | None]:
-    """A folder that becomes the run when all input proves good; None where another makes it."""
+    """Make a folder that becomes the run once all input is checked; None in other processes."""
     if not processes.is_main:
         processes.wait()
         yield None
@@ -187,14 +187,14 @@ def _new_run(
             folders = (names.CHECKPOINT,)
             require_replaceable(output, "a run", holds=names.CONFIG, folders=folders, inputs=inputs)
         with fresh_directory(output, overwrite=overwrite) as directory:
-            processes.wait()  # nobody reads images for a folder that cannot be written
+            processes.wait()  # fail before images are read if the folder cannot be written
             yield directory
             processes.wait()  # nor is one replaced for input that another process cannot use
     processes.wait()
 
 
 def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
-    """The task of a configuration, its input read and checked."""
+    """Read and check the input of a configuration."""
     method = find_method(config.method)
     device = choose_device(config.device, processes)
     if processes.size > 1 and device.type == "cuda":
@@ -209,12 +209,12 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     if method.uses_dynamics(config):
         _require_dynamics(config, dataset, training)
     require_memory(config, method, dataset, device)
-    open_frames(dataset, config.data)  # refuses images of which the noise is unknown
+    open_frames(dataset, config.data)  # refuses images whose noise cannot be measured
     return Task(_with_precision(config, device, processes), dataset, training, device, processes)
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:
-    """The configuration with the arithmetic of the run, which it keeps wherever it goes on."""
+    """Settle the number format, which a run keeps wherever it is resumed."""
     if config.precision != "auto":
         return config
     half = network_dtype("auto", device) is not None
@@ -223,7 +223,7 @@ def _with_precision(config: RunConfig, device: torch.device, processes: ProcessG
 
 
 def _require_dynamics(config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
-    """Raise a TemporemError where no movie has a second frame."""
+    """Raise a TemporemError if no movie has a second frame."""
     if all(len(movie) == 1 for movie in training):
         instead = "--no-temporal" if config.method == "linear" else "--method static"
         raise TemporemError(
@@ -234,7 +234,7 @@ def _require_dynamics(config: RunConfig, dataset: Dataset, training: list[np.nda
 
 
 def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) -> None:
-    """Refuse to continue a run as another one, naming the first setting that differs."""
+    """Refuse to resume a run with other settings, and name the first difference."""
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
     if wanted.precision == "auto":  # the run chose it
         now["precision"] = before["precision"]

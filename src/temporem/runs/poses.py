@@ -38,8 +38,8 @@ class RunPoses:
 def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
     """Search for the poses of a run, from its last checkpoint if there is one.
 
-    Neighbouring frames are used only by methods that have dynamics; homogeneous reconstructions
-    search without motion.
+    Only methods with dynamics link neighbouring frames. Homogeneous reconstructions search without
+    motion.
     """
     config, given = task.config, task.dataset.poses
     frames = prepare_frames(

@@ -1,4 +1,4 @@
-"""Latents at frames that a movie lacks, predicted from those that it has."""
+"""Prediction of latents at missing frames of a movie."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _LONGEST_GAP = 1000  # frames; a longer one is another recording, or a mistake
 
 
 def predicted_latents(dataset: Dataset, frames: Frames, fit: LinearFit) -> Table | None:
-    """Posteriors at frame numbers that are missing within movies, for ``RUN/predicted.star``.
+    """Predict posteriors at missing frame numbers within movies, for ``RUN/predicted.star``.
 
-    A missing frame is taken to lie between its neighbours in time as its number lies between
-    theirs. Gaps of more than a thousand frames are left out. None without missing frames, or
-    without dynamics.
+    The time of a missing frame is interpolated by its number. Gaps of more than a thousand frames
+    are left out. None without missing frames or without dynamics.
     """
     dynamics, latents = fit.parameters.dynamics, fit.latents
     rows, numbers, fractions = _missing(dataset)

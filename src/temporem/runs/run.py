@@ -1,4 +1,4 @@
-"""A finished run, read back."""
+"""Reading of finished runs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _COVARIANT = "linear"  # the method whose frames have covariances
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Run(Reconstruction):
-    """A finished reconstruction of N frames: a volume, and a latent, for every one.
+    """A finished reconstruction of N frames, with a latent and a volume for each.
 
     Attributes:
         path: the run's folder.
-        config: how it was made; ``config.dataset`` is the dataset, which need not be here.
-        facts: what was found.
+        config: settings; ``config.dataset`` names the dataset, which need not exist any more.
+        facts: findings of the run.
         particle_names: movie of every frame, N names, in the order of the dataset's rows.
         frame_numbers: position in the movie, int64 ``(N,)``.
         held_out: the frame's movie was kept from training, bool ``(N,)``.
@@ -62,14 +62,14 @@ class Run(Reconstruction):
 
     @property
     def arithmetic(self) -> str:
-        """Number format and device that volumes are computed in: ``bfloat16 on cpu``."""
+        """Number format and device of the computation, such as ``bfloat16 on cpu``."""
         return f"{self.config.precision} on {self.latent_means.device.type}"
 
     def voxel_deviations(self, rows: np.ndarray) -> np.ndarray:
         """Posterior standard deviation of every voxel of frames ``(B,)``: ``(B, D, D, D)``.
 
-        It is the effect of the uncertainty of the latents on the volumes, in their units; the
-        uncertainty of the mean volume and of the components is not in it.
+        It comes from the uncertainty of the latents, in units of the volumes. The uncertainty of
+        mean and components is not included.
 
         Raises:
             TemporemError: the method has no posterior covariance.
@@ -82,7 +82,7 @@ class Run(Reconstruction):
         return self.grid.noise_scale * variance.sqrt().cpu().numpy()
 
     def require_covariance(self) -> None:
-        """Raise a TemporemError unless :meth:`voxel_deviations` are known."""
+        """Raise a TemporemError if the method has no :meth:`voxel_deviations`."""
         if self.latent_covariance is None:
             raise TemporemError(
                 f"{self.path} was made with --method {self.config.method}, which has no "
@@ -105,7 +105,7 @@ class Run(Reconstruction):
         return rows[np.argsort(self.frame_numbers[rows])]
 
     def require_frames_of(self, dataset: Dataset) -> None:
-        """Raise a TemporemError unless the dataset's rows are the frames of this run."""
+        """Raise a TemporemError if the rows of the dataset are not the frames of this run."""
         same = (
             dataset.box == self.grid.box
             and math.isclose(
@@ -122,7 +122,7 @@ class Run(Reconstruction):
 
 
 def load_run(path: str | Path) -> Run:
-    """Read a finished run. The dataset that it was made from is not needed.
+    """Read a finished run; its dataset is not needed.
 
     Raises:
         TemporemError: no run, an unfinished or damaged one, or a checkpoint of another model.
@@ -158,7 +158,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def load_run_config(path: str | Path) -> RunConfig:
-    """The configuration of a run, finished or not.
+    """Read the configuration of a run, finished or not.
 
     Raises:
         TemporemError: the folder is no run, or its configuration is damaged.
@@ -174,17 +174,17 @@ def load_run_config(path: str | Path) -> RunConfig:
 
 
 def is_run(path: str | Path) -> bool:
-    """A folder is a run, finished or not."""
+    """True if a folder is a run, finished or not."""
     return (Path(path) / names.CONFIG).is_file()
 
 
 def is_finished(path: str | Path) -> bool:
-    """A run came to its end."""
+    """True if a run is finished."""
     return (Path(path) / names.FRAMES).is_file()
 
 
 def require_dataset_of(path: Path, dataset: Dataset) -> None:
-    """Raise a TemporemError unless rows and images are those that a run was started with."""
+    """Raise a TemporemError if the dataset has changed since a run was started."""
     file = path / names.FINGERPRINT
     try:
         started = file.read_text(encoding="ascii").strip()

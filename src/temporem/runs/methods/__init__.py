@@ -1,4 +1,4 @@
-"""Methods of reconstruction by name: one line each."""
+"""Registry of reconstruction methods, one line each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ METHODS: dict[str, Method] = {
 
 
 def register_method(method: Method) -> None:
-    """Make a method known by its name, for ``--method`` and ``load_run``."""
+    """Register a method by its name, for ``--method`` and ``load_run``."""
     METHODS[method.name] = method
 
 
 def find_method(name: str) -> Method:
-    """The method of a name.
+    """Look up a method by name.
 
     Raises:
         TemporemError: there is none.

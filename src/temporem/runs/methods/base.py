@@ -1,4 +1,4 @@
-"""The contract of a method of reconstruction: its input and its outcome."""
+"""The interface of a reconstruction method: input and outcome."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from temporem.volumes.source import Decodes, VolumeGrid
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A reconstruction that was asked for, its input checked.
+    """A requested reconstruction with checked input.
 
     Attributes:
         config: settings.
         dataset: the movies, in the poses to use.
-        training: rows of the movies that the method may look at.
+        training: rows of the movies that the method may use.
         device: where frames are.
         processes: processes that share the work.
         poses: poses that the run found; None where they are the dataset's.
@@ -54,13 +54,13 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A task with everything prepared.
+    """A task with prepared frames.
 
     Attributes:
         task: what was asked for.
         frames: prepared frames.
         store: keeps states of algorithms.
-        progress: told how far the method is.
+        progress: receives the progress of the method.
     """
 
     task: Task
@@ -75,12 +75,12 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Result of a method, to be written.
+    """Result of a method, for the run folder.
 
     Attributes:
         model: the generator, for ``checkpoint/model.safetensors``.
         mean: posterior means of the latents, ``(N, q)``; None for a method without latents.
-        covariance: ``(N, q, q)``, or variances ``(N, q)`` of a method that knows no more.
+        covariance: ``(N, q, q)``, or variances ``(N, q)`` of a method without covariances.
         volumes: volumes to write by name, ``(D, D, D)``, in units of the images' noise.
         masks: masks to write by name, ``(D, D, D)``.
         poses: poses that the method learned; None where it learned none.
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def require_no_options(config: RunConfig) -> None:
-    """Raise a TemporemError where ``options`` are set for a method that has none of its own."""
+    """Raise a TemporemError if ``options`` are set for a method without options of its own."""
     if config.options:
         raise TemporemError(
             f"options.{next(iter(config.options))} is set, but the method {config.method} has no "
@@ -113,24 +113,24 @@ class Method(Protocol):
 
     name: str
     summary: str
-    """Half a sentence for ``--help``."""
+    """Short description for ``--help``."""
 
     def needs_poses(self, config: RunConfig) -> bool:
-        """The method cannot begin without poses."""
+        """True if the method needs poses to begin with."""
         ...
 
     def uses_dynamics(self, config: RunConfig) -> bool:
-        """The method needs movies of two frames or more."""
+        """True if the method needs movies of two frames or more."""
         ...
 
     def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
-        """Raise a TemporemError where the data cannot support what is asked for."""
+        """Raise a TemporemError if the data cannot support the settings."""
         ...
 
     def memory(
         self, config: RunConfig, model: ForwardModel, longest: int, *, in_memory: bool
     ) -> tuple[int, str]:
-        """Bytes that the method takes besides the frames, and how to make them fewer.
+        """Estimate the bytes that the method needs besides the frames, with a hint to lower them.
 
         Args:
             config: settings.
@@ -141,13 +141,13 @@ class Method(Protocol):
         ...
 
     def run(self, job: Job) -> Outcome:
-        """Reconstruct. All processes call it; the outcome of the first is written."""
+        """Reconstruct. All processes call it; the first process's outcome is written."""
         ...
 
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> Decodes:
-        """The model of volumes that :class:`Outcome` gave.
+        """Rebuild the volume model that :class:`Outcome` stored.
 
         Raises:
-            TemporemError: it does not fit the configuration.
+            TemporemError: the stored model does not fit the configuration.
         """
         ...

@@ -58,7 +58,7 @@ class Homogeneous:
 
 
 def load_linear_volumes(model: Parts, box: int, q: int) -> LinearVolumes:
-    """Mean volume and q components that were stored."""
+    """Stored mean volume and q components."""
     generator = LinearVolumes(box, q)
     load_module(generator, model, "generator.")
     return generator

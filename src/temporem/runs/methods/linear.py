@@ -38,7 +38,7 @@ _BYTES_PER_CHANNEL = 24  # of a voxel of the padded grid, measured
 
 
 class Linear:
-    """Mean volume and components whose amounts change smoothly along a movie."""
+    """Linear dynamical model: mean volume and components with latents that vary smoothly."""
 
     name = "linear"
     summary = "a mean volume plus a few difference volumes, about a minute"
@@ -137,7 +137,7 @@ def linear_memory(model: ForwardModel, q: int) -> int:
 
 
 def _given_masks(config: RunConfig, box: int) -> Masks:
-    """The masks that settings ask for; None where they are to be made from the data."""
+    """Masks from files or none, as set; None for masks to make from the data."""
     radius = config.data.window_radius
     found: list[Tensor | None] = [
         mask_of(name, box)

@@ -38,11 +38,11 @@ _LINEAR_SHARE = 0.4  # of the time of a run that begins with a linear model
 
 
 class Network:
-    """A network that is trained, from a linear model or from nothing.
+    """A trained network, with or without a warm start from a linear model.
 
     Args:
         name: ``tempor`` or ``static``.
-        summary: half a sentence for ``--help``.
+        summary: short description for ``--help``.
     """
 
     def __init__(self, name: VAEKind, summary: str) -> None:
@@ -191,7 +191,7 @@ class Static(Network):
 
 
 def _learned(job: Job) -> LearnedPoses | None:
-    """How poses are learned with the network; None where they are not."""
+    """Settings of learned poses; None if poses are not learned."""
     config = job.config
     learner = config.learned_poses
     if learner == "none":
