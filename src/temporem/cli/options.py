@@ -21,10 +21,10 @@ def refuse_missing(
     It first restores a folder that a crash left under a temporary name.
 
     Args:
-        is_there: tells of a path if the input is there.
-        problem: what is said of a path otherwise.
-        expected: what should be there.
-        hint: how to come by one.
+        is_there: tells if the input exists at a path.
+        problem: message for a path without the input.
+        expected: valid input.
+        hint: way to make one.
     """
 
     def check(_: object, given: Path | Sequence[Path] | None) -> None:

@@ -78,7 +78,7 @@ def fit_tempor(
         seed: of initial weights and of all random numbers.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: arithmetic of large products.
-        progress: told how far the fit is.
+        progress: receives the progress of the fit.
 
     Raises:
         TemporemError: no poses, images without noise, a start of other frames, or training that

@@ -65,8 +65,8 @@ class MethodEntry(_Section):
         settings: settings of ``temporem reconstruct``, ``key: value`` with dotted keys, ``method``
             among them; empty for the other kinds.
         kind: ``run``, a reconstruction; ``true-states``, the back-projection of all frames of each
-            true state, which is a bound because it reads the truth; ``program``, a program of
-            somebody else.
+            true state, an upper bound because it reads the truth; ``program``, a program
+            from elsewhere.
         program: command that leaves ``evaluation.json`` and ``evaluation.npz`` in ``{output}``.
             ``{python}``, ``{dataset}``, ``{output}``, ``{seed}``, ``{every}`` and ``{peer}`` in it
             are replaced. It runs only with ``--peer``.

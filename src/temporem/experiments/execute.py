@@ -1,4 +1,4 @@
-"""Carry out one part of an experiment at a time, from where it was left."""
+"""Run one part of an experiment at a time, and resume it after an interruption."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EVALUATION = 0.1  # part of the time of a result
 class Datasets:
     """Simulates the datasets of an experiment, one after another.
 
-    It keeps the last motion for datasets that move alike, because a path between structures takes
+    It keeps the last motion for datasets with the same one, because a path between structures takes
     minutes.
 
     Args:
@@ -68,7 +68,7 @@ def make_result(part: ResultPart, peer: Path | None, progress: Progress) -> None
     Args:
         part: the method and its dataset.
         peer: virtual environment of programs.
-        progress: told how far the part is.
+        progress: receives the progress of the part.
 
     Raises:
         TemporemError: bad input, or a program that fails.
@@ -115,7 +115,7 @@ def _true_states(part: ResultPart, progress: Progress) -> None:
 
 
 def _program(part: ResultPart, peer: Path | None) -> None:
-    """Run a program of somebody else, with its output in a file beside its results."""
+    """Run an external program, and write its output to a file beside its results."""
     with fresh_directory(part.folder) as folder:
         words = {
             "dataset": str(part.dataset.folder.resolve()),
@@ -145,7 +145,7 @@ def _program(part: ResultPart, peer: Path | None) -> None:
 
 
 def _require_evaluation(folder: Path, part: ResultPart) -> None:
-    """Raise a TemporemError unless a program evaluated the same frames as the other methods."""
+    """Raise a TemporemError if a program evaluated other frames than the other methods."""
     try:
         evaluation = load_evaluation(folder)
     except TemporemError as error:

@@ -78,7 +78,7 @@ def write_outcome(experiment: Experiment, plan: Plan, folder: Path, notes: Seque
         experiment: the experiment as it was run.
         plan: its parts; unfinished ones are left out.
         folder: folder of the experiment.
-        notes: sentences that a reader must know, for instance that this was a quick look.
+        notes: remarks for the reader, for instance that this was a quick look.
 
     Returns:
         The page.
@@ -237,7 +237,7 @@ def _intervals(rows: Sequence[Record]) -> dict[str, Interval | None]:
 
 
 def _shown(rows: Sequence[Record], found: Numbers) -> list[Measure]:
-    """The measures that matter most, of those that these rows have."""
+    """Select the most important measures of these rows."""
     known = {row.measure for row in rows if row.value is not None}
     ranks = {label: item.rank for label, item in found.measures.items() if label in known}
     return [found.measures[label] for label in most_important(ranks, MOST_IMPORTANT)]

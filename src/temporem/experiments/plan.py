@@ -1,4 +1,4 @@
-"""The parts of an experiment, and the folders in which finished ones are found again."""
+"""The parts of an experiment and their folders."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ResultPart:
 
     @property
     def finished(self) -> bool:
-        """The result was evaluated."""
+        """True if the result has been evaluated."""
         return (self.folder / SUMMARY_NAME).is_file()
 
 
@@ -144,7 +144,7 @@ def _reserved(whose: str, name: str) -> TemporemError:
 
 
 def _require_same_movies(results: Sequence[ResultPart]) -> None:
-    """Refuse methods that hold out different movies: they are compared frame by frame."""
+    """Refuse methods with different held-out movies: frames could not be compared."""
     first: dict[Path, tuple[str, float]] = {}
     for part in results:
         fraction = 0.0 if part.config is None else part.config.data.held_out_fraction

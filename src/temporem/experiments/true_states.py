@@ -1,7 +1,6 @@
-"""Back-projection with known states and poses: what perfectly sorted frames would give.
+"""Back-projection with known states and poses, as from perfectly sorted frames.
 
-It reads the truth. It is therefore a bound for methods that share nothing between states, and not a
-method.
+It reads the truth, so it is no method but a bound for methods that share nothing between states.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Some frames at once: what every algorithm is fed."""
+"""Batches of frames, the input of every algorithm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Batch:
         pixels: the P pixels that the images have.
         shifts_angstrom: displacement of the particles in the images, ``(F, 2)``; None where they
             are centred.
-        encoder_input: numbers that a network's encoder is shown of a frame, ``(F, E)``; None for
+        encoder_input: numbers that a network's encoder sees of a frame, ``(F, E)``; None for
             methods without an encoder.
     """
 

@@ -1,4 +1,4 @@
-"""The dataset contract: particle movies as a folder that RELION and cryoDRGN read as it is."""
+"""Datasets: particle movies in a folder that RELION and cryoDRGN can read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Dataset:
         return len(self.movies)
 
     def require_poses(self) -> None:
-        """Raise a TemporemError where the file has no poses."""
+        """Raise a TemporemError if the file has no poses."""
         if not self.has_poses:
             raise TemporemError(
                 f"{self.path / STAR_NAME} has no poses",
@@ -81,7 +81,7 @@ class Dataset:
             )
 
     def without_poses(self) -> Dataset:
-        """The dataset as it is where the file has no poses."""
+        """The dataset without its poses."""
         return replace(self, poses=Poses.identity(self.n_frames), has_poses=False)
 
     def with_poses(self, poses: Poses) -> Dataset:
@@ -253,7 +253,7 @@ def _check_box(optics: Table, box: int) -> None:
 
 
 def _read_poses(particles: Table, width_angstrom: float) -> tuple[Poses, bool]:
-    """Poses, and true where the table has them. Half of a pose is refused."""
+    """Read poses, and tell if the table has them. Incomplete poses are refused."""
     if not any(column in particles for column in POSE_COLUMNS):
         return Poses.identity(particles.n_rows), False
     return poses_from_table(particles, farthest_angstrom=width_angstrom / 2), True

@@ -1,4 +1,4 @@
-"""A digest of a dataset, by which a resumed run recognises it."""
+"""Digest of a dataset, with which a resumed run recognises it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from temporem.frames.dataset import Dataset
 
-_IMAGES = 64  # evenly spaced; all would take long where there are many
+_IMAGES = 64  # evenly spaced; all of a large dataset would take too long
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -1,4 +1,4 @@
-"""Random numbers for the frames of a batch that do not depend on the number of processes."""
+"""Random numbers for frames of a batch, independent of the number of processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FrameNoise:
-    """Random numbers for the frames of a batch that this process computes.
+    """Random numbers for this process's frames of a batch.
 
-    Numbers are drawn for the whole batch and cut, so that a frame's do not depend on the process.
+    Numbers are drawn for the whole batch and then split, so they do not depend on the process.
 
     Attributes:
         generator: in the same state in all processes when a batch begins.

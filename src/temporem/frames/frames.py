@@ -1,4 +1,4 @@
-"""The frames of a dataset, prepared in Fourier space, and handed out in batches of whole movies."""
+"""Frames of a dataset in Fourier space, in batches of whole movies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Frames:
         source: images and CTF of the frames, in memory or prepared when they are asked for.
         rotations: molecule to camera, float32 ``(N, 3, 3)``.
         movies: rows of every movie, in order of time.
-        training: rows of the movies that an algorithm may look at.
+        training: rows of the movies that an algorithm may use.
         intervals: all G different times between neighbouring frames, median 1, float64 ``(G,)``,
             on the CPU.
         interval_index: index of the interval that precedes a frame, ``(N,)``, on the CPU.
@@ -100,7 +100,7 @@ class Frames:
     def batches(
         self, groups: Iterable[list[np.ndarray]], n_pixels: int | None = None
     ) -> Iterator[Batch]:
-        """A batch of every group of movies, prepared while the one before it is used."""
+        """Yield a batch of every group of movies, prepared while the previous one is in use."""
         return one_ahead(
             lambda movies: self.batch(movies, n_pixels),
             groups,
@@ -122,9 +122,9 @@ class Frames:
             self.on_samples(batch.images.numel())
 
     def low_pass(self, movies: list[np.ndarray], n_pixels: int) -> Frames:
-        """Some movies with only their lowest frequencies, in memory, to be passed many times.
+        """Keep the lowest frequencies of some movies in memory, for many passes.
 
-        The other frames are zero.
+        Other frames are zero.
         """
         images = torch.zeros(len(self), n_pixels, dtype=torch.complex64, device=self.device)
         ctf = torch.zeros(len(self), n_pixels, device=self.device)
@@ -156,8 +156,8 @@ class Frames:
     def _mine(self) -> np.ndarray:
         """Frames of this process's share, bool ``(N,)``.
 
-        Shares are the same whatever movies a pass is over, so that a process needs no others.
-        They are neighbours in the list, so that every n-th movie is shared as evenly as all.
+        Shares do not depend on the movies of a pass, so a process needs no other frames. They are
+        neighbours in the list, so every n-th movie is shared as evenly as all.
         """
         mine = np.zeros(len(self), dtype=bool)
         mine[np.concatenate([*self.processes.share(self.movies), np.zeros(0, dtype=int)])] = True
@@ -188,7 +188,7 @@ def prepare_frames(
     Args:
         dataset: pixels, poses and CTF.
         settings: window, sign and memory.
-        training: rows of the movies that algorithms may look at.
+        training: rows of the movies that algorithms may use.
         device: where frames are wanted.
         posed: use the dataset's rotations; without, the mean volume is zero.
         processes: processes that share passes over the frames.

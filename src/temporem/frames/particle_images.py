@@ -1,4 +1,4 @@
-"""Images that the rows of ``particles.star`` name: checked once, then read when asked for."""
+"""Images that the rows of ``particles.star`` name: checked once, then read on request."""
 
 from __future__ import annotations
 

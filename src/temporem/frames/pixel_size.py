@@ -1,4 +1,4 @@
-"""The pixel size of a dataset: what its optics table says, checked against the stacks' headers."""
+"""Pixel size of a dataset: from its optics table, checked against the stacks' headers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _COLUMN_BEFORE_3_1 = "rlnPixelSize"
 _EXPECTED = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
 
 _PLACEHOLDER_ANGSTROM = 1.0
-"""Programs that know no pixel size write this one into a header."""
+"""Placeholder that programs without a pixel size write into a header."""
 
 _CALIBRATION = 1.15
-"""A factor that no calibration of a microscope reaches and every binning exceeds."""
+"""Factor above any calibration of a microscope and below any binning."""
 
 
 def read_pixel_size(optics: Table, stacks: Sequence[Stack]) -> float:
     """Return the one pixel size of all optics groups, Å.
 
-    The optics table decides; the headers serve where it has no pixel size. A header without one,
-    or with the placeholder of 1 Å, says nothing.
+    The optics table decides; headers serve if it has no pixel size. A header without one, or with
+    the placeholder of 1 Å, is ignored.
 
     Raises:
         TemporemError: no pixel size, several, one beyond all microscopes, or a table that differs

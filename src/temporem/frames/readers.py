@@ -1,6 +1,6 @@
-"""Formats of movies that can be read, one reader each.
+"""Readers of movie formats, one each.
 
-To add one, write its file and put it into the list below, or call :func:`register_reader`.
+To add a format, write a reader and put it into the list below, or call :func:`register_reader`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ READERS: list[Reader] = [
 
 
 def register_reader(reader: Reader) -> None:
-    """Make a format known to :func:`read_dataset`, after those that are known already.
+    """Register a reader for :func:`read_dataset`, after those already registered.
 
     Raises:
         ValueError: another reader has that name.

@@ -27,7 +27,7 @@ class FrameSource(Protocol):
 
     @property
     def in_memory(self) -> bool:
-        """True where frames are at hand; others are worth preparing ahead of their use."""
+        """True if frames are in memory; others are worth preparing ahead of their use."""
         ...
 
     @property
@@ -147,7 +147,7 @@ def loaded(source: FrameSource, block_samples: int | None = None) -> FramesInMem
 
 @dataclass(frozen=True)
 class _Derived:
-    """Frames of another source, changed as they are taken.
+    """Frames of another source, changed as they are read.
 
     Attributes:
         source: the frames.
@@ -184,7 +184,7 @@ class LowestFrequencies(_Derived):
 
 @dataclass(frozen=True)
 class Recentred(_Derived):
-    """Frames moved back by shifts that were found later.
+    """Frames shifted back by displacements that were found later.
 
     Attributes:
         model: image formation.

@@ -18,7 +18,7 @@ from temporem.physics.padded_grid import PADDING, PaddedGrid
 from temporem.volumes.back_projection import HomogeneousVolume, back_project
 
 CHANGE_FRACTION = 0.05
-"""Share of the signal's power that a change of conformation is taken to carry."""
+"""Assumed share of the signal's power in a conformational change."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FrameStatistics:
         It is the amplitude of the signal, ``√(power / CTF²)``, times the Wiener factor
         ``s/(1 + s)`` of a change that carries a twentieth of the mean volume's signal-to-noise
         ratio ``2 FSC / (1 − FSC)`` (Scheres 2012). Where the data cannot tell a change from noise,
-        a generator keeps to the mean.
+        a generator stays close to the mean.
         """
         fsc = self.mean_volume.half_fsc.clamp(0, 0.999)
         ratio = CHANGE_FRACTION * 2 * fsc / (1 - fsc)
@@ -166,7 +166,7 @@ def measure_frames(
 def spectra(model: ForwardModel, means: Tensor) -> tuple[Tensor, Tensor]:
     """Signal power above the unit noise, and CTF², at radii 0 … D/2: each ``(D/2 + 1,)``.
 
-    Shells where signal drowns keep a hundredth of the noise, so that nothing is ruled out.
+    Shells with a drowned signal keep a hundredth of the noise, so that no frequency is excluded.
 
     Args:
         model: image formation.

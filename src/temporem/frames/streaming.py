@@ -1,4 +1,4 @@
-"""Frames prepared from the pixels of a dataset whenever they are asked for."""
+"""Frames prepared from the pixels of a dataset on request."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single p
 
 @dataclass(frozen=True, eq=False)
 class FrameStack:
-    """Frames that are centred, windowed, transformed and scaled when they are asked for.
+    """Frames that are centred, windowed, transformed and scaled on request.
 
-    On a CPU a frame comes out the same, bit for bit, whatever frames it is prepared with.
+    On a CPU, a frame has the same bits whichever frames it is prepared with.
 
     Attributes:
         dataset: pixels, shifts and CTF parameters.

@@ -1,1 +1,1 @@
-"""Files: STAR, MRC, JSON, YAML, checkpoints; all that is read is checked."""
+"""Reading and writing of STAR, MRC, JSON, YAML and checkpoint files, with checks."""

@@ -1,7 +1,7 @@
-"""Checkpoints: a single safetensors file each, replaced in one step, without pickle.
+"""Checkpoints: one safetensors file each, replaced in one step, without pickle.
 
-The file's own metadata have one entry: the kind of state, its JSON document and a checksum of all
-that is in the file. Two files of the same state are the same, byte by byte.
+The metadata of the file have one entry: the kind of state, its JSON document and a checksum of the
+whole content. Two files of the same state are identical, byte by byte.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _RECORD = "temporem"  # several entries would be written in any order
 
 
 class NotFiniteError(TemporemError):
-    """A state holds NaN or infinite numbers; it is not written, and the file before it stays."""
+    """A state holds NaN or infinite numbers; it is not written, and the previous file stays."""
 
 
 def save_checkpoint(path: Path, parts: Parts) -> None:
-    """Replace the file by a checkpoint, all of it or nothing.
+    """Replace the file by a checkpoint, completely or not at all.
 
     Raises:
         NotFiniteError: a tensor has entries that are not finite.
@@ -55,7 +55,7 @@ def save_checkpoint(path: Path, parts: Parts) -> None:
 
 
 def load_checkpoint(path: Path) -> Parts:
-    """Read a checkpoint; who uses it checks its kind with :meth:`Parts.require_kind`.
+    """Read a checkpoint; the caller checks its kind with :meth:`Parts.require_kind`.
 
     Raises:
         TemporemError: no file, a damaged one, or one with entries that are not finite.
@@ -191,7 +191,7 @@ def _checksum(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[str]:
-    """A name of the file that the library can open: it takes no names that are not UTF-8."""
+    """Give the library a UTF-8 name of the file, the only kind that it opens."""
     try:
         yield str(path).encode().decode()
     except UnicodeEncodeError:

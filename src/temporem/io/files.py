@@ -1,8 +1,7 @@
-"""Write results whole or not at all: write beside the target, sync to disk, then rename.
+"""Atomic writing of results: write beside the target, sync to disk, then rename.
 
-A crash or a power cut at any moment leaves the old result or the new one, never half of either.
-What a process that died has left beside a target is put back or removed by
-:func:`adopt_leftovers`.
+After a crash or a power cut, the old result or the new one is there, never half of either.
+:func:`adopt_leftovers` restores or removes what a dead process left beside a target.
 """
 
 from __future__ import annotations
@@ -90,9 +89,9 @@ def atomic_write(
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a folder to oneself while the block runs; a process that dies releases it.
+    """Lock a folder while the block runs; a process that dies releases the lock.
 
-    File systems without locks let everybody in.
+    On file systems without locks, this does nothing.
 
     Raises:
         TemporemError: another process holds it.
@@ -111,7 +110,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def disk_error(error: Exception, path: str | Path, needed: int | None = None) -> TemporemError:
-    """Say in one line which file could not be written, why, and how much room there is.
+    """Describe in one line which file could not be written, why, and the free space.
 
     Args:
         error: an ``OSError``, or an error of another library that ends in ``(os error 28)``.

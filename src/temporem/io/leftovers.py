@@ -25,12 +25,12 @@ _LEFTOVER = re.compile(
 
 
 def adopt_leftovers(target: str | Path, *, deep: bool = False) -> None:
-    """Settle what processes that died have left beside ``target`` and directly in it.
+    """Restore or remove what dead processes left beside ``target`` and directly in it.
 
     A crash between the two renames that replace a directory leaves nothing at ``target`` and the
-    old directory beside it: that one is put back. What was half-written or about to be removed is
-    removed. Whatever a living process works on is locked and stays, and so does everything in a
-    folder that cannot be written to.
+    old directory beside it: this directory is restored. Half-written and discarded files are
+    removed. Files of a living process are locked and stay, as does everything in a folder that
+    cannot be written to.
 
     Args:
         target: a file or folder that is about to be opened or written; it may be missing.
@@ -47,7 +47,7 @@ def adopt_leftovers(target: str | Path, *, deep: bool = False) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Tell by its name whether a process that was killed has left this file or folder behind."""
+    """Tell by its name if this is a leftover of a killed process."""
     return _LEFTOVER.fullmatch(path.name) is not None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Limits(NamedTuple):
-    """The lowest and the highest value that is taken, in a unit."""
+    """Lowest and highest accepted value, with a unit."""
 
     low: float
     high: float

@@ -1,7 +1,7 @@
 """MRC files: image stacks, read a few images at a time and written as a stream, and volumes.
 
-Layout as in Cheng et al. (2015), MRC2014. Headers of other programs are taken as they come: a
-machine stamp or ``MAP`` string that is missing or odd says nothing, the sizes do.
+Layout as in Cheng et al. (2015), MRC2014. Headers of other programs are read leniently: a
+missing or odd machine stamp or ``MAP`` string is ignored, but the sizes must fit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_EXTENDED_BYTES = 2**24  # of a volume
 
 @dataclass(frozen=True)
 class Stack:
-    """Images ``(N, y, x)`` in a file, which is open only while some are read: there may be many.
+    """Images ``(N, y, x)`` in a file that is open only while some are read.
 
     Attributes:
         path: the file.
@@ -49,8 +49,8 @@ class Stack:
     def read(self, sections: np.ndarray | None = None) -> np.ndarray:
         """Read some images, or all, ``(n, y, x)`` float32.
 
-        They are read from the file and not through a memory map, whose pages would count as
-        memory of the process once they were looked at.
+        They are read from the file, not through a memory map: pages of a map count as memory of the
+        process.
 
         Raises:
             TemporemError: the file is gone or has become shorter.
@@ -283,7 +283,7 @@ def _read_voxels(file: IO[bytes], box: int, name: str) -> tuple[np.void, np.ndar
 
 
 def _axes(header: np.void) -> tuple[int, ...]:
-    """Find z, y and x among sections, rows and columns; old files do not say."""
+    """Find z, y and x among sections, rows and columns; old files do not record them."""
     found = [int(header[name]) for name in ("maps", "mapr", "mapc")]
     if found == [0, 0, 0]:
         return 0, 1, 2

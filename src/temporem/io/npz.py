@@ -86,7 +86,7 @@ class NpzFile:
         return array.astype(dtype, copy=False)
 
     def refusal(self, name: str, found: str, expected: str) -> TemporemError:
-        """Make the error about an array that is not what it must be."""
+        """Make the error about an array that is not valid."""
         message = f"cannot read {self.path}: {name} is {found}"
         return TemporemError(message, expected=expected, hint=self.hint)
 

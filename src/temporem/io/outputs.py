@@ -1,4 +1,4 @@
-"""Checks of outputs: only folders that temporem wrote are replaced, no inputs, no links."""
+"""Checks of outputs: temporem replaces only folders that it wrote, no inputs and no links."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def require_replaceable(
     folders: Collection[str] = (),
     inputs: Iterable[str | Path] = (),
 ) -> None:
-    """Raise unless ``path`` is free, an empty folder, or a folder of the kind to be written.
+    """Raise unless ``path`` is free, an empty folder, or a folder of the kind to write.
 
-    A slip of the hand in an output's name must not delete a folder of something else.
+    A mistyped output name must not delete a folder of another kind.
 
     Args:
         path: the output.
         what: the kind of folder, for the message: ``a dataset``.
-        holds: pattern of a file by which one is known.
-        folders: that one may have in it.
-        inputs: files and folders that are read, which would be gone with it.
+        holds: pattern of a file that identifies such a folder.
+        folders: folders that it may contain.
+        inputs: files and folders to read, which must not lie in it.
 
     Raises:
         TemporemError: the folder holds other things, another folder, or an input.
@@ -52,9 +52,9 @@ def require_replaceable(
 
 
 def require_no_links(paths: Iterable[Path]) -> None:
-    """Raise where a file to be written is a link: what it points to belongs to somebody else.
+    """Raise if a file to write is a link: its target may belong to another user or program.
 
-    A folder that is continued may have come from anywhere.
+    A folder to resume may come from anywhere.
     """
     for path in paths:
         if path.is_symlink():

@@ -1,4 +1,4 @@
-"""Read settings from YAML files and ``key=value`` texts; say what is wrong in one line."""
+"""Settings from YAML files and ``key=value`` texts, with one-line error messages."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def apply_changes(
     """Return settings changed at dotted keys, such as ``{"ctf.cs_mm": 2.0}``.
 
     Raises:
-        TemporemError: a key expects a section where a value stands; ``source`` says where that came
-            from.
+        TemporemError: a key names a section, but a value stands there; the message names
+            ``source``.
     """
     merged = dict(settings)
     for name, value in changes.items():
@@ -185,8 +185,8 @@ def validate_settings(model: type[Model], settings: Mapping[str, Any], *, source
     """Validate settings by a model and return it.
 
     Raises:
-        TemporemError: an unknown key (with the nearest known one) or a bad value; ``source`` says
-            where it came from.
+        TemporemError: an unknown key (with the nearest known one) or a bad value; the message
+            names ``source``.
     """
     try:
         valid = model.model_validate(settings)

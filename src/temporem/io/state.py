@@ -1,4 +1,4 @@
-"""The parts of a stored state of an algorithm, and checks for reading them back."""
+"""Stored states of algorithms: their parts, and checks for reading them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ANEW = "start another run, or this one anew with --overwrite"
 
 
 class State(Protocol):
-    """A moment of an algorithm, complete: handed back, the algorithm goes on as if never stopped.
+    """Complete state of an algorithm, from which it continues without loss.
 
-    Each class also has ``from_parts``, which takes what :meth:`parts` gave.
+    Each class also has ``from_parts``, the inverse of :meth:`parts`.
     """
 
     def parts(self) -> Parts:
@@ -30,7 +30,7 @@ class State(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """Tensors by name and a JSON document, with the kind of state that they are.
+    """Tensors by name and a JSON document of a state, with its kind.
 
     Attributes:
         kind: name of the kind of state.
@@ -109,12 +109,12 @@ class Parts:
         return str(value)
 
     def require_kind(self, kind: str) -> None:
-        """Raise a TemporemError unless the parts are of a kind of state."""
+        """Raise a TemporemError if the parts belong to another kind of state."""
         if self.kind != kind:
             raise self.damaged(f"it holds {self.kind[:40]}, not {kind}")
 
     def damaged(self, what: str) -> TemporemError:
-        """The error that something in the parts is not what it must be."""
+        """Make the error about a part that is not valid."""
         return TemporemError(
             f"{self.source}: not a readable checkpoint of this run ({what})", hint=_ANEW
         )

@@ -1,4 +1,4 @@
-"""Have the disk hold what was written, so that it survives a power cut."""
+"""Sync written files to disk, so that they survive a power cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EI
 
 
 def sync_tree(folder: Path) -> None:
-    """Have the disk hold a folder: files and folders in it first, then the folder itself."""
+    """Sync a folder to disk: its files and folders first, then the folder itself."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -21,7 +21,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file's content or a folder's names, where the system offers that."""
+    """Sync a file's content or a folder's names to disk, if the system offers that."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:

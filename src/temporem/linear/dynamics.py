@@ -6,7 +6,7 @@
 ``z' = A z + w,  w ~ N(0, 1 − A Aᵀ),  A = exp(F Δ)``,
 
 which covers gaps and irregular times. S rotates latents into one another, as motion along a curve
-does; L makes them forget. The scale of z is fixed, and the volumes take up the scale of the motion.
+does; L lets them decay. The scale of z is fixed, so the volumes carry the scale of the motion.
 With A = 0 frames are independent: probabilistic principal components (Tipping and Bishop 1999).
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_SLOWEST = 1e-3  # ε: what happened a thousand intervals ago is forgotten
+_SLOWEST = 1e-3  # ε: latents decay within a thousand intervals at the latest
 _FIRST_RATE = 0.1
 _LEAST_VARIANCE = 1e-6
 _STEPS = 40  # of the quasi-Newton method
@@ -74,7 +74,7 @@ class Dynamics:
 
     @classmethod
     def initial(cls, q: int, *, temporal: bool) -> Dynamics:
-        """Dynamics that forget in about ten units of time, without rotation."""
+        """Dynamics that decay in about ten units of time, without rotation."""
         one = torch.eye(q, dtype=torch.float64)
         return cls(torch.zeros_like(one), _FIRST_RATE**0.5 * one, temporal)
 
@@ -111,7 +111,7 @@ class Dynamics:
         return -0.5 * (moments.counts * log_det + squares).sum()
 
     def maximise(self, moments: Moments) -> Dynamics:
-        """Find dynamics that make the moments likelier, never less likely (M-step).
+        """Find dynamics with a higher likelihood of the moments, never a lower one (M-step).
 
         L-BFGS starts from these dynamics.
         """

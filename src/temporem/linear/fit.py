@@ -8,8 +8,8 @@ that a Kalman filter and Rauch–Tung–Striebel smoother (1965) infers them.
 2. ``halves`` fits each half of the movies at full resolution; their agreement gives the prior.
 3. ``joint`` iterates with all movies.
 
-Each step is a function of the state before it, so that a fit that goes on from a stored state ends
-like one that was never stopped.
+Each step is a function of the state before it. So a resumed fit ends like one that was never
+stopped.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def fit_linear(
     Args:
         data: the movies.
         poses: poses of the frames; the dataset's when None.
-        training: rows of the movies that the fit may look at, of ``data.movies``; the others only
-            get latents. All movies when None.
+        training: rows of the movies to fit, from ``data.movies``; the others only get latents. All
+            movies when None.
         components: number of components, or ``auto`` for the number up to 4 that makes held-out
             movies likeliest.
         temporal: dynamics within movies; without, frames are independent.
@@ -79,7 +79,7 @@ def fit_linear(
         invert: flip the sign of the images, for dark molecules.
         seed: seed of random numbers; the result hardly depends on it.
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress: told how far the fit is.
+        progress: receives the progress of the fit.
 
     Raises:
         TemporemError: no poses, too few frames, images without noise, a mask of another box, a
@@ -124,8 +124,8 @@ def linear_states(
         masks: solvent and moving mask; None to make them from the data.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of the first latents.
-        resume: state to go on from; yielded again where it is finished.
-        progress: told how far the fit is, in Fourier pixels passed.
+        resume: state to continue from; yielded again if it is finished.
+        progress: receives the progress of the fit, in Fourier pixels passed.
     """
     candidates = _candidates(settings, frames.training)
     steps = LinearSteps(frames, settings, candidates, masks, window_radius, seed, progress)
@@ -182,7 +182,7 @@ def linear_result(frames: Frames, state: LinearState) -> LinearFit:
 
 
 def mask_of(mask: Tensor | str, box: int) -> Tensor | None:
-    """The mask that was asked for, ``(D, D, D)``; None where it is to be made from the data.
+    """Get the mask of a setting, ``(D, D, D)``; None if it is to be made from the data.
 
     Raises:
         TemporemError: the mask is of another box.
@@ -210,7 +210,7 @@ def _candidates(settings: LinearSettings, training: list[np.ndarray]) -> list[in
 
 
 def require_enough(settings: LinearSettings, training: list[np.ndarray]) -> None:
-    """Raise a TemporemError where the frames cannot support the model that is asked for."""
+    """Raise a TemporemError if there are too few frames for the number of components."""
     n, most = sum(map(len, training)), largest_components(training)
     q = 1 if settings.components == "auto" else settings.components
     if q > most:

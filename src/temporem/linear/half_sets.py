@@ -1,4 +1,4 @@
-"""Linear models of half of the movies each, and the prior that follows from their agreement."""
+"""Linear models of the two halves of the movies, and the prior from their agreement."""
 
 from __future__ import annotations
 
@@ -136,10 +136,10 @@ def _correlation(solver: LinearSolver, first: Tensor, second: Tensor) -> Tensor:
 
 
 def _reliable(fsc: Tensor) -> Tensor:
-    """The FSC that a prior may rely on, ``(n_shells, C)``: smooth and never rising.
+    """Smooth the FSC for a prior, ``(n_shells, C)``, so that it never rises.
 
     Agreement beyond the first fall to noise is chance, or detail of the mean volume that leaks into
-    a component whose latents happen to follow the pose.
+    a component with latents that happen to follow the pose.
     """
     smooth = fsc.clone()
     smooth[1:-1] = (fsc[:-2] + fsc[1:-1] + fsc[2:]) / 3

@@ -28,7 +28,7 @@ from temporem.physics.padded_grid import Corners, PaddedGrid, gridding_correctio
 
 
 class LinearSolver:
-    """One pass (E-step and sums) and one update (M-step) at a resolution.
+    """Passes (E-step and sums) and updates (M-step) at a resolution.
 
     Args:
         forward_model: image formation.
@@ -90,7 +90,7 @@ class LinearSolver:
     def gather(
         self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[Batch]
     ) -> Sums:
-        """Sum what an update needs for given latents and volumes of 0: the start of a fit."""
+        """Sum what an update needs for given latents and volumes of 0, at the start of a fit."""
         sums = self._empty_sums(parameters.q)
         for block in blocks:
             corners = self.grid.corners(self._frequencies(block))

@@ -1,4 +1,4 @@
-"""The state of a fit of the linear model, and its result."""
+"""State and result of a fit of the linear model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LinearState:
         posterior: latents of all N frames.
         dynamics: dynamics of the latents.
         masks: solvent and moving mask, ``(2, D, D, D)``.
-        agreement: how halves of the movies, each on its own, agree on the components, see
+        agreement: agreement of separate halves of the movies on the components, see
             :class:`HalfAgreement`; None with too few movies.
         halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``; None before step 2.
         noise: σ² at integer radii, ``(n_shells,)``; None before step 2.
@@ -59,7 +59,7 @@ class LinearState:
         return self.dynamics.q
 
     def contiguous(self) -> LinearState:
-        """The state with contiguous tensors, as it is read back.
+        """The state with contiguous tensors, as after reading.
 
         The last bits of products depend on the order in memory.
         """
@@ -95,7 +95,7 @@ class LinearState:
 
     @classmethod
     def from_parts(cls, parts: Parts, *, n_frames: int, box: int) -> LinearState:
-        """Restore a state that was stored.
+        """Restore a stored state.
 
         Raises:
             TemporemError: a part is missing or does not fit these frames.
@@ -143,7 +143,7 @@ class LinearFit(Reconstruction):
             frame's.
         halves: μ and components of the half sets, ``(2, q + 1, D, D, D)``.
         masks: solvent and moving mask, ``(2, D, D, D)``.
-        agreement: how halves of the movies, each on its own, agree on the components.
+        agreement: agreement of separate halves of the movies on the components.
         log: records of the steps.
     """
 

@@ -40,7 +40,7 @@ class LinearSteps:
         masks: solvent and moving mask, ``(D, D, D)`` each; None to make them from the data.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of the first latents.
-        progress: told how far the fit is.
+        progress: receives the progress of the fit.
     """
 
     frames: Frames
@@ -104,12 +104,12 @@ class LinearSteps:
     def iterate(self, state: LinearState, sums: Sums | None) -> tuple[LinearState, Sums]:
         """Iterate once with all movies.
 
-        A step that would lower the objective is refused. It ends the fit, as the next step would
-        be the same.
+        A step that would lower the objective is refused. It ends the fit, because the next step
+        would be the same.
 
         Args:
             state: after the half sets, or after an iteration.
-            sums: sums of the iteration before; None where they are not at hand.
+            sums: sums of the iteration before; None if not available.
 
         Returns:
             The next state and its sums.

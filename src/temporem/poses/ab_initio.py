@@ -9,8 +9,8 @@ frames, each from all its poses at once.
 
 Both are matrix products (:mod:`temporem.poses.scores`). Round by round, more frequencies are used
 and the grid of rotations becomes finer. The grid is turned at random in every round, so that it
-leaves no mark. The end depends on the start, so several random starts are made and the likeliest
-volume is kept. Its hand is a matter of chance: projections do not tell it.
+leaves no trace. The result depends on the start, so the likeliest volume of several random starts
+is kept. Its hand is random, because projections do not show it.
 
 Starts have nothing in common but the images, so poses that several of them give a frame come from
 the images. The part of the frames with such poses (:func:`frames_alike`) tells whether poses were
@@ -44,10 +44,10 @@ from temporem.poses.symmetry import Symmetry
 from temporem.volumes.back_projection import BackProjection
 
 ALIKE_DEGREES = 20.0
-"""Largest angle at which two starts have found a frame alike; the last grid's spacing is 11°."""
+"""Largest angle at which two starts agree on a frame; the last grid's spacing is 11°."""
 
 LEAST_ALIKE = 0.5
-"""Part of the frames that two starts must have found alike for poses to count as found."""
+"""Fraction of the frames on which two starts must agree for poses to count as found."""
 
 _ENTRIES = 2**22  # scores in a block; bounds memory
 _FAINTEST = -60.0  # nats below the likeliest pose: next to nothing, and not yet denormal, i.e. slow
@@ -162,7 +162,7 @@ class AbInitio:
 
 
 def frames_alike(starts: Tensor, chosen: int, found: Tensor, symmetry: Symmetry) -> float:
-    """Part of N frames whose poses another start has found as the chosen one has.
+    """Fraction of N frames on whose poses another start agrees with the chosen one.
 
     The other start that agrees best counts. Each start is first brought into the reference frame
     and hand of the chosen one, as a whole. Where the molecule is symmetric, turns about its axis

@@ -25,10 +25,10 @@ from temporem.poses.scores import (
 )
 
 SearchScope = Literal["everywhere", "around", "here"]
-"""Where candidates are looked for: over all of SO(3), around the present pose, nowhere else."""
+"""Range of a search: all of SO(3), around the present pose, or only that pose."""
 
 SEARCH_RADIUS = 8.0
-"""Frequencies that searches look at, cycles per box."""
+"""Frequencies that searches use, cycles per box."""
 
 N_CANDIDATES = 5
 """Candidates that a search gives a frame."""
@@ -44,7 +44,7 @@ class CandidateSearch:
         volumes: μ, and the components of what changes, the greatest first, ``(1 + q, D', D', D')``.
             A search everywhere integrates over the latent of the first component; one around a
             pose takes μ alone.
-        scope: where to look.
+        scope: range of the search.
         around_degrees: distance of the lattice's rotations from the present one, about each axis.
     """
 

@@ -1,4 +1,4 @@
-"""Poses along movies: a prior that rotational diffusion links neighbouring frames by.
+"""Chains of poses along movies, with rotational diffusion as a prior.
 
 Every frame has candidate poses, each with an evidence and a spread. A path takes one candidate of
 each frame of a movie and has the log-probability
@@ -27,12 +27,12 @@ from temporem.physics.rotations import geodesic_degrees, rotation_of_vector, vec
 from temporem.poses.refinement import RotationPrior
 
 JUMP = 0.01
-"""Probability that the pose of a frame has nothing to do with the one before."""
+"""Probability that the pose of a frame does not depend on the frame before."""
 
 
 @dataclass(frozen=True)
 class PoseChain:
-    """The order of N frames, and how far molecules turn from one to the next.
+    """The order of N frames, and how far molecules turn between neighbours.
 
     Attributes:
         movies: rows of each movie, in order of time; together all N.

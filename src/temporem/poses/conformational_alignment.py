@@ -1,7 +1,7 @@
-"""Conformations aligned with one another: the turn that a motion has left in poses, undone.
+"""Alignment of conformations with one another, to undo turns that a motion left in poses.
 
 Images do not change when the volume of a conformation is turned together with the poses of its
-frames (:mod:`temporem.physics.rigid_transform`). So images alone do not tell which part of a
+frames (:mod:`temporem.physics.rigid_transform`). So images alone do not show which part of a
 molecule moves and which stays. A search that compares frames with a mean volume turns each
 conformation so that the moving part comes nearer to the mean's. Here conformations are turned until
 as much as possible of the molecule stays where it is. They minimise, over all pairs of volumes,
@@ -48,7 +48,7 @@ def align_conformations(
     radius: float,
     seed: int,
 ) -> tuple[ImprovedPoses, list[float]]:
-    """Poses in which as much as possible of the molecule stays, and how far classes turned.
+    """Turn conformations so that as much as possible of the molecule stays where it is.
 
     Args:
         frames: all N frames.

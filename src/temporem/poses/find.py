@@ -2,8 +2,8 @@
 
 A search takes these steps:
 
-1. starts, without given poses: low-resolution volumes from several random starts, of which the
-   likeliest is kept (:mod:`temporem.poses.ab_initio`);
+1. starts, without given poses: low-resolution volumes from several random starts; the likeliest is
+   kept (:mod:`temporem.poses.ab_initio`);
 2. iterations: every frame against the volume of the other folds of movies, then new volumes
    (:mod:`temporem.poses.improvement`). Resolution rises as half sets agree;
 3. iterations with motion: a linear model of the frames at low resolution, in the poses so far
@@ -17,11 +17,11 @@ With a diffusion prior, the poses of a movie's frames inform one another
 (:mod:`temporem.poses.diffusion`).
 
 In the end the volume is searched for rotational symmetry, because poses are determined only up to
-it (:mod:`temporem.poses.symmetry`), and random starts are compared: the part of the frames that two
-of them have found alike tells whether poses were found at all.
+it (:mod:`temporem.poses.symmetry`). Random starts are compared: the fraction of the frames on which
+two of them agree shows if poses were found at all.
 
-Every step is a function of the state before it. A search that goes on from a stored state ends as
-one that was never stopped.
+Every step is a function of the state before it. So a resumed search ends like one that was never
+stopped.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ def find_poses(
         around_degrees: distance about each axis that ``refine`` looks around given poses.
         diffusion: prior that links the poses of neighbouring frames: none, a coefficient in
             degrees² per second, or auto, which fits it.
-        temporal: dynamics within movies, in the model of what moves.
-        motion: find poses together with what moves; without, all frames show one volume.
+        temporal: dynamics within movies, in the linear model of the motion.
+        motion: find poses together with the motion; without, all frames show one volume.
         invert: flip the sign of the images, for dark molecules.
         seed: seed of random numbers; poses from images alone depend on it as a whole, at least by
             a turn and the hand.
-        progress: told how far the search is.
+        progress: receives the progress of the search.
 
     Raises:
         TemporemError: fewer than two movies, no poses to refine, images without noise.
@@ -148,7 +148,7 @@ def pose_states(
     Args:
         frames: frames on the CPU, where the search works. Volumes are made of the training movies;
             poses of the others are found too.
-        given: poses of the dataset, by whose shifts the frames are centred.
+        given: poses of the dataset; the frames are centred by their shifts.
         settings: settings of the search.
         steps: time from the frame before to each frame, ``(N,)``, from
             :func:`temporem.frames.intervals.frame_steps`.
@@ -160,8 +160,8 @@ def pose_states(
         rounds: rounds of every random start.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of random numbers.
-        resume: state to go on from.
-        progress: told how far the search is.
+        resume: state to continue from.
+        progress: receives the progress of the search.
     """
     search = SearchSteps(
         frames=frames,

@@ -1,7 +1,7 @@
-"""Movies dealt into folds, so that no frame is compared with a volume that it is part of.
+"""Folds of movies, so that no frame is compared with a volume that contains it.
 
-The noise of a frame is also in every volume that the frame went into, and would hold its pose where
-it is. So the poses of a fold come from the volume of all other folds.
+The noise of a frame is also in every volume made from it, and would fix its pose. So the poses of a
+fold come from the volume of all other folds.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class FoldVolumes:
 
     Attributes:
         volumes: ``(FOLDS + 1, D', D', D')``, the last of all movies.
-        half_fsc: FSC of the even with the odd folds, ``(D'/2,)``. Their poses have had volumes in
-            common, so this is no proof of resolution.
+        half_fsc: FSC of the even with the odd folds, ``(D'/2,)``. Their poses come from common
+            volumes, so it does not prove resolution.
     """
 
     volumes: Tensor
@@ -43,7 +43,7 @@ class FoldVolumes:
 
 @dataclass(frozen=True)
 class FoldedFrames:
-    """N frames whose poses are sought.
+    """N frames of a search for poses.
 
     Attributes:
         model: image formation.

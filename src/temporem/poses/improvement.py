@@ -52,15 +52,15 @@ def improve_poses(
     Candidates are the pose that a frame has, and the best few of a grid: over all of SO(3), or of a
     lattice around that pose. They are refined at low resolution, the best two of them at all
     frequencies below the radius, and the better one is kept. Along a chain, poses of the frames
-    before and after are candidates too, all are judged by the best path of the movie through them,
-    and the one that is kept is refined with what its neighbours say of it.
+    before and after are candidates too. The best path of the movie through each candidate decides,
+    and the chosen one is refined with a prior from its neighbours.
 
     Args:
         frames: the frames.
         volumes: of the folds, or one for all frames, ``(FOLDS + 1 or 1, D', D', D')``.
         start: poses to start from.
         radius: highest frequency, cycles per box.
-        scope: where candidates are looked for.
+        scope: range of the search for candidates.
         around_degrees: half the width of the lattice.
         components: U of ``V = μ + Σ_j z_j U_j``, ``(q, D', D', D')``, the greatest first, where
             volumes change: z is found with the pose.
@@ -105,7 +105,7 @@ def improve_poses(
 
 
 def _given(fit: PoseFit, prior: RotationPrior | None = None) -> _ForVolumes:
-    """Candidates that a fit has left, whatever the volumes."""
+    """Candidates from an earlier fit, independent of the volumes."""
 
     def of(rows: np.ndarray) -> tuple[Tensor, Tensor, RotationPrior | None]:
         mine = prior and RotationPrior(prior.mean[rows], prior.precision[rows])

@@ -1,4 +1,4 @@
-"""The state of a search for poses, and its result."""
+"""State and result of a search for poses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _DOUBLE, _SINGLE = torch.float64, torch.float32
 
 @dataclass(frozen=True, eq=False)
 class FoundPoses(Poses):
-    """Poses that a search has found, and how far they are determined.
+    """Poses that a search has found, with symmetry and agreement of random starts.
 
     Attributes:
         symmetry: symmetry of the volume in these poses: they are determined up to it.
-        starts_alike: part of the frames whose poses two random starts have found alike; None with
+        starts_alike: fraction of the frames on whose poses two random starts agree; None with
             fewer than two starts.
         log: records of the steps.
     """
@@ -53,7 +53,7 @@ class PoseSearchState:
             where frames are not connected.
         inflation: factor by which errors of poses exceed their posterior variances.
         symmetry: symmetry of the volume, in the end.
-        starts_alike: part of the frames that two starts have found alike, in the end.
+        starts_alike: fraction of the frames on which two starts agree, in the end.
         record: numbers to log of the step.
     """
 
@@ -100,14 +100,14 @@ class PoseSearchState:
 
     @classmethod
     def from_parts(cls, parts: Parts, given: Poses) -> PoseSearchState:
-        """A state that was stored.
+        """Restore a stored state.
 
         Args:
             parts: what was stored.
             given: poses of the dataset.
 
         Raises:
-            TemporemError: something in it is not what a search of so many frames writes.
+            TemporemError: a part does not fit a search of these frames.
         """
         parts.require_kind(cls.kind)
         n, finished = len(given), parts.flag("finished")

@@ -1,4 +1,4 @@
-"""The steps of a search for poses; each makes a state of the one before it."""
+"""The steps of a search for poses, each a function of the state before it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SearchSteps:
         settings: settings of the search.
         steps: time from the frame before to each frame, ``(N,)``, NaN for the first of a movie.
         temporal: dynamics within movies, for the linear model of what changes.
-        motion: find poses together with what changes, in the end.
+        motion: at the end, find poses together with the motion.
         iterations: number of iterations with one volume.
         motion_iterations: number of iterations with a volume that changes.
         components: number of components of the linear model.
@@ -105,7 +105,7 @@ class SearchSteps:
         ]
 
     def step(self, state: PoseSearchState, progress: Progress) -> PoseSearchState:
-        """Take the next step; after the last one, conclude.
+        """Take the next step; after the last one, make the final state.
 
         Args:
             state: what the step begins from.
@@ -204,7 +204,7 @@ class SearchSteps:
     # --- iterations with a volume that changes ---
 
     def _move(self, state: PoseSearchState, number: int, progress: Progress) -> PoseSearchState:
-        """A linear model of what changes, then poses and latents of frames by it."""
+        """Fit a linear model of the motion, then find poses and latents with it."""
         record: dict[str, Any] = {"stage": "motion", "iteration": number + 1}
         note = f"poses  with motion {number + 1}/{self.motion_iterations}"
         share = _MODEL_TIME / (_MODEL_TIME + _SEARCH_TIME[self._wide])
@@ -373,7 +373,7 @@ class SearchSteps:
         return power / squares
 
     def _chain(self, state: PoseSearchState) -> PoseChain | None:
-        """How frames follow one another, where that is known by now."""
+        """Chain that links the frames of movies, if its coefficient is known by now."""
         asked = self.settings.diffusion
         coefficient = state.diffusion if isinstance(asked, str) else asked
         if coefficient is None:

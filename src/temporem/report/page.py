@@ -83,11 +83,11 @@ def write_report(
         runs: at least one.
         baseline: name of the run that others are compared with; the first evaluated run when None.
         title: heading of the page.
-        footer: versions and date, which tell later where the page came from.
+        footer: versions and date, to trace the origin of the page later.
         overwrite: replace an existing file.
 
     Returns:
-        What the page says of the runs.
+        Findings on the page.
 
     Raises:
         TemporemError: no run, two runs of one name, or a run named like the truth; no evaluated run
@@ -125,7 +125,7 @@ def build_report(
 
     Args:
         dataset, runs, title, footer: see :func:`write_report`.
-        findings: what there is to say of the runs.
+        findings: findings on the runs.
         picture_size: edge of the picture of a volume, pixels.
     """
     environment = jinja2.Environment(

@@ -72,7 +72,7 @@ def export_volumes(
         options: size and kind of the volumes.
         overwrite: replace an existing folder of volumes.
         resume: continue a folder that was stopped. It ends as it would have without the stop.
-        progress: told after every batch.
+        progress: called after every batch.
 
     Raises:
         TemporemError: the options do not fit the run; the folder exists, or was started from
