@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from temporem.progress import Progress, silent
+from temporem.progress import Progress
 
 
 @pytest.fixture
@@ -53,4 +53,4 @@ def test_labels_come_before_notes(progress, shown) -> None:
 
 
 def test_nobody_has_to_watch() -> None:
-    silent().part(0, 0.5)(1, 2, "unseen")
+    Progress().part(0, 0.5)(1, 2, "unseen")

@@ -50,8 +50,3 @@ class _Part(Progress):
         inside = min(max(fraction, 0.0), 1.0)
         note = "  ".join(filter(None, (self._label, note)))
         self._whole._reach(self._low + (self._high - self._low) * inside, note)
-
-
-def silent() -> Progress:
-    """Progress that nobody watches."""
-    return Progress()

@@ -11,7 +11,7 @@ from temporem.experiments.config import load_experiment
 from temporem.experiments.execute import Datasets, make_result
 from temporem.experiments.outcome import write_outcome
 from temporem.experiments.plan import make_plan
-from temporem.progress import silent
+from temporem.progress import Progress
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +23,8 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
     plan = make_plan(experiment, folder / "out")
     datasets = Datasets(None)
     for dataset in plan.datasets:
-        datasets.make(dataset, silent())
+        datasets.make(dataset, Progress())
     for result in plan.results:
-        make_result(result, None, silent())
+        make_result(result, None, Progress())
     write_outcome(experiment, plan, folder / "out", ["A note."])
     return folder / "out", file

@@ -18,7 +18,7 @@ from temporem.experiments import execute
 from temporem.experiments.config import MethodEntry, load_experiment
 from temporem.experiments.execute import make_result
 from temporem.experiments.plan import ResultPart, make_plan
-from temporem.progress import Progress, silent
+from temporem.progress import Progress
 from temporem.simulation.simulate import simulate
 
 PEER = Path(sys.prefix)
@@ -40,7 +40,7 @@ def of_program(part: ResultPart, folder: Path, *program: str) -> ResultPart:
 def refused(part: ResultPart) -> str:
     """What is said of a program that fails; nothing of it may stay."""
     with pytest.raises(TemporemError, match=r"^method peer: ") as error:
-        make_result(part, PEER, silent())
+        make_result(part, PEER, Progress())
     assert not part.folder.exists()
     assert not part.finished
     return str(error.value)
@@ -56,7 +56,7 @@ def test_what_is_finished_is_not_run_again(finished) -> None:
     before = times()
     (parts[0].folder / "evaluation.json").unlink()
     for part in parts:
-        make_result(part, None, silent())
+        make_result(part, None, Progress())
     assert [old != new for old, new in zip(before, times(), strict=True)] == [
         part is parts[0] for part in parts
     ]
@@ -83,7 +83,7 @@ def test_a_program_is_told_what_it_needs_and_keeps_its_own_times(mean, tmp_path)
         "    shutil.copy(run + '/' + name, output)\n"
     )
     part = of_program(mean, tmp_path, "{python}", "-c", code, str(mean.folder), *words)
-    make_result(part, PEER, silent())
+    make_result(part, PEER, Progress())
     assert part.finished
     given = json.loads((part.folder / "given.json").read_text())
     assert given == [str(mean.dataset.folder.resolve()), "0", "1"]
@@ -146,7 +146,7 @@ def test_a_motion_is_made_once_for_datasets_that_move_alike(tmp_path, monkeypatc
     kept = execute.Datasets(None)
     parts = [part for seed in (0, 1) for part in plan.datasets if part.seed == seed]
     for part in parts:
-        kept.make(part, silent())
+        kept.make(part, Progress())
     assert len(made) == 6  # 0 and 1 of each seed move alike
     for part in parts:
         simulate(part.config, tmp_path / "alone", overwrite=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from temporem.progress import Progress, Show, silent
+from temporem.progress import Progress, Show
 
 if TYPE_CHECKING:
     from temporem.report.tables import Table
@@ -69,7 +69,7 @@ def progress_bar(description: str, *, hidden: bool = False) -> Iterator[Progress
     prints a line every minute. A hidden bar prints nothing.
     """
     if hidden:
-        yield silent()
+        yield Progress()
         return
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -48,7 +48,7 @@ from temporem.poses.ab_initio import ROUNDS, Round
 from temporem.poses.search_state import FoundPoses, PoseSearchState
 from temporem.poses.search_steps import SearchSteps
 from temporem.poses.settings import PoseSettings
-from temporem.progress import Progress, silent
+from temporem.progress import Progress
 
 _LEAST_MOVIES = 2  # half sets need them
 
@@ -177,7 +177,7 @@ def pose_states(
         window_radius=window_radius,
         seed=seed,
     )
-    scale = progress or silent()
+    scale = progress or Progress()
     ends = np.cumsum([0.0, *search.times]) / sum(search.times)
     state = resume or PoseSearchState(given)
     while not state.finished:

@@ -26,7 +26,7 @@ from temporem.io.files import fresh_directory, held, readable_size
 from temporem.io.json_file import read_json_object
 from temporem.io.mrc import MRC_HEADER_BYTES, write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
-from temporem.progress import Progress, silent
+from temporem.progress import Progress
 from temporem.runs.decoder import Decoder
 from temporem.runs.names import IDENTITY
 from temporem.runs.run import Run
@@ -79,7 +79,7 @@ def export_volumes(
             another run or with other options, or another process is writing it; the disk is too
             full.
     """
-    progress = progress or silent()
+    progress = progress or Progress()
     out = Path(out)
     _require_sizes(options, run.grid.box)
     if options.deviation:
