@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "linear": ("method=linear", *LINEAR),
     "static": ("method=static", *TINY_NETWORK),
     "tempor": ("method=tempor", *TINY_TRAINING, *LINEAR),
+    "one epoch": ("method=tempor", *TINY_TRAINING, *LINEAR, "training.epochs=1"),
     "pretrained": ("method=tempor", *TINY_TRAINING, "training.start=static", "training.epochs=8"),
     "table": ("method=tempor", *TINY_TRAINING, *FEW, "poses.source=refine"),
     "head": (
@@ -38,6 +39,7 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
 }
 PARTS = {"homogeneous": [], "linear": ["linear"], "tempor": ["linear", "network"]}
+PARTS |= {"one epoch": ["linear", "network"]}
 PARTS |= {"refined": ["poses"], "estimated": ["poses", "network"]}
 
 

@@ -208,9 +208,10 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     method.check(config, dataset, training)
     if method.uses_dynamics(config):
         _require_dynamics(config, dataset, training)
+    config = _with_precision(config, device, processes)
     require_memory(config, method, dataset, device)
     open_frames(dataset, config.data)  # refuses images whose noise cannot be measured
-    return Task(_with_precision(config, device, processes), dataset, training, device, processes)
+    return Task(config, dataset, training, device, processes)
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:
