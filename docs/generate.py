@@ -1,4 +1,4 @@
-"""Write the pages that follow from the code: settings.md, api.md, and the code in extending.md.
+"""Write what follows from the code: settings.md, api.md, and parts of other pages.
 
 ``python docs/generate.py`` writes them; a test fails where they are not up to date.
 """
@@ -10,12 +10,15 @@ import re
 import sys
 import textwrap
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import temporem
+from temporem.evaluation.metrics import METRICS
+from temporem.evaluation.metrics.metric import Metric, Score
 from temporem.runs.config import RunConfig
 
 DOCS = Path(__file__).parent
@@ -189,7 +192,81 @@ def extending_page() -> str:
     )
 
 
-PAGES = {"settings.md": settings_page, "api.md": api_page, "extending.md": extending_page}
+_BETTER = {1: "more", -1: "less", 0: "–"}
+
+
+def evaluation_page() -> str:
+    """The page with the tables of scores, gains and arrays as the registered metrics have them."""
+    tables = {"scores": score_table, "gains": gain_table, "arrays": array_table}
+    return re.sub(
+        r"(?P<begin><!-- (?P<name>scores|gains|arrays):begin -->\n)"
+        r".*?(?P<end><!-- (?P=name):end -->)",
+        lambda found: f"{found['begin']}{tables[found['name']]()}\n{found['end']}",
+        (DOCS / "evaluation.md").read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+
+
+def score_table() -> str:
+    """All scores: their keys, labels, units, better directions and definitions."""
+    return _markdown_table(
+        ("key", "in tables", "unit", "better", "definition"),
+        (
+            (
+                _key(metric, score),
+                score.label,
+                score.unit,
+                _BETTER[score.direction],
+                score.definition,
+            )
+            for metric in METRICS.values()
+            for score in metric.scores
+        ),
+    )
+
+
+def gain_table() -> str:
+    """The gains of a comparison that are not a difference of scores."""
+    return _markdown_table(
+        ("key", "in tables", "unit", "definition"),
+        (
+            (_key(metric, gain), gain.label, gain.unit, gain.definition)
+            for metric in METRICS.values()
+            for gain in metric.gains
+            if gain not in metric.scores
+        ),
+    )
+
+
+def array_table() -> str:
+    """The arrays of ``evaluation.npz``."""
+    return _markdown_table(
+        ("array", "axes"),
+        (
+            (f"`{metric.name}/{name}`", ", ".join(map(str, axes)) or "one number")
+            for metric in METRICS.values()
+            for name, (_, *axes) in metric.arrays.items()
+        ),
+    )
+
+
+def _key(metric: Metric, score: Score) -> str:
+    return f"`{metric.name}.{score.name}`"
+
+
+def _markdown_table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "api.md": api_page,
+    "extending.md": extending_page,
+    "evaluation.md": evaluation_page,
+}
 
 
 if __name__ == "__main__":

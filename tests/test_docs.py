@@ -34,7 +34,7 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["settings.md", "api.md", "extending.md"])
+@pytest.mark.parametrize("page", ["settings.md", "api.md", "extending.md", "evaluation.md"])
 def test_page_is_what_the_code_makes(page: str, generate: ModuleType) -> None:
     committed = (DOCS / page).read_text(encoding="utf-8")
     assert committed == generate.PAGES[page](), "run: python docs/generate.py"
