@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +15,6 @@ from temporem.errors import TemporemError
 
 _LARGEST = sys.float_info.max
 _ANEW = "start another run, or this one anew with --overwrite"
-
-
-class State(Protocol):
-    """Complete state of an algorithm, from which it continues without loss.
-
-    Each class also has ``from_parts``, the inverse of :meth:`parts`.
-    """
-
-    def parts(self) -> Parts:
-        """The state as tensors and a document."""
-        ...
 
 
 @dataclass(frozen=True)

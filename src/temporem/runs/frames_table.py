@@ -56,14 +56,14 @@ def write_frame_table(
         dataset: names of frames, and the poses that the run used.
         held_out: bool ``(N,)``.
         mean: posterior means of the latents, ``(N, q)``; None for a method without.
-        covariance: ``(N, q, q)``, or variances ``(N, q)``.
+        covariance: ``(N, q, q)``, or variances ``(N, q)``; None where the method has neither.
         found: the run found the poses of the dataset; their standard deviations are written too.
     """
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": dataset.particle_names,
         "rlnMovieFrameNumber": dataset.frame_numbers,
     }
-    if mean is not None and covariance is not None:
+    if mean is not None:
         columns |= latent_columns(mean, covariance)
     columns |= columns_from_poses(dataset.poses)
     if found is not None and found.angle_sd_degrees is not None:
@@ -100,15 +100,18 @@ def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTabl
     )
 
 
-def latent_columns(mean: Tensor, covariance: Tensor) -> dict[str, np.ndarray]:
+def latent_columns(mean: Tensor, covariance: Tensor | None) -> dict[str, np.ndarray]:
     """Columns of a STAR file: mean and deviation of every latent, covariance of every pair."""
-    full = covariance.dim() == 3
-    variance = covariance.diagonal(dim1=-2, dim2=-1) if full else covariance
+    full = covariance is not None and covariance.dim() == 3
+    statistics = {"Mean": mean}
+    if covariance is not None:
+        variance = covariance.diagonal(dim1=-2, dim2=-1) if full else covariance
+        statistics["Sd"] = variance.sqrt()
     columns: dict[str, np.ndarray] = {}
-    for name, values in (("Mean", mean), ("Sd", variance.sqrt())):
+    for name, values in statistics.items():
         array = values.float().cpu().numpy()
         columns |= {f"temporemLatent{name}{j}": v for j, v in enumerate(array.T, start=1)}
-    if full:
+    if covariance is not None and full:
         for i, j in _pairs(mean.shape[1]):
             array = covariance[:, i, j].float().cpu().numpy()
             columns[f"temporemLatentCovariance{i + 1}_{j + 1}"] = array

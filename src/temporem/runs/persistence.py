@@ -27,7 +27,10 @@ _LINES = "log_lines"
 
 
 class Resumable(Protocol):
-    """A state of an algorithm, as :mod:`temporem.io.state` describes it."""
+    """Complete state of an algorithm, from which it continues without loss.
+
+    Each class also has ``from_parts``, the inverse of :meth:`parts`.
+    """
 
     @property
     def record(self) -> Mapping[str, Any] | None:
