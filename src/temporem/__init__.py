@@ -1,7 +1,7 @@
 """3D structures that move, from liquid-phase electron microscopy movies of single molecules.
 
-Use it as ``import temporem as tm``. Names are loaded when they are first used, so that importing
-the package costs nothing.
+Use it as ``import temporem as tm``. Names are loaded on first use, so importing the package is
+fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluation in one call: of a run, of volumes in memory, or of volumes that any program wrote."""
+"""Evaluation of a run, of volumes in memory, or of volumes from any program, in one call."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a reconstruction against the true volumes of a simulated dataset.
 
-    Volumes are compared in the reference frame of their poses: where those are not the true ones,
-    the truth is moved into it.
+    Volumes are compared in the reference frame of their poses. If these are not the true poses, the
+    truth is moved into that reference frame.
 
     Example::
 
@@ -97,14 +97,14 @@ def evaluate(
 def frames_to_evaluate(
     movies: Movies, *, held_out: np.ndarray | None = None, every: int = 1
 ) -> EvaluatedFrames:
-    """The frames of all movies, thinned out within each movie, with those held out marked.
+    """Select every N-th frame of each movie, and mark held-out frames.
 
-    Thinning starts at another frame in each movie: with the same one, movies that begin in the
-    same state would show only some of their states.
+    The first frame differs between movies. Otherwise, movies that begin in the same state would
+    show only some of their states.
 
     Args:
         movies: a dataset or a truth.
-        held_out: whether each frame's movie was kept from training, bool ``(N,)``; None for no.
+        held_out: the movie of a frame was kept from training, bool ``(N,)``; None for none.
         every: keep every N-th frame of each movie.
     """
     all_movies = list(enumerate(movies.movies))
@@ -114,9 +114,9 @@ def frames_to_evaluate(
 
 
 def alignment(run: Run, truth: Truth) -> RigidTransform | None:
-    """The transform from the reference frame of a run to that of the truth.
+    """Find the transform from the reference frame of a run to that of the truth.
 
-    None where the run has the true poses.
+    None if the run has the true poses.
     """
     if same_poses(run.poses, truth.poses):
         return None
@@ -124,10 +124,10 @@ def alignment(run: Run, truth: Truth) -> RigidTransform | None:
 
 
 def require_made_from(run: Run, movies: Dataset) -> None:
-    """Raise a TemporemError where a dataset cannot be the one that a run was made from.
+    """Raise a TemporemError if a run was not made from this dataset.
 
-    Simulations of other seeds have the same names of frames. A run that took its poses from a
-    dataset tells it by them; one that found poses of its own, by the fingerprint.
+    Simulations with different seeds have the same names of frames. So the check compares poses if
+    the run took them from the dataset, and the fingerprint if it found its own.
     """
     run.require_frames_of(movies)
     if run.config.poses.source != "known":
@@ -144,7 +144,7 @@ def require_made_from(run: Run, movies: Dataset) -> None:
 
 
 def _open(reconstruction: Run | VolumeSource | str | Path) -> Run | VolumeSource | Path:
-    """A path is loaded where it is a run, and kept where it is a folder of volumes."""
+    """Load a path if it is a run; keep a folder of volumes as a path."""
     if not isinstance(reconstruction, str | Path):
         return reconstruction
     path = Path(reconstruction)
@@ -160,13 +160,13 @@ def _open(reconstruction: Run | VolumeSource | str | Path) -> Run | VolumeSource
 
 
 def _latent_means(source: VolumeSource) -> np.ndarray | None:
-    """Latents of a reconstruction in memory; None where it has none."""
+    """Latents of a reconstruction in memory; None without latents."""
     means: Tensor | None = getattr(source, "latent_means", None)
     return means.cpu().numpy() if means is not None and means.shape[1] else None
 
 
 def _truth_of_run(run: Run, dataset: str | Path | None) -> Truth:
-    """The truth of the dataset that a run was made from, wherever it is now."""
+    """Read the truth of the dataset of a run."""
     if dataset is None and not Path(run.config.dataset).is_dir():
         raise TemporemError(
             f"{run.config.dataset}, the dataset of {run.path}, does not exist",

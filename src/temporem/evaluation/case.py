@@ -1,4 +1,4 @@
-"""Input of metrics: the frames, what is known of them, and their volumes batch by batch."""
+"""Input of metrics: frames, known facts about them, and their volumes batch by batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Known:
         parameters: true parameters of the motion, ``(n, p)``.
         parameter_names: p names.
         states: true states, integers ``(n,)``.
-        poses: poses of the reconstruction beside the true ones; None where they are the true ones.
+        poses: poses of the reconstruction and true poses; None if they are the same.
     """
 
     latents: np.ndarray | None = None
@@ -36,7 +36,7 @@ class Known:
     poses: AlignedPoses | None = None
 
     def require_finite(self, n_frames: int) -> None:
-        """Raise a TemporemError unless all arrays are finite and of so many frames."""
+        """Raise a TemporemError unless all arrays are finite and have this number of frames."""
         arrays = {"latents": self.latents, "parameters": self.parameters, "states": self.states}
         for name, array in arrays.items():
             if array is None:

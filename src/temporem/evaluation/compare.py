@@ -1,7 +1,7 @@
-"""The comparison of two runs on the same frames: the paper's Eq. 16 and its paired companions.
+"""Comparison of two runs on the same frames: Eq. 16 of the paper and other paired gains.
 
-Run a is the reference (``static`` in the paper), run b what should be better (``tempor``). Positive
-gains favour b throughout, in Å gained as in correlation gained.
+Run a is the reference (``static`` in the paper), and run b should be better (``tempor``). Positive
+gains favour b, in Å as in correlation.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
 
     Args:
         a: the reference, ``static`` in the paper.
-        b: what should be better, ``tempor`` in the paper.
+        b: the run that should be better, ``tempor`` in the paper.
 
     Raises:
         TemporemError: the evaluations differ in dataset, frames or settings.

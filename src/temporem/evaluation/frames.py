@@ -1,4 +1,4 @@
-"""Which frames an evaluation covers, and which of them belong together."""
+"""Frames of an evaluation, and their groups for resampling."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The two masks of an evaluation, both made from the true volumes and from nothing else.
+"""The two masks of an evaluation, made from the true volumes alone.
 
-Both methods of a comparison are measured inside the same masks, because neither has a say in them:
+All methods are measured inside the same masks, because no reconstruction enters them:
 
 - *particle*: where the mean of the true volumes is dense;
 - *moving*: where the true volumes change from frame to frame.
@@ -25,7 +25,7 @@ REGIONS = {WHOLE_BOX: "whole box", PARTICLE: "particle mask", MOVING: "moving re
 """The regions in which volumes are compared, with their names for people."""
 
 STILL = 1e-4
-"""Truth whose standard deviation stays below this fraction of the mean's peak does not move."""
+"""The truth moves if its standard deviation exceeds this fraction of the mean's peak."""
 
 
 @dataclass(frozen=True)

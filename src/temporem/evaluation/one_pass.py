@@ -1,6 +1,6 @@
 """One pass over the frames of a reconstruction and of the truth, for all metrics at once.
 
-A reconstruction sees nothing of this: the truth is read to measure, never to reconstruct.
+Only measurements read the truth, never a reconstruction.
 """
 
 from __future__ import annotations

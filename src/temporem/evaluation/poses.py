@@ -1,6 +1,6 @@
-"""Estimated poses against true ones, after the alignment that images leave open.
+"""Errors of estimated poses, after the alignment that images leave open.
 
-One rotation, one displacement and the hand are fitted to all frames before errors are read
+One rotation, one displacement and the hand are fitted to all frames before errors are measured
 (:mod:`temporem.poses.alignment`).
 """
 

@@ -1,4 +1,4 @@
-"""The frames that the numbers of an evaluation are taken over, and draws of their movies."""
+"""Samples of frames for the numbers of an evaluation, and bootstrap draws of their movies."""
 
 from __future__ import annotations
 

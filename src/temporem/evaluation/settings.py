@@ -1,4 +1,4 @@
-"""The choices behind the numbers of an evaluation."""
+"""Settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from temporem.evaluation.resampling import BootstrapSettings
 from temporem.physics.fsc import TRUTH_THRESHOLD
 
 Align = Literal["all", "states"]
-"""Frames that are aligned together where poses were found: all, or those of each true state."""
+"""Frames that are aligned together if poses were found: all, or those of each true state."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Every choice that decides the numbers; two runs are comparable only where these agree.
+    """Settings that determine the numbers; two runs are comparable only if these agree.
 
     Attributes:
         fsc_threshold: FSC at which resolution is read.

@@ -1,7 +1,7 @@
 """Alignment of every true state on its own, for poses that were found together with a motion.
 
-Images do not say which part of a molecule moves and which stays: turn a conformation, and the poses
-of its frames against it, and all images are the same (:mod:`temporem.physics.rigid_transform`).
+Images do not show which part of a molecule moves: turn a conformation, and the poses of its frames
+against it, and all images are the same (:mod:`temporem.physics.rigid_transform`).
 A simulation has made a choice, such as the superposition of all atoms by least squares, and a
 reconstruction makes another. After one alignment of all frames the difference counts as an error
 of poses and volumes. Here every state is aligned by the poses of its own frames, all of one hand.

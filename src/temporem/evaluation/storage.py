@@ -1,4 +1,4 @@
-"""Evaluations on disk: ``evaluation.json`` to read and ``evaluation.npz`` to compute with."""
+"""Evaluations on disk: ``evaluation.json`` with numbers, ``evaluation.npz`` with arrays."""
 
 from __future__ import annotations
 

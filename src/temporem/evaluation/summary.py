@@ -1,4 +1,4 @@
-"""The summary of an evaluation: plain numbers under plain names, for people and for programs."""
+"""Summary of an evaluation: plain numbers under plain names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temporem.evaluation.sample import Sample
 
 
 def summarise(evaluation: Evaluation) -> dict[str, Any]:
-    """All numbers as JSON allows them: NaN and infinity become None.
+    """Summarise all numbers for JSON; NaN and infinity become None.
 
     Every metric has a section by its name, None where it was not measured. A section has an entry
     for each place, and that one for each score: ``{"value", "ci", …}``. A metric without places,

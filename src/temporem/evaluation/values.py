@@ -47,7 +47,7 @@ class Value:
 
     @property
     def phrase(self) -> str:
-        """The value in a sentence whose subject is the run; empty for none."""
+        """The value as a predicate of a sentence on the run; empty for none."""
         return self.score.phrase.format(value=self.text, place=self.metric.words(self.place))
 
 
@@ -85,7 +85,7 @@ def values(evaluation: Evaluation, *, held_out: bool = False) -> list[Value]:
 
 
 def main_scores(evaluation: Evaluation, most: int = 8) -> dict[str, str]:
-    """The numbers of an evaluation that matter most, with their units, by label.
+    """Main numbers of an evaluation by label, with their units.
 
     Example:
         >>> tm.main_scores(tm.evaluate(fit, truth))["Motion correlation, whole box"]
@@ -107,7 +107,7 @@ def value_of(evaluation: Evaluation, metric: str, score: str, place: str = NO_PL
 
 
 def most_important(ranks: Mapping[str, int | None], most: int) -> list[str]:
-    """The labels of lowest rank, at most so many, in their own order.
+    """Select the labels of lowest rank, at most ``most``, in their own order.
 
     Args:
         ranks: of rows by label; None for those that are never among the first.

@@ -3,7 +3,7 @@
 ``FSC(s) = Re Σ_{k∈s} conj(A(k)) B(k) / sqrt(Σ_{k∈s} |A(k)|² · Σ_{k∈s} |B(k)|²)``
 
 over integer shells ``s = round(|k|)`` (Harauz and van Heel 1986). Shell 0 is 1 by definition: it
-holds the mean, whose sign and scale say nothing about structure.
+holds the mean, which carries no information on structure.
 """
 
 from __future__ import annotations

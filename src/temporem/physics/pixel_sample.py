@@ -1,4 +1,4 @@
-"""Samples of the Fourier pixels of images that estimate sums over all pixels without bias."""
+"""Samples of Fourier pixels that estimate sums over all pixels without bias."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poses of particles in their images: orientation and displacement, and how well they are known."""
+"""Poses of particles in their images: orientation, displacement and their uncertainty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of a molecule that images cannot tell: of its reference frame, and of its hand.
+"""Rigid transforms of a molecule that images do not show: of its reference frame, and its hand.
 
 A volume ``V'(x) = V(Gᵀ(x − t))``, with the poses ``R' = R Gᵀ`` and the displacements
 ``d' = d − (R' t)_xy``, has the same images as V in the poses R, d. So has its mirror image

@@ -1,4 +1,4 @@
-"""Gather what a report shows from run folders."""
+"""Collection of a report's content from run folders."""
 
 from __future__ import annotations
 

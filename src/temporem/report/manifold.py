@@ -1,4 +1,4 @@
-"""The manifold of latents, in the plane of their first two principal components."""
+"""Figure of the manifold of latents, in the plane of their first two principal components."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Table:
 
 
 MOST_IMPORTANT = 8
-"""Rows of a table that shows only what matters most."""
+"""Number of rows of a table with only the main numbers."""
 
 
 def metrics_table(evaluations: Mapping[str, Evaluation], *, most: int | None = None) -> Table:

@@ -1,4 +1,4 @@
-"""One look for all plots: colours that every kind of colour vision tells apart, quiet axes."""
+"""Common style of all plots: colours for every kind of colour vision, quiet axes."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class CTFConfig(_Settings):
 
 
 class PosesConfig(_Settings):
-    """How molecules are oriented, and which poses ``particles.star`` has.
+    """Orientations of molecules, and the poses in ``particles.star``.
 
     ``uniform``: every frame has a new orientation, uniform on SO(3). ``diffusion``: the orientation
     is uniform in a movie's first frame; from one frame to the next the molecule turns by a rotation
@@ -95,12 +95,12 @@ class PosesConfig(_Settings):
 
 
 def _pose_section(settings: object) -> object:
-    """Accept a kind in the place of the section."""
+    """Accept a kind in place of the section."""
     return {"kind": settings} if isinstance(settings, str) else settings
 
 
 class SimulationConfig(_Settings):
-    """A simulated dataset: which molecule, how it moves and how it is imaged."""
+    """A simulated dataset: molecule, motion and imaging."""
 
     structure: str = Field(
         description="File, PDB code, or 'toy' for the built-in protein: the molecule, the topology "

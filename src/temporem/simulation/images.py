@@ -59,7 +59,7 @@ def add_white_noise(images: np.ndarray, variance: float, generator: torch.Genera
 
 
 class Extent(NamedTuple):
-    """How far the atoms of a motion reach.
+    """Extent of the atoms of a motion.
 
     Attributes:
         radius_angstrom: largest distance of any atom from the centre.
@@ -88,7 +88,7 @@ def extent_of(motion: Motion, parameters: Tensor) -> Extent:
 
 
 def require_fit(config: SimulationConfig, extent: Extent) -> None:
-    """Raise a TemporemError where atoms reach beyond the edge of the images."""
+    """Raise a TemporemError if atoms reach beyond the edge of the images."""
     half_box = config.box * config.pixel_size_angstrom / 2
     if extent.radius_angstrom > half_box:
         box = 2 * int(extent.radius_angstrom / config.pixel_size_angstrom + 1)
@@ -100,7 +100,7 @@ def require_fit(config: SimulationConfig, extent: Extent) -> None:
 
 
 def require_shifts_inside(config: SimulationConfig, setting: str, shifts: Tensor) -> None:
-    """Raise a TemporemError where a particle's centre would be outside its image."""
+    """Raise a TemporemError if a particle's centre would be outside its image."""
     half_box = config.box * config.pixel_size_angstrom / 2
     farthest = float(shifts.abs().max())
     if farthest > half_box:

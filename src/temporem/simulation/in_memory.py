@@ -50,7 +50,7 @@ def simulate_movies(
         **settings: changes to the preset, such as ``movies=20, snr=0.3, seed=1``.
 
     Returns:
-        The movies, and what is true of them.
+        The movies and their truth.
 
     Raises:
         TemporemError: no such preset, a bad value, or a structure that cannot be found.

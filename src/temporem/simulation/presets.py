@@ -1,4 +1,4 @@
-"""Simulations by the name of a preset or from a YAML file."""
+"""Configurations of simulations, from a preset or a YAML file."""
 
 from __future__ import annotations
 

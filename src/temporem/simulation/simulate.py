@@ -1,4 +1,4 @@
-"""Simulated movies, written with their truth."""
+"""Simulation of movies to a folder, with their truth."""
 
 from __future__ import annotations
 

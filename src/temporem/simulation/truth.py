@@ -1,4 +1,4 @@
-"""The truth about a simulated dataset, frame by frame."""
+"""Truth of a simulated dataset, frame by frame."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Truth:
 
     @cached_property
     def _conformations(self) -> tuple[Tensor, Tensor]:
-        """Parameters of every conformation, and which one a frame has, ``(N,)``."""
+        """Parameters of every conformation, and the conformation of each frame, ``(N,)``."""
         distinct, index = self.parameters.unique(dim=0, return_inverse=True)
         return distinct, index
 
@@ -198,11 +198,11 @@ def read_truth(dataset: str | Path) -> Truth:
 def require_simulated(output: str | Path, inputs: Iterable[str | Path] = ()) -> None:
     """Raise a TemporemError unless ``output`` is free or a simulation that may be replaced.
 
-    A dataset of somebody's own looks alike, but for the truth.
+    A user's own dataset looks alike, except for the truth.
 
     Args:
         output: the folder.
-        inputs: files and folders that are read, which would be gone with it.
+        inputs: files and folders to read, which must not lie in it.
     """
     holds = f"{TRUTH_NAME}/{_SETTINGS}"
     require_replaceable(

@@ -81,7 +81,7 @@ def download_entry(
 
 
 def require_intact(path: Path) -> None:
-    """Raise a TemporemError where a downloaded file has changed or is not an entry.
+    """Raise a TemporemError if a downloaded file has changed or is not an entry.
 
     Files without a recorded checksum were put into the cache by hand and are not checked.
     """
@@ -139,7 +139,7 @@ def _fetch(code: str, url: str, most_bytes: int, most_seconds: float) -> bytes:
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to https and to nothing else."""
+    """Follows redirections only to https."""
 
     def redirect_request(
         self,
@@ -156,7 +156,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 def _problem(content: bytes, code: str) -> str | None:
-    """Say why content is not the whole gzipped mmCIF file of an entry; None if it is."""
+    """Tell why content is not a complete gzipped mmCIF file of an entry; None if it is."""
     if not content.startswith(b"\x1f\x8b"):
         page = content[:1000].lstrip().lower().startswith((b"<!doctype", b"<html"))
         return "a web page" if page else "no gzipped file"

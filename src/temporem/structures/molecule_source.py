@@ -1,4 +1,4 @@
-"""The molecule of a simulation, and where its files are."""
+"""Source of the molecule of a simulation, and of further files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MoleculeSource:
         return self.read(self.structure, self.chains).centred()
 
     def read(self, name: str, chains: Collection[str] | None = None) -> Molecule:
-        """Read a structure, where its file has it."""
+        """Read a structure with its coordinates as in the file."""
         return read_molecule(self.path(name), chains=chains, hydrogens=self.hydrogens)
 
     def path(self, name: str) -> Path:

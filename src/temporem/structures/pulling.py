@@ -23,8 +23,7 @@ from temporem.structures.molecule import Molecule
 from temporem.structures.trajectory import superposed
 
 MODEL_VERSION = 1
-"""Rises with every change of the model, so that snapshots kept from an earlier one are not
-used."""
+"""Version of the model; snapshots of an earlier version in the cache are not used."""
 
 _MASS_DALTON = 36.0
 _STEP_PICOSECONDS = 0.008

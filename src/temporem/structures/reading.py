@@ -55,7 +55,7 @@ def read_molecule(
 
 
 def require_readable_name(path: Path) -> None:
-    """Raise a TemporemError where a path has bytes that are not UTF-8: parsers cannot open it."""
+    """Raise a TemporemError for a path that is not UTF-8, because parsers cannot open it."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Courses of movies along a parameter, and the states that frames are in."""
+"""Schedules of movies along a parameter, and the states of frames."""
 
 from __future__ import annotations
 

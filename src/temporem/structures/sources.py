@@ -1,4 +1,4 @@
-"""Where structure files come from: a folder, the user's cache, or the Protein Data Bank."""
+"""Search for structure files: in folders, the user's cache, or the Protein Data Bank."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def read_trajectory(
     """Read all snapshots of a trajectory, superposed on the first.
 
     Proteins and nucleic acids are kept; water, ions and ligands are left out. Elements are those of
-    the topology, or are told from its masses. Chains without a name take that of their segment.
+    the topology, or follow from its masses. Chains without a name take that of their segment.
     Every snapshot is superposed on the first by least squares over all heavy atoms that are kept,
     so that only changes of shape are left. Molecules must be whole, not cut by a periodic boundary.
 
@@ -52,8 +52,8 @@ def read_trajectory(
 
     Raises:
         TemporemError: MDAnalysis is not installed; a file is missing, cannot be read, is cut off or
-            does not fit the other; an element cannot be told; a chain is missing, nothing is left,
-            or there is too much of it.
+            does not fit the other; an element is ambiguous; a chain is missing; no atom is left; or
+            there are too many snapshots.
     """
     topology, coordinates = Path(topology), Path(coordinates)
     universe, n_snapshots = _open(topology, coordinates)
@@ -121,7 +121,7 @@ def _positions(universe: Any, kept: np.ndarray, coordinates: Path) -> np.ndarray
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what MDAnalysis says about its guesses, its future and readers it left half open.
+    """Silence MDAnalysis's warnings about guesses, its future and readers it left half open.
 
     Such readers fail once more when they are deleted, which Python reports with a traceback.
     """

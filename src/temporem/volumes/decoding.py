@@ -1,4 +1,4 @@
-"""Fast decoding of many volumes: shared work is done once, and similar volumes are combined."""
+"""Fast decoding of many volumes: it shares work and combines similar volumes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Span:
 
 
 def spanning_rows(samples: Tensor, tolerance: float, most: int) -> tuple[Tensor, Tensor] | None:
-    """Find a few rows of which all rows are combinations.
+    """Find a few rows that span all rows.
 
     Gram–Schmidt with pivoting: the row that is explained worst joins the few, until all rows are
     explained. A row that resembles no other is therefore among them.

@@ -17,9 +17,9 @@ _SPAN_COEFFICIENTS = 2**29  # of the basis of a span at most: 4 GB, 122 volumes 
 
 
 class FourierNetwork(VolumeModel):
-    """``V̂(k; z) = a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (TEMPOR Eq. 8 and 12).
+    """Generator ``V̂(k; z) = a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (TEMPOR Eq. 8, 12).
 
-    An implicit neural representation in Fourier space, as in CryoDRGN (Zhong et al. 2021). Each
+    It is an implicit neural representation in Fourier space (CryoDRGN, Zhong et al. 2021). Each
     Fourier feature (Tancik et al. 2020) is the transform of a point at ``x_j``; the points are
     drawn once from a Gaussian ball, whose size is the extent of the objects that are easy to learn.
     The envelope ``a`` is the amplitude that the data have at a resolution, so that the network's

@@ -29,7 +29,7 @@ def register_generator(name: str, generator: Generator) -> None:
 
 
 def make_generator(name: str, box: int, z_dim: int, width: int) -> VolumeModel:
-    """Make the generator of a name.
+    """Make a generator by name.
 
     Raises:
         TemporemError: there is none of that name.
@@ -40,7 +40,7 @@ def make_generator(name: str, box: int, z_dim: int, width: int) -> VolumeModel:
 
 
 def unknown_generator(name: str) -> TemporemError:
-    """The error that there is no generator of a name."""
+    """Make the error about an unknown generator."""
     return TemporemError(
         f"there is no generator named '{name}'",
         expected=", ".join(sorted(GENERATORS)),

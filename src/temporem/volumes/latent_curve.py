@@ -10,7 +10,7 @@ _WIDTH = 64
 
 
 class LatentCurve(nn.Module):
-    """``c(z) = [z, 0] + MLP(z)``: a curve or surface in the latent space of a linear model.
+    """Curve or surface ``c(z) = [z, 0] + MLP(z)`` in the latent space of a linear model.
 
     The volumes of a motion with one degree of freedom, such as a turn by a large angle, bend
     through several dimensions of a linear model. The MLP starts at 0.

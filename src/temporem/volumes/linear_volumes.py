@@ -11,7 +11,7 @@ from temporem.volumes.model import VolumeModel
 
 
 class LinearVolumes(VolumeModel):
-    """``V(z) = μ + Σ_j z_j U_j``; with q = 0 one volume, whatever the latent.
+    """Linear model ``V(z) = μ + Σ_j z_j U_j``; with q = 0 a single volume.
 
     Args:
         box: edge length D, voxels.
@@ -45,7 +45,7 @@ class LinearVolumes(VolumeModel):
         )
 
     def weights(self, z: Tensor) -> Tensor:
-        """Weights of the maps, ``[1, z]``: ``(..., ≥ q)`` → ``(..., q + 1)``."""
+        """Weights of the volumes, ``[1, z]``: ``(..., ≥ q)`` → ``(..., q + 1)``."""
         return nn.functional.pad(z[..., : len(self.maps) - 1], (1, 0), value=1.0)
 
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class LinearVolumes(VolumeModel):
         return (samples * self.weights(z)[..., None, :]).sum(-1)
 
     def coefficients(self, support: FourierSupport) -> Tensor:
-        """Transform the maps on their own grid, without interpolation: complex ``(q + 1, P)``."""
+        """Transform the volumes on their grid, without interpolation: complex ``(q + 1, P)``."""
         return support.fft(self.maps)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The contract of volume generators: a volume for every latent, in Fourier space."""
+"""The interface of volume generators: a volume for every latent, in Fourier space."""
 
 from __future__ import annotations
 

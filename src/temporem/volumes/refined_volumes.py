@@ -13,12 +13,12 @@ from temporem.volumes.model import VolumeModel
 
 
 class RefinedVolumes(VolumeModel):
-    """``V(z) = μ + Σ_j c_j(z) U_j + M G(z)``: what a generator G adds to a linear model.
+    """Linear model with a generator G on top: ``V(z) = μ + Σ_j c_j(z) U_j + M G(z)``.
 
-    The volumes μ and U_j are those of a linear model, and fixed. The curve c(z) through its latents
-    and the generator are learned, so that the generator only has to learn what the linear model
-    lacks. The mask M of what moves multiplies the added volume where volumes are decoded: outside
-    the molecule, a generator that is trained on slices adds nothing but noise.
+    The volumes μ and U_j of a linear model are fixed. The curve c(z) through its latents and the
+    generator are learned, so the generator only has to learn what the linear model lacks. In
+    decoded volumes, the mask M of what moves multiplies the added volume, because outside the
+    molecule a generator trained on slices adds only noise.
 
     Args:
         change: the generator G.

@@ -1,4 +1,4 @@
-"""Volumes of frames: what an evaluation compares, and what a fit gives."""
+"""Sources of volumes of frames: reconstructions and truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fourier shell correlation of every frame's volume with the true one, and what is read from it."""
+"""Fourier shell correlation of every frame's volume with the true one, with its resolution."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ FSC = FrameFsc()
 
 
 def improvement(reference_angstrom: np.ndarray, angstrom: np.ndarray) -> np.ndarray:
-    """Eq. 16 of the TEMPOR paper: the fraction by which resolution improves on a reference."""
+    """Relative gain of resolution over a reference (TEMPOR Eq. 16)."""
     return (reference_angstrom - angstrom) / reference_angstrom
 
 

@@ -1,7 +1,7 @@
 """PSNR and SSIM of volumes after a common low-pass and a fit of brightness and contrast.
 
 Both volumes are cut in Fourier space to a smaller grid whose Nyquist frequency is the cut-off, so
-that what lies beyond it, mostly noise in the reconstruction, does not decide the result. The
+that higher frequencies, mostly noise in the reconstruction, do not decide the result. The
 reconstruction V is then replaced by ``a V + b``, the least-squares fit to the truth T over the box.
 """
 

@@ -1,4 +1,4 @@
-"""A metric: the one object from which storage, tables, comparison and documents follow."""
+"""Metrics: one object each, from which storage, tables, comparison and documents follow."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Score:
         factor: printed values are these times the stored ones, as 100 for percent.
         ranks: importance by place (``"*"`` for any), 1 the greatest. The command line shows the
             numbers of the lowest ranks first; those without a rank only with ``--all``.
-        phrase: tells the value in a sentence whose subject is the run, as in ``resolves the frames
-            to {value}``; ``{place}`` is the place in words.
+        phrase: predicate of a sentence on the run, as in ``resolves the frames to {value}``;
+            ``{place}`` is the place in words.
         noun: names the number in a verdict on two runs, perhaps with ``{place}``; empty for none.
     """
 
@@ -94,7 +94,7 @@ class Ready:
 
 
 class Metric(ABC):
-    """One way to hold a reconstruction against the truth.
+    """One way to compare a reconstruction with the truth.
 
     Attributes:
         name: key of its section in ``evaluation.json``; its arrays in ``evaluation.npz`` begin
@@ -105,8 +105,8 @@ class Metric(ABC):
             every score that has a better direction.
         arrays: what it stores: numpy's letters for the kind of an array, then its axes. An axis is
             a length, ``frames``, ``shells``, ``groups`` (of movies) or a word of the metric's own.
-        of_frames: whether the numbers can be taken over some of the frames, as over movies that
-            were held out; else they are those of all frames.
+        of_frames: the numbers can be taken over some of the frames, such as held-out movies; else
+            they are those of all frames.
     """
 
     name: ClassVar[str]
@@ -160,7 +160,7 @@ class Metric(ABC):
         return ""
 
     def cautions(self, evaluation: Evaluation) -> list[str]:
-        """Sentences on what makes the numbers say less than they seem to."""
+        """Caveats on the numbers, in sentences."""
         return []
 
     def label(self, score: Score, place: str, *notes: str) -> str:
@@ -173,7 +173,7 @@ class Metric(ABC):
 class FrameMetric(Metric):
     """A metric with a value for every frame, whose score is the mean over frames.
 
-    A subclass says what it measures in :meth:`measure`, by default one number a score.
+    A subclass defines :meth:`measure`, by default with one number for each score.
 
     Attributes:
         by_region: measure in every region and not only in the whole box.

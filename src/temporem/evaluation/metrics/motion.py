@@ -91,7 +91,7 @@ class MotionCorrelation(Metric):
         return {"correlation": Statistic(float(sums.correlation()), draws)}
 
     def cautions(self, evaluation: Evaluation) -> list[str]:
-        """Say so where the truth stands still."""
+        """Report a truth that stands still."""
         moves = MOVING in evaluation[self.name]
         return [] if moves else ["the truth does not move, so there is no motion to measure."]
 

@@ -1,9 +1,9 @@
-"""Coupling of conformation and pose, where both were found from the same images.
+"""Coupling of conformation and pose, for runs that found both from the same images.
 
-A motion of a part may be taken for a turn of the whole, and a view for a conformation. So it is
-measured how well latents predict the error of a pose, and the true pose itself, for movies that the
-regression has not seen, and how large a turn all frames of a true state have in common. Ideally
-none of this is there: every R² at or below 0, every common turn within its noise.
+A motion of a part may be taken for a turn of the whole, and a view for a conformation. So this
+metric measures how well latents predict the error of a pose, and the true pose itself, for movies
+that the regression has not seen. It also measures the turn that all frames of a true state have in
+common. Ideally, every R² is at or below 0 and every common turn within its noise.
 
 The error of a pose is the rotation vector e of ``R = R_true exp([e]×)`` after the alignment of
 :mod:`temporem.evaluation.poses`: the turn of the molecule, in its own frame, beyond the true one. A
@@ -53,7 +53,7 @@ class PoseConformationMetric(Metric):
     scores = (
         Score(
             "error_r2",
-            "Pose error told by latents, R²",
+            "Pose error predicted by latents, R²",
             _R2.format(
                 "the pose error, the rotation vector e of R = R_true exp([e]×) in frames within "
                 f"{TOLERANCE_DEGREES:g}°,"
@@ -62,13 +62,13 @@ class PoseConformationMetric(Metric):
         ),
         Score(
             "pose_r2",
-            "True pose told by latents, R²",
+            "True pose predicted by latents, R²",
             _R2.format("the nine entries of the true rotation matrix"),
             direction=-1,
         ),
         Score(
             "view_r2",
-            "True view told by latents, R²",
+            "True view predicted by latents, R²",
             _R2.format("the entries of v vᵀ, v the direction in which the molecule was seen,"),
             direction=-1,
         ),
@@ -129,7 +129,7 @@ class PoseConformationMetric(Metric):
         return {"n_close": int(arrays["n_close"])} | {n: arrays[n].tolist() for n in names}
 
     def cautions(self, evaluation: Evaluation) -> list[str]:
-        """Name a common turn beyond chance, which one alignment of all frames counts as error."""
+        """Report a common turn beyond chance, which one alignment of all frames counts as error."""
         coupling = coupling_of(evaluation)
         if coupling is None:
             return []
@@ -153,7 +153,7 @@ COUPLING = PoseConformationMetric()
 
 @dataclass(frozen=True, eq=False)
 class PoseConformationCoupling:
-    """Dependence of conformation and pose on one another; R² are NaN where they are not known.
+    """Coupling of conformation and pose; R² is NaN if unknown.
 
     Pose errors of K states are in degrees; K is 0 without true states, or with too many.
 
@@ -216,7 +216,7 @@ def pose_conformation_coupling(
     latents: np.ndarray | None = None,
     states: np.ndarray | None = None,
 ) -> PoseConformationCoupling:
-    """Measure what conformations and poses of n frames say of one another.
+    """Measure how well conformations and poses of n frames predict one another.
 
     Args:
         rotations: as found, aligned with the true ones, ``(n, 3, 3)``.
@@ -256,8 +256,8 @@ def pose_conformation_coupling(
 def predicted_r2(latents: np.ndarray, movie: np.ndarray, target: np.ndarray) -> float:
     """R² of the prediction of a target ``(n, d)`` from latents ``(n, q)``, in unseen movies.
 
-    Ranks stand for the latents, so that none of them lies far out where polynomials run off. The
-    total is the variance of all components of the target together.
+    Latents enter by their ranks, so no outlier lies where polynomials diverge. The total is the
+    variance of all components of the target together.
     """
     axes = principal_axes(latents)
     residual = target - target.mean(axis=0)

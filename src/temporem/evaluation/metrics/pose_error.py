@@ -18,7 +18,7 @@ CLOSE_DEGREES = 10.0
 
 
 class PoseError(Metric):
-    """Errors of poses, where they were found and not given."""
+    """Errors of poses that a run found."""
 
     name = "poses"
     title = "Poses"
@@ -63,7 +63,7 @@ class PoseError(Metric):
     }
 
     def begin(self, case: Case) -> Ready | None:
-        """Take the errors; None where poses are the true ones."""
+        """Take the errors; None if poses are the true ones."""
         if case.known.poses is None:
             return None
         errors = case.known.poses.agreement

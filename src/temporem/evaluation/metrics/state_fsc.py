@@ -2,8 +2,8 @@
 
 ``V_s = mean of V_t over the frames t in state s`` is compared with that mean of the true volumes.
 
-The noise of single frames averages out, and what remains is what a method says of the state: the
-whole motion if it tells states apart, the average of all if it does not. The mean needs no latents,
+The noise of single frames averages out. What remains is the method's picture of the state: the
+whole motion if it separates states, the average of all if it does not. The mean needs no latents,
 so that every method is measured in the same way. CryoBench (arXiv:2408.05526) decodes one volume at
 a conformation's mean latent instead; for a linear model both are the same.
 """

@@ -1,6 +1,6 @@
-"""The kinds of motion that a simulation can have, one file each.
+"""Registry of motions of a simulation, one file each.
 
-To add one, write its file and put it into the list below, or call :func:`register_motion`.
+To add a motion, write its file and put it into the list below, or call :func:`register_motion`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOTIONS: dict[str, MotionKind[Any]] = {}
 
 
 def register_motion(kind: MotionKind[Any]) -> None:
-    """Make a kind of motion known to configurations and to the truth of datasets.
+    """Register a kind of motion for configurations and for the truth of datasets.
 
     Raises:
         ValueError: its settings have no name for it, or another kind has that name.

@@ -1,4 +1,4 @@
-"""A motion of a molecule, and all that a kind of motion brings along.
+"""Motions of a molecule: interface, settings, loader and schedule.
 
 The built-in kinds load torch inside functions only, so that the command line checks settings
 without waiting for it.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from temporem.structures.molecule_source import MoleculeSource
 
 Update = Callable[[int, int], None]
-"""Called with how much is done, and of how much."""
+"""Called with the amount done and the total amount."""
 
 
 def ordered(values: tuple[float, float]) -> tuple[float, float]:
@@ -53,7 +53,7 @@ class MotionSettings(BaseModel):
         return []
 
     def check(self, structure: str, frames_per_movie: int) -> None:
-        """Raise a ValueError where the settings do not fit the rest of the simulation.
+        """Raise a ValueError if the settings do not fit the rest of the simulation.
 
         Args:
             structure: name of the molecule's structure.
@@ -111,7 +111,7 @@ class MotionKind(Generic[Section]):
         load: makes the motion: ``load(settings, source, frames_per_movie, progress)``.
         draw: draws the parameters of all frames, ``(movies, frames, n_parameters)`` float64:
             ``draw(settings, movies, frames_per_movie, generator)``.
-        states: tells the conformational state of frames from their parameters, int64
+        states: gives the conformational state of frames from their parameters, int64
             ``(movies, frames)``, counted from 0: ``states(settings, parameters)``, with parameters
             as ``draw`` returns them.
         read: makes the motion from its molecule and the arrays that it wrote:

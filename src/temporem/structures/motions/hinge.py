@@ -1,4 +1,4 @@
-"""A rigid part of a molecule turns about an axis at constant speed."""
+"""Hinge motion: a rigid part of a molecule turns about an axis at constant speed."""
 
 from __future__ import annotations
 

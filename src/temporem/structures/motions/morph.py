@@ -1,4 +1,4 @@
-"""A molecule changes from one structure to another along a computed path."""
+"""Morph motion: a molecule changes from one structure to another along a computed path."""
 
 from __future__ import annotations
 

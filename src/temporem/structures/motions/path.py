@@ -1,4 +1,4 @@
-"""Settings and schedule that motions along a path of snapshots share."""
+"""Common settings and schedule of motions along a path of snapshots."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def read(molecule: Molecule, arrays: NpzFile) -> SnapshotPath:
 
 
 def summarise(path: SnapshotPath) -> dict[str, float]:
-    """How well bonds are kept along a path."""
+    """Summarise how well bonds are kept along a path."""
     from temporem.structures.snapshot_path import path_quality
 
     return path_quality(path)

@@ -1,4 +1,4 @@
-"""A molecule is pulled from one structure to another by molecular dynamics.
+"""Pulled motion: molecular dynamics pulls a molecule from one structure to another.
 
 Pulling takes minutes, so the snapshots are kept in the user's cache.
 """
@@ -147,7 +147,7 @@ def _states(settings: PulledSettings, parameters: Tensor) -> Tensor:
 def _cache_file(
     settings: PulledSettings, n_snapshots: int, molecule: Molecule, end: Tensor
 ) -> Path | None:
-    """A file named by all that decides its content; None without a folder for it."""
+    """Path of the cached file, named by all that determines it; None without a cache folder."""
     from temporem.structures.pulling import MODEL_VERSION
 
     folder = cache_folder()

@@ -1,4 +1,4 @@
-"""A molecule passes along a trajectory of molecular dynamics."""
+"""Trajectory motion: a molecule follows a trajectory of molecular dynamics."""
 
 from __future__ import annotations
 
