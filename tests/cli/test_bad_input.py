@@ -408,7 +408,7 @@ def larger_pixels(columns: dict) -> None:
 @pytest.mark.parametrize(
     ("block", "change", "message"),
     [
-        ("particles", turned, "other poses"),  # as in a simulation of another seed
+        ("particles", turned, "poses that differ"),  # as in a simulation of another seed
         ("optics", larger_pixels, "other frames"),
     ],
 )

@@ -223,7 +223,7 @@ def test_report_shows_all_runs(tiny_runs, tmp_path) -> None:
 def test_resuming_a_finished_run_changes_nothing(tiny_dataset, tiny_runs) -> None:
     run = tiny_runs["tempor"]
     before = {path.name: path.stat().st_mtime_ns for path in run.rglob("*")}
-    assert "finished already" in succeed("reconstruct", tiny_dataset, "-o", run, "--resume")
+    assert "nothing to resume" in succeed("reconstruct", tiny_dataset, "-o", run, "--resume")
     assert {path.name: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 

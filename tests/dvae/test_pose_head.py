@@ -141,5 +141,5 @@ def test_training_goes_on_as_if_never_stopped(stop: int) -> None:
 
 
 def test_head_has_no_linear_model_to_start_from() -> None:
-    with pytest.raises(TemporemError, match=r"begins without poses.*start none or static"):
+    with pytest.raises(TemporemError, match=r"begins without poses.*start=none or static"):
         train(tiny()[1], "static", NETWORK, training_of(start="linear"), learned=HEAD)

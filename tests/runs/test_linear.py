@@ -211,7 +211,7 @@ def test_same_seed_same_run(tiny_dataset, run, tmp_path) -> None:
 
 def test_finished_run_is_left_alone(tiny_dataset, automatic) -> None:
     arguments = ("reconstruct", tiny_dataset, "-o", automatic, "--resume")
-    assert "finished already" in succeed(*arguments)
+    assert "nothing to resume" in succeed(*arguments)
     result = command(*arguments, "--components", "2")
     assert result.code == 2
     assert "linear.components = auto, but the value is now 2" in result.err
