@@ -231,7 +231,7 @@ def test_outputs_that_exist_are_kept(run, tiny_dataset, tiny_runs, tmp_path) -> 
 
 
 def test_overwrite_replaces_nothing_of_another_kind(dataset, run, tmp_path) -> None:
-    other = "so it is not replaced"
+    other = "not replace"
     assert other in refuse(tmp_path, "reconstruct", dataset, "-o", dataset, "--overwrite")
     assert other in refuse(tmp_path, "simulate", "toy", "-o", run, "--overwrite")
     assert other in refuse(tmp_path, "export", run, "-o", dataset, "--overwrite")
@@ -283,7 +283,9 @@ def test_resume_with_other_settings_names_the_first_that_differs(
     arguments = ("reconstruct", tiny_dataset, "-o", run, "--resume")
     message = refuse(tmp_path, *arguments, "--set", "training.epochs=9")
     assert "training.epochs = 4, but the value is now 9" in message
-    assert "method = tempor, and static" in refuse(tmp_path, *arguments, "--method", "static")
+    assert "method = tempor, but the value is now static" in refuse(
+        tmp_path, *arguments, "--method", "static"
+    )
 
 
 def test_checkpoint_of_another_model(run, tmp_path) -> None:
@@ -394,7 +396,9 @@ def test_truth_that_is_not_there_or_of_other_movies(dataset, run, tmp_path) -> N
     shutil.rmtree(dataset / "truth")
     assert "has no folder truth" in refuse(tmp_path, *arguments, dataset)
     rewrite(dataset, "particles", lambda c: c.update(rlnMovieFrameNumber=[7, 8, 9, 10] * 5))
-    assert "other frames" in refuse(tmp_path, "report", run, "--dataset", dataset)
+    assert "not a reconstruction of the frames" in refuse(
+        tmp_path, "report", run, "--dataset", dataset
+    )
 
 
 def turned(columns: dict) -> None:
@@ -409,7 +413,7 @@ def larger_pixels(columns: dict) -> None:
     ("block", "change", "message"),
     [
         ("particles", turned, "poses that differ"),  # as in a simulation of another seed
-        ("optics", larger_pixels, "other frames"),
+        ("optics", larger_pixels, "not a reconstruction of the frames"),
     ],
 )
 def test_truth_of_another_simulation(block, change, message, dataset, run, tmp_path) -> None:

@@ -154,7 +154,7 @@ def test_what_is_not_finite_is_not_written_and_the_file_before_stays(
 ) -> None:
     before = file.read_bytes()
     for bad in (torch.tensor([1.0, torch.nan]), torch.tensor([1 + 1j * torch.inf])):
-        with pytest.raises(NotFiniteError, match="moments has entries that are not finite"):
+        with pytest.raises(NotFiniteError, match="moments has NaN or infinite entries"):
             save_checkpoint(file, replace(parts, tensors={**parts.tensors, "moments": bad}))
     with pytest.raises(ValueError, match="JSON"):
         save_checkpoint(file, replace(parts, document={"loss": torch.inf}))
