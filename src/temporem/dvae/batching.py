@@ -107,7 +107,7 @@ class PixelDraws:
         self._importance = importance
         self._size = size
         self._seed = seed
-        self._probability = torch.zeros(0)  # of the last number of frequencies
+        self._probability = torch.zeros(0)  # for the last number of frequencies
 
     def __call__(self, n_pixels: int, step: int) -> PixelSample:
         """Draw pixels of the ``n_pixels`` lowest frequencies for a step."""

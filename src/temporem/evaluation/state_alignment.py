@@ -19,7 +19,7 @@ from temporem.evaluation.states import MAX_STATES, are_states
 from temporem.physics.poses import Poses
 from temporem.simulation.truth import Truth
 
-_LEAST_FRAMES = 10  # of a state: fewer are aligned by their noise
+_LEAST_FRAMES = 10  # in a state: fewer would be aligned by their noise
 
 
 class AlignedStates:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from temporem.frames.dataset import Dataset
 
-_RESOLUTION = 0.01  # of the median interval; smaller differences are ignored
+_RESOLUTION = 0.01  # median intervals; smaller differences are ignored
 
 
 def frame_steps(dataset: Dataset) -> np.ndarray:

@@ -16,7 +16,7 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.masks import soft_ball
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
-_LARGEST_PIXEL = 1e4  # of the noise; beyond, products of squares leave single precision
+_LARGEST_PIXEL = 1e4  # times the noise; beyond, squares of products leave single precision
 
 
 @dataclass(frozen=True, eq=False)

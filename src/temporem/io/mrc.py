@@ -25,7 +25,7 @@ MRC_HEADER_BYTES = HEADER_DTYPE.itemsize
 
 _REAL_PIXELS = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 _COMPLEX_MODES = (3, 4)
-_MAX_EXTENDED_BYTES = 2**24  # of a volume
+_MAX_EXTENDED_BYTES = 2**24  # extended header of a volume
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 _SLOWEST = 1e-3  # ε: latents decay within a thousand intervals at the latest
 _FIRST_RATE = 0.1
 _LEAST_VARIANCE = 1e-6
-_STEPS = 40  # of the quasi-Newton method
+_STEPS = 40  # steps of the quasi-Newton method
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ _LEAST_TURN, _LARGEST_TURN = math.radians(0.02), math.radians(180)
 _INFLATION = (0.5, 100.0)  # bounds of κ
 _FOLDS = 8
 _MOST_PAIRS = 2000  # for each lag; movies beyond are left out
-_STEPS = 150  # of the simplex (Nelder and Mead 1965)
+_STEPS = 150  # steps of the simplex (Nelder and Mead 1965)
 _STANDARD_ERRORS = 2.0  # by which held-out likelihood must rise
 
 

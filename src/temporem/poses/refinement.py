@@ -29,7 +29,7 @@ from temporem.physics.rotations import (
     vector_of_rotation,
 )
 
-_DAMPING = 1e-2  # of the diagonal, in the first step
+_DAMPING = 1e-2  # fraction of the diagonal, in the first step
 _LEAST_DAMPING, _MOST_DAMPING = 1e-4, 1e4
 _LARGEST_TURN = 0.35  # radians in one step
 _REST = 0.01  # nats that an undamped step promises: less than a seventh of a standard deviation

@@ -36,7 +36,7 @@ _COARSE_RADIUS, _FINE_RADIUS, _FIRST_SHELL = 4, 8, 2  # cycles per box
 _AXES = 400  # of half a sphere, 7° apart
 _LEAST_POWER = 1e-3  # of the strongest shell; below, interpolation errors of others prevail
 _HALF_AGREEMENT = 0.5  # of half sets, up to which shells are compared
-_STEPS = 120  # of the simplex that an axis is refined by
+_STEPS = 120  # steps of the simplex that refines an axis
 _FIRST_STEP = 0.06  # radians; for the centre a tenth of it, in box lengths
 _ABOUT_ONE_AXIS = math.radians(10)
 

@@ -173,7 +173,7 @@ def _record(run: Run, rows: np.ndarray, options: ExportOptions) -> dict[str, Any
         "temporem_version": __version__,
         "run": digest.hexdigest(),
         "method": run.config.method,
-        "arithmetic": run.arithmetic,  # of the run since it began: nothing is measured here
+        "arithmetic": run.arithmetic,  # recorded when the run began
         "downsample": options.downsample,
         "crop": options.crop,
         "deviation": options.deviation,

@@ -49,7 +49,7 @@ def free_host_bytes() -> int | None:
         found.append(1024 * int(fields["MemAvailable"].split()[0]))
     except (OSError, KeyError, ValueError):
         pass
-    group = Path("/sys/fs/cgroup")  # of a container or a batch job
+    group = Path("/sys/fs/cgroup")  # limits of a container or a batch job
     try:
         limit = int((group / "memory.max").read_text(encoding="ascii"))
         used = int((group / "memory.current").read_text(encoding="ascii"))

@@ -74,7 +74,7 @@ _CONTACT_ANGSTROM = 4.5
 _SAME_TORSION_ANGSTROM = 0.3
 _HEAVY_RADIUS_ANGSTROM, _HYDROGEN_RADIUS_ANGSTROM = 1.5, 0.9
 _REPULSION = 10.0
-_NAMED_POINTS = ("CA", "C4'", "C4*")  # of a residue
+_NAMED_POINTS = ("CA", "C4'", "C4*")  # representatives of a residue
 
 
 # The minimiser's vectors are so short that threads of BLAS would only wait for one another.

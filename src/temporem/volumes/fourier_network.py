@@ -13,7 +13,7 @@ from temporem.volumes.model import VolumeModel
 _INITIAL_SCALE = 0.1
 _PROBES = 256  # frequencies at which volumes are compared, which takes 1/270 of decoding 64³
 _FEW = 16  # volumes that are decoded at once rather than compared
-_SPAN_COEFFICIENTS = 2**29  # of the basis of a span at most: 4 GB, 122 volumes of 256³
+_SPAN_COEFFICIENTS = 2**29  # largest basis of a span: 4 GB, 122 volumes of 256³
 
 
 class FourierNetwork(VolumeModel):

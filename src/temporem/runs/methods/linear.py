@@ -34,7 +34,7 @@ from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import VolumeGrid
 
 PART = "linear"
-_BYTES_PER_CHANNEL = 24  # of a voxel of the padded grid, measured
+_BYTES_PER_CHANNEL = 24  # for a voxel of the padded grid, measured
 
 
 class Linear:

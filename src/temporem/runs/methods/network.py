@@ -34,7 +34,7 @@ from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import VolumeGrid
 
 PART = TrainingState.kind
-_LINEAR_SHARE = 0.4  # of the time of a run that begins with a linear model
+_LINEAR_SHARE = 0.4  # fraction of the time of a run with a linear start
 
 
 class Network:
