@@ -173,7 +173,7 @@ def test_disk_that_is_too_full_is_known_beforehand(tiny_runs, tmp_path, monkeypa
     needed = 20 * (1024 + 4 * BOX**3)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed - 1))
     message = refuse(tmp_path, *arguments)
-    assert "the volumes need 348 kB, and 348 kB are free" in message
+    assert "the volumes need 348 kB, but 348 kB are free" in message
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed))
     succeed(*arguments)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0))

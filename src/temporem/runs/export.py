@@ -34,7 +34,6 @@ from temporem.version import __version__
 
 RECORD_NAME = "export.json"
 FORMAT = "temporem volumes 1"
-_VOXELS_PER_BATCH = 2**22  # decoded at a time; bounds memory
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ def export_volumes(
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
+    voxels_per_batch: int = 2**22,
 ) -> None:
     """Write the volumes of frames, each as ``frame_ROW.mrc``.
 
@@ -73,6 +73,7 @@ def export_volumes(
         overwrite: replace an existing folder of volumes.
         resume: continue a folder that was stopped. It ends as it would have without the stop.
         progress: called after every batch.
+        voxels_per_batch: voxels that are decoded at a time; bounds memory.
 
     Raises:
         TemporemError: the options do not fit the run; the folder exists, or was started from
@@ -102,7 +103,7 @@ def export_volumes(
         for leftover in out.glob(".frame_*.partial.mrc"):  # left behind by a killed process
             leftover.unlink()
         # Batches do not depend on which files are missing: so volumes round alike.
-        size = max(1, _VOXELS_PER_BATCH // decoder.box**3)
+        size = max(1, voxels_per_batch // decoder.box**3)
         for start in range(0, len(rows), size):
             job.write(rows[start : start + size])
             done = min(start + size, len(rows))
