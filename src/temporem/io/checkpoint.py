@@ -136,7 +136,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, parts: Parts, prefix: str) 
             continue  # a parameter that no step has reached yet
         for key, value in found.items():
             shape = torch.Size() if key == "step" else parameter.shape
-            if value is None or value.shape != shape:
+            dtype = torch.float32 if key == "step" else parameter.dtype
+            if value is None or value.shape != shape or value.dtype != dtype:
                 raise parts.damaged(f"{prefix}{index}.{key} does not fit its parameter")
             slots.setdefault(index, {})[key] = value.clone()  # steps change it in place
     if own:

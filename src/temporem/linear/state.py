@@ -103,10 +103,11 @@ class LinearState:
         parts.require_kind(cls.kind)
         n, q, double = n_frames, parts.integer("q", least=1, most=64), torch.float64
         done = parts.integer("done", least=1)
+        n_shells = box // 2 + 1  # of the grid of all frequencies below Nyquist
         shapes = {
             "halves": (2, q + 1, box, box, box),
-            "noise": (-1,),
-            "precision": (-1, q + 1),
+            "noise": (n_shells,),
+            "precision": (n_shells, q + 1),
             "volumes": (q + 1, box, box, box),
         }
         needed = _LATER if done > 2 else _LATER[:3] if done == 2 else ()
@@ -128,7 +129,7 @@ class LinearState:
                 parts.flag("temporal"),
             ),
             masks=parts.tensor("masks", 2, box, box, box, dtype=torch.float32),
-            agreement=parts.document.get("agreement"),
+            agreement=_agreement(parts, q),
             **later,
         )
 
@@ -153,3 +154,21 @@ class LinearFit(Reconstruction):
     masks: Tensor
     agreement: Mapping[str, Any] | None = None
     log: tuple[Mapping[str, Any], ...] = ()
+
+
+def _agreement(parts: Parts, q: int) -> Mapping[str, Any] | None:
+    """Check how halves of the movies agree: lists of one number for each component."""
+    agreement = parts.document.get("agreement")
+    if agreement is None:
+        return None
+    if not isinstance(agreement, dict):
+        raise parts.damaged(f"agreement is {str(agreement)[:40]}")
+    found = replace(parts, document=agreement)
+    found.integer("components_found", most=q)
+    for name in ("correlations", "chance", "chance_sd"):
+        values = agreement.get(name)
+        if not isinstance(values, list) or len(values) != q:
+            raise parts.damaged(f"{name} is {str(values)[:40]}")
+        for value in values:
+            replace(parts, document={name: value}).number(name)
+    return agreement
