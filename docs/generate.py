@@ -1,6 +1,7 @@
 """Write what follows from the code: settings.md, api.md, and parts of other pages.
 
-``python docs/generate.py`` writes them; a test fails where they are not up to date.
+settings.md and api.md as a whole, the code in extending.md, and the tables in evaluation.md.
+``python docs/generate.py`` writes them, and with ``--check`` says which are not up to date.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import re
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -20,9 +22,32 @@ import temporem
 from temporem.evaluation.metrics import METRICS
 from temporem.evaluation.metrics.metric import Metric, Score
 from temporem.runs.config import RunConfig
+from temporem.runs.methods import METHODS
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+
+SECTIONS = {
+    "Data": (
+        *("read_dataset", "Dataset", "Poses", "CTFParameters"),
+        *("simulate_movies", "simulate", "read_truth", "Truth"),
+    ),
+    "Algorithms, in memory": (
+        *("find_poses", "reconstruct_homogeneous", "fit_linear", "fit_static", "fit_tempor"),
+        *("Reconstruction", "HomogeneousFit", "LinearFit", "NetworkFit", "Progress"),
+    ),
+    "Runs, on disk": ("reconstruct", "load_run", "Run"),
+    "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
+    "Building blocks": (
+        *("ForwardModel", "FourierSupport", "fourier_shell_correlation", "resolution"),
+        *("read_volume", "write_volume", "TemporemError"),
+    ),
+    "Extensions": (
+        *("register_generator", "register_motion", "register_reader"),
+        *("register_method", "register_metric"),
+    ),
+}
+"""Every public name, in the order of the page."""
 
 
 def settings_page() -> str:
@@ -42,7 +67,7 @@ def settings_page() -> str:
     for name, field in fields.items():
         if _is_section(field):
             section = type(field.default)
-            lines += ["", f"## {name}", "", inspect.getdoc(section) or ""]
+            lines += ["", f"## {name}", "", _markdown(inspect.getdoc(section) or "")]
             lines += _table(section.model_fields, f"{name}.")
     return "\n".join(lines) + "\n"
 
@@ -54,7 +79,7 @@ def _is_section(field: FieldInfo) -> bool:
 def _table(fields: dict[str, FieldInfo], prefix: str) -> list[str]:
     head = ["", "| key | default | values | meaning |", "|---|---|---|---|"]
     return head + [
-        f"| `{prefix}{name}` | {_default(field)} | {_values(field)} | {field.description} |"
+        f"| `{prefix}{name}` | {_default(field)} | {_values(name, field)} | {field.description} |"
         for name, field in fields.items()
     ]
 
@@ -67,17 +92,19 @@ def _default(field: FieldInfo) -> str:
     return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
 
-def _values(field: FieldInfo) -> str:
+def _values(name: str, field: FieldInfo) -> str:
+    if name == "method":
+        return ", ".join(METHODS)
     words = _words(field.annotation)
     found = {type(bound).__name__: bound for bound in field.metadata}
     signs = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
     bounds = [
-        f"{sign} {getattr(found[name], name.lower()):g}"
+        f"{sign} {getattr(found[name], name.lower())}"
         for name, sign in signs.items()
         if name in found
     ]
     number = ["a number"] * (bool(words) and _takes_number(field.annotation))
-    return ", ".join([*words, *number, *bounds])
+    return ", ".join([*words, *number, *bounds]) or "a text"
 
 
 def _words(annotation: object) -> list[str]:
@@ -93,51 +120,99 @@ def _takes_number(annotation: object) -> bool:
 
 
 def api_page() -> str:
-    """Signature and docstring of every public name."""
+    """Signature, docstring and members of every public name."""
     lines = [
         "# Python API",
         "",
-        "`import temporem as tm`. Everything below works in memory; only `reconstruct`, `load_run`",
-        "and `simulate` know folders. Arrays are `(…, z, y, x)`, lengths Å, angles degrees.",
+        "`import temporem as tm` gives all names of this page, each loaded when it is first used.",
+        "Algorithms work in memory; only `reconstruct`, `load_run`, `Run`, `simulate` and what is",
+        "named `read_…` or `write_…` know folders and files. Arrays are `(…, z, y, x)`, lengths Å,",
+        "angles degrees. Examples assume",
+        "",
+        "```python",
+        "import numpy as np",
+        "import torch",
+        "",
+        "import temporem as tm",
+        "```",
         "",
     ]
-    for name in temporem.__all__:
-        if name == "__version__":
-            continue
-        item = getattr(temporem, name)
-        lines += [f"## `{name}`", "", "```python", _signature(name, item), "```", ""]
-        lines += [_markdown(inspect.getdoc(item) or ""), ""]
-        if inspect.isclass(item):
-            lines += _members(item)
-    return "\n".join(lines).rstrip() + "\n"
+    for title, names in SECTIONS.items():
+        lines.append(f"- {title}: {', '.join(f'[`{name}`](#{name.lower()})' for name in names)}")
+    for title, names in SECTIONS.items():
+        lines += ["", f"## {title}"]
+        for name in names:
+            lines += ["", *_entry(name, getattr(temporem, name))]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(name: str, item: object) -> list[str]:
+    lines = [f"### `{name}`", "", "```python", _signature(name, item), "```", ""]
+    text, example = _split_example(inspect.getdoc(item) or "")
+    lines += [_markdown(text)]
+    if inspect.isclass(item):
+        lines += _members(item)
+    if example:
+        lines += ["", "```python", example, "```"]
+    return lines
+
+
+def _split_example(text: str) -> tuple[str, str]:
+    """Take the example, which comes last, off a docstring."""
+    head, found, example = text.partition("\nExample:\n")
+    return head.rstrip(), textwrap.dedent(example).rstrip() if found else ""
 
 
 def _signature(name: str, item: object) -> str:
-    if inspect.isclass(item) and issubclass(item, Exception):
-        return f"class {name}(Exception)"
-    try:
-        signature = str(inspect.signature(typing.cast(typing.Callable[..., object], item)))
-    except (TypeError, ValueError):
-        signature = ""
-    signature = re.sub(r"'([^']*)'", r"\1", signature)
-    signature = re.sub(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-f]+>", r"\1()", signature)
-    text = f"{'class ' if inspect.isclass(item) else ''}{name}{signature}"
-    if len(text) <= 96:
-        return text
-    head, _, rest = text.partition("(")
-    inner, _, tail = rest.rpartition(")")
-    parts = _split_arguments(inner)
-    return f"{head}(\n" + "".join(f"    {part},\n" for part in parts) + f"){tail}"
+    """Signature in lines that are short enough, annotations as they are written."""
+    assert callable(item)
+    prefix, suffix, bases = "", "", ""
+    if inspect.isclass(item):
+        prefix = "class "
+        known = [base.__name__ for base in item.__bases__ if base.__name__ in temporem.__all__]
+        known += ["Exception"] * (item.__bases__ == (Exception,))
+        bases = f"({', '.join(known)})" if known else ""
+    signature = inspect.signature(item)
+    if not inspect.isclass(item):
+        suffix = f" -> {_annotation(signature.return_annotation)}"
+    parts = _parameters(signature)
+    arguments = f"({', '.join(parts)})"
+    if bases:  # arguments of a subclass stand on a line of their own
+        prefix, name = f"{prefix}{name}{bases}\n", name
+    line = f"{prefix}{name}{arguments}{suffix}"
+    if len(line.rsplit("\n", 1)[-1]) <= 96:
+        return line
+    return f"{prefix}{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){suffix}"
 
 
-def _split_arguments(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for i, character in enumerate(text):
-        depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
-            parts.append(text[start:i].strip())
-            start = i + 1
-    return [*parts, text[start:].strip()]
+def _parameters(signature: inspect.Signature) -> list[str]:
+    """Parameters as they are written; a default that is no literal is an ellipsis."""
+    parts, keyword_only = [], False
+    for parameter in signature.parameters.values():
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+            parts.append("*")
+            keyword_only = True
+        part = f"{stars.get(parameter.kind, '')}{parameter.name}"
+        if parameter.annotation is not parameter.empty:
+            part += f": {_annotation(parameter.annotation)}"
+        if parameter.default is not parameter.empty:
+            plain = parameter.default is None or isinstance(
+                parameter.default, str | int | float | tuple
+            )
+            part += f" = {_quoted(parameter.default) if plain else '…'}"
+        parts.append(part)
+    return parts
+
+
+def _quoted(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _annotation(annotation: object) -> str:
+    if isinstance(annotation, str):
+        return annotation.strip("'")
+    return getattr(annotation, "__name__", str(annotation))
 
 
 def _members(item: type) -> list[str]:
@@ -149,21 +224,34 @@ def _members(item: type) -> list[str]:
         if name.startswith("_") or not inspect.isfunction(function):
             continue
         first = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
-        lines.append(f"- `{name}`: {_markdown(first)}")
-    return [*lines, ""] if lines else []
+        call = (
+            name if isinstance(member, property | cached_property) else f"{name}{_call(function)}"
+        )
+        lines.append(f"- `{call}`: {_markdown(first)}")
+    return ["", "**Methods and properties**", "", *lines] if lines else []
+
+
+def _call(function: Callable[..., object]) -> str:
+    """Names of the arguments of a method."""
+    names = [
+        str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+    return f"({', '.join(name for name in names if name not in ('self', 'cls'))})"
+
+
+_TITLES = {"Args": "Arguments"}
 
 
 def _markdown(text: str) -> str:
-    text = re.sub(r":(?:class|func|meth|mod|attr):`~?([^`]*)`", r"`\1`", text)
+    text = re.sub(r":(?:class|func|meth|mod|attr|data):`~?([^`]*)`", r"`\1`", text)
     text = text.replace("``", "`")
-    parts = re.split(r"^(Args|Returns|Raises|Attributes|Yields|Example):\n", text, flags=re.M)
+    parts = re.split(r"^(Args|Returns|Raises|Attributes|Yields):\n", text, flags=re.M)
     out = parts[0].rstrip()
     for title, body in zip(parts[1::2], parts[2::2], strict=True):
         body = textwrap.dedent(body).rstrip()
-        if title == "Example":
-            out += f"\n\n```python\n{body}\n```"
-        else:
-            out += f"\n\n**{title}**\n\n{_items(body) if title != 'Returns' else body}"
+        body = _items(body) if title != "Returns" else body
+        out += f"\n\n**{_TITLES.get(title, title)}**\n\n{body}"
     return out
 
 
@@ -171,8 +259,8 @@ def _items(body: str) -> str:
     items: list[str] = []
     for line in body.splitlines():
         if line and not line[0].isspace():
-            name, colon, rest = line.partition(":")
-            items.append(f"- `{name}`:{rest}" if colon else f"- {line}")
+            name, _, rest = line.partition(":")
+            items.append(f"- `{name}`:{rest}")
         elif line.strip():
             items.append(f"  {line.strip()}")
     return "\n".join(items)
@@ -269,7 +357,16 @@ PAGES = {
 }
 
 
+def main(arguments: list[str]) -> int:
+    """Write all pages, or only name those that are not up to date; 1 where there are some."""
+    made = {DOCS / page: make() for page, make in PAGES.items()}
+    old = [path for path, text in made.items() if path.read_text(encoding="utf-8") != text]
+    for path in old:
+        print(f"docs/{path.name}")
+        if arguments != ["--check"]:
+            path.write_text(made[path], encoding="utf-8")
+    return int(bool(old) and arguments == ["--check"])
+
+
 if __name__ == "__main__":
-    for page, make in PAGES.items():
-        (DOCS / page).write_text(make(), encoding="utf-8")
-        print(f"docs/{page}", file=sys.stderr)
+    sys.exit(main(sys.argv[1:]))

@@ -14,6 +14,13 @@ class TemporemError(Exception):
         what: the fault and its place (file, row, option).
         expected: valid input.
         hint: the next thing to do.
+
+    Example:
+        >>> try:
+        ...     tm.read_dataset("nowhere")
+        ... except tm.TemporemError as error:
+        ...     print(str(error).split(";")[0])
+        nowhere does not exist
     """
 
     def __init__(self, what: str, *, expected: str | None = None, hint: str | None = None) -> None:

@@ -16,6 +16,13 @@ class Progress:
 
     Args:
         show: called with the fraction of the whole scale and a note; None shows nothing.
+
+    Example:
+        >>> progress = tm.Progress(lambda fraction, note: print(f"{fraction:.0%} {note}"))
+        >>> progress(1, 4, "tempor  epoch 8/32")
+        25% tempor  epoch 8/32
+        >>> progress.part(0.5, 1)(1, 2, "evaluating")
+        75% evaluating
     """
 
     def __init__(self, show: Show | None = None) -> None:

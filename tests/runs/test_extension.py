@@ -1,20 +1,14 @@
 """A method from outside the package: registered in one line, it runs, resumes and exports."""
 
-from __future__ import annotations
-
-import mrcfile
-import numpy as np
-import pytest
-import torch
+# ruff: noqa: E402
 
 # [docs:begin]
+import torch
 from pydantic import BaseModel
 
 import temporem as tm
-from helpers.commands import succeed
 from temporem.io.checkpoint import load_module, module_tensors
 from temporem.io.state import Parts
-from temporem.runs.methods import METHODS
 from temporem.runs.methods.base import Outcome
 from temporem.volumes.linear_volumes import LinearVolumes
 
@@ -62,6 +56,13 @@ class BlurredMean:
 
 tm.register_method(BlurredMean())
 # [docs:end]
+
+import mrcfile
+import numpy as np
+import pytest
+
+from helpers.commands import succeed
+from temporem.runs.methods import METHODS
 
 
 @pytest.fixture(autouse=True, scope="module")

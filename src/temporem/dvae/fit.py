@@ -39,6 +39,14 @@ class NetworkFit(Reconstruction):
         latents: latents of all N frames; ``latents.mean[0]`` is the first frame's.
         poses: poses learned with the network; None if they were given.
         log: records of the epochs.
+
+    Example:
+        >>> data = tm.read_dataset("movies")
+        >>> fit = tm.fit_tempor(data)
+        >>> fit.voxels(data.movies[0]).shape  # a volume for every frame of a movie
+        (10, 64, 64, 64)
+        >>> fit.log[-1]["epoch"]
+        32
     """
 
     latents: Latents

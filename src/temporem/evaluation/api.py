@@ -43,11 +43,6 @@ def evaluate(
     Volumes are compared in the reference frame of their poses. If these are not the true poses, the
     truth is moved into that reference frame.
 
-    Example::
-
-        evaluation = evaluate("cryodrgn-volumes", "movies")
-        save_evaluation(evaluation, "cryodrgn-volumes")
-
     Args:
         reconstruction: a run or its folder; an object with ``volumes(rows)``; or a folder of MRC
             files, ``frame_<row>.mrc`` or one for each frame (:class:`VolumeFolder`). Rows that have
@@ -65,6 +60,12 @@ def evaluate(
     Raises:
         TemporemError: no reconstruction or truth there; volumes of another box or voxel size, or
             that are not finite; latents or poses that are not those of N frames.
+
+    Example:
+        >>> of_a_run = tm.evaluate("tempor-run")
+        >>> of_files = tm.evaluate("volumes", "movies")  # MRC files of any program
+        >>> fit = tm.reconstruct_homogeneous(tm.read_dataset("movies"))
+        >>> of_a_fit = tm.evaluate(fit, "movies", every=5)
     """
     found = _open(reconstruction)
     if isinstance(found, Run):

@@ -104,6 +104,10 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
 
     Raises:
         TemporemError: the evaluations differ in dataset, frames or settings.
+
+    Example:
+        >>> gains = tm.compare(tm.evaluate("static-run"), tm.evaluate("tempor-run"))
+        >>> area = gains.summary()["fsc"]["unmasked"]["auc"]  # value and confidence interval
     """
     _check_comparable(a, b)
     sample, gains = Sample(a), []

@@ -30,6 +30,11 @@ class Evaluation:
         mask_fractions: mean of each mask over the box, by region.
         truth_power: mean power spectrum of the truth, ``(n_shells,)``: tells datasets apart.
         n_left_out: frames that were to be evaluated and have no volume.
+
+    Example:
+        >>> evaluation = tm.evaluate("tempor-run")
+        >>> evaluation["fsc"]["unmasked"]["curves"].shape
+        (1000, 32)
     """
 
     settings: EvaluationSettings

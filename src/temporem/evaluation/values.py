@@ -88,7 +88,7 @@ def main_scores(evaluation: Evaluation, most: int = 8) -> dict[str, str]:
     """Main numbers of an evaluation by label, with their units.
 
     Example:
-        >>> tm.main_scores(tm.evaluate(fit, truth))["Motion correlation, whole box"]
+        >>> tm.main_scores(tm.evaluate("tempor-run"))["Motion correlation, whole box"]
         '0.716'
     """
     found = values(evaluation)

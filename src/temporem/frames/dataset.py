@@ -43,6 +43,14 @@ class Dataset:
         times_seconds: ``(N,)`` float64, NaN where the file has no times.
         movies: row indices of each movie in the order of its frames; movies by name (2 before 10).
         has_poses: the file has poses.
+
+    Example:
+        >>> data = tm.read_dataset("movies")
+        >>> movie = data.movies[0]  # its rows, in order of time
+        >>> data.images[movie].shape
+        (10, 64, 64)
+        >>> data.poses[movie].rotations.shape
+        torch.Size([10, 3, 3])
     """
 
     path: Path

@@ -24,6 +24,13 @@ class HomogeneousFit(Reconstruction):
         mean: the volume, ``(D, D, D)``, in image units.
         half_volumes: volumes of the even and of the odd movies, ``(2, D, D, D)``.
         half_fsc: their Fourier shell correlation, ``(D/2,)``.
+
+    Example:
+        >>> fit = tm.reconstruct_homogeneous(tm.read_dataset("movies"))
+        >>> fit.half_fsc.shape
+        torch.Size([32])
+        >>> tm.resolution(fit.half_fsc.numpy(), 0.143, fit.grid.pixel_size_angstrom).never_crossed
+        array(False)
     """
 
     mean: Tensor

@@ -45,6 +45,9 @@ def register_reader(reader: Reader) -> None:
 
     Raises:
         ValueError: another reader has that name.
+
+    Example:
+        >>> tm.register_reader(NPZ)  # the reader in docs/extending.md
     """
     if reader in READERS:
         return
@@ -61,6 +64,11 @@ def read_dataset(path: str | Path) -> Dataset:
 
     Raises:
         TemporemError: nothing is there, its format is not known, or its data cannot be used.
+
+    Example:
+        >>> data = tm.read_dataset("movies")
+        >>> data.n_movies, data.n_frames, data.box
+        (100, 1000, 64)
     """
     path = Path(path)
     for reader in READERS:

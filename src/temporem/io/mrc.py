@@ -178,6 +178,10 @@ def write_volume(
 
     Raises:
         TemporemError: a path that cannot be written (see :func:`atomic_write`).
+
+    Example:
+        >>> fit = tm.reconstruct_homogeneous(tm.read_dataset("movies"))
+        >>> tm.write_volume("mean.mrc", fit.mean.numpy(), fit.grid.pixel_size_angstrom)
     """
     voxels = np.ascontiguousarray(volume, dtype="<f4")
     header = _new_header(voxels.shape, pixel_size_angstrom)
@@ -205,6 +209,11 @@ def read_volume(
 
     Raises:
         TemporemError: no such file, not an MRC volume, of another size, complex or not finite.
+
+    Example:
+        >>> tm.write_volume("ball.mrc", np.ones((16, 16, 16)), pixel_size_angstrom=4)
+        >>> tm.read_volume("ball.mrc", 16).shape
+        (16, 16, 16)
     """
     path = Path(path)
     if not path.is_file():

@@ -146,6 +146,12 @@ class LinearFit(Reconstruction):
         masks: solvent and moving mask, ``(2, D, D, D)``.
         agreement: agreement of separate halves of the movies on the components.
         log: records of the steps.
+
+    Example:
+        >>> fit = tm.fit_linear(tm.read_dataset("movies"), components=2)
+        >>> fit.latents.mean.shape
+        torch.Size([1000, 2])
+        >>> one_end = fit.volume(fit.latents.mean.amin(0))
     """
 
     parameters: LinearParameters

@@ -23,6 +23,15 @@ class CTFParameters:
         cs_mm: spherical aberration, mm.
         amplitude_contrast: fraction w of amplitude contrast, in [0, 1].
         phase_shift_radians: phase plate shift.
+
+    Example:
+        >>> same = torch.ones(10)
+        >>> defocus = torch.linspace(10_000, 20_000, 10)
+        >>> ctf = tm.CTFParameters(
+        ...     defocus, defocus, 0 * same, 300 * same, 2.7 * same, 0.1 * same, 0 * same
+        ... )
+        >>> len(ctf), len(ctf[:3])
+        (10, 3)
     """
 
     defocus_u_angstrom: Tensor

@@ -25,6 +25,11 @@ class ForwardModel:
     Args:
         box: image edge D in pixels, even.
         pixel_size_angstrom: pixel size, Å.
+
+    Example:
+        >>> model = tm.ForwardModel(box=64, pixel_size_angstrom=2.0)
+        >>> model.slice_frequencies(torch.eye(3).repeat(10, 1, 1)).shape
+        torch.Size([10, 1603, 3])
     """
 
     box: int

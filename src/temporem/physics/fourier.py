@@ -30,6 +30,13 @@ class FourierSupport:
         box: edge length D in pixels, even.
         ndim: 2 for images, 3 for volumes.
         radius: keep ``|k| < radius``, cycles per box; ``box / 2`` (Nyquist) when None.
+
+    Example:
+        >>> support = tm.FourierSupport(64, 3)
+        >>> coefficients = support.fft(torch.randn(64, 64, 64))
+        >>> low_passed = support.ifft(coefficients * (support.radii < 16))
+        >>> low_passed.shape
+        torch.Size([64, 64, 64])
     """
 
     box: int

@@ -44,6 +44,12 @@ def fourier_shell_correlation(first: Tensor, second: Tensor, support: FourierSup
 
     Returns:
         Float64 ``(..., n_shells)``; a shell in which either volume has no power has FSC 0.
+
+    Example:
+        >>> support = tm.FourierSupport(32, 3)
+        >>> half_maps = support.fft(torch.randn(2, 32, 32, 32))
+        >>> tm.fourier_shell_correlation(half_maps[0], half_maps[1], support).shape
+        torch.Size([16])
     """
     # Double precision: a shell sums over ten thousand coefficients, and many FSCs are near 1.
     cross = support.shell_sums((first.conj() * second).real.double())
@@ -97,7 +103,13 @@ def crossing_shell(fsc: np.ndarray, threshold: float) -> tuple[np.ndarray, np.nd
 
 
 def resolution(fsc: np.ndarray, threshold: float, pixel_size_angstrom: float) -> Resolution:
-    """Resolution of FSC curves ``(..., n_shells)`` at a threshold: ``(...,)``, Å."""
+    """Resolution of FSC curves ``(..., n_shells)`` at a threshold: ``(...,)``, Å.
+
+    Example:
+        >>> curve = np.array([1, 0.9, 0.7, 0.4, 0.1, 0, 0, 0])
+        >>> round(float(tm.resolution(curve, 0.5, pixel_size_angstrom=4).angstrom), 2)
+        24.0
+    """
     fsc = np.asarray(fsc)
     shell, never = crossing_shell(fsc, threshold)
     box = 2 * fsc.shape[-1]

@@ -28,6 +28,12 @@ class Poses:
 
     Raises:
         TemporemError: the tensors are not of these shapes.
+
+    Example:
+        >>> turned = torch.eye(3, dtype=torch.float64).repeat(10, 1, 1)
+        >>> poses = tm.Poses(turned, torch.zeros(10, 2, dtype=torch.float64))
+        >>> poses[2:5].shifts_angstrom.shape
+        torch.Size([3, 2])
     """
 
     rotations: Tensor

@@ -72,6 +72,11 @@ def reconstruct(
         TemporemError: bad input; a run that exists, or is not there, or was started with another
             configuration, or is being written by another process; training that diverges.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+
+    Example:
+        >>> from temporem.runs.config import build_config
+        >>> config = build_config({"dataset": "movies", "method": "homogeneous"}, source="here")
+        >>> run = tm.load_run(tm.reconstruct(config, "homogeneous-run"))
     """
     output, progress = Path(output), progress or Progress()
     if resume:

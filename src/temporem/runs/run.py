@@ -40,6 +40,11 @@ class Run(Reconstruction):
         held_out: the frame's movie was kept from training, bool ``(N,)``.
         poses: as used or found.
         latent_covariance: of ``linear``, float32 ``(N, q, q)``; None for other methods.
+
+    Example:
+        >>> run = tm.load_run("tempor-run")
+        >>> volumes = run.voxels(run.rows_of_movie("movie_0001"))
+        >>> tm.write_volume("first-frame.mrc", volumes[0], run.grid.pixel_size_angstrom)
     """
 
     path: Path
@@ -53,6 +58,7 @@ class Run(Reconstruction):
 
     @property
     def n_frames(self) -> int:
+        """Number N of frames."""
         return len(self.particle_names)
 
     @property
@@ -126,6 +132,11 @@ def load_run(path: str | Path) -> Run:
 
     Raises:
         TemporemError: no run, an unfinished or damaged one, or a checkpoint of another model.
+
+    Example:
+        >>> run = tm.load_run("tempor-run")
+        >>> run.config.method, run.n_frames
+        ('tempor', 1000)
     """
     path = Path(path)
     config = load_run_config(path)

@@ -40,8 +40,9 @@ def simulate(
         TemporemError: as :func:`make_movies`, or the output exists or cannot be written.
 
     Example:
+        >>> from temporem.simulation.presets import load_simulation_config
         >>> config = load_simulation_config("toy", changes={"movies": 20})
-        >>> tm.simulate(config, "movies")["frames"]
+        >>> tm.simulate(config, "new-movies")["frames"]
         200
     """
     if overwrite:

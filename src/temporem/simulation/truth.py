@@ -51,6 +51,12 @@ class Truth:
         frame_numbers: position in the movie, from 1, int64 ``(N,)``.
         linear: a rotation, or one and inversion, by which volumes are turned, ``(3, 3)``.
         offset_angstrom: by which volumes are displaced thereafter, ``(3,)``.
+
+    Example:
+        >>> truth = tm.read_truth("movies")
+        >>> rows = truth.movies[0]
+        >>> truth.support.ifft(truth.volumes(rows)).shape
+        torch.Size([10, 64, 64, 64])
     """
 
     config: SimulationConfig
@@ -67,6 +73,7 @@ class Truth:
 
     @property
     def n_frames(self) -> int:
+        """Number N of frames."""
         return len(self.states)
 
     @cached_property
@@ -166,6 +173,12 @@ def read_truth(dataset: str | Path) -> Truth:
 
     Raises:
         TemporemError: the dataset has no truth, or it lacks a frame of ``particles.star``.
+
+    Example:
+        >>> truth = tm.read_truth("movies")
+        >>> truth.parameter_names
+        ('angle_degrees',)
+        >>> angles = truth.parameters[:, 0]
     """
     folder = Path(dataset) / TRUTH_NAME
     if not folder.is_dir():

@@ -22,6 +22,9 @@ def register_generator(name: str, generator: Generator) -> None:
 
     Raises:
         TemporemError: another generator has the name.
+
+    Example:
+        >>> tm.register_generator("blobs", Blobs)  # the class in docs/extending.md
     """
     if GENERATORS.get(name, generator) is not generator:
         raise TemporemError(f"there is already a generator named '{name}'")

@@ -60,6 +60,12 @@ class Reconstruction:
         grid: grid and units of the volumes.
         generator: model that makes volumes of latents.
         latent_means: posterior means of the N frames, float32 ``(N, q)``; q is 0 for one volume.
+
+    Example:
+        >>> run = tm.load_run("tempor-run")
+        >>> between = (run.latent_means[0] + run.latent_means[1]) / 2
+        >>> run.volume(between).shape
+        torch.Size([64, 64, 64])
     """
 
     grid: VolumeGrid

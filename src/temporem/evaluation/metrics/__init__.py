@@ -29,6 +29,9 @@ def register_metric(metric: Metric) -> None:
 
     Raises:
         ValueError: its name is taken, or cannot be that of a section of ``evaluation.json``.
+
+    Example:
+        >>> tm.register_metric(DensityError())  # the class in docs/extending.md
     """
     if metric.name in METRICS or metric.name in RESERVED or not metric.name.isidentifier():
         raise ValueError(f"a metric cannot be named {metric.name!r}: taken, or no plain word")

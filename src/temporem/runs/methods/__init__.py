@@ -20,7 +20,11 @@ METHODS: dict[str, Method] = {
 
 
 def register_method(method: Method) -> None:
-    """Register a method by its name, for ``--method`` and ``load_run``."""
+    """Register a method by its name, for ``--method`` and ``load_run``.
+
+    Example:
+        >>> tm.register_method(BlurredMean())  # the class in docs/extending.md
+    """
     METHODS[method.name] = method
 
 

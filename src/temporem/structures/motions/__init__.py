@@ -22,6 +22,9 @@ def register_motion(kind: MotionKind[Any]) -> None:
 
     Raises:
         ValueError: its settings have no name for it, or another kind has that name.
+
+    Example:
+        >>> tm.register_motion(BREATHING)  # the kind in docs/extending.md
     """
     if not isinstance(kind.name, str):
         raise ValueError(f"{kind.settings.__name__}: kind needs a default, the name of the motion")
