@@ -26,7 +26,7 @@ TOLERANCES = {"meta": 1e-5, "cuda": 1e-2}
 ONE_COMPONENT = ("linear.components=1", "linear.iterations=1")
 RUNS = {
     "homogeneous": ("method=homogeneous", "data.memory_gb=0"),
-    "linear": ("method=linear", *ONE_COMPONENT, "data.memory_gb=0"),
+    "linear": ("method=linear", *ONE_COMPONENT, "linear.temporal=false", "data.memory_gb=0"),
     "static with a pose head": (
         *TINY_NETWORK,
         "method=static",
@@ -34,7 +34,7 @@ RUNS = {
         "poses.learned=head",
         "model.encoder_input=image",
     ),
-    "tempor": (*TINY_TRAINING, *ONE_COMPONENT),
+    "tempor": (*TINY_TRAINING, *ONE_COMPONENT, "data.held_out_fraction=0.4"),
     "tempor with a pose table": (
         *TINY_TRAINING,
         "training.start=static",

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 ELSEWHERE = torch.device("meta")
 WAITS: list[str] = []
@@ -130,20 +129,34 @@ def _plain(real: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _run(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in _leaves([*args, *kwargs.values()]) if isinstance(leaf, Tensor)]
     away = any(isinstance(tensor, TensorElsewhere) for tensor in tensors)
     if _waits(operation, args, kwargs):
         WAITS.append(str(operation))
     if away and operation not in _COPIES:
-        indices = tree_leaves(args[1]) if operation in _INDEXED else []
+        indices = _leaves(args[1]) if operation in _INDEXED else []
         _require_together(operation, [t for t in tensors if all(t is not i for i in indices)])
     if kwargs.get("device") is not None:
         away = torch.device(kwargs["device"]) == ELSEWHERE
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    found = operation(*tree_map(_here, args), **tree_map(_here, kwargs))
+    found = operation(*_each(_here, args), **{name: _each(_here, v) for name, v in kwargs.items()})
     if operation._schema.is_mutable and isinstance(args[0], Tensor):
         return args[0]
-    return tree_map(_away, found) if away else found
+    return _each(_away, found) if away else found
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """Entries of nested lists and tuples; the general functions of torch take most of the time."""
+    if not isinstance(tree, list | tuple):
+        return [tree]
+    return [leaf for entry in tree for leaf in _leaves(entry)]
+
+
+def _each(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply a function to the entries of nested lists and tuples."""
+    if not isinstance(tree, list | tuple):
+        return function(tree)
+    return type(tree)([_each(function, entry) for entry in tree])
 
 
 def _waits(operation: Any, args: Any, kwargs: dict[str, Any]) -> bool:
