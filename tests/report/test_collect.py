@@ -13,22 +13,19 @@ from temporem.report.collect import collect, run_names
 from temporem.runs.run import load_run
 
 
-def test_runs_are_shown_with_the_log_of_their_network_and_the_time_of_all_parts(
-    tiny_runs, tmp_path
-) -> None:
-    started = shutil.copytree(tiny_runs["static"], tmp_path / "started")
-    log = started / "metrics.jsonl"
-    trained = [json.loads(line) for line in log.read_text().splitlines()]
-    start = {"part": "linear", "epoch": 1, "seconds": 2.5}
-    log.write_text("".join(json.dumps(line) + "\n" for line in [start, *trained]))
-    movies, (static, mean) = collect([started, tiny_runs["homogeneous"]])
-    assert [record["epoch"] for record in static.metrics] == [1, 2, 3, 4]
-    assert static.seconds == pytest.approx(2.5 + trained[-1]["seconds"])
-    assert static.evaluation is not None
+def test_runs_are_shown_with_the_log_of_their_network_and_the_time_of_all_parts(tiny_runs) -> None:
+    movies, (tempor, mean) = collect([tiny_runs["tempor"], tiny_runs["homogeneous"]])
+    assert [record["epoch"] for record in tempor.metrics] == [1, 2, 3, 4]
+    lines = (tiny_runs["tempor"] / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    last = {record["part"]: record["seconds"] for record in records}
+    assert set(last) == {"linear", "network"}
+    assert tempor.seconds == pytest.approx(sum(last.values()))
+    assert tempor.evaluation is not None
     assert (mean.metrics, mean.seconds, mean.latents) == ([], None, None)
-    assert static.volumes.shape == (len(movies.shown_rows), 16, 16, 16)
+    assert tempor.volumes.shape == (len(movies.shown_rows), 16, 16, 16)
     assert movies.truth is not None
-    assert movies.truth.volumes.shape == static.volumes.shape
+    assert movies.truth.volumes.shape == tempor.volumes.shape
 
 
 def test_what_a_run_found_is_taken_from_its_facts(tiny_runs, tmp_path) -> None:
