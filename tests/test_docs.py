@@ -24,7 +24,7 @@ from temporem.evaluation.storage import load_evaluation
 from temporem.evaluation.values import value_of
 from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.truth import read_truth
 
@@ -144,8 +144,8 @@ def test_a_relion_project_with_a_stack_for_every_molecule_becomes_a_dataset(
         write_stack(tmp_path / f"Extract/{movie}.mrcs", [expected.images[rows]], 8.0)
         names[rows] = [f"{i:06d}@Extract/{movie}.mrcs" for i in range(1, len(rows) + 1)]
     columns["rlnImageName"] = list(names)
-    others = {"general": Table({"rlnTomoName": ["none"]})}
-    write_star(tmp_path / "particles.star", tables | others | {"particles": Table(columns)})
+    others = {"general": StarTable({"rlnTomoName": ["none"]})}
+    write_star(tmp_path / "particles.star", tables | others | {"particles": StarTable(columns)})
     monkeypatch.chdir(tmp_path)
     exec(program("data.md"), {})
     found = read_dataset(tmp_path)

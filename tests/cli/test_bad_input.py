@@ -22,7 +22,7 @@ from helpers.bad_input import (
 from helpers.commands import TINY_NETWORK, TINY_TRAINING, command, settings, succeed
 from temporem.errors import TemporemError
 from temporem.io.mrc import write_stack
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 from temporem.runs import pipeline
 from temporem.runs.frames_table import read_frame_table
 
@@ -352,14 +352,14 @@ def test_facts_of_a_run_that_are_a_pipe(run, tmp_path) -> None:
 def test_latents_of_a_run_that_cannot_be(column, value, run) -> None:
     columns = dict(read_star(run / "frames.star")["frames"])
     columns[column] = [columns[column][0], value, *columns[column][2:]]
-    write_star(run / "frames.star", {"frames": Table(columns)})
+    write_star(run / "frames.star", {"frames": StarTable(columns)})
     with pytest.raises(TemporemError, match=f"row 1 .*_{column} is '{value}'"):
         read_frame_table(run, 1, covariance=True)
 
 
 def test_run_without_frames(run, tmp_path) -> None:
     columns = {name: [] for name in read_star(run / "frames.star")["frames"]}
-    write_star(run / "frames.star", {"frames": Table(columns)})
+    write_star(run / "frames.star", {"frames": StarTable(columns)})
     assert "has no rows" in refuse(tmp_path, "export", run, "-o", tmp_path / "volumes")
 
 

@@ -38,6 +38,7 @@ import json
 import pytest
 
 from helpers.swing import SUPPORT, N, Swing, evaluated
+from temporem.errors import TemporemError
 from temporem.evaluation.compare import compare
 from temporem.evaluation.metrics import METRICS
 from temporem.evaluation.storage import load_evaluation, save_evaluation
@@ -76,5 +77,5 @@ def test_names_that_are_taken_are_refused() -> None:
     for name in ("density_error", "settings", "two words"):
         metric = DensityError()
         metric.name = name
-        with pytest.raises(ValueError, match="cannot be named"):
+        with pytest.raises(TemporemError, match="cannot be named"):
             register_metric(metric)

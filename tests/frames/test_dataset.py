@@ -15,7 +15,7 @@ from temporem.frames.particle_images import ParticleImages
 from temporem.frames.readers import read_dataset
 from temporem.io.files import fresh_directory
 from temporem.io.mrc import write_stack
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_about_axis
@@ -68,7 +68,9 @@ def edit(folder: Path, change: Callable[[dict, dict], None]) -> None:
     blocks = read_star(folder / "particles.star")
     particles, optics = dict(blocks["particles"]), dict(blocks["optics"])
     change(particles, optics)
-    write_star(folder / "particles.star", {"optics": Table(optics), "particles": Table(particles)})
+    write_star(
+        folder / "particles.star", {"optics": StarTable(optics), "particles": StarTable(particles)}
+    )
 
 
 def reorder(folder: Path, order: np.ndarray) -> None:
@@ -513,7 +515,7 @@ def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):
         read_dataset(folder / "particles.mrcs")
     with pytest.raises(TemporemError, match="is not a dataset"):
         read_dataset(tmp_path)
-    write_star(folder / "particles.star", {"": Table({"rlnImageName": ["1@particles.mrcs"]})})
+    write_star(folder / "particles.star", {"": StarTable({"rlnImageName": ["1@particles.mrcs"]})})
     with pytest.raises(TemporemError, match=r"expected data_optics and data_particles.*convert"):
         read_dataset(folder)
 

@@ -100,5 +100,5 @@ def test_what_no_reader_knows_is_refused_with_all_that_are_known(tmp_path: Path)
 
 def test_a_name_belongs_to_one_reader() -> None:
     register_reader(NPZ)
-    with pytest.raises(ValueError, match=r"a reader of an \.npz file of movies already"):
+    with pytest.raises(TemporemError, match=r"a reader of an \.npz file of movies already"):
         register_reader(Reader(NPZ.name, recognises=is_npz, read=read_dataset))

@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.commands import command
 from temporem.io.mrc import open_stack, write_stack
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -37,7 +37,7 @@ def rewrite(dataset: Path, block: str, change: Callable[[dict], None]) -> None:
     blocks = read_star(dataset / "particles.star")
     columns = dict(blocks[block])
     change(columns)
-    tables = {**blocks, block: Table(columns, where=block)}
+    tables = {**blocks, block: StarTable(columns, where=block)}
     write_star(dataset / "particles.star", tables)
 
 

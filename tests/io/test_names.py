@@ -14,7 +14,7 @@ from temporem.io.json_file import read_json_object
 from temporem.io.mrc import open_stack, read_volume, write_stack, write_volume
 from temporem.io.npz import NpzFile
 from temporem.io.settings import load_settings
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def name(tmp_path) -> str:
 def test_files_of_any_name_are_written_and_read(name, tmp_path):
     pixels = np.arange(64, dtype=np.float32).reshape(4, 4, 4)
     with fresh_directory(tmp_path / name) as folder:
-        write_star(folder / f"{name}.star", {"a": Table({"x": [1, 2]})})
+        write_star(folder / f"{name}.star", {"a": StarTable({"x": [1, 2]})})
         write_stack(folder / f"{name}.mrcs", [pixels], 1.0)
         write_volume(folder / f"{name}.mrc", pixels, 1.0)
         np.savez(folder / f"{name}.npz", x=pixels)

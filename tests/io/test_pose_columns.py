@@ -6,7 +6,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
-from temporem.io.star import Table
+from temporem.io.star import StarTable
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations
 
@@ -21,7 +21,7 @@ def test_poses_come_back_from_their_columns() -> None:
     written = poses(20)
     columns = columns_from_poses(written)
     assert tuple(columns) == POSE_COLUMNS
-    back = poses_from_table(Table(columns))
+    back = poses_from_table(StarTable(columns))
     torch.testing.assert_close(back.rotations, written.rotations, rtol=0, atol=1e-12)
     assert back.shifts_angstrom.equal(written.shifts_angstrom)
 
@@ -32,7 +32,7 @@ def test_origin_is_minus_the_displacement() -> None:
 
 
 def test_rows_are_taken_in_the_order_asked_for() -> None:
-    table = Table(columns_from_poses(poses(5)))
+    table = StarTable(columns_from_poses(poses(5)))
     whole, taken = poses_from_table(table), poses_from_table(table, rows=np.array([3, 1]))
     torch.testing.assert_close(taken.rotations, whole.rotations[[3, 1]], rtol=0, atol=1e-15)
     assert taken.shifts_angstrom.equal(whole.shifts_angstrom[[3, 1]])
@@ -51,11 +51,11 @@ def test_bad_value_is_named_with_its_row(column: str, value: float, message: str
     columns[column] = columns[column].copy()
     columns[column][1] = value
     with pytest.raises(TemporemError, match=message):
-        poses_from_table(Table(columns), farthest_angstrom=50)
+        poses_from_table(StarTable(columns), farthest_angstrom=50)
 
 
 def test_missing_columns_are_named_together() -> None:
     columns = columns_from_poses(poses(3))
     del columns["rlnAnglePsi"], columns["rlnOriginXAngst"]
     with pytest.raises(TemporemError, match="lacks _rlnAnglePsi and _rlnOriginXAngst"):
-        poses_from_table(Table(columns))
+        poses_from_table(StarTable(columns))

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from helpers.shared import SHARED
 from temporem.errors import TemporemError
 from temporem.io import star
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 
 RELION = SHARED / "specimens" / "relion"
 
@@ -42,7 +42,7 @@ def write_text(folder: Path, text: str) -> Path:
     return path
 
 
-def contents(blocks: Mapping[str, Table]) -> dict[str, dict[str, list[str]]]:
+def contents(blocks: Mapping[str, StarTable]) -> dict[str, dict[str, list[str]]]:
     return {
         block: {column: table.strings(column) for column in table}
         for block, table in blocks.items()
@@ -105,7 +105,7 @@ WORDS = st.text(LINE | st.just(" "), max_size=12) | st.sampled_from(
 def tables(draw):
     n = draw(st.integers(1, 5))
     floats = st.floats(allow_nan=False, allow_infinity=False)
-    return Table(
+    return StarTable(
         {
             "rlnFloat": draw(hnp.arrays(np.float64, n, elements=floats)),
             "rlnInt": draw(hnp.arrays(np.int64, n)),
@@ -126,7 +126,7 @@ def test_round_trip_is_exact(table, tmp_path_factory):
 
 
 def test_layout_is_that_of_relion(tmp_path):
-    table = Table({"rlnVoltage": np.array([300.0, 80.0]), "rlnOpticsGroup": np.array([1, 12])})
+    table = StarTable({"rlnVoltage": np.array([300.0, 80.0]), "rlnOpticsGroup": np.array([1, 12])})
     write_star(tmp_path / "table.star", {"optics": table})
     assert (tmp_path / "table.star").read_text().splitlines() == [
         "",
@@ -146,7 +146,7 @@ def test_layout_is_that_of_relion(tmp_path):
 @pytest.mark.parametrize("text", ["two\nlines", "both ' and \" marks' \"", "bell\a"])
 def test_text_that_no_line_can_hold_is_refused(text, tmp_path):
     with pytest.raises(TemporemError, match="_rlnText cannot hold") as caught:
-        write_star(tmp_path / "table.star", {"a": Table({"rlnText": [text]})})
+        write_star(tmp_path / "table.star", {"a": StarTable({"rlnText": [text]})})
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -154,11 +154,11 @@ def test_text_that_no_line_can_hold_is_refused(text, tmp_path):
 @pytest.mark.parametrize(
     ("value", "read", "message"),
     [
-        ("abc", Table.floats, "'abc'; expected a number"),
-        ("nan", Table.floats, "'nan'; expected a finite number"),
-        ("-inf", Table.floats, "'-inf'; expected a finite number"),
-        ("1.5", Table.ints, "'1.5'; expected a whole number"),
-        ("99999999999999999999", Table.ints, "expected a whole number"),
+        ("abc", StarTable.floats, "'abc'; expected a number"),
+        ("nan", StarTable.floats, "'nan'; expected a finite number"),
+        ("-inf", StarTable.floats, "'-inf'; expected a finite number"),
+        ("1.5", StarTable.ints, "'1.5'; expected a whole number"),
+        ("99999999999999999999", StarTable.ints, "expected a whole number"),
     ],
 )
 def test_bad_number_names_file_block_row_and_column(value, read, message, tmp_path):
@@ -230,7 +230,7 @@ def test_text_of_other_systems(tmp_path):
 
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ValueError, match="differ in length"):
-        Table({"a": [1], "b": [1, 2]})
+        StarTable({"a": [1], "b": [1, 2]})
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ def _unregistered():
     del METHODS["blurred-mean"]
 
 
+def test_a_name_belongs_to_one_method() -> None:
+    with pytest.raises(tm.TemporemError, match="already a method named 'blurred-mean'"):
+        tm.register_method(BlurredMean())
+
+
 def test_a_method_from_outside_reconstructs_and_is_read_back(tiny_dataset, tmp_path):
     run = tmp_path / "run"
     arguments = ("-o", run, "--method", "blurred-mean", "--set", "options.blur=2")

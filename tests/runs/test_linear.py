@@ -17,7 +17,7 @@ from helpers.bad_input import keep_rows, one_frame_movie, refuse, rewrite
 from helpers.commands import TINY_TRAINING, command, settings, succeed
 from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack, write_volume
-from temporem.io.star import Table, read_star
+from temporem.io.star import StarTable, read_star
 from temporem.physics.fourier import FourierSupport
 from temporem.runs.decoder import Decoder
 from temporem.runs.facts import read_facts
@@ -39,7 +39,7 @@ def fit(dataset: Path, out: Path, *options: object) -> Path:
     return out
 
 
-def frames_of(run: Path) -> Table:
+def frames_of(run: Path) -> StarTable:
     return read_star(run / "frames.star")["frames"]
 
 

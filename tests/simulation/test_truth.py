@@ -9,7 +9,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.frames.readers import read_dataset
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 from temporem.physics.structure_factors import structure_factors
 from temporem.simulation import truth as truth_module
 from temporem.simulation.drawing import draw_frames
@@ -36,7 +36,7 @@ def rewrite(path: Path, block: str, rows: list[int]) -> None:
     """Keep some rows of a table, in a new order."""
     tables = read_star(path)
     table = tables[block]
-    tables[block] = Table({name: [table[name][row] for row in rows] for name in table})
+    tables[block] = StarTable({name: [table[name][row] for row in rows] for name in table})
     write_star(path, tables)
 
 

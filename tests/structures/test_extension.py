@@ -141,5 +141,5 @@ def test_a_kind_that_is_not_registered_is_named_with_those_that_are() -> None:
 def test_a_name_belongs_to_one_kind() -> None:
     register_motion(BREATHING)
     other = MotionKind(BreathingSettings, load=load, draw=draw, states=states, read=read)
-    with pytest.raises(ValueError, match="motion of kind 'breathing' already"):
+    with pytest.raises(TemporemError, match="motion of kind 'breathing' already"):
         register_motion(other)

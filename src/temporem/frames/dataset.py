@@ -16,7 +16,7 @@ from temporem.frames.pixel_size import read_pixel_size
 from temporem.io import limits
 from temporem.io.mrc import open_stack, write_stack
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
-from temporem.io.star import Table, fits_one_line, read_star, write_star
+from temporem.io.star import StarTable, fits_one_line, read_star, write_star
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 
@@ -176,7 +176,7 @@ def write_dataset(
     if movie_names is not None:
         names["rlnMicrographMovieName"] = movie_names
     for column in names:
-        _check_names(Table(names, where="data_particles"), column)
+        _check_names(StarTable(names, where="data_particles"), column)
     if isinstance(images, np.ndarray):
         images = [images]
     n = write_stack(directory / STACK_NAME, images, pixel_size_angstrom)
@@ -189,7 +189,7 @@ def write_dataset(
         return_inverse=True,
     )
     group_numbers = np.arange(1, len(optics) + 1)
-    optics_table = Table(
+    optics_table = StarTable(
         {
             "rlnOpticsGroup": group_numbers,
             "rlnOpticsGroupName": [f"opticsGroup{i}" for i in group_numbers],
@@ -213,11 +213,11 @@ def write_dataset(
     }
     if times_seconds is not None and not np.isnan(times_seconds).all():
         columns["temporemTimeSeconds"] = np.asarray(times_seconds)
-    particles_table = Table(columns, where="data_particles")
+    particles_table = StarTable(columns, where="data_particles")
     write_star(directory / STAR_NAME, {"optics": optics_table, "particles": particles_table})
 
 
-def _check_names(table: Table, column: str) -> None:
+def _check_names(table: StarTable, column: str) -> None:
     """Require names without spaces: cryoDRGN splits rows there, quoted or not."""
     names = table.strings(column)
     good = [
@@ -228,7 +228,7 @@ def _check_names(table: Table, column: str) -> None:
     table.check(column, np.array(good, dtype=bool), expected)
 
 
-def _read_tables(path: Path) -> tuple[Table, Table]:
+def _read_tables(path: Path) -> tuple[StarTable, StarTable]:
     """The tables of particles and of optics groups, with every column that must be there."""
     star = path / STAR_NAME
     if not star.is_file():
@@ -254,20 +254,20 @@ def _read_tables(path: Path) -> tuple[Table, Table]:
     return particles, optics
 
 
-def _check_box(optics: Table, box: int) -> None:
+def _check_box(optics: StarTable, box: int) -> None:
     if "rlnImageSize" in optics:
         sizes = optics.ints("rlnImageSize")
         optics.check("rlnImageSize", sizes == box, f"{box}, the size of the images in the stack")
 
 
-def _read_poses(particles: Table, width_angstrom: float) -> tuple[Poses, bool]:
+def _read_poses(particles: StarTable, width_angstrom: float) -> tuple[Poses, bool]:
     """Read poses, and tell if the table has them. Incomplete poses are refused."""
     if not any(column in particles for column in POSE_COLUMNS):
         return Poses.identity(particles.n_rows), False
     return poses_from_table(particles, farthest_angstrom=width_angstrom / 2), True
 
 
-def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
+def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
     voltage = optics.floats("rlnVoltage", limits=limits.VOLTAGE_KV)
     cs = optics.floats("rlnSphericalAberration", limits=limits.CS_MM)
     amplitude = optics.floats("rlnAmplitudeContrast")
@@ -301,7 +301,7 @@ def _read_ctf(particles: Table, optics: Table) -> CTFParameters:
     return CTFParameters(*map(torch.from_numpy, fields))
 
 
-def _optics_rows(particles: Table, optics: Table) -> np.ndarray:
+def _optics_rows(particles: StarTable, optics: StarTable) -> np.ndarray:
     """Row of the optics table for every particle ``(N,)``."""
     column = "rlnOpticsGroup"
     groups = optics.ints(column)
@@ -313,7 +313,7 @@ def _optics_rows(particles: Table, optics: Table) -> np.ndarray:
     return rows
 
 
-def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
+def _read_times(particles: StarTable, movies: list[np.ndarray]) -> np.ndarray:
     column = "temporemTimeSeconds"
     if column not in particles:
         return np.full(particles.n_rows, np.nan)
@@ -328,7 +328,7 @@ def _read_times(particles: Table, movies: list[np.ndarray]) -> np.ndarray:
     return times
 
 
-def _checked_movies(particles: Table) -> list[np.ndarray]:
+def _checked_movies(particles: StarTable) -> list[np.ndarray]:
     """Check movies and frame numbers of a table; returns the rows of each movie."""
     names, numbers = particles.strings("rlnParticleName"), particles.ints("rlnMovieFrameNumber")
     _check_names(particles, "rlnParticleName")

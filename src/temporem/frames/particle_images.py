@@ -13,7 +13,7 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.io.limits import LARGEST_PIXEL
 from temporem.io.mrc import Stack, open_stack
-from temporem.io.star import Table
+from temporem.io.star import StarTable
 
 _BLOCK_BYTES = 2**25
 _COLUMN = "rlnImageName"
@@ -56,7 +56,7 @@ class ParticleImages:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def read_particle_images(folder: Path, particles: Table) -> ParticleImages:
+def read_particle_images(folder: Path, particles: StarTable) -> ParticleImages:
     """Find and check the images ``(N, D, D)`` of the rows.
 
     Raises:
@@ -80,7 +80,7 @@ def read_particle_images(folder: Path, particles: Table) -> ParticleImages:
     return images
 
 
-def _split_names(particles: Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _split_names(particles: StarTable) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Split ``NUMBER@STACK`` of every row.
 
     Returns:
@@ -116,7 +116,7 @@ def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
         )
 
 
-def _check_pixels(images: ParticleImages, particles: Table) -> None:
+def _check_pixels(images: ParticleImages, particles: StarTable) -> None:
     step = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
     for start in range(0, len(images), step):
         # Comparisons with NaN are false.

@@ -9,7 +9,7 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.io import limits
 from temporem.io.mrc import Stack
-from temporem.io.star import Table
+from temporem.io.star import StarTable
 
 _COLUMN = "rlnImagePixelSize"
 _COLUMN_BEFORE_3_1 = "rlnPixelSize"
@@ -22,7 +22,7 @@ _CALIBRATION = 1.15
 """Factor above any calibration of a microscope and below any binning."""
 
 
-def read_pixel_size(optics: Table, stacks: Sequence[Stack]) -> float:
+def read_pixel_size(optics: StarTable, stacks: Sequence[Stack]) -> float:
     """Return the one pixel size of all optics groups, Å.
 
     The optics table decides; headers serve if it has no pixel size. A header without one, or with
@@ -54,7 +54,7 @@ def _require_one(sizes: np.ndarray, where: str) -> None:
         )
 
 
-def _require_agreement(optics: Table, column: str, size: float, stack: Stack) -> None:
+def _require_agreement(optics: StarTable, column: str, size: float, stack: Stack) -> None:
     header = stack.pixel_size_angstrom
     if _says_nothing(header) or 1 / _CALIBRATION <= header / size <= _CALIBRATION:
         return
@@ -65,7 +65,7 @@ def _require_agreement(optics: Table, column: str, size: float, stack: Stack) ->
     )
 
 
-def _size_in_header(stack: Stack, optics: Table) -> float:
+def _size_in_header(stack: Stack, optics: StarTable) -> float:
     size = stack.pixel_size_angstrom
     lacks = f"{optics.where} lacks _{_COLUMN} and the header of {stack.path} has"
     hint = f"add the column _{_COLUMN}"

@@ -44,7 +44,7 @@ def register_reader(reader: Reader) -> None:
     """Register a reader for :func:`read_dataset`, after those already registered.
 
     Raises:
-        ValueError: another reader has that name.
+        TemporemError: another reader has that name.
 
     Example:
         >>> tm.register_reader(NPZ)  # the reader in docs/extending.md
@@ -52,7 +52,7 @@ def register_reader(reader: Reader) -> None:
     if reader in READERS:
         return
     if any(known.name == reader.name for known in READERS):
-        raise ValueError(f"there is a reader of {reader.name} already")
+        raise TemporemError(f"there is a reader of {reader.name} already")
     READERS.append(reader)
 
 

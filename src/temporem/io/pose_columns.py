@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from temporem.io.limits import ANGLE_DEGREES
-from temporem.io.star import Table
+from temporem.io.star import StarTable
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift, rotation_to_euler
 
@@ -27,7 +27,7 @@ def columns_from_poses(poses: Poses) -> dict[str, np.ndarray]:
 
 
 def poses_from_table(
-    table: Table, *, rows: np.ndarray | None = None, farthest_angstrom: float | None = None
+    table: StarTable, *, rows: np.ndarray | None = None, farthest_angstrom: float | None = None
 ) -> Poses:
     """Read poses from the five columns.
 

@@ -25,7 +25,7 @@ _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9+\-/.@][\w+\-/.@:,=~%]*", re.ASCII)
 _RESERVED = ("data_", "loop_", "save_", "stop_", "global_")
 
 
-class Table(Mapping[str, Sequence[str] | np.ndarray]):
+class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
     """Columns of equal length by name, without the leading underscore.
 
     Args:
@@ -114,8 +114,8 @@ class Table(Mapping[str, Sequence[str] | np.ndarray]):
             raise
 
 
-def read_star(path: str | Path) -> dict[str, Table]:
-    """Read a STAR file: block name without ``data_`` → :class:`Table` of strings.
+def read_star(path: str | Path) -> dict[str, StarTable]:
+    """Read a STAR file: block name without ``data_`` → :class:`StarTable` of strings.
 
     A block is one loop or, as in RELION's ``data_general``, pairs of name and value, which become
     a table of one row. Block names may be empty, as RELION 3.0 leaves them.
@@ -138,10 +138,12 @@ def read_star(path: str | Path) -> dict[str, Table]:
         raise TemporemError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise TemporemError(f"{path} is not text", expected="a STAR file") from error
-    return {name: Table(columns, where=f"{path}: data_{name}") for name, columns in blocks.items()}
+    return {
+        name: StarTable(columns, where=f"{path}: data_{name}") for name, columns in blocks.items()
+    }
 
 
-def write_star(path: str | Path, blocks: Mapping[str, Table]) -> None:
+def write_star(path: str | Path, blocks: Mapping[str, StarTable]) -> None:
     """Write blocks as RELION 3.1 writes them, one aligned loop per block.
 
     Numbers are written with the fewest digits that read back as exactly the same number.
@@ -176,12 +178,12 @@ def _converts(text: str, dtype: type) -> bool:
     return True
 
 
-def _format_rows(table: Table, start: int) -> str:
+def _format_rows(table: StarTable, start: int) -> str:
     columns = [_format_column(table, column, start) for column in table]
     return "".join(" ".join(row) + "\n" for row in zip(*columns, strict=True))
 
 
-def _format_column(table: Table, column: str, start: int) -> list[str]:
+def _format_column(table: StarTable, column: str, start: int) -> list[str]:
     values = np.asarray(table[column][start : start + _ROWS_AT_A_TIME])
     if values.dtype.kind in "iuf":
         texts = values.astype(str).tolist()  # numpy prints the shortest text that reads back
@@ -191,7 +193,7 @@ def _format_column(table: Table, column: str, start: int) -> list[str]:
     return [text.rjust(width) for text in texts]
 
 
-def _quote(value: str, table: Table, column: str) -> str:
+def _quote(value: str, table: StarTable, column: str) -> str:
     if _PLAIN_TOKEN.fullmatch(value) and not value.lower().startswith(_RESERVED):
         return value
     if not fits_one_line(value):

@@ -12,7 +12,7 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.io.pose_columns import columns_from_poses, poses_from_table
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 from temporem.physics.poses import Poses
 from temporem.runs import names
 
@@ -71,7 +71,7 @@ def write_frame_table(
     if found is not None and found.shift_sd_angstrom is not None:
         columns["temporemOriginSdAngst"] = found.shift_sd_angstrom.numpy()
     columns["temporemHeldOut"] = held_out.astype(np.int64)
-    write_star(folder / names.FRAMES, {_BLOCK: Table(columns, where=names.FRAMES)})
+    write_star(folder / names.FRAMES, {_BLOCK: StarTable(columns, where=names.FRAMES)})
 
 
 def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTable:
@@ -86,7 +86,7 @@ def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTabl
         TemporemError: a column is missing, or a value is not what it must be.
     """
     path = folder / names.FRAMES
-    table = read_star(path).get(_BLOCK, Table({}, where=str(path)))
+    table = read_star(path).get(_BLOCK, StarTable({}, where=str(path)))
     table.require("rlnParticleName", "rlnMovieFrameNumber", "temporemHeldOut")
     if table.n_rows == 0:
         raise TemporemError(f"{table.where} has no rows", expected="one for every frame")
@@ -122,7 +122,7 @@ def _pairs(q: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(q) for j in range(i + 1, q)]
 
 
-def _read_means(table: Table, q: int) -> np.ndarray:
+def _read_means(table: StarTable, q: int) -> np.ndarray:
     columns = [f"temporemLatentMean{j}" for j in range(1, q + 1)]
     table.require(*columns)
     if not columns:
@@ -130,7 +130,7 @@ def _read_means(table: Table, q: int) -> np.ndarray:
     return np.stack([_singles(table, name) for name in columns], axis=-1)
 
 
-def _read_covariance(table: Table, q: int) -> np.ndarray:
+def _read_covariance(table: StarTable, q: int) -> np.ndarray:
     pairs = _pairs(q)
     columns = [f"temporemLatentSd{j}" for j in range(1, q + 1)]
     columns += [f"temporemLatentCovariance{i + 1}_{j + 1}" for i, j in pairs]
@@ -145,7 +145,7 @@ def _read_covariance(table: Table, q: int) -> np.ndarray:
     return covariance
 
 
-def _singles(table: Table, name: str) -> np.ndarray:
+def _singles(table: StarTable, name: str) -> np.ndarray:
     """Column as float32 ``(N,)``, limited to values with finite squares."""
     values = table.floats(name)
     table.check(name, np.abs(values) < 1e18, "a number below 1e18")

@@ -9,7 +9,7 @@ import torch
 
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
-from temporem.io.star import Table
+from temporem.io.star import StarTable
 from temporem.linear.smoother import joint_covariance, predict_between
 from temporem.linear.state import LinearFit
 from temporem.runs import names
@@ -18,7 +18,7 @@ from temporem.runs.frames_table import latent_columns
 _LONGEST_GAP = 1000  # frames; a longer one is another recording, or a mistake
 
 
-def predicted_latents(dataset: Dataset, frames: Frames, fit: LinearFit) -> Table | None:
+def predicted_latents(dataset: Dataset, frames: Frames, fit: LinearFit) -> StarTable | None:
     """Predict posteriors at missing frame numbers within movies, for ``RUN/predicted.star``.
 
     The time of a missing frame is interpolated by its number. Gaps of more than a thousand frames
@@ -47,7 +47,7 @@ def predicted_latents(dataset: Dataset, frames: Frames, fit: LinearFit) -> Table
         "rlnMovieFrameNumber": numbers,
         **latent_columns(found, spread),
     }
-    return Table(columns, where=names.PREDICTED)
+    return StarTable(columns, where=names.PREDICTED)
 
 
 def _missing(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from temporem.frames.dataset import STAR_NAME, Dataset, group_movies
 from temporem.io.outputs import require_replaceable
 from temporem.io.pose_columns import columns_from_poses, poses_from_table
 from temporem.io.settings import load_settings, validate_settings
-from temporem.io.star import Table, read_star, write_star
+from temporem.io.star import StarTable, read_star, write_star
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.poses import Poses
 from temporem.physics.structure_factors import FormFactor, structure_factors
@@ -158,7 +158,7 @@ def write_truth(dataset: Path, truth: Truth) -> None:
         **columns_from_poses(truth.poses),
         "temporemTimeSeconds": truth.times_seconds,
     }
-    write_star(folder / _TABLE, {"truth": Table(columns, where=_TABLE)})
+    write_star(folder / _TABLE, {"truth": StarTable(columns, where=_TABLE)})
     write_motion(folder, truth.config.motion.kind, truth.motion)
     settings = {
         "temporem_version": __version__,
@@ -258,14 +258,14 @@ def _columns(motion: Motion) -> list[str]:
     return [f"temporemParameter{name}" for name in names]
 
 
-def _block(path: Path, name: str) -> Table:
+def _block(path: Path, name: str) -> StarTable:
     blocks = read_star(path)
     if name not in blocks:
         raise TemporemError(f"{path} has no block data_{name}")
     return blocks[name]
 
 
-def _rows_in_order_of(particles: Table, table: Table) -> np.ndarray:
+def _rows_in_order_of(particles: StarTable, table: StarTable) -> np.ndarray:
     """The row of ``table`` for each row of ``particles``, by movie and frame number."""
     wanted, present = (
         list(zip(t.strings("rlnParticleName"), t.ints("rlnMovieFrameNumber").tolist(), strict=True))

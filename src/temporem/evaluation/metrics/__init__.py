@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from temporem.errors import TemporemError
 from temporem.evaluation.metrics.fsc import FSC
 from temporem.evaluation.metrics.image_quality import IMAGE_QUALITY
 from temporem.evaluation.metrics.latent_states import LATENT_STATES
@@ -28,13 +29,13 @@ def register_metric(metric: Metric) -> None:
     """Make a metric part of every evaluation, table and comparison from now on.
 
     Raises:
-        ValueError: its name is taken, or cannot be that of a section of ``evaluation.json``.
+        TemporemError: its name is taken, or cannot be that of a section of ``evaluation.json``.
 
     Example:
         >>> tm.register_metric(DensityError())  # the class in docs/extending.md
     """
     if metric.name in METRICS or metric.name in RESERVED or not metric.name.isidentifier():
-        raise ValueError(f"a metric cannot be named {metric.name!r}: taken, or no plain word")
+        raise TemporemError(f"a metric cannot be named {metric.name!r}: taken, or no plain word")
     METRICS[metric.name] = metric
 
 

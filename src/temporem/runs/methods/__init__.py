@@ -22,9 +22,14 @@ METHODS: dict[str, Method] = {
 def register_method(method: Method) -> None:
     """Register a method by its name, for ``--method`` and ``load_run``.
 
+    Raises:
+        TemporemError: another method has the name.
+
     Example:
         >>> tm.register_method(BlurredMean())  # the class in docs/extending.md
     """
+    if METHODS.get(method.name, method) is not method:
+        raise TemporemError(f"there is already a method named '{method.name}'")
     METHODS[method.name] = method
 
 

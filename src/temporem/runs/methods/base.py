@@ -14,7 +14,7 @@ from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
-from temporem.io.star import Table
+from temporem.io.star import StarTable
 from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
 from temporem.physics.poses import Poses
@@ -94,7 +94,7 @@ class Outcome:
     volumes: Mapping[str, Tensor] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     poses: Poses | None = None
-    predicted: Table | None = None
+    predicted: StarTable | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from temporem.errors import TemporemError
 from temporem.structures.motions.base import MotionKind, MotionSettings
 from temporem.structures.motions.hinge import HINGE
 from temporem.structures.motions.morph import MORPH
@@ -21,15 +22,17 @@ def register_motion(kind: MotionKind[Any]) -> None:
     """Register a kind of motion for configurations and for the truth of datasets.
 
     Raises:
-        ValueError: its settings have no name for it, or another kind has that name.
+        TemporemError: its settings have no name for it, or another kind has that name.
 
     Example:
         >>> tm.register_motion(BREATHING)  # the kind in docs/extending.md
     """
     if not isinstance(kind.name, str):
-        raise ValueError(f"{kind.settings.__name__}: kind needs a default, the name of the motion")
+        raise TemporemError(
+            f"{kind.settings.__name__}: kind needs a default, the name of the motion"
+        )
     if MOTIONS.setdefault(kind.name, kind) is not kind:
-        raise ValueError(f"there is a motion of kind '{kind.name}' already")
+        raise TemporemError(f"there is a motion of kind '{kind.name}' already")
 
 
 def motion_sections() -> dict[str, type[MotionSettings]]:
