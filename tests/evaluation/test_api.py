@@ -137,7 +137,7 @@ class TestCommand:
         folder = write_volumes(tmp_path / "others", truth, range(0, 20, 2))
         printed = succeed("evaluate", folder, "--truth", tiny_dataset)
         assert printed.startswith("others resolves the frames to 16.00 Å on average")
-        assert "10 of 20 frames have no volume" in printed
+        assert "10 of 20 frames lack a volume" in printed
         assert printed.endswith(f"Next: temporem compare OTHER {folder}\n")
         assert json.loads((folder / "evaluation.json").read_text())["n_left_out"] == 10
         succeed("evaluate", folder, "--truth", tiny_dataset, "-o", tmp_path / "here")

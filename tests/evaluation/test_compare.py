@@ -95,7 +95,7 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
     a = hand_made([4, 4, 6, 8])
     with pytest.raises(TemporemError, match="pixel size"):
         compare(a, dataclasses.replace(a, pixel_size_angstrom=2.5))
-    with pytest.raises(TemporemError, match="same frames"):
+    with pytest.raises(TemporemError, match="different frames"):
         compare(a, hand_made([4, 4, 6]))
     with pytest.raises(TemporemError, match="differently"):
         compare(a, dataclasses.replace(a, settings=EvaluationSettings(fsc_threshold=0.3)))

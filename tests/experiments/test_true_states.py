@@ -54,5 +54,5 @@ def test_a_state_of_one_movie_is_refused(tmp_path) -> None:
     states = np.zeros_like(truth.states)
     states[0] = 99
     alone = replace(truth, states=states)
-    with pytest.raises(TemporemError, match="state 99 is in 1 movie"):
+    with pytest.raises(TemporemError, match="state 99 occurs in 1 movie"):
         TrueStateVolumes(dataset, alone, DataSettings())

@@ -329,7 +329,7 @@ def test_movies_of_one_frame_are_fitted_without_dynamics() -> None:
         ({"components": "some"}, "components"),
         ({"iterations": 0}, "iterations"),
         ({"mask": torch.ones(8, 8, 8)}, "the mask has 8 x 8 x 8 voxels; expected 16 x 16 x 16"),
-        ({"device": "abacus"}, "abacus is not known"),
+        ({"device": "abacus"}, "unknown device abacus"),
     ],
 )
 def test_bad_input_is_one_clear_error(options: dict[str, Any], message: str) -> None:
