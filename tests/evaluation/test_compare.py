@@ -97,7 +97,7 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
         compare(a, dataclasses.replace(a, pixel_size_angstrom=2.5))
     with pytest.raises(TemporemError, match="different frames"):
         compare(a, hand_made([4, 4, 6]))
-    with pytest.raises(TemporemError, match="differently"):
+    with pytest.raises(TemporemError, match="different settings"):
         compare(a, dataclasses.replace(a, settings=EvaluationSettings(fsc_threshold=0.3)))
     with pytest.raises(TemporemError, match="different true volumes"):
         compare(a, dataclasses.replace(a, truth_power=1.1 * a.truth_power))
