@@ -50,7 +50,7 @@ def tiny_runs(tiny_dataset, tmp_path_factory) -> dict[str, Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that read whole runs."""
+    """Mark tests that read whole runs, or the results of whole experiments."""
     for item in items:
-        if "tiny_runs" in getattr(item, "fixturenames", ()):
+        if not {"tiny_runs", "finished"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)

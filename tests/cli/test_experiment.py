@@ -42,6 +42,9 @@ def failing(*arguments: object) -> str:
     return result.err
 
 
+pytestmark = pytest.mark.integration
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
     """Folder of an experiment with one method that was run."""

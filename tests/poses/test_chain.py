@@ -133,6 +133,7 @@ def test_neighbours_are_those_of_the_movie() -> None:
 @pytest.mark.parametrize(
     ("scope", "noise", "iterations"), [("everywhere", 3.5, 2), ("around", 5.0, 1)]
 )
+@pytest.mark.integration
 def test_slow_turning_makes_poses_better_where_images_are_noisy(
     scope: str, noise: float, iterations: int
 ) -> None:

@@ -266,6 +266,7 @@ def errors(found: Poses, blobs: BlobMovies) -> Tensor:
     return geodesic_degrees(align_rotations(found.rotations, true), true)
 
 
+@pytest.mark.integration
 def test_poses_are_found_from_poses_some_degrees_off(rigid) -> None:
     data, true = off(rigid, 10, 2), rigid.dataset.poses
     found = find_poses(data, source="refine", motion=False)
@@ -285,6 +286,7 @@ def test_poses_are_found_from_poses_some_degrees_off(rigid) -> None:
     assert len(found[:3]) == 3
 
 
+@pytest.mark.integration
 def test_poses_are_found_from_images_alone(rigid) -> None:
     data, settings = rigid.dataset.without_poses(), PoseSettings(source="estimate", starts=2)
     rounds = (*[Round(4, 22)] * 12, *[Round(5, 18)] * 4)

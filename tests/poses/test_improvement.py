@@ -57,6 +57,7 @@ def test_volumes_of_true_poses_agree_with_the_truth(data, frames) -> None:
 
 
 @pytest.mark.parametrize("scope", ["everywhere", "around", "here"])
+@pytest.mark.integration
 def test_poses_become_better(data, frames, scope: str) -> None:
     volumes = data.volume[None]
     generator = torch.Generator().manual_seed(2)
@@ -79,6 +80,7 @@ def test_poses_become_better(data, frames, scope: str) -> None:
     assert (here.score >= found.score - 1e-3 * found.score.abs()).all()
 
 
+@pytest.mark.integration
 def test_search_needs_no_pose_to_start_from(data, frames) -> None:
     nothing = PoseEstimates.at(torch.eye(3).repeat(N, 1, 1))
     found = improve_poses(frames, data.volume[None], nothing, 12, scope="everywhere").estimates

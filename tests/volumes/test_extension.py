@@ -81,6 +81,7 @@ def test_toy_generator_learns_the_molecule_and_its_motion(fit_network) -> None:
     assert abs(rank) > 0.6
 
 
+@pytest.mark.integration
 def test_toy_generator_refines_a_linear_model_goes_on_and_is_loaded() -> None:
     encoded, training = encoded_of(movies(), network), training_of(start="linear", epochs=2)
     start = tm.fit_linear(movies().dataset, components=2, iterations=1, device="cpu")
