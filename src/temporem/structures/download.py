@@ -1,14 +1,14 @@
 """Entries of the Protein Data Bank, downloaded once and kept in the user's cache.
 
-The server's files change when entries are revised, so no checksums are shipped. Instead, a download
-must be a whole gzipped mmCIF file of the entry asked for. Its SHA-256 is recorded beside it and
-checked whenever the file is used.
+A download must be a whole gzipped mmCIF file of the entry asked for, with the atoms that a preset
+expects of it. Its SHA-256 is recorded beside it and checked whenever the file is used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +19,7 @@ from typing import IO
 
 from temporem.errors import TemporemError
 from temporem.io.files import atomic_write
+from temporem.structures.pinned import require_pinned
 from temporem.version import __version__
 
 DOWNLOAD_URL = "https://files.rcsb.org/download/{code}.cif.gz"
@@ -53,7 +54,8 @@ def download_entry(
 
     Raises:
         TemporemError: there is no such entry, the server cannot be reached or sends something else,
-            the connection is cut, a limit is exceeded, or the folder cannot be written.
+            the connection is cut, a limit is exceeded, the atoms are not those of a preset, or the
+            folder cannot be written.
     """
     url = DOWNLOAD_URL.format(code=code.upper())
     content = _fetch(code, url, most_bytes, most_seconds)
@@ -65,6 +67,10 @@ def download_entry(
             hint=f"try again, log in to the network if it asks for it, or {_OFFLINE}",
         )
     target = folder / f"{code.lower()}.cif.gz"
+    with tempfile.TemporaryDirectory() as scratch:
+        unchecked = Path(scratch) / target.name
+        unchecked.write_bytes(content)
+        require_pinned(unchecked, code)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
