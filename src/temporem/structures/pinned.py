@@ -17,7 +17,7 @@ from temporem.structures.reading import read_molecule
 
 @dataclass(frozen=True)
 class Pin:
-    """What a preset needs of an entry.
+    """Atoms of an entry that a preset needs.
 
     Attributes:
         chains: chains that the preset takes; all when None.
