@@ -89,7 +89,12 @@ class EncodedFrames:
 
 
 def encode_frames(
-    frames: Frames, kind: EncoderInputKind, *, moving_poses: bool = False, memory_gb: float
+    frames: Frames,
+    kind: EncoderInputKind,
+    *,
+    base: Tensor | None = None,
+    moving_poses: bool = False,
+    memory_gb: float,
 ) -> EncodedFrames:
     """Prepare the inputs of frames, with unit variance.
 
@@ -99,17 +104,18 @@ def encode_frames(
     Args:
         frames: the frames, in known poses unless the kind is ``image``.
         kind: see :class:`EncoderInput`.
+        base: volumes of the linear model for the kind ``linear``, ``(q + 1, D, D, D)``.
         moving_poses: poses are learned, in a table.
         memory_gb: memory for frames and their inputs, GiB.
     """
     statistics, model = frames.statistics, frames.forward_model
-    function = EncoderInput.of_mean(
-        model, kind, statistics.mean_volume.volume, statistics.signal_weight
-    ).to(frames.device)
+    volumes = statistics.mean_volume.volume[None] if base is None else base
+    function = EncoderInput.of_volumes(model, kind, volumes, statistics.signal_weight)
+    function = function.to(frames.device)
     size = prepared_bytes(model, len(frames)) + _BYTES_PER_NUMBER * function.size * len(frames)
     keep = frames.source.in_memory and not moving_poses and size <= memory_gb * 2**30
     encoder_input = _scaled(function, frames.source, frames.rotations, keep=keep)
-    return EncodedFrames(frames, encoder_input, moving_poses and kind == "back-projection")
+    return EncodedFrames(frames, encoder_input, moving_poses and kind != "image")
 
 
 def _lowest(batch: Batch, n_pixels: int | None) -> Batch:

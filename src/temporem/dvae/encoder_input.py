@@ -15,6 +15,7 @@ from temporem.physics.slicing import insert_slices_apart
 from temporem.volumes.linear_volumes import LinearVolumes
 
 _BACK_PROJECTION_RADIUS = 9  # cycles per box: a molecule that moves, moves at low resolution
+_LINEAR_RADIUS = 32  # cycles per box: that of a warm start's components, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,39 +24,39 @@ class EncoderInput:
 
     Attributes:
         forward_model: image formation.
-        kind: ``image`` for :func:`image_input`, ``back-projection`` for
-            :func:`back_projection_input`.
-        mean: mean volume μ, whose projection is subtracted for back-projection.
+        kind: ``linear`` for :func:`linear_input`, ``image`` for :func:`image_input`,
+            ``back-projection`` for :func:`back_projection_input`.
+        base: mean volume μ, whose projection is subtracted, and the components for ``linear``.
         weight: Wiener weight of every frequency, ``(P,)``.
         scale: divisor of the input.
     """
 
     forward_model: ForwardModel
     kind: EncoderInputKind
-    mean: LinearVolumes
+    base: LinearVolumes
     weight: Tensor
     scale: float = 1.0
 
     @classmethod
-    def of_mean(
-        cls, forward_model: ForwardModel, kind: EncoderInputKind, volume: Tensor, weight: Tensor
+    def of_volumes(
+        cls, forward_model: ForwardModel, kind: EncoderInputKind, volumes: Tensor, weight: Tensor
     ) -> EncoderInput:
-        """Make the function of a kind, for a mean volume ``(D, D, D)``."""
-        mean = LinearVolumes(forward_model.box, 0)
-        mean.set_mean(volume)
-        return cls(forward_model, kind, mean, weight)
+        """Make the function of a kind, for volumes ``(q + 1, D, D, D)``, the mean volume first."""
+        base = LinearVolumes(forward_model.box, len(volumes) - 1)
+        base.set_maps(volumes)
+        return cls(forward_model, kind, base, weight)
 
     @property
     def size(self) -> int:
         """Numbers E of a frame's input."""
-        return encoder_input_size(self.forward_model, self.kind)
+        return encoder_input_size(self.forward_model, self.kind, self.base.z_dim)
 
     @property
     def n_pixels(self) -> int:
         """Number of image frequencies that are used, the lowest ones."""
         if self.kind == "image":
             return len(self.forward_model.support)
-        radius = _radius(self.forward_model)
+        radius = _LINEAR_RADIUS if self.kind == "linear" else _radius(self.forward_model)
         return int((self.forward_model.support.radii <= radius).sum())
 
     def __call__(self, images: Tensor, ctf: Tensor, rotations: Tensor) -> Tensor:
@@ -70,22 +71,53 @@ class EncoderInput:
         images, ctf, weight = images[:, :n], ctf[:, :n], self.weight[:n]
         if self.kind == "image":
             return image_input(images, ctf, weight) / self.scale
-        slices = self.mean(model.slice_frequencies(rotations, slice(n)), rotations.new_zeros(0))
-        explained = model.observe(slices, ctf)
-        residuals = images - explained
+        slices = self.base.slices(model.slice_frequencies(rotations, slice(n)))
+        design = model.observe(slices, ctf[..., None])
+        residuals = images - design[..., 0]
+        if self.kind == "linear":
+            return linear_input(model, residuals, design[..., 1:]) / self.scale
         encoder_input = back_projection_input(model, residuals, ctf, rotations, weight)
         return encoder_input / self.scale
 
     def to(self, device: torch.device) -> EncoderInput:
         """Copy to a device."""
-        return replace(self, mean=self.mean.to(device), weight=self.weight.to(device))
+        return replace(self, base=self.base.to(device), weight=self.weight.to(device))
 
 
-def encoder_input_size(forward_model: ForwardModel, kind: EncoderInputKind) -> int:
-    """Count the numbers E of a frame's input."""
+def encoder_input_size(
+    forward_model: ForwardModel, kind: EncoderInputKind, components: int = 0
+) -> int:
+    """Count the numbers E of a frame's input; the linear one depends on the components."""
+    if kind == "linear":
+        return components + components * (components + 1) // 2
     if kind == "image":
         return 2 * len(forward_model.support)
     return 2 * len(_half_ball(_radius(forward_model)))
+
+
+def linear_input(forward_model: ForwardModel, residuals: Tensor, design: Tensor) -> Tensor:
+    """Infer the latents of a linear model from single frames: means and spreads, ``(F, E)``.
+
+    With the prior N(0, 1) of every latent, a frame's posterior has the covariance
+    ``S = (J + 1)⁻¹`` and the mean ``S h``, where ``J = Re Hᴴ H`` and ``h = Re Hᴴ r``. The input is the
+    mean and the Cholesky factor of S. It holds all that the frame tells of the latents, and few
+    numbers: an encoder cannot learn a frame's noise from it by heart.
+
+    Args:
+        forward_model: image formation.
+        residuals: images with unit noise less the projection of the mean volume, ``(F, P)``.
+        design: projections H of the components, ``(F, P, q)``.
+    """
+    n, q = residuals.shape[1], design.shape[-1]
+    root = forward_model.support.weights[:n].to(residuals.device).sqrt()
+    whitened = torch.view_as_real(design * root[:, None]).transpose(-1, -2).flatten(1, 2)
+    seen = torch.view_as_real(residuals * root).flatten(1)
+    score = (whitened.mT @ seen[..., None]).double()
+    one = torch.eye(q, dtype=score.dtype, device=score.device)
+    covariance = torch.linalg.inv((whitened.mT @ whitened).double() + one)
+    row, column = torch.tril_indices(q, q)
+    spread = torch.linalg.cholesky(covariance)[:, row, column]
+    return torch.cat([(covariance @ score)[..., 0], spread], dim=1).float()
 
 
 def image_input(images: Tensor, ctf: Tensor, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from temporem.dvae.infer import infer_latents
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.model import VAEKind
-from temporem.dvae.settings import NetworkSettings, TrainingSettings
+from temporem.dvae.settings import NetworkSettings, TrainingSettings, resolved_input
 from temporem.dvae.training import training_states
 from temporem.dvae.warm_start import LINEAR_BOX, warm_start_from, warm_start_settings
 from temporem.errors import TemporemError
@@ -170,9 +170,11 @@ def _fit(
             f"a linear fit was passed as start, but training.start is {training.start}",
             expected="training.start=linear",
         )
+    kind = resolved_input(network, training)
     encoded = encode_frames(
         frames,
-        network.encoder_input,
+        kind,
+        base=warm_start.volumes if kind == "linear" and warm_start is not None else None,
         moving_poses=learned is not None and learned.learner == "table",
         memory_gb=settings.memory_gb,
     )

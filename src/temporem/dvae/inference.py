@@ -28,8 +28,10 @@ class FrameInference(nn.Module):
         self.n_features, self.z_dim = features, z_dim
         self.read_out = nn.Linear(features, 2 * z_dim)
 
-    def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
-        """Infer latents of F frames from ``features (F, W)``; ``lengths`` are not used."""
+    def forward(
+        self, features: Tensor, lengths: Tensor, times: Tensor, noise: FrameNoise | None
+    ) -> Latents:
+        """Infer latents of F frames from ``features (F, W)`` alone."""
         mean, log_variance = _posterior(self.read_out(features))
         zero = torch.zeros_like(mean)
         kl = gaussian_kl(mean, log_variance, zero, zero)
@@ -81,18 +83,22 @@ class SequenceInference(nn.Module):
         self.prior = prior
         self.hidden_frames = hidden_frames
         past, future = structure != "DKS", structure != "filter"
-        self.forwards = nn.LSTM(features, rnn_width) if past else None
-        self.backwards = nn.LSTM(features, rnn_width) if future else None
+        # Besides a frame's features, a network reads the time since the frame that it read before.
+        self.forwards = nn.LSTM(features + 1, rnn_width) if past else None
+        self.backwards = nn.LSTM(features + 1, rnn_width) if future else None
         self.previous = nn.Linear(z_dim, rnn_width) if structure != "MF-LR" else None
         self.first = nn.Parameter(torch.zeros(z_dim)) if structure != "MF-LR" else None
         self.combiner = ResidualMLP(rnn_width, rnn_width, 2, 2 * z_dim)
 
-    def forward(self, features: Tensor, lengths: Tensor, noise: FrameNoise | None) -> Latents:
+    def forward(
+        self, features: Tensor, lengths: Tensor, times: Tensor, noise: FrameNoise | None
+    ) -> Latents:
         """Infer the latents of M movies.
 
         Args:
             features: the frames of one movie after the other, in order of time, ``(F, W)``.
             lengths: frames of each movie, positive, ``(M,)`` on the CPU.
+            times: time of every frame, see :class:`Batch`, ``(F,)`` on the CPU.
             noise: draws latents and hidden frames. With None, no frame is hidden and latents are
                 the means, so inference is deterministic.
         """
@@ -100,10 +106,11 @@ class SequenceInference(nn.Module):
         if noise and self.hidden_frames > 0:
             # A hidden frame is inferred from the others, so its noise cannot be learned.
             features = features * ~self.draw_hidden(lengths, noise)
-        context, packing, batch_sizes = self._read(features, lengths)
+        gaps = log_gaps(times, lengths).to(features.device, non_blocking=True)
+        context, packing, batch_sizes = self._read(features, gaps, lengths)
         drawn = None if epsilon is None else epsilon[packing]
         z, mean, log_variance = self._infer(context, batch_sizes, drawn)
-        kl = gaussian_kl(mean, log_variance, *self._prior(z, batch_sizes))
+        kl = gaussian_kl(mean, log_variance, *self._prior(z, gaps[packing], batch_sizes))
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
     def draw_hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
@@ -119,7 +126,9 @@ class SequenceInference(nn.Module):
         of_movie = drawn[first_frames.to(drawn.device, non_blocking=True)]
         return noise.uniform(n) < mean + min(mean, 1 - mean) * (2 * of_movie - 1)
 
-    def _read(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    def _read(
+        self, features: Tensor, gaps: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor, list[int]]:
         """Run the recurrent networks.
 
         Returns:
@@ -131,12 +140,14 @@ class SequenceInference(nn.Module):
         order = forward_order.data.to(features.device, non_blocking=True)
         context: Tensor | None = None
         if self.forwards is not None:
-            packed = PackedSequence(features[order], batch_sizes)
+            seen = torch.cat([features, gaps], dim=1)
+            packed = PackedSequence(seen[order], batch_sizes)
             context = self.forwards(packed)[0].data
         if self.backwards is not None:
             reversed_rows = pack_sequence([r.flip(0) for r in rows], enforce_sorted=False)
             reversed_order = reversed_rows.data.to(features.device, non_blocking=True)
-            packed = PackedSequence(features[reversed_order], batch_sizes)
+            seen = torch.cat([features, gaps.roll(-1, 0)], dim=1)  # 0 at the last frame
+            packed = PackedSequence(seen[reversed_order], batch_sizes)
             states = _restore(self.backwards(packed)[0].data, reversed_order)[order]
             context = states if context is None else context + states
         assert context is not None
@@ -166,16 +177,23 @@ class SequenceInference(nn.Module):
         z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))
         return z, mean, log_variance
 
-    def _prior(self, z: Tensor, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+    def _prior(self, z: Tensor, gaps: Tensor, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
         """Compute mean and log-variance of the prior of z ``(F, q)``, in packed order."""
         first, later = z.split([batch_sizes[0], len(z) - batch_sizes[0]])
-        mean, log_variance = self.prior(None, first)
+        mean, log_variance = self.prior(None, gaps[: len(first)], first)
         if len(later) == 0:
             return mean, log_variance
         steps = z.split(batch_sizes)
         before = torch.cat([s[:n] for s, n in zip(steps, batch_sizes[1:], strict=False)])
-        later_mean, later_log_variance = self.prior(before, later)
+        later_mean, later_log_variance = self.prior(before, gaps[len(first) :], later)
         return torch.cat([mean, later_mean]), torch.cat([log_variance, later_log_variance])
+
+
+def log_gaps(times: Tensor, lengths: Tensor) -> Tensor:
+    """Compute the logarithm of the time since the frame before, ``(F, 1)``; 0 for first frames."""
+    gaps = times.diff(prepend=times[:1]).abs()
+    gaps[lengths.cumsum(0) - lengths] = 1.0
+    return gaps.log()[:, None]
 
 
 def _posterior(read_out: Tensor) -> tuple[Tensor, Tensor]:

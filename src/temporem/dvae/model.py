@@ -95,7 +95,7 @@ class MovieVAE(nn.Module):
 
     def infer(self, batch: Batch, noise: FrameNoise | None = None) -> Latents:
         """Infer the latents of a batch; without noise they are the posterior means."""
-        return self.inference(self.features(batch), batch.lengths, noise)
+        return self.inference(self.features(batch), batch.lengths, batch.times, noise)
 
     def pose_posteriors(self, batch: Batch) -> list[PosePosterior]:
         """Infer learned poses: one posterior from a table, two from a head, none without either.

@@ -73,7 +73,7 @@ def path_fit(
     They count as observations of the latents: ``log N(m_t | μ_t, σ_t² + s_t²)``.
     """
     features, mean, spread = _of_batch(targets, batch, "features", "mean", "variance")
-    path = model.inference(features, batch.lengths, noise)
+    path = model.inference(features, batch.lengths, batch.times, noise)
     variance = path.log_variance.exp() + spread
     residual = (mean - path.mean).square() / variance
     fit = -0.5 * (residual + variance.log()).sum(-1)

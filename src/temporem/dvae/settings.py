@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from temporem.volumes.generators import GENERATORS, unknown_generator
 
 InferenceStructure = Literal["ST-LR", "MF-LR", "DKS", "filter"]
-EncoderInputKind = Literal["image", "back-projection"]
+EncoderInputKind = Literal["linear", "image", "back-projection"]
 PriorKind = Literal["standard", "learned"]
 StartKind = Literal["linear", "static", "none"]
 
@@ -23,10 +23,12 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     z_dim: int = Field(1, ge=1, le=64, description="`--z-dim`: latent dimension q.")
-    encoder_input: EncoderInputKind = Field(
-        "back-projection",
-        description="Input of the encoder. image: the phase-flipped image (paper). "
-        "back-projection: image minus projection of the mean volume, back-projected in its pose.",
+    encoder_input: EncoderInputKind | Literal["auto"] = Field(
+        "auto",
+        description="Input of the encoder. linear: posterior of the linear model's latents, from "
+        "the frame alone. back-projection: image minus projection of the mean volume, "
+        "back-projected in its pose. image: the phase-flipped image (paper). auto: linear with "
+        "training.start=linear, else back-projection.",
     )
     encoder_width: int = Field(256, ge=8, le=8192, description="Width of the feature extractor.")
     rnn_width: int = Field(128, ge=4, le=8192, description="LSTM units per direction.")
@@ -90,3 +92,10 @@ class TrainingSettings(BaseModel):
     kl_weight: float | None = Field(
         None, ge=0, description="Weight β of the KL term; by default 1 / z_dim (paper)."
     )
+
+
+def resolved_input(network: NetworkSettings, training: TrainingSettings) -> EncoderInputKind:
+    """Resolve the setting ``encoder_input``, which may be automatic."""
+    if network.encoder_input != "auto":
+        return network.encoder_input
+    return "linear" if training.start == "linear" else "back-projection"

@@ -72,6 +72,14 @@ class Frames:
         return self.source.device
 
     @cached_property
+    def times(self) -> Tensor:
+        """Time of each frame since the first of its movie, median interval 1, ``(N,)``."""
+        times = torch.zeros(len(self))
+        for movie in map(torch.from_numpy, self.movies):
+            times[movie[1:]] = self.intervals[self.interval_index[movie[1:]]].cumsum(0).float()
+        return times
+
+    @cached_property
     def held_out(self) -> list[np.ndarray]:
         """Rows of the movies that are not for training."""
         training = {int(movie[0]) for movie in self.training}
@@ -93,6 +101,7 @@ class Frames:
             ctf=ctf,
             rotations=self.rotations[index.to(self.device, non_blocking=True)],
             lengths=torch.tensor([len(movie) for movie in movies]),
+            times=self.times[index],
             interval_index=self.interval_index[index],
             pixels=PixelSample.lowest(self.forward_model.support, images.shape[1]),
         )

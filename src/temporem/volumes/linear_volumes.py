@@ -50,12 +50,15 @@ class LinearVolumes(VolumeModel):
 
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
         """See :meth:`VolumeModel.forward`; values are interpolated on a padded grid."""
+        return (self.slices(frequencies) * self.weights(z)[..., None, :]).sum(-1)
+
+    def slices(self, frequencies: Tensor) -> Tensor:
+        """Slice each of the volumes at ``(F, P, 3)``: complex ``(F, P, q + 1)``, μ first."""
         grid = full_grid(self.box, frequencies.device)
         if not len(self.rows):  # made when volumes are sliced for the first time
             self.rows = grid.from_volumes(self.maps)
         samples = grid.extract(self.rows, grid.corners(frequencies))
-        samples = samples.unflatten(0, frequencies.shape[:-1])
-        return (samples * self.weights(z)[..., None, :]).sum(-1)
+        return samples.unflatten(0, frequencies.shape[:-1])
 
     def coefficients(self, support: FourierSupport) -> Tensor:
         """Transform the volumes on their grid, without interpolation: complex ``(q + 1, P)``."""
