@@ -42,6 +42,7 @@ def generate() -> ModuleType:
     return module
 
 
+@pytest.mark.integration
 def test_pages_are_what_the_code_makes() -> None:
     """In a process of its own, in which no test has registered a method or metric."""
     check = [sys.executable, str(DOCS / "generate.py"), "--check"]

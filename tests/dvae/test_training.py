@@ -255,6 +255,7 @@ def test_parts_do_not_change_when_training_goes_on() -> None:
     assert all(kept.tensors[name].equal(value) for name, value in copy.items())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("method", ["static", "tempor"])
 def test_linear_start_goes_on_without_the_linear_model(method) -> None:
     encoded, training = tiny_frames(), training_of(start="linear", epochs=8)

@@ -161,6 +161,7 @@ def test_a_run_that_is_stopped_after_every_single_state_ends_the_same(run) -> No
     assert_complete(run, carry_out(run))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("begun", ["new", "stopped"])
 def test_crash_before_any_change_of_the_disk_leaves_a_run_that_ends_the_same(
     begun, run, stopped, tmp_path
