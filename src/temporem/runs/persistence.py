@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
 from temporem.io.checkpoint import NotFiniteError, load_checkpoint, save_checkpoint
-from temporem.io.files import atomic_write
+from temporem.io.files import atomic_write, disk_error
 from temporem.io.json_file import read_json_lines
 from temporem.io.leftovers import adopt_leftovers
 from temporem.io.outputs import require_no_links
@@ -108,8 +108,8 @@ class RunStore:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C; the last state is stored.
-            TemporemError: the stored state is damaged; numbers are no longer finite, and the last
-                checkpoint in which they were is kept.
+            TemporemError: the stored state is damaged; the disk is full or fails; numbers are no
+                longer finite, and the last checkpoint in which they were is kept.
         """
         file = self.folder / names.state_file(part)
         stored: S | None = None
@@ -150,6 +150,10 @@ class RunStore:
     def _checkpoints(self) -> Path:
         return self.folder / names.CHECKPOINT
 
+    @property
+    def _metrics(self) -> Path:
+        return self.folder / names.METRICS
+
     def _state_files(self) -> list[Path]:
         require_no_links([self._checkpoints])
         files = sorted(self._checkpoints.glob("[!.]*.safetensors"))
@@ -160,8 +164,9 @@ class RunStore:
         if not self.processes.is_main:
             return
         if self._unsynced:
-            sync(self.folder / names.METRICS)
-            sync(self.folder)
+            with self._log_errors_named():  # some disks say only here that they are full
+                sync(self._metrics)
+                sync(self.folder)
             self._unsynced = False
         document = {**parts.document, _LINES: self._lines}
         try:
@@ -175,10 +180,18 @@ class RunStore:
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise self._diverged(part, f"{name} is {value}", record)
-        with open(self.folder / names.METRICS, "a", encoding="utf-8") as file:
+        with self._log_errors_named(), open(self._metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps({"part": part, **record}) + "\n")
         self._lines += 1
         self._unsynced = True
+
+    @contextmanager
+    def _log_errors_named(self) -> Iterator[None]:
+        """Turn an error of writing the log into one line that names it."""
+        try:
+            yield
+        except OSError as error:
+            raise disk_error(error, self._metrics) from error
 
     def _diverged(self, part: str, what: str, record: Mapping[str, Any] | None) -> TemporemError:
         """Make the error about numbers that are not finite: where, and which state is kept."""
@@ -195,7 +208,7 @@ class RunStore:
 
     def _cut_log(self, n: int) -> None:
         """Keep the n lines up to the last checkpoint; the repeated steps write the others again."""
-        path = self.folder / names.METRICS
+        path = self._metrics
         require_no_links([path])
         if path.exists() and not path.is_file():
             raise TemporemError(f"{path} is not a file", hint="remove it")
