@@ -61,7 +61,8 @@ import mrcfile
 import numpy as np
 import pytest
 
-from helpers.commands import succeed
+from helpers.commands import command, settings, succeed
+from temporem.runs.config import build_config
 from temporem.runs.methods import METHODS
 
 
@@ -88,3 +89,30 @@ def test_a_method_from_outside_reconstructs_and_is_read_back(tiny_dataset, tmp_p
     succeed("export", run, "-o", tmp_path / "volumes", "--frames", "0,1")
     sharp = tm.reconstruct_homogeneous(tm.read_dataset(tiny_dataset)).mean
     assert loaded.voxels(np.array([0]))[0].std() < 0.9 * float(sharp.std())
+
+
+@pytest.mark.parametrize(
+    ("started", "now", "said"),
+    [
+        ((), ("options.blur=2",), "blur = None, but the value is now 2"),
+        (("options.blur=2",), ("options.blur=3",), "blur = 2, but the value is now 3"),
+        (("options.blur=2",), ("options.edge=1",), "edge = None, but the value is now 1"),
+    ],
+    ids=["added", "changed", "another"],
+)
+def test_a_run_is_not_continued_with_other_options(started, now, said, tiny_dataset, tmp_path):
+    run = tmp_path / "run"
+    method = ("--method", "blurred-mean", *settings(started))
+    succeed("reconstruct", tiny_dataset, "-o", run, *method)
+    result = command("reconstruct", tiny_dataset, "-o", run, "--resume", *settings(now))
+    assert result.code == 2
+    assert f"{run} was started with options.{said}; expected the same settings" in result.err
+
+
+def test_a_run_is_not_continued_without_its_options(tiny_dataset, tmp_path):
+    chosen = {"dataset": str(tiny_dataset), "method": "blurred-mean"}
+    plain = build_config(chosen, source="test")
+    blurred = build_config({**chosen, "options": {"blur": 2}}, source="test")
+    run = tm.reconstruct(blurred, tmp_path / "run")
+    with pytest.raises(tm.TemporemError, match=r"options\.blur = 2, but the value is now None"):
+        tm.reconstruct(plain, run, resume=True)

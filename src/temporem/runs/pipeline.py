@@ -244,10 +244,11 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
     if wanted.precision == "auto":  # the run chose it
         now["precision"] = before["precision"]
-    for key, value in before.items():
-        if key != "dataset" and now.get(key) != value:  # the dataset may have moved
+    for key in before | now:  # options may be set in one of them only
+        value, wish = before.get(key), now.get(key)
+        if key != "dataset" and wish != value:  # the dataset may have moved
             raise TemporemError(
-                f"{output} was started with {key} = {value}, but the value is now {now.get(key)}",
+                f"{output} was started with {key} = {value}, but the value is now {wish}",
                 expected="the same settings to resume",
                 hint="leave the option out, or start a new run with another output",
             )
