@@ -136,8 +136,13 @@ def _write(
             array = (scale * volume).cpu().numpy()
             write_volume(folder / f"{name}.mrc", array, grid.pixel_size_angstrom)
     save_checkpoint(folder / names.MODEL, outcome.model)
-    z_dim = 0 if outcome.mean is None else outcome.mean.shape[1]
-    write_facts(folder, grid, z_dim, {**facts, **outcome.facts})
+    write_facts(
+        folder,
+        grid,
+        {**facts, **outcome.facts},
+        z_dim=0 if outcome.mean is None else outcome.mean.shape[1],
+        latent_covariance=outcome.covariance is not None and outcome.covariance.dim() == 3,
+    )
     if outcome.predicted is not None:
         write_star(folder / names.PREDICTED, {"frames": outcome.predicted})
     found = outcome.poses or task.poses
