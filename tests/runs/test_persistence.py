@@ -42,6 +42,7 @@ class Walk:
     position: Tensor
     finished: bool = False
     record: Mapping[str, Any] | None = None
+    sound: bool = True
 
     def parts(self) -> Parts:
         document = {"done": self.done, "finished": self.finished}
@@ -327,6 +328,27 @@ def test_a_state_that_is_not_finite_is_not_kept(run, change, message) -> None:
             carry_out(run, first=spoilt(3, **change))
         assert f"{run / names.state_file('first')} holds the last state" in str(error.value)
         assert state_in(run, "first").done == 2
+    assert_complete(run, resume(run))
+
+
+def test_a_state_that_is_not_sound_is_not_kept(run) -> None:
+    with pytest.raises(Killed):
+        carry_out(run, first=spoilt(2, sound=False), killed_after=2)
+    assert state_in(run, "first").done == 1
+    assert_complete(run, resume(run))
+
+
+@pytest.mark.usefixtures("_listening")
+def test_ctrl_c_keeps_the_last_sound_state(run) -> None:
+    def states(resume: Walk | None) -> Iterator[Walk]:
+        for state in spoilt(2, sound=False)(resume):
+            if state.done == 2:
+                signal.raise_signal(signal.SIGINT)
+            yield state
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(run, first=states, short_steps=True)
+    assert state_in(run, "first").done == 1
     assert_complete(run, resume(run))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from helpers.commands import TINY_NETWORK, TINY_TRAINING
 from helpers.crash import crashes
 from temporem.errors import TemporemError
+from temporem.io.checkpoint import load_checkpoint
 from temporem.io.files import held
 from temporem.io.leftovers import adopt_leftovers
 from temporem.io.mrc import open_stack, write_stack
@@ -150,6 +152,22 @@ def test_other_arithmetic_is_not_taken_up(stopped) -> None:
     other = chosen.model_copy(update={"precision": "bfloat16"})
     with pytest.raises(TemporemError, match="precision = float32, but the value is now bfloat16"):
         reconstruct(other, run, resume=True)
+
+
+def test_checkpoint_of_a_training_that_diverges_is_from_before(tiny_dataset, tmp_path) -> None:
+    """Even if one is due after every step, and the numbers stay finite."""
+    wide = ("encoder_width=128", "generator_width=128")
+    overrides = (
+        *("method=static", *TINY_NETWORK, *(f"model.{width}" for width in wide)),
+        *("training.learning_rate=1", "training.frames_per_step=1", "checkpoint_seconds=0"),
+    )
+    run = tmp_path / "run"
+    with pytest.raises(TemporemError, match="diverged in epoch") as error:
+        reconstruct(config(tiny_dataset, *overrides), run)
+    objective, empty = map(float, re.findall(r"-[\d.e+]+", str(error.value))[:2])
+    kept = load_checkpoint(run / "checkpoint/network.safetensors")
+    fit, _, _, frames, _ = kept.tensors["sums"].tolist()
+    assert objective < 1000 * empty < 5 * empty < fit / frames
 
 
 # --- what a run is continued with ---

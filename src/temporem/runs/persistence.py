@@ -42,6 +42,11 @@ class Resumable(Protocol):
         """True if no step is left."""
         ...
 
+    @property
+    def sound(self) -> bool:
+        """False while the algorithm seems to diverge; such a state is not stored."""
+        ...
+
     def parts(self) -> Parts:
         """The state as tensors and a document."""
         ...
@@ -94,8 +99,8 @@ class RunStore:
     ) -> S:
         """Run an algorithm to its end, from its last checkpoint if there is one.
 
-        Every state is stored. With short steps, one is stored every ``every_seconds``, and Ctrl-C
-        waits for the end of a step.
+        Every sound state is stored. With short steps, one is stored every ``every_seconds``, and
+        Ctrl-C waits for the end of a step.
 
         Args:
             part: name of the algorithm in the run.
@@ -107,7 +112,7 @@ class RunStore:
             The last state.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C; the last state is stored.
+            KeyboardInterrupt: after Ctrl-C; the last sound state is stored.
             TemporemError: the stored state is damaged; the disk is full or fails; numbers are no
                 longer finite, and the last checkpoint in which they were is kept.
         """
@@ -127,7 +132,7 @@ class RunStore:
                 stop, save = self.processes.any_of(
                     bool(interrupted), due and self.processes.is_main
                 )
-                if stop or save:
+                if (stop or save) and state.sound:
                     self._save(file, part, state)
                     saved_at = time.monotonic()
                 if stop:
