@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pin:
-    """What a preset needs of an entry.
+    """Atoms of an entry that a preset needs.
 
     Attributes:
         chains: chains that the preset takes; all when None.
