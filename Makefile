@@ -10,7 +10,7 @@ demo: $(STAMP)  ## Simulate, reconstruct, evaluate and report on a small molecul
 	$(BIN)/temporem demo -o temporem-demo --overwrite
 
 test: lint  ## All checks that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # two processes, a thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal  # two processes, a thread each
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks

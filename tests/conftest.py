@@ -52,5 +52,6 @@ def tiny_runs(tiny_dataset, tmp_path_factory) -> dict[str, Path]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that read whole runs, or the results of whole experiments."""
     for item in items:
-        if not {"tiny_runs", "finished"}.isdisjoint(getattr(item, "fixturenames", ())):
+        reads_runs = not {"tiny_runs", "finished"}.isdisjoint(getattr(item, "fixturenames", ()))
+        if reads_runs and item.get_closest_marker("integration") is None:
             item.add_marker(pytest.mark.integration)

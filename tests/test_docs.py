@@ -26,6 +26,8 @@ from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack
 from temporem.io.star import StarTable, read_star, write_star
 from temporem.simulation.config import SimulationConfig
+from temporem.simulation.presets import preset_names
+from temporem.simulation.schedules import SCHEDULES
 from temporem.simulation.truth import read_truth
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -42,6 +44,7 @@ def generate() -> ModuleType:
     return module
 
 
+@pytest.mark.integration
 def test_pages_are_what_the_code_makes() -> None:
     """In a process of its own, in which no test has registered a method or metric."""
     check = [sys.executable, str(DOCS / "generate.py"), "--check"]
@@ -120,6 +123,15 @@ def test_configurations_of_simulations_are_accepted() -> None:
     complete = blocks[0]
     kinds = {SimulationConfig.model_validate(complete | block).motion.kind for block in blocks}
     assert kinds == {"hinge", "trajectory", "morph", "pulled"}
+
+
+def test_every_schedule_and_every_preset_is_described() -> None:
+    text = (DOCS / "data.md").read_text(encoding="utf-8")
+    for kind, model in SCHEDULES.items():
+        assert f"| `{kind}`: " in text
+        assert all(f"`schedule.{key}`" in text for key in model.model_fields)
+    told = succeed("simulate", "--help") + text
+    assert all(re.search(rf"(?<![-\w]){name}(?![-\w])", told) for name in preset_names())
 
 
 def program(page: str) -> str:

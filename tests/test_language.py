@@ -11,6 +11,8 @@ import pytest
 
 from temporem.runs.config import RunConfig
 from temporem.simulation.config import SimulationConfig
+from temporem.simulation.schedules import schedule_sections
+from temporem.structures.motions import motion_sections
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/temporem"
@@ -155,6 +157,13 @@ def test_settings_that_pages_name_exist(name: str) -> None:
         for fields in (RunConfig.model_fields, SimulationConfig.model_fields)
         for section, field in fields.items()
         for key in getattr(field.annotation, "model_fields", ())
+    }
+    kinds = {"motion": motion_sections(), "schedule": schedule_sections()}
+    known |= {
+        f"{section}.{key}"
+        for section, models in kinds.items()
+        for model in models.values()
+        for key in model.model_fields
     }
     sections = "|".join({setting.split(".")[0] for setting in known})
     text = (ROOT / name).read_text(encoding="utf-8")

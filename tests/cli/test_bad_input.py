@@ -316,6 +316,7 @@ def test_damaged_run(name, run, tmp_path) -> None:
         *[("pixel_size_angstrom", value) for value in (None, 0, -1)],
         *[("z_dim", value) for value in (-1, 2, 100)],  # the run has 1
         *[("half_agreement", value) for value in (3, {"components_found": 1})],
+        *[("latent_covariance", value) for value in (None, 1, "yes")],
         ("symmetry", {"order": -1}),
         ("half_fsc", [float("nan")]),
         ("format", "temporem run 0"),

@@ -101,6 +101,7 @@ def test_a_folder_whose_name_is_not_utf8_is_a_folder(tmp_path, options) -> None:
     assert read_truth(folder).n_frames == 20
 
 
+@pytest.mark.integration
 def test_gaps_are_said(tmp_path) -> None:
     lines = (ADK / "adk_open.pdb").read_text().splitlines()
     cut = [line for line in lines if not (line.startswith("ATOM") and 60 <= int(line[22:26]) < 70)]

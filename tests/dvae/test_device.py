@@ -74,6 +74,7 @@ def last_of(states) -> TrainingState:
     return last
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_training_elsewhere_is_that_of_the_cpu_and_no_step_waits(case: dict, monkeypatch) -> None:
     here = frames_on(torch.device("cpu"), case)

@@ -1,5 +1,6 @@
 """The training loop: what it may look at, what it learns, and that it goes on from any state."""
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -206,6 +207,29 @@ def test_divergence_that_stays_finite_is_noticed(method, start) -> None:
         train(tiny_frames(), method, network, training, warm_start=warm_start)
 
 
+def test_states_within_a_diverging_epoch_are_not_sound() -> None:
+    training = training_of(start="none", epochs=16, frames_per_step=1, learning_rate=1.0)
+    network = network_of(encoder_width=128, rnn_width=128, generator_width=128)
+    found: list[tuple[int, bool]] = []
+
+    def follow() -> None:
+        for state in training_states(tiny_frames(), network, training, method="static"):
+            found.append((state.position.epoch + 1, state.sound))
+
+    with pytest.raises(TemporemError, match="diverged in epoch") as error:
+        follow()
+    epoch = int(re.search(r"epoch (\d+)", str(error.value))[1])
+    assert all(sound for at, sound in found if at < epoch)
+    assert not found[-1][1]
+
+
+@pytest.mark.parametrize("start", ["none", "static", "linear"])
+def test_states_of_a_healthy_training_are_sound(start) -> None:
+    training, warm_start = training_of(start=start), known_start() if start == "linear" else None
+    states = training_states(tiny_frames(), TINY, training, method="tempor", warm_start=warm_start)
+    assert [state.sound for state in states] == [True] * 8 * STEPS_PER_EPOCH
+
+
 # --- going on from a state ---
 
 STOPS = {  # by number of steps: 4 epochs of static, 1 of warm-up, 3 of tempor
@@ -255,6 +279,7 @@ def test_parts_do_not_change_when_training_goes_on() -> None:
     assert all(kept.tensors[name].equal(value) for name, value in copy.items())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("method", ["static", "tempor"])
 def test_linear_start_goes_on_without_the_linear_model(method) -> None:
     encoded, training = tiny_frames(), training_of(start="linear", epochs=8)

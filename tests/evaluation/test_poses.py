@@ -155,6 +155,7 @@ def test_a_perfect_reconstruction_is_perfect_in_whatever_frame(tmp_path) -> None
     assert dataclasses.asdict(loaded.settings) == dataclasses.asdict(EvaluationSettings())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_every_state_may_be_in_a_frame_of_its_own(mirrored: bool, tmp_path) -> None:
     """Perfect but for a turn and a displacement that go with the state, which no image tells."""

@@ -289,7 +289,7 @@ def test_table_without_rows_is_read(tmp_path):
 
 def test_memory_stays_near_the_size_of_the_file(tmp_path):
     """The worst is a file of one character per value: 16 bytes are kept of each."""
-    n_rows, n_columns = 100_000, 8
+    n_rows, n_columns = 25_000, 8
     names = "".join(f"_x{i}\n" for i in range(n_columns))
     path = write_text(tmp_path, f"data_a\nloop_\n{names}" + n_rows * (n_columns * "1 " + "\n"))
     tracemalloc.start()

@@ -64,6 +64,7 @@ def explained(latents: Tensor, target: Tensor) -> float:
     return float(1 - left.square().sum() / (target - target.mean()).square().sum())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_hidden_motion_is_found_from_any_draw(noisy, frames, seed) -> None:
     mean = coarse(frames, [2], seed).sums.posterior.mean
@@ -142,6 +143,7 @@ def test_number_of_components_is_what_makes_unseen_movies_likeliest() -> None:
     assert fit.scores[1] > fit.scores[0] + 0.1
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("n", [2, 3])
 def test_few_movies_leave_no_choice(n) -> None:
     fit = coarse(prepared(simulate_blobs([6] * n, snr=3.0)), [2, 1])

@@ -71,6 +71,7 @@ def states(frames: Frames) -> list[LinearState]:
     return list(linear_states(frames, QUICK))
 
 
+@pytest.mark.integration
 def test_a_fit_yields_a_state_after_every_step(frames: Frames, states: list[LinearState]) -> None:
     assert [state.done for state in states] == [1, 2, 3, 4, 5]
     assert [state.finished for state in states] == [False] * 4 + [True]
@@ -87,6 +88,7 @@ def test_a_fit_yields_a_state_after_every_step(frames: Frames, states: list[Line
     assert not held_out.mean.any()
 
 
+@pytest.mark.integration
 def test_a_fit_in_memory_is_its_last_state(frames: Frames, states: list[LinearState]) -> None:
     """Poses may be given apart."""
     dataset = simulate_blobs([6, 5, 7, 6, 1, 6], snr=1.0).dataset
@@ -110,6 +112,7 @@ def test_a_fit_in_memory_is_its_last_state(frames: Frames, states: list[LinearSt
     assert 0 <= fit.agreement["components_found"] <= 2
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("step", range(STEPS))
 def test_a_fit_goes_on_from_any_stored_state_to_the_same_end(
     step: int, frames: Frames, states: list[LinearState], tmp_path: Path
@@ -128,6 +131,7 @@ def test_a_fit_goes_on_from_any_stored_state_to_the_same_end(
         assert_same_state(found, expected)
 
 
+@pytest.mark.integration
 def test_what_is_stored_must_fit(frames: Frames, states: list[LinearState]) -> None:
     parts = states[-1].parts()
 
@@ -147,6 +151,7 @@ def test_what_is_stored_must_fit(frames: Frames, states: list[LinearState]) -> N
         LinearState.from_parts(replace(parts, kind="tempor"), n_frames=len(frames), box=BOX)
 
 
+@pytest.mark.integration
 def test_a_step_that_would_lower_the_objective_ends_the_fit() -> None:
     """Within a mask of a few voxels there is soon nothing left to improve."""
     dataset = simulate_blobs([5] * 4, snr=3.0).dataset
@@ -184,6 +189,7 @@ def watched(movies: BlobMovies) -> tuple[LinearFit, list[tuple[float, str]]]:
     return fit, shown
 
 
+@pytest.mark.integration
 def test_a_known_motion_is_recovered(
     movies: BlobMovies, watched: tuple[LinearFit, list[tuple[float, str]]]
 ) -> None:
@@ -202,6 +208,7 @@ def test_a_known_motion_is_recovered(
     assert cross / (truth.norm() * found.norm()) > 0.8
 
 
+@pytest.mark.integration
 def test_components_are_principal_axes(
     watched: tuple[LinearFit, list[tuple[float, str]]],
 ) -> None:
@@ -213,6 +220,7 @@ def test_components_are_principal_axes(
     assert (gram - torch.diag(power)).abs().max() < 0.05 * power[0]
 
 
+@pytest.mark.integration
 def test_a_volume_is_the_mean_and_so_much_of_every_component(
     movies: BlobMovies, watched: tuple[LinearFit, list[tuple[float, str]]]
 ) -> None:
@@ -228,6 +236,7 @@ def test_a_volume_is_the_mean_and_so_much_of_every_component(
     assert fit.grid.pixel_size_angstrom == movies.dataset.pixel_size_angstrom
 
 
+@pytest.mark.integration
 def test_halves_agree_on_the_mean_and_are_not_the_same(
     watched: tuple[LinearFit, list[tuple[float, str]]],
 ) -> None:
@@ -236,6 +245,7 @@ def test_halves_agree_on_the_mean_and_are_not_the_same(
     assert not torch.allclose(one, other)
 
 
+@pytest.mark.integration
 def test_progress_rises_to_the_end_and_is_honest(
     watched: tuple[LinearFit, list[tuple[float, str]]],
 ) -> None:
@@ -253,6 +263,7 @@ def test_progress_rises_to_the_end_and_is_honest(
     ]
 
 
+@pytest.mark.integration
 def test_progress_of_a_resumed_fit_begins_where_it_was(
     frames: Frames, states: list[LinearState]
 ) -> None:
@@ -264,6 +275,7 @@ def test_progress_of_a_resumed_fit_begins_where_it_was(
     assert shown[-1] == 1
 
 
+@pytest.mark.integration
 def test_held_out_movies_teach_nothing(frames: Frames, states: list[LinearState]) -> None:
     """Other images in the movie that is held out: the same volumes."""
     images, (held_out,) = frames.source.images.clone(), frames.held_out

@@ -431,6 +431,7 @@ def least_squares(problem: Problem, precision: float) -> tuple[Tensor, Tensor, T
     return design, data, torch.block_diag(*[penalty] * k)
 
 
+@pytest.mark.integration
 def test_steps_with_known_latents_converge_to_least_squares() -> None:
     problem = simulate([6, 6], 1, box=8, radius=3, noise=0.05, precision=0.1)
     ones = torch.ones(8, 8, 8)

@@ -95,6 +95,7 @@ def alike_in(paths: list[list[Expected]]) -> float:
     return frames_alike(found, 0, found[0].double(), NONE)
 
 
+@pytest.mark.integration
 def test_a_likely_molecule_is_found_from_chance_and_found_again() -> None:
     """One of two starts reaches nine tenths of the evidence of the true volume."""
     data = example(200, noise=0.7, shift_sd=2.0)
@@ -107,6 +108,7 @@ def test_a_likely_molecule_is_found_from_chance_and_found_again() -> None:
     assert alike_in(paths) > 0.8
 
 
+@pytest.mark.integration
 def test_poses_of_noise_are_not_found_again() -> None:
     """Though volumes and evidences rise as if there were something."""
     data = example(200, noise=0.7)

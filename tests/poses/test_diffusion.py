@@ -43,6 +43,7 @@ def fit(*arguments: float, seed: int = 0) -> DiffusionFit:
     return found
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("coefficient", [0.02, 0.5])
 def test_coefficient_is_recovered_within_its_error(coefficient: float) -> None:
     off = []

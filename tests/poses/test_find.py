@@ -112,6 +112,7 @@ def assert_same(one: PoseSearchState, other: PoseSearchState) -> None:
     assert records[0] == records[1]
 
 
+@pytest.mark.integration
 def test_a_search_goes_through_all_stages_and_concludes(states) -> None:
     stages = [state.record["stage"] for state in states]
     assert stages == ["ab initio"] * 2 + ["poses"] * 2 + ["motion"]
@@ -122,6 +123,7 @@ def test_a_search_goes_through_all_stages_and_concludes(states) -> None:
     json.dumps([state.record for state in states], allow_nan=False)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("step", range(5))
 def test_a_search_that_goes_on_from_a_stored_state_takes_the_same_next_step(
     small, states, step: int
@@ -137,6 +139,7 @@ def test_a_search_that_goes_on_from_a_stored_state_takes_the_same_next_step(
     assert_same(following, states[step])
 
 
+@pytest.mark.integration
 def test_a_finished_search_has_no_step_left(small, states) -> None:
     data = small.dataset.without_poses()
     last = PoseSearchState.from_parts(stored(states[-1]), data.poses)
@@ -158,6 +161,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("what", DAMAGED)
 def test_a_damaged_document_is_refused(states, what: str) -> None:
     last = states[-1]
@@ -167,6 +171,7 @@ def test_a_damaged_document_is_refused(states, what: str) -> None:
         PoseSearchState.from_parts(parts, last.given)
 
 
+@pytest.mark.integration
 def test_tensors_of_other_frames_are_refused(states) -> None:
     for state, names in ((states[-1], ("rotations", "score")), (states[0], ("starts", "volume"))):
         for name in names:
@@ -199,6 +204,7 @@ def test_the_likeliest_start_is_kept(small) -> None:
     assert evidences.unique().numel() == 4
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("states")
 def test_progress_never_falls_and_ends_at_the_end(told) -> None:
     done = [fraction for fraction, _ in told]
@@ -223,6 +229,7 @@ class Rank(ProcessGroup):
                 tensor.copy_(self.line.get(timeout=60))
 
 
+@pytest.mark.integration
 def test_processes_yield_the_states_of_the_first_in_step(small) -> None:
     """The others look at no frame."""
     data = small.dataset.without_poses()

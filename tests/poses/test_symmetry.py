@@ -92,6 +92,7 @@ def test_one_copy_of_three_that_is_another_is_not_symmetry() -> None:
     assert find_symmetry(gaussians(atoms), ALIKE).name == "C1"
 
 
+@pytest.mark.integration
 def test_the_toy_molecule_has_none(tmp_path) -> None:
     from temporem.simulation.simulate import simulate
     from temporem.simulation.truth import read_truth
@@ -105,6 +106,7 @@ def test_the_toy_molecule_has_none(tmp_path) -> None:
         assert found.name == "C1"
 
 
+@pytest.mark.integration
 def test_noise_does_not_hide_it_nor_make_it() -> None:
     """Half sets that agree by h: what the noise takes from agreement is given back."""
     generator = torch.Generator().manual_seed(1)

@@ -180,6 +180,7 @@ class Reader(HTMLParser):
         return [attrs[name] or "" for _, attrs in self.tags if name in attrs]
 
 
+@pytest.mark.integration
 def test_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     reader = Reader(page)
     assert "http" not in page
@@ -192,6 +193,7 @@ def test_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     assert len(page) < 4e6
 
 
+@pytest.mark.integration
 def test_ids_are_unique_and_references_resolve(page: str) -> None:
     reader = Reader(page)
     ids = reader.attributes("id")
@@ -201,6 +203,7 @@ def test_ids_are_unique_and_references_resolve(page: str) -> None:
     assert targets <= set(ids)
 
 
+@pytest.mark.integration
 def test_page_has_every_part(page: str, runs: list[ReportRun]) -> None:
     text = Reader(page).text
     for part in ("in motion", "Resolution", "Latent path", "All measures", "What was run"):
@@ -215,6 +218,7 @@ def test_page_has_every_part(page: str, runs: list[ReportRun]) -> None:
     assert f"{value_of(evaluation, 'motion', 'correlation', 'unmasked'):.3f}" in text
 
 
+@pytest.mark.integration
 def test_names_cannot_inject_markup(dataset: ReportDataset, runs: list[ReportRun]) -> None:
     evil = '<script>alert("1")</script>&\'"><img src=x>$_'
     renamed = [replace(runs[0], name=evil, method=evil, config={evil: evil}), runs[1]]
@@ -227,6 +231,7 @@ def test_names_cannot_inject_markup(dataset: ReportDataset, runs: list[ReportRun
     assert all(a.startswith(("data:", "#")) for a in reader.attributes("href"))
 
 
+@pytest.mark.integration
 def test_panel_shows_one_strip_per_source_and_plays_it(page: str) -> None:
     images = [attrs for tag, attrs in Reader(page).tags if tag == "image" and "id" in attrs]
     strips = [attrs for attrs in images if str(attrs["id"]).startswith("strip-")]
@@ -314,6 +319,7 @@ def test_headline_does_not_decide_what_the_interval_leaves_open(
     assert sentence.startswith("sibling and static do not differ significantly in ")
 
 
+@pytest.mark.integration
 def test_single_run_is_described_without_a_verdict(runs: list[ReportRun], single_page: str) -> None:
     findings = find(runs[:1])
     assert not findings.comparisons
@@ -445,6 +451,7 @@ def test_figures_take_the_colour_of_the_page() -> None:
     assert svg.startswith("<svg viewBox=")
 
 
+@pytest.mark.integration
 def test_written_page_is_the_built_one_and_never_half_written(
     tmp_path: Path,
     dataset: ReportDataset,
@@ -485,11 +492,13 @@ def _evaluation(run: ReportRun) -> Evaluation:
     return run.evaluation
 
 
+@pytest.mark.integration
 def test_no_placeholder_is_left_on_the_page(page: str) -> None:
     assert "{{" not in page
     assert "{%" not in page
 
 
+@pytest.mark.integration
 def test_the_manifold_is_of_runs_with_several_dimensions_and_not_blown_up(
     dataset: ReportDataset, runs: list[ReportRun], page: str
 ) -> None:
@@ -550,6 +559,7 @@ def test_what_an_alignment_forgives_or_does_not_is_said(runs, align, turn, words
     assert words is None or words in said[0]
 
 
+@pytest.mark.integration
 def test_poses_that_were_found_are_shown_against_the_state(
     dataset: ReportDataset, runs: list[ReportRun], page: str
 ) -> None:

@@ -61,7 +61,8 @@ import mrcfile
 import numpy as np
 import pytest
 
-from helpers.commands import succeed
+from helpers.commands import command, settings, succeed
+from temporem.runs.config import build_config
 from temporem.runs.methods import METHODS
 
 
@@ -69,6 +70,37 @@ from temporem.runs.methods import METHODS
 def _unregistered():
     yield
     del METHODS["blurred-mean"]
+
+
+class TwoVolumes(BlurredMean):
+    """Latents with covariances, or with variances alone, and volumes that are linear in them."""
+
+    name = "two-volumes"
+
+    def run(self, job):
+        generator = LinearVolumes(job.frames.forward_model.box, 2)
+        generator.set_maps(torch.randn(3, *3 * [job.frames.forward_model.box]))
+        mean, root = torch.randn(len(job.frames), 2), torch.randn(len(job.frames), 2, 2)
+        covariance = root @ root.mT
+        if job.config.options["variances"]:
+            covariance = covariance.diagonal(dim1=-2, dim2=-1)
+        model = Parts(self.name, module_tensors(generator, "generator."))
+        return Outcome(model=model, mean=mean, covariance=covariance)
+
+    def check(self, config, dataset, training):
+        pass
+
+    def load(self, model, config, grid, z_dim):
+        generator = LinearVolumes(grid.box, z_dim)
+        load_module(generator, model, "generator.")
+        return generator
+
+
+@pytest.fixture
+def two_volumes(monkeypatch):
+    method = TwoVolumes()
+    monkeypatch.setitem(METHODS, method.name, method)
+    return method
 
 
 def test_a_name_belongs_to_one_method() -> None:
@@ -88,3 +120,69 @@ def test_a_method_from_outside_reconstructs_and_is_read_back(tiny_dataset, tmp_p
     succeed("export", run, "-o", tmp_path / "volumes", "--frames", "0,1")
     sharp = tm.reconstruct_homogeneous(tm.read_dataset(tiny_dataset)).mean
     assert loaded.voxels(np.array([0]))[0].std() < 0.9 * float(sharp.std())
+
+
+@pytest.mark.parametrize(
+    ("started", "now", "said"),
+    [
+        ((), ("options.blur=2",), "blur = None, but the value is now 2"),
+        (("options.blur=2",), ("options.blur=3",), "blur = 2, but the value is now 3"),
+        (("options.blur=2",), ("options.edge=1",), "edge = None, but the value is now 1"),
+    ],
+    ids=["added", "changed", "another"],
+)
+def test_a_run_is_not_continued_with_other_options(started, now, said, tiny_dataset, tmp_path):
+    run = tmp_path / "run"
+    method = ("--method", "blurred-mean", *settings(started))
+    succeed("reconstruct", tiny_dataset, "-o", run, *method)
+    result = command("reconstruct", tiny_dataset, "-o", run, "--resume", *settings(now))
+    assert result.code == 2
+    assert f"{run} was started with options.{said}; expected the same settings" in result.err
+
+
+def test_a_run_is_not_continued_without_its_options(tiny_dataset, tmp_path):
+    chosen = {"dataset": str(tiny_dataset), "method": "blurred-mean"}
+    plain = build_config(chosen, source="test")
+    blurred = build_config({**chosen, "options": {"blur": 2}}, source="test")
+    run = tm.reconstruct(blurred, tmp_path / "run")
+    with pytest.raises(tm.TemporemError, match=r"options\.blur = 2, but the value is now None"):
+        tm.reconstruct(plain, run, resume=True)
+
+
+@pytest.mark.parametrize("variances", [False, True])
+def test_covariances_of_a_method_from_outside_come_back(
+    variances, two_volumes, tiny_dataset, tmp_path
+):
+    run = tmp_path / "run"
+    method = ("--method", two_volumes.name, *settings((f"options.variances={variances}",)))
+    succeed("reconstruct", tiny_dataset, "-o", run, *method)
+    found = tm.load_run(run).latent_covariance
+    export = ("export", run, "-o", tmp_path / "v", "--frames", "3", "--deviation")
+    if variances:
+        assert found is None
+        assert "two-volumes, which has no posterior covariance" in command(*export).err
+    else:
+        assert found.shape == (20, 2, 2)
+        assert np.abs(found[:, 0, 1]).min() > 0
+        succeed(*export)
+        with mrcfile.open(tmp_path / "v/frame_000003_sd.mrc") as file:
+            assert file.data.min() > 0
+
+
+def test_covariances_do_not_give_the_deviation_of_volumes_that_are_not_linear(
+    two_volumes, tiny_dataset, tmp_path, monkeypatch
+):
+    class Squared:
+        def __init__(self, volumes):
+            self.volumes_of = volumes.volumes
+
+        def volumes(self, support, z):
+            return self.volumes_of(support, z.square())
+
+    load = two_volumes.load
+    monkeypatch.setattr(two_volumes, "load", lambda *given: Squared(load(*given)), raising=True)
+    chosen = {"dataset": str(tiny_dataset), "method": two_volumes.name}
+    config = build_config({**chosen, "options": {"variances": False}}, source="test")
+    run = tm.load_run(tm.reconstruct(config, tmp_path / "run"))
+    with pytest.raises(tm.TemporemError, match="two-volumes, whose volumes are not linear in"):
+        run.voxel_deviations(np.array([3]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +42,7 @@ class Walk:
     position: Tensor
     finished: bool = False
     record: Mapping[str, Any] | None = None
+    sound: bool = True
 
     def parts(self) -> Parts:
         document = {"done": self.done, "finished": self.finished}
@@ -161,6 +164,7 @@ def test_a_run_that_is_stopped_after_every_single_state_ends_the_same(run) -> No
     assert_complete(run, carry_out(run))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("begun", ["new", "stopped"])
 def test_crash_before_any_change_of_the_disk_leaves_a_run_that_ends_the_same(
     begun, run, stopped, tmp_path
@@ -264,6 +268,40 @@ def test_states_of_short_steps_are_kept_once_a_while(run, monkeypatch) -> None:
     assert saved == [0, 2, 3]
 
 
+def test_a_log_that_finds_no_room_is_one_line_and_the_run_can_go_on(run) -> None:
+    """The limit on the size of files stands for a full disk; it cuts the second line."""
+    (run / names.METRICS).write_text("")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def states(resume: Walk | None) -> Iterator[Walk]:
+        for state in walk(resume):
+            if state.done == 3:
+                room = (run / names.METRICS).stat().st_size + 9
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+            yield state
+
+    try:
+        with pytest.raises(TemporemError, match="File too large; expected more room") as error:
+            carry_out(run, first=states)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(error.value).startswith(f"cannot write {run / names.METRICS}: ")
+    assert state_in(run, "first").done == 2
+    assert_complete(run, resume(run))
+
+
+def test_a_log_that_does_not_reach_the_disk_is_one_line(run, monkeypatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    store = RunStore(run, SINGLE_PROCESS, 0.0)
+    store.open()
+    monkeypatch.setattr("temporem.runs.persistence.sync", full)
+    with pytest.raises(TemporemError, match=r"cannot write .*metrics\.jsonl: Disk quota exceeded"):
+        store.follow("first", walk, Walk.from_parts)
+    assert not (run / names.state_file("first")).exists()
+
+
 # --- numbers that are not finite ---
 
 
@@ -291,6 +329,27 @@ def test_a_state_that_is_not_finite_is_not_kept(run, change, message) -> None:
             carry_out(run, first=spoilt(3, **change))
         assert f"{run / names.state_file('first')} holds the last state" in str(error.value)
         assert state_in(run, "first").done == 2
+    assert_complete(run, resume(run))
+
+
+def test_a_state_that_is_not_sound_is_not_kept(run) -> None:
+    with pytest.raises(Killed):
+        carry_out(run, first=spoilt(2, sound=False), killed_after=2)
+    assert state_in(run, "first").done == 1
+    assert_complete(run, resume(run))
+
+
+@pytest.mark.usefixtures("_listening")
+def test_ctrl_c_keeps_the_last_sound_state(run) -> None:
+    def states(resume: Walk | None) -> Iterator[Walk]:
+        for state in spoilt(2, sound=False)(resume):
+            if state.done == 2:
+                signal.raise_signal(signal.SIGINT)
+            yield state
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(run, first=states, short_steps=True)
+    assert state_in(run, "first").done == 1
     assert_complete(run, resume(run))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,18 @@ import yaml
 
 from helpers.commands import TINY_NETWORK, TINY_TRAINING
 from helpers.crash import crashes
+from temporem.dvae.fit import fit_static, fit_tempor
+from temporem.dvae.learned_poses import LearnedPoses
 from temporem.errors import TemporemError
+from temporem.frames.readers import read_dataset
+from temporem.io.checkpoint import load_checkpoint
 from temporem.io.files import held
 from temporem.io.leftovers import adopt_leftovers
 from temporem.io.mrc import open_stack, write_stack
 from temporem.io.settings import apply_overrides
 from temporem.progress import Progress
 from temporem.runs.config import RunConfig, build_config
+from temporem.runs.persistence import read_metrics
 from temporem.runs.pipeline import reconstruct
 from temporem.runs.run import is_finished, load_run, load_run_config
 
@@ -105,6 +111,41 @@ def test_progress_rises_from_the_beginning_to_the_end(overrides, tiny_dataset, t
         assert told[0][1].startswith("linear")
 
 
+# --- on disk and in memory ---
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "learned"),
+    [("tempor", "linear", None), ("static", "none", "table")],
+)
+def test_a_run_is_the_fit_in_memory(method, start, learned, tiny_dataset, tmp_path) -> None:
+    """To the last bit: warm start, encoder input, training and inference are the same."""
+    overrides = (f"method={method}", *TINY_TRAINING, f"training.start={start}")
+    if learned is not None:
+        overrides += (f"poses.learned={learned}", "poses.source=refine")
+    chosen = config(tiny_dataset, *overrides)
+    run = reconstruct(chosen, tmp_path / "run")
+    fit_network = {"tempor": fit_tempor, "static": fit_static}[method]
+    fit = fit_network(
+        read_dataset(tiny_dataset),
+        network=chosen.model,
+        training=chosen.training,
+        learned=None if learned is None else LearnedPoses(learned),
+        precision="float32",
+    )
+    loaded = load_run(run)
+    np.testing.assert_array_equal(loaded.latents, fit.latents.mean)
+    rows = np.arange(3)
+    np.testing.assert_array_equal(loaded.voxels(rows), fit.voxels(rows))
+    timeless = [
+        [{**r, "part": 0, "seconds": 0} for r in log]
+        for log in (fit.log, read_metrics(run, "network"))
+    ]
+    assert timeless[0] == timeless[1]
+    if learned is not None:
+        torch.testing.assert_close(loaded.poses.rotations, fit.poses.rotations, rtol=0, atol=1e-5)
+
+
 # --- arithmetic ---
 
 
@@ -150,6 +191,22 @@ def test_other_arithmetic_is_not_taken_up(stopped) -> None:
     other = chosen.model_copy(update={"precision": "bfloat16"})
     with pytest.raises(TemporemError, match="precision = float32, but the value is now bfloat16"):
         reconstruct(other, run, resume=True)
+
+
+def test_checkpoint_of_a_training_that_diverges_is_from_before(tiny_dataset, tmp_path) -> None:
+    """Even if one is due after every step, and the numbers stay finite."""
+    wide = ("encoder_width=128", "generator_width=128")
+    overrides = (
+        *("method=static", *TINY_NETWORK, *(f"model.{width}" for width in wide)),
+        *("training.learning_rate=1", "training.frames_per_step=1", "checkpoint_seconds=0"),
+    )
+    run = tmp_path / "run"
+    with pytest.raises(TemporemError, match="diverged in epoch") as error:
+        reconstruct(config(tiny_dataset, *overrides), run)
+    objective, empty = map(float, re.findall(r"-[\d.e+]+", str(error.value))[:2])
+    kept = load_checkpoint(run / "checkpoint/network.safetensors")
+    fit, _, _, frames, _ = kept.tensors["sums"].tolist()
+    assert objective < 1000 * empty < 5 * empty < fit / frames
 
 
 # --- what a run is continued with ---

@@ -333,6 +333,7 @@ def test_preset_adk_opens_inside_the_box() -> None:
     assert between.max() < 1.55
 
 
+@pytest.mark.integration
 def test_trajectory_dataset_repeats_and_its_truth_needs_no_trajectory(tmp_path: Path) -> None:
     config = load_simulation_config("adk", ["movies=2", "frames_per_movie=3", "motion.states=20"])
     for name in ("a", "b"):
@@ -352,6 +353,7 @@ def test_trajectory_dataset_repeats_and_its_truth_needs_no_trajectory(tmp_path: 
 KINASE = ["structure=adk/adk_closed.pdb", "motion.end=adk/adk_open.pdb", "movies=2"]
 
 
+@pytest.mark.integration
 def test_morph_is_simulated_from_end_to_end_and_its_truth_needs_no_structure(
     tmp_path: Path,
 ) -> None:
@@ -385,6 +387,7 @@ def test_morph_is_simulated_from_end_to_end_and_its_truth_needs_no_structure(
         assert (torch.pdist(atoms) - torch.pdist(there)).abs().max() < 1e-4
 
 
+@pytest.mark.integration
 def test_residues_that_one_end_lacks_are_counted(tmp_path: Path) -> None:
     lines = (SHARED / "structures/adk/adk_closed.pdb").read_text().splitlines()
     cut = [line for line in lines if not (line.startswith("ATOM") and 60 <= int(line[22:26]) < 70)]

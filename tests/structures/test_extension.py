@@ -57,6 +57,11 @@ def draw(settings: BreathingSettings, movies: int, frames: int, generator: Gener
     return phase[..., None]
 
 
+def along(settings: BreathingSettings, frames: int, progress: Tensor) -> Tensor:
+    """Turn progress from 0 to 1, as other schedules draw it, into phases of one breath."""
+    return progress[..., None]
+
+
 def states(settings: BreathingSettings, parameters: Tensor) -> Tensor:
     """Number the states: frames in the same eighth of a breath, say, are alike."""
     return whole_steps(parameters[..., 0] * settings.period_frames) % settings.period_frames
@@ -67,7 +72,9 @@ def read(molecule: Molecule, arrays) -> Breathing:
     return Breathing(molecule, float(arrays.numbers("growth", "f8")))
 
 
-BREATHING = MotionKind(BreathingSettings, load=load, draw=draw, states=states, read=read)
+BREATHING = MotionKind(
+    BreathingSettings, load=load, draw=draw, states=states, read=read, along=along
+)
 register_motion(BREATHING)
 
 config = load_simulation_config("toy", changes={"motion": {"kind": "breathing", "growth": 0.1}})
@@ -80,6 +87,7 @@ import pytest
 from temporem.errors import TemporemError
 from temporem.frames.readers import read_dataset
 from temporem.simulation.config import SimulationConfig
+from temporem.simulation.drawing import draw_frames
 from temporem.simulation.simulate import simulate
 from temporem.simulation.truth import read_truth
 from temporem.structures.motions import MOTIONS
@@ -116,6 +124,14 @@ def test_it_is_simulated_and_its_truth_is_read_back(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "movies").n_frames == 12
     volumes = truth.volumes([0, 2])
     assert (volumes[0] - volumes[1]).norm() > 0.01 * volumes[0].norm()
+
+
+def test_it_takes_other_schedules() -> None:
+    config = load_simulation_config("toy-free", changes={"motion": {"kind": "breathing"}})
+    frames = draw_frames(config)
+    assert 0 <= frames.parameters.min() < 0.1
+    assert 0.9 < frames.parameters.max() <= 1
+    assert set(frames.states) == set(range(8))
 
 
 def test_its_settings_are_written_and_checked_like_those_of_any_motion() -> None:

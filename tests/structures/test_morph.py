@@ -157,6 +157,7 @@ def test_a_path_is_made_on_one_thread_of_blas(helix: Molecule, monkeypatch) -> N
     assert set(threads) == {1}
 
 
+@pytest.mark.integration
 def test_a_part_that_turned_is_turned_through_evenly(arm: Molecule) -> None:
     """The path of a hinge is found again from its ends."""
     ends = turned_about(arm, ["B/1-48"], ("A/2/CA", "A/20/CA"), 0, 90)
@@ -222,6 +223,7 @@ def test_same_ends_are_refused(helix: Molecule) -> None:
         morph(helix, helix.positions_angstrom, 3)
 
 
+@pytest.mark.integration
 def test_kinase_opens_whole() -> None:
     start, end = (read_molecule(STRUCTURES / f"adk/adk_{s}.pdb") for s in ("closed", "open"))
     start = start.select(start.atomic_numbers > 1)

@@ -173,6 +173,7 @@ def test_chains_are_chosen_by_name() -> None:
         read_trajectory(PSF, DCD, chains=["B"])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("suffix", ["dcd", "xtc", "trr", "ncdf"])
 def test_other_formats_hold_the_same_and_are_refused_when_cut_off(
     tmp_path: Path,

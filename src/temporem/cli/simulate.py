@@ -16,7 +16,9 @@ def simulate(
     config: Annotated[
         str,
         Parameter(
-            help="Preset (toy, 7bcq, cas9, cas9-crystal, cas9-md, adk, trajectory) or YAML file."
+            help="Preset or YAML file. Presets whose frame number says nothing about the state: "
+            "toy-free, 7bcq-free, cas9-free, adk-free. Synchronised ones: toy, 7bcq, cas9, "
+            "cas9-crystal, cas9-md, adk, trajectory."
         ),
     ],
     /,
@@ -47,7 +49,7 @@ def simulate(
 ) -> None:
     """Simulate movies of a molecule that moves, and keep the true volumes and poses.
 
-    Example:  temporem simulate 7bcq -o 7bcq-movies --set snr=0.3
+    Example:  temporem simulate 7bcq-free -o 7bcq-movies --set snr=0.3
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
     from temporem.io.files import require_new_directory

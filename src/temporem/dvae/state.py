@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from temporem.dvae.divergence import DivergenceCriterion
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.learned_poses import LearnedPoses
 from temporem.dvae.model import MovieVAE, VAEKind, build_generator, build_vae
@@ -40,6 +41,7 @@ class TrainingState:
         optimizer: Adam, with its moments.
         targets: posteriors that the encoder learns in this stage, if any.
         sums: sums over the frames of the epoch so far, over all processes, float64.
+        criterion: tells from the sums whether training diverges.
         finished: no step is left.
         record: numbers to log, after the last step of an epoch.
         means: means of the last whole epoch, to show.
@@ -52,9 +54,17 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     targets: Targets
     sums: Tensor
+    criterion: DivergenceCriterion
     finished: bool = False
     record: Mapping[str, Any] | None = None
     means: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def sound(self) -> bool:
+        """False if the epoch so far would end the training as diverged."""
+        return not self.criterion.hopeless(
+            self.sums.tolist(), self.position.epoch, with_targets=bool(self.targets)
+        )
 
     def parts(self) -> Parts:
         """Copy the state to the CPU; a finished state leaves out what only training needs."""
@@ -115,7 +125,8 @@ class TrainingState:
                 width = model.inference.n_features if name == "features" else network.z_dim
                 target = parts.tensor(f"{_TARGET}{name}", len(encoded), width, dtype=torch.float32)
                 targets[name] = target.to(encoded.device)
-        return cls(position, model, optimizer, targets, sums, finished)
+        criterion = divergence_criterion(encoded, schedule)
+        return cls(position, model, optimizer, targets, sums, criterion, finished)
 
 
 def load_generator(
@@ -151,6 +162,11 @@ def plan(
         learner="none" if learned is None else learned.learner,
         step_degrees=0.5 if learned is None else learned.step_degrees,
     )
+
+
+def divergence_criterion(encoded: EncodedFrames, schedule: Schedule) -> DivergenceCriterion:
+    """Make the criterion by which a training on frames has diverged."""
+    return DivergenceCriterion(schedule, encoded.frames.statistics.signal_power)
 
 
 def build_model(

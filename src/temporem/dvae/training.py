@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.batching import PixelDraws, StepBatch, epoch_batches
+from temporem.dvae.divergence import not_finite
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.infer import infer_features, infer_latents
 from temporem.dvae.learned_poses import LearnedPoses, encode_in_current_poses
@@ -30,6 +31,7 @@ from temporem.dvae.state import (
     TrainingState,
     base_components,
     build_model,
+    divergence_criterion,
     make_optimizer,
     plan,
 )
@@ -39,9 +41,6 @@ from temporem.progress import Progress
 from temporem.volumes.refined_volumes import RefinedVolumes
 
 _GRADIENT_CLIP = 1e4
-# Training has diverged if the objective is this much worse than that of empty volumes, which
-# leave the images as residuals. An encoder may be some nats off in every latent.
-_HOPELESS, _NATS = 5.0, 4.0
 
 
 def training_states(
@@ -139,7 +138,8 @@ class _Training:
         processes.same(*model.state_dict().values(), *targets.values())
         sums = torch.zeros(N_SUMS, dtype=torch.float64, device=self.encoded.device)
         optimizer = make_optimizer(model, stage, self.training)
-        return TrainingState(Position(), model, optimizer, targets, sums)
+        criterion = divergence_criterion(self.encoded, self.schedule)
+        return TrainingState(Position(), model, optimizer, targets, sums, criterion)
 
     def in_stage(self, state: TrainingState) -> TrainingState:
         """Enter the next stage if the current one is over, and carry over what was learned."""
@@ -223,7 +223,7 @@ class _Training:
             sums += torch.stack([part.detach().double().sum() for part in parts])
         processes.add(sums)
         if device.type == "cpu" and not sums.isfinite().all():  # no need to wait for the epoch
-            raise _not_finite(position.epoch, position.step + 1)
+            raise not_finite(position.epoch, position.step + 1)
         processes.add_gradients(model.parameters())
         torch.nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_CLIP)
         state.optimizer.step()
@@ -270,22 +270,12 @@ class _Training:
         Raises:
             TemporemError: training has diverged.
         """
-        epoch = done.epoch
-        fit, kl, pose_kl, frames, finite = state.sums.tolist()
-        if finite < done.step_in_epoch:  # once not finite, it stays so
-            raise _not_finite(epoch, int(done.step - done.step_in_epoch + finite) + 1)
+        epoch, sums = done.epoch, state.sums.tolist()
+        state.criterion.require_sound(sums, done, with_targets=bool(state.targets))
+        fit, kl, pose_kl, frames, _ = sums
         terms = {"log_likelihood": fit / frames, "kl": kl / frames}
         if state.model.poses is not None:
             terms["pose_kl"] = pose_kl / frames
-        weight, empty = self.schedule.kl_weight(epoch), self._empty_log_likelihood(epoch)
-        objective = (fit - weight * kl) / frames
-        worst = _HOPELESS * (empty - _NATS * self.network.z_dim)
-        if not state.targets and objective < worst:  # with targets the fit is not to images
-            raise TemporemError(
-                f"training diverged in epoch {epoch + 1}: the objective is {objective:.3g}, worse "
-                f"than that of empty volumes, {empty:.3g}",
-                hint=_LOWER,
-            )
         return {
             "stage": stage.name,
             "epoch": epoch + 1,
@@ -293,22 +283,6 @@ class _Training:
             "seconds": round(done.seconds, 3),
             **terms,
             "n_pixels": self.schedule.n_pixels(epoch),
-            "kl_weight": weight,
+            "kl_weight": self.schedule.kl_weight(epoch),
             "learning_rate": state.optimizer.param_groups[0]["lr"],
         }
-
-    def _empty_log_likelihood(self, epoch: int) -> float:
-        """Mean log-likelihood of the frames of an epoch under empty volumes."""
-        support, n = self.schedule.support, self.schedule.n_pixels(epoch)
-        power = 1 + self.encoded.frames.statistics.signal_power[support.shells]
-        return -0.5 * float((support.weights * power)[:n].sum())
-
-
-_LOWER = "lower training.learning_rate"
-
-
-def _not_finite(epoch: int, step: int) -> TemporemError:
-    return TemporemError(
-        f"training diverged in epoch {epoch + 1}, at step {step}: the loss is not finite",
-        hint=_LOWER,
-    )

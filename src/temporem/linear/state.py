@@ -39,6 +39,7 @@ class LinearState:
     """
 
     kind: ClassVar[str] = "linear"
+    sound: ClassVar[bool] = True
 
     done: int
     finished: bool

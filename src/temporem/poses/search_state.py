@@ -58,6 +58,7 @@ class PoseSearchState:
     """
 
     kind: ClassVar[str] = "poses"
+    sound: ClassVar[bool] = True
 
     given: Poses
     done: int = 0

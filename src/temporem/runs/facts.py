@@ -18,7 +18,7 @@ from temporem.runs import names
 from temporem.version import __version__
 from temporem.volumes.source import VolumeGrid
 
-FORMAT = "temporem run 4"
+FORMAT = "temporem run 5"
 _HINT = "make the run again with --overwrite"
 
 MAX_BOX = 2048
@@ -57,6 +57,7 @@ class RunFacts(BaseModel):
         pixel_size_angstrom: edge of a voxel, Å.
         noise_scale: see :class:`VolumeGrid`.
         z_dim: latent dimension; 0 for a method without latents.
+        latent_covariance: ``frames.star`` has the covariances of the latents, not only variances.
         symmetry: symmetry of the volume that poses were found with.
         starts_alike: fraction of the frames on whose poses two random starts agree.
         components: components of the linear model.
@@ -70,6 +71,7 @@ class RunFacts(BaseModel):
     pixel_size_angstrom: float = Field(gt=0, le=1e6)
     noise_scale: float = Field(gt=0, le=1e30)
     z_dim: int = Field(ge=0, le=64)
+    latent_covariance: bool = Field(strict=True)
     symmetry: _Symmetry | None = None
     starts_alike: float | None = Field(None, ge=0, le=1)
     components: int | None = None
@@ -87,9 +89,17 @@ class RunFacts(BaseModel):
         return None if self.symmetry is None else Symmetry(**self.symmetry.model_dump())
 
 
-def write_facts(folder: Path, grid: VolumeGrid, z_dim: int, found: Mapping[str, Any]) -> None:
+def write_facts(
+    folder: Path,
+    grid: VolumeGrid,
+    found: Mapping[str, Any],
+    *,
+    z_dim: int,
+    latent_covariance: bool,
+) -> None:
     """Write ``RUN/run.json``."""
-    document = {"format": FORMAT, "temporem_version": __version__, **asdict(grid), "z_dim": z_dim}
+    document = {"format": FORMAT, "temporem_version": __version__, **asdict(grid)}
+    document |= {"z_dim": z_dim, "latent_covariance": latent_covariance}
     with atomic_write(folder / names.FACTS) as partial:
         partial.write_text(json.dumps({**document, **found}, indent=1), encoding="utf-8")
 

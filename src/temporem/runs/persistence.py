@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
 from temporem.io.checkpoint import NotFiniteError, load_checkpoint, save_checkpoint
-from temporem.io.files import atomic_write
+from temporem.io.files import atomic_write, disk_error
 from temporem.io.json_file import read_json_lines
 from temporem.io.leftovers import adopt_leftovers
 from temporem.io.outputs import require_no_links
@@ -40,6 +40,11 @@ class Resumable(Protocol):
     @property
     def finished(self) -> bool:
         """True if no step is left."""
+        ...
+
+    @property
+    def sound(self) -> bool:
+        """False while the algorithm seems to diverge; such a state is not stored."""
         ...
 
     def parts(self) -> Parts:
@@ -94,8 +99,8 @@ class RunStore:
     ) -> S:
         """Run an algorithm to its end, from its last checkpoint if there is one.
 
-        Every state is stored. With short steps, one is stored every ``every_seconds``, and Ctrl-C
-        waits for the end of a step.
+        Every sound state is stored. With short steps, one is stored every ``every_seconds``, and
+        Ctrl-C waits for the end of a step.
 
         Args:
             part: name of the algorithm in the run.
@@ -107,9 +112,9 @@ class RunStore:
             The last state.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C; the last state is stored.
-            TemporemError: the stored state is damaged; numbers are no longer finite, and the last
-                checkpoint in which they were is kept.
+            KeyboardInterrupt: after Ctrl-C; the last sound state is stored.
+            TemporemError: the stored state is damaged; the disk is full or fails; numbers are no
+                longer finite, and the last checkpoint in which they were is kept.
         """
         file = self.folder / names.state_file(part)
         stored: S | None = None
@@ -127,7 +132,7 @@ class RunStore:
                 stop, save = self.processes.any_of(
                     bool(interrupted), due and self.processes.is_main
                 )
-                if stop or save:
+                if (stop or save) and state.sound:
                     self._save(file, part, state)
                     saved_at = time.monotonic()
                 if stop:
@@ -150,6 +155,10 @@ class RunStore:
     def _checkpoints(self) -> Path:
         return self.folder / names.CHECKPOINT
 
+    @property
+    def _metrics(self) -> Path:
+        return self.folder / names.METRICS
+
     def _state_files(self) -> list[Path]:
         require_no_links([self._checkpoints])
         files = sorted(self._checkpoints.glob("[!.]*.safetensors"))
@@ -160,8 +169,9 @@ class RunStore:
         if not self.processes.is_main:
             return
         if self._unsynced:
-            sync(self.folder / names.METRICS)
-            sync(self.folder)
+            with self._log_errors_named():  # some disks say only here that they are full
+                sync(self._metrics)
+                sync(self.folder)
             self._unsynced = False
         document = {**parts.document, _LINES: self._lines}
         try:
@@ -175,10 +185,18 @@ class RunStore:
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise self._diverged(part, f"{name} is {value}", record)
-        with open(self.folder / names.METRICS, "a", encoding="utf-8") as file:
+        with self._log_errors_named(), open(self._metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps({"part": part, **record}) + "\n")
         self._lines += 1
         self._unsynced = True
+
+    @contextmanager
+    def _log_errors_named(self) -> Iterator[None]:
+        """Turn an error of writing the log into one line that names it."""
+        try:
+            yield
+        except OSError as error:
+            raise disk_error(error, self._metrics) from error
 
     def _diverged(self, part: str, what: str, record: Mapping[str, Any] | None) -> TemporemError:
         """Make the error about numbers that are not finite: where, and which state is kept."""
@@ -195,7 +213,7 @@ class RunStore:
 
     def _cut_log(self, n: int) -> None:
         """Keep the n lines up to the last checkpoint; the repeated steps write the others again."""
-        path = self.folder / names.METRICS
+        path = self._metrics
         require_no_links([path])
         if path.exists() and not path.is_file():
             raise TemporemError(f"{path} is not a file", hint="remove it")

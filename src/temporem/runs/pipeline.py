@@ -136,8 +136,13 @@ def _write(
             array = (scale * volume).cpu().numpy()
             write_volume(folder / f"{name}.mrc", array, grid.pixel_size_angstrom)
     save_checkpoint(folder / names.MODEL, outcome.model)
-    z_dim = 0 if outcome.mean is None else outcome.mean.shape[1]
-    write_facts(folder, grid, z_dim, {**facts, **outcome.facts})
+    write_facts(
+        folder,
+        grid,
+        {**facts, **outcome.facts},
+        z_dim=0 if outcome.mean is None else outcome.mean.shape[1],
+        latent_covariance=outcome.covariance is not None and outcome.covariance.dim() == 3,
+    )
     if outcome.predicted is not None:
         write_star(folder / names.PREDICTED, {"frames": outcome.predicted})
     found = outcome.poses or task.poses
@@ -244,10 +249,11 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
     if wanted.precision == "auto":  # the run chose it
         now["precision"] = before["precision"]
-    for key, value in before.items():
-        if key != "dataset" and now.get(key) != value:  # the dataset may have moved
+    for key in before | now:  # options may be set in one of them only
+        value, wish = before.get(key), now.get(key)
+        if key != "dataset" and wish != value:  # the dataset may have moved
             raise TemporemError(
-                f"{output} was started with {key} = {value}, but the value is now {now.get(key)}",
+                f"{output} was started with {key} = {value}, but the value is now {wish}",
                 expected="the same settings to resume",
                 hint="leave the option out, or start a new run with another output",
             )

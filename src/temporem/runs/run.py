@@ -24,8 +24,6 @@ from temporem.runs.methods import find_method
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import Reconstruction
 
-_COVARIANT = "linear"  # the method whose frames have covariances
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Run(Reconstruction):
@@ -39,7 +37,7 @@ class Run(Reconstruction):
         frame_numbers: position in the movie, int64 ``(N,)``.
         held_out: the frame's movie was kept from training, bool ``(N,)``.
         poses: as used or found.
-        latent_covariance: of ``linear``, float32 ``(N, q, q)``; None for other methods.
+        latent_covariance: float32 ``(N, q, q)``; None for a method that gives variances or nothing.
 
     Example:
         >>> run = tm.load_run("tempor-run")
@@ -78,7 +76,8 @@ class Run(Reconstruction):
         mean and components is not included.
 
         Raises:
-            TemporemError: the method has no posterior covariance.
+            TemporemError: the method has no posterior covariance, or volumes that are not linear in
+                the latents.
         """
         self.require_covariance()
         assert self.latent_covariance is not None
@@ -89,10 +88,14 @@ class Run(Reconstruction):
 
     def require_covariance(self) -> None:
         """Raise a TemporemError if the method has no :meth:`voxel_deviations`."""
+        lacking = None
         if self.latent_covariance is None:
+            lacking = "which has no posterior covariance"
+        elif not isinstance(self.generator, LinearVolumes):
+            lacking = "whose volumes are not linear in the latents"
+        if lacking is not None:
             raise TemporemError(
-                f"{self.path} was made with --method {self.config.method}, which has no "
-                "posterior covariance",
+                f"{self.path} was made with --method {self.config.method}, {lacking}",
                 expected="a run of --method linear",
             )
 
@@ -146,7 +149,7 @@ def load_run(path: str | Path) -> Run:
             hint=f"finish it with temporem reconstruct {config.dataset} -o {path} --resume",
         )
     facts = read_facts(path)
-    table = read_frame_table(path, facts.z_dim, covariance=config.method == _COVARIANT)
+    table = read_frame_table(path, facts.z_dim, covariance=facts.latent_covariance)
     method = find_method(config.method)
     stored = load_checkpoint(path / names.MODEL)
     device = choose_device("auto")

@@ -18,7 +18,13 @@ from pydantic import (
 
 from temporem.io import limits
 from temporem.io.settings import ByKind
-from temporem.structures.motions import motion_sections
+from temporem.simulation.schedules import (
+    PathSchedule,
+    ScheduleSettings,
+    Sweep,
+    schedule_sections,
+)
+from temporem.structures.motions import MOTIONS, motion_sections
 from temporem.structures.motions.base import MotionSettings, Range
 from temporem.structures.sources import BUILT_IN
 
@@ -30,6 +36,17 @@ def _even(value: int) -> int:
     if value % 2:
         raise ValueError("must be even")
     return value
+
+
+def _lengths(value: object) -> object:
+    lengths: list[float] = []
+    for length in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(length, int | float) and length >= 1 and float(length).is_integer():
+            lengths.append(length)
+    alone = not isinstance(value, list | tuple)
+    if isinstance(value, bool) or len(lengths) != (1 if alone else 2) or lengths[0] > lengths[-1]:
+        raise ValueError("must be a number of frames, 1 or more, or [lowest, highest]")
+    return lengths[0] if alone else tuple(lengths)
 
 
 class _Settings(BaseModel):
@@ -94,7 +111,7 @@ class PosesConfig(_Settings):
         return self
 
 
-def _pose_section(settings: object) -> object:
+def _section_of_kind(settings: object) -> object:
     """Accept a kind in place of the section."""
     return {"kind": settings} if isinstance(settings, str) else settings
 
@@ -111,8 +128,21 @@ class SimulationConfig(_Settings):
         default=True, description="Keep hydrogens where the structure has them."
     )
     motion: Annotated[SerializeAsAny[MotionSettings], ByKind(motion_sections, default="hinge")]
+    schedule: Annotated[
+        SerializeAsAny[ScheduleSettings],
+        ByKind(schedule_sections, default="sweep"),
+        BeforeValidator(_section_of_kind),
+    ] = Field(default_factory=Sweep, description="Movies along the path: a kind or a section.")
     movies: int = Field(ge=1)
-    frames_per_movie: int = Field(ge=1)
+    frames_per_movie: Annotated[int | tuple[int, int], BeforeValidator(_lengths)] = Field(
+        description="Number of frames, or the range from which each movie's number is drawn."
+    )
+    missing_fraction: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Probability that a frame is lost; every movie keeps two frames or more.",
+    )
     frame_interval_seconds: float = Field(
         default=1.0, ge=1e-12, le=1e9, description="Time between frames."
     )
@@ -127,7 +157,7 @@ class SimulationConfig(_Settings):
         default=50.0, le=1e4, description="B-factor of every atom: blurs by exp(−B s²/4)."
     )
     ctf: CTFConfig = Field(default_factory=CTFConfig)
-    poses: Annotated[PosesConfig, BeforeValidator(_pose_section)] = Field(
+    poses: Annotated[PosesConfig, BeforeValidator(_section_of_kind)] = Field(
         default_factory=PosesConfig, description="Orientations: a kind or a section."
     )
     shift_sd_angstrom: NonNegativeFloat = Field(
@@ -137,9 +167,9 @@ class SimulationConfig(_Settings):
 
     @model_validator(mode="after")
     def _frames_can_be_counted(self) -> SimulationConfig:
-        if self.movies * self.frames_per_movie > MAX_FRAMES:
+        if self.movies * self.longest_movie > MAX_FRAMES:
             raise ValueError(
-                f"movies: {self.movies} of {self.frames_per_movie} frames; at most "
+                f"movies: {self.movies} of {self.longest_movie} frames; at most "
                 f"{MAX_FRAMES} frames in all"
             )
         return self
@@ -152,8 +182,29 @@ class SimulationConfig(_Settings):
 
     @model_validator(mode="after")
     def _motion_fits(self) -> SimulationConfig:
-        self.motion.check(self.structure, self.frames_per_movie)
+        self.motion.check(self.structure, self.longest_movie)
+        if not isinstance(self.schedule, PathSchedule):
+            self.motion.check_sweep(self.longest_movie)
+        elif MOTIONS[self.motion.kind].along is None:
+            raise ValueError(
+                f"schedule: '{self.schedule.kind}' is for motions along a path, and a motion of "
+                f"kind '{self.motion.kind}' has a schedule of its own; leave schedule out"
+            )
+        else:
+            self.schedule.check(self.longest_movie, self.frame_interval_seconds)
         return self
+
+    @property
+    def shortest_movie(self) -> int:
+        """Smallest number of frames of a movie, before any are lost."""
+        lengths = self.frames_per_movie
+        return lengths if isinstance(lengths, int) else lengths[0]
+
+    @property
+    def longest_movie(self) -> int:
+        """Largest number of frames of a movie."""
+        lengths = self.frames_per_movie
+        return lengths if isinstance(lengths, int) else lengths[1]
 
     @property
     def files(self) -> list[str]:

@@ -13,9 +13,13 @@ from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_of_vector
 from temporem.simulation.config import CTFConfig, SimulationConfig
+from temporem.simulation.schedules import PathSchedule
 from temporem.structures.motions import MOTIONS
 
-_STREAMS = ("motion", "poses", "shifts", "ctf", "noise", "pose errors")
+_STREAMS = (
+    *("motion", "poses", "shifts", "ctf", "noise", "pose errors"),
+    *("schedule", "lengths", "missing frames"),
+)
 """Purposes of random numbers, each with a stream of its own. A new one goes to the end."""
 
 
@@ -36,24 +40,31 @@ class FrameTable:
 
 
 def draw_frames(config: SimulationConfig) -> FrameTable:
-    """Draw conformation, pose, shift and CTF of every frame."""
-    movies, length = config.movies, config.frames_per_movie
+    """Draw conformation, pose, shift and CTF of every frame.
+
+    All is drawn for movies of the largest length. The frames that a movie lacks are left out last,
+    so they change nothing in the others.
+    """
+    movies, length = config.movies, config.longest_movie
     n, seed = movies * length, config.seed
-    kind = MOTIONS[config.motion.kind]
-    parameters = kind.draw(config.motion, movies, length, random_stream(seed, "motion"))
-    states = kind.states(config.motion, parameters)
+    parameters = _draw_parameters(config)
+    states = MOTIONS[config.motion.kind].states(config.motion, parameters)
     shifts = torch.randn(n, 2, generator=random_stream(seed, "shifts"), dtype=torch.float64)
+    poses = Poses(
+        _draw_rotations(config, random_stream(seed, "poses")), shifts * config.shift_sd_angstrom
+    )
+    ctf = _draw_ctf(config.ctf, movies, length, random_stream(seed, "ctf"))
+    kept = _draw_kept(config)
+    movie, frame = kept.nonzero(as_tuple=True)
+    rows = kept.flatten().nonzero()[:, 0]
     return FrameTable(
-        particle_names=[f"movie_{m + 1:04d}" for m in range(movies) for _ in range(length)],
-        frame_numbers=np.tile(np.arange(1, length + 1), movies),
-        times_seconds=np.tile(np.arange(length) * config.frame_interval_seconds, movies),
-        states=states.flatten().numpy(),
-        parameters=parameters.flatten(0, 1),
-        poses=Poses(
-            _draw_rotations(config, random_stream(seed, "poses")),
-            shifts * config.shift_sd_angstrom,
-        ),
-        ctf=_draw_ctf(config.ctf, movies, length, random_stream(seed, "ctf")),
+        particle_names=[f"movie_{m + 1:04d}" for m in movie.tolist()],
+        frame_numbers=frame.numpy() + 1,
+        times_seconds=frame.numpy() * config.frame_interval_seconds,
+        states=states.flatten()[rows].numpy(),
+        parameters=parameters.flatten(0, 1)[rows],
+        poses=poses[rows],
+        ctf=ctf[rows],
     )
 
 
@@ -82,9 +93,38 @@ def random_stream(seed: int, stream: str) -> torch.Generator:
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
 
+def _draw_parameters(config: SimulationConfig) -> Tensor:
+    """Parameters of the motion, ``(movies, frames, n_parameters)``."""
+    kind, movies, length = MOTIONS[config.motion.kind], config.movies, config.longest_movie
+    if kind.along is None or not isinstance(config.schedule, PathSchedule):
+        return kind.draw(config.motion, movies, length, random_stream(config.seed, "motion"))
+    stream = random_stream(config.seed, "schedule")
+    progress = config.schedule.progress(movies, length, config.frame_interval_seconds, stream)
+    return kind.along(config.motion, length, progress)
+
+
+def _draw_kept(config: SimulationConfig) -> Tensor:
+    """Frames that a movie has, bool ``(movies, frames)``.
+
+    A movie ends after its number of frames. Of these, some are lost at random, but never the two
+    with the largest random numbers.
+    """
+    movies, length = config.movies, config.longest_movie
+    generator = random_stream(config.seed, "lengths")
+    lengths = torch.randint(config.shortest_movie, length + 1, (movies, 1), generator=generator)
+    inside = torch.arange(length) < lengths
+    if not config.missing_fraction:
+        return inside
+    generator = random_stream(config.seed, "missing frames")
+    draws = torch.rand(movies, length, generator=generator, dtype=torch.float64)
+    draws = draws.where(inside, -1.0)
+    safe = torch.zeros_like(inside).scatter(1, draws.topk(min(2, length), dim=1).indices, True)
+    return inside & (safe | (draws >= config.missing_fraction))
+
+
 def _draw_rotations(config: SimulationConfig, generator: torch.Generator) -> Tensor:
-    """Orientations ``(N, 3, 3)``, movie after movie."""
-    movies, length = config.movies, config.frames_per_movie
+    """Orientations ``(movies · frames, 3, 3)``, movie after movie."""
+    movies, length = config.movies, config.longest_movie
     rotations = random_rotations(movies * length, generator)
     coefficient = config.poses.diffusion_degrees2_per_second
     if coefficient is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from temporem.frames.dataset import Dataset
+from temporem.frames.dataset import Dataset, group_movies
 from temporem.physics.poses import Poses
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.drawing import draw_frames, random_stream, written_poses
@@ -40,14 +40,14 @@ class SimulatedMovies:
 
 
 def simulate_movies(
-    name: str | Path = "toy", *, structures: str | Path | None = None, **settings: Any
+    name: str | Path = "toy-free", *, structures: str | Path | None = None, **settings: Any
 ) -> tuple[Dataset, Truth]:
     """Simulate movies of a molecule that moves, in memory.
 
     Args:
-        name: preset (``toy``, ``7bcq``, ``adk``, …) or a YAML file.
+        name: preset (``toy-free``, ``7bcq-free``, ``7bcq``, …) or a YAML file.
         structures: folder that is searched first for structure files.
-        **settings: changes to the preset, such as ``movies=20, snr=0.3, seed=1``.
+        **settings: changes to the preset, such as ``movies=20, snr=0.3, schedule="diffusion"``.
 
     Returns:
         The movies and their truth.
@@ -56,9 +56,9 @@ def simulate_movies(
         TemporemError: no such preset, a bad value, or a structure that cannot be found.
 
     Example:
-        >>> data, truth = tm.simulate_movies("toy", movies=20, snr=0.3)
-        >>> data.n_frames
-        200
+        >>> data, truth = tm.simulate_movies("toy-free", movies=20, snr=0.3)
+        >>> truth.parameters.shape == (data.n_frames, 1)
+        True
     """
     config = load_simulation_config(name, changes=settings)
     made = make_movies(config, structures_dir=structures)
@@ -114,7 +114,7 @@ def make_movies(
         particle_names=frames.particle_names,
         frame_numbers=frames.frame_numbers,
         times_seconds=frames.times_seconds,
-        movies=list(np.arange(n).reshape(config.movies, -1)),
+        movies=group_movies(frames.particle_names, frames.frame_numbers),
         has_poses=poses is not None,
     )
     truth = Truth(
@@ -164,12 +164,12 @@ def load_motion(
     """
     source = MoleculeSource(config.structure, config.chains, config.hydrogens, structures_dir)
     kind = MOTIONS[config.motion.kind]
-    return kind.load(config.motion, source, config.frames_per_movie, progress)
+    return kind.load(config.motion, source, config.longest_movie, progress)
 
 
 def moves_alike(one: SimulationConfig, other: SimulationConfig) -> bool:
     """True if :func:`load_motion` gives the same for both configurations."""
     return all(
         getattr(one, name) == getattr(other, name)
-        for name in ("structure", "chains", "hydrogens", "motion", "frames_per_movie")
+        for name in ("structure", "chains", "hydrogens", "motion", "longest_movie")
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from temporem.errors import TemporemError
-from temporem.structures.molecule import Molecule
-from temporem.structures.reading import read_molecule
+
+if TYPE_CHECKING:
+    from temporem.structures.molecule import Molecule
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def require_pinned(path: Path, code: str) -> None:
 
     Entries without a pin pass.
     """
+    from temporem.structures.reading import read_molecule  # loads torch
+
     pin = PINS.get(code.lower())
     if pin is None:
         return

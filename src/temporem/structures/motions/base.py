@@ -1,4 +1,4 @@
-"""Motions of a molecule: interface, settings, loader and schedule.
+"""Motions of a molecule: interface, settings, loader and sweep.
 
 The built-in kinds load torch inside functions only, so that the command line checks settings
 without waiting for it.
@@ -57,7 +57,14 @@ class MotionSettings(BaseModel):
 
         Args:
             structure: name of the molecule's structure.
-            frames_per_movie: length of every movie.
+            frames_per_movie: length of the longest movie.
+        """
+
+    def check_sweep(self, frames_per_movie: int) -> None:
+        """Raise a ValueError if a sweep, the schedule of the motion itself, does not fit.
+
+        Args:
+            frames_per_movie: length of the longest movie.
         """
 
 
@@ -108,15 +115,19 @@ class MotionKind(Generic[Section]):
 
     Attributes:
         settings: class of its section of a simulation.
-        load: makes the motion: ``load(settings, source, frames_per_movie, progress)``.
-        draw: draws the parameters of all frames, ``(movies, frames, n_parameters)`` float64:
-            ``draw(settings, movies, frames_per_movie, generator)``.
+        load: makes the motion: ``load(settings, source, frames_per_movie, progress)``. This and
+            the following functions get the number of frames of the longest movie.
+        draw: draws the parameters of all frames of a sweep, ``(movies, frames, n_parameters)``
+            float64: ``draw(settings, movies, frames_per_movie, generator)``.
         states: gives the conformational state of frames from their parameters, int64
             ``(movies, frames)``, counted from 0: ``states(settings, parameters)``, with parameters
             as ``draw`` returns them.
         read: makes the motion from its molecule and the arrays that it wrote:
             ``read(molecule, arrays)``.
         summarise: numbers about a motion for the summary of a simulation.
+        along: gives the parameters, as ``draw`` does, of places on the motion's path, progress from
+            0 to 1 ``(movies, frames)``: ``along(settings, frames_per_movie, progress)``. Without it
+            the motion has no other schedule than its sweep.
     """
 
     settings: type[Section]
@@ -125,6 +136,7 @@ class MotionKind(Generic[Section]):
     states: Callable[[Section, Tensor], Tensor]
     read: Callable[[Molecule, NpzFile], Motion]
     summarise: Callable[[Any], dict[str, float]] = _nothing
+    along: Callable[[Section, int, Tensor], Tensor] | None = None
 
     @property
     def name(self) -> str:

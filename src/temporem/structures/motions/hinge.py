@@ -1,4 +1,4 @@
-"""Hinge motion: a rigid part of a molecule turns about an axis at constant speed."""
+"""Hinge motion: a rigid part of a molecule turns about an axis."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ Angle = Annotated[float, Field(ge=limits.ANGLE_DEGREES.low, le=limits.ANGLE_DEGR
 
 
 class HingeSettings(MotionSettings):
-    """A part of the molecule turns at constant speed about the axis through two atoms.
+    """A part of the molecule turns about the axis through two atoms.
 
-    Atoms are selected as ``CHAIN/FIRST[-LAST][/ATOM]``, such as A/47-80 or A/81/CA. Frame t of a
-    movie has ``angle = start + step · t``, with a start that is drawn uniformly for each movie. The
-    state of a frame is the number of whole steps from the lowest start.
+    Atoms are selected as ``CHAIN/FIRST[-LAST][/ATOM]``, such as A/47-80 or A/81/CA. In a sweep,
+    frame t of a movie has ``angle = start + step · t``, with a start that is drawn uniformly for
+    each movie. Other schedules go to and fro within ``range_degrees``. The state of a frame is the
+    number of whole steps from the lowest angle that the settings name.
     """
 
     kind: Literal["hinge"] = "hinge"
@@ -38,9 +39,15 @@ class HingeSettings(MotionSettings):
         description="Two atoms; the turn is right-handed about the line from first to second."
     )
     start_degrees: Annotated[tuple[Angle, Angle], AfterValidator(ordered)] = Field(
-        default=(0.0, 0.0), description="Range of a movie's first angle."
+        default=(0.0, 0.0), description="Range of a movie's first angle in a sweep."
     )
-    step_degrees: NonNegativeFloat = Field(le=360, description="Turn from one frame to the next.")
+    step_degrees: NonNegativeFloat = Field(
+        le=360, description="Turn from one frame to the next in a sweep; width of a state."
+    )
+    range_degrees: Annotated[tuple[Angle, Angle], AfterValidator(ordered)] | None = Field(
+        default=None,
+        description="Angles between which other schedules move; by default those of the sweep.",
+    )
 
 
 @dataclass(frozen=True)
@@ -119,11 +126,18 @@ def _draw(
     return constant_speed(start, step, movies, frames_per_movie, generator)[..., None]
 
 
+def _along(settings: HingeSettings, frames_per_movie: int, progress: Tensor) -> Tensor:
+    first, last = settings.start_degrees
+    swept = (first, last + settings.step_degrees * (frames_per_movie - 1))
+    low, high = settings.range_degrees or swept
+    return (low + (high - low) * progress)[..., None]
+
+
 def _states(settings: HingeSettings, parameters: Tensor) -> Tensor:
     from temporem.structures.schedules import whole_steps
 
-    steps = (parameters[..., 0] - settings.start_degrees[0]) / (settings.step_degrees or 1.0)
-    return whole_steps(steps)
+    lowest = min(settings.start_degrees[0], *(settings.range_degrees or settings.start_degrees))
+    return whole_steps((parameters[..., 0] - lowest) / (settings.step_degrees or 1.0))
 
 
 def _read(molecule: Molecule, arrays: NpzFile) -> Hinge:
@@ -137,4 +151,4 @@ def _read(molecule: Molecule, arrays: NpzFile) -> Hinge:
     )
 
 
-HINGE = MotionKind(HingeSettings, load=_load, draw=_draw, states=_states, read=_read)
+HINGE = MotionKind(HingeSettings, load=_load, draw=_draw, states=_states, read=_read, along=_along)

@@ -38,8 +38,11 @@ class MorphSettings(MotionSettings):
         return [self.end]
 
     def check(self, structure: str, frames_per_movie: int) -> None:
-        """Require a structure from a file, and movies that stay on the path."""
+        """Require a structure from a file."""
         path.require_file(structure, "a morph needs a structure")
+
+    def check_sweep(self, frames_per_movie: int) -> None:
+        """Require movies that stay on the path."""
         path.require_path(self, frames_per_movie)
 
 
@@ -63,4 +66,5 @@ MORPH = MotionKind(
     states=path.states_of_progress,
     read=path.read,
     summarise=path.summarise,
+    along=path.along,
 )

@@ -1,4 +1,4 @@
-"""Common settings and schedule of motions along a path of snapshots."""
+"""Common settings and sweep of motions along a path of snapshots."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ def _fractions(values: tuple[float, float]) -> tuple[float, float]:
 
 
 PathStart = Annotated[
-    Range, AfterValidator(_fractions), Field(description="Range of a movie's first progress.")
+    Range,
+    AfterValidator(_fractions),
+    Field(description="Range of a movie's first progress in a sweep."),
 ]
 PathStep = Annotated[
     NonNegativeFloat | None,
     Field(
-        description="Progress from one frame to the next; by default what takes a movie from the "
-        "highest start to the end."
+        description="Progress from one frame to the next in a sweep; by default what takes the "
+        "longest movie from the highest start to the end."
     ),
 ]
 PathStates = Annotated[
     int | None,
-    Field(ge=1, le=10_000, description="Number of states; by default that of a movie's frames."),
+    Field(
+        ge=1,
+        le=10_000,
+        description="Number of states; by default that of the longest movie's frames.",
+    ),
 ]
 
 
@@ -83,6 +89,11 @@ def draw_progress(
 
     step = progress_step(settings, frames_per_movie)
     return constant_speed(settings.start, step, movies, frames_per_movie, generator)[..., None]
+
+
+def along(settings: PathSettings, frames_per_movie: int, progress: Tensor) -> Tensor:
+    """Parameters ``(movies, frames, 1)`` of places on the path ``(movies, frames)``."""
+    return progress[..., None]
 
 
 def states_of_progress(settings: PathSettings, parameters: Tensor) -> Tensor:

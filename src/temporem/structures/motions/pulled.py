@@ -33,9 +33,10 @@ class PulledSettings(MotionSettings):
     """The molecule is pulled from one structure to another by molecular dynamics.
 
     Residues and atoms are matched as in a morph. The snapshots, ordered by how near they are to
-    ``end``, are divided into states of equal size. A movie takes the states in order, with equal
-    numbers of frames. Every frame is one of its state's snapshots, drawn uniformly. Progress counts
-    the snapshots, from 0 at the first to 1 at the last.
+    ``end``, are divided into states of equal size. Progress counts the snapshots, from 0 at the
+    first to 1 at the last. In a sweep, a movie takes the states in order, with equal numbers of
+    frames, and every frame is one of its state's snapshots, drawn uniformly. In other schedules a
+    frame is the snapshot that is nearest to its place on the path.
     """
 
     kind: Literal["pulled"] = "pulled"
@@ -139,6 +140,11 @@ def _draw(
     return ((states * n + drawn).double() / (n_states * n - 1))[..., None]
 
 
+def _along(settings: PulledSettings, frames_per_movie: int, progress: Tensor) -> Tensor:
+    last = (settings.states or frames_per_movie) * settings.snapshots - 1
+    return ((progress * last).round() / last)[..., None]
+
+
 def _states(settings: PulledSettings, parameters: Tensor) -> Tensor:
     n_states, n = settings.states or parameters.shape[1], settings.snapshots
     return (parameters[..., 0] * (n_states * n - 1)).round().long() // n
@@ -205,4 +211,5 @@ PULLED = MotionKind(
     states=_states,
     read=path.read,
     summarise=path.summarise,
+    along=_along,
 )

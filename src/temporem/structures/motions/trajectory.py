@@ -18,8 +18,8 @@ class TrajectorySettings(MotionSettings):
     """The molecule passes along the snapshots of a molecular-dynamics trajectory.
 
     ``structure`` names the topology. Progress runs from 0 at the first snapshot to 1 at the last.
-    Frame t of a movie has ``progress = start + step · t``, with a start that is drawn uniformly for
-    each movie. The path is divided into states of equal length, in order.
+    In a sweep, frame t of a movie has ``progress = start + step · t``, with a start that is drawn
+    uniformly for each movie. The path is divided into states of equal length, in order.
     """
 
     kind: Literal["trajectory"] = "trajectory"
@@ -34,8 +34,11 @@ class TrajectorySettings(MotionSettings):
         return [self.coordinates]
 
     def check(self, structure: str, frames_per_movie: int) -> None:
-        """Require a topology, and movies that stay on the path."""
+        """Require a topology."""
         path.require_file(structure, "a trajectory needs a topology")
+
+    def check_sweep(self, frames_per_movie: int) -> None:
+        """Require movies that stay on the path."""
         path.require_path(self, frames_per_movie)
 
 
@@ -64,4 +67,5 @@ TRAJECTORY = MotionKind(
     states=path.states_of_progress,
     read=path.read,
     summarise=path.summarise,
+    along=path.along,
 )
