@@ -20,6 +20,18 @@ def say_findings(run: Path) -> None:
     _say_components(facts, run)
     _say_random_starts(facts)
     _warn_of_symmetry(facts)
+    say_order(run)
+
+
+def say_order(run: Path) -> None:
+    """Say if a run took frames in random order."""
+    from temporem.runs.run import load_run_config
+
+    if load_run_config(run).data.shuffle_frames:
+        say(
+            "Frames of every movie were taken in random order (--shuffle-frames). What a run in "
+            "the true order has beyond this one comes from time."
+        )
 
 
 def warn_of_symmetry(run: Path) -> None:

@@ -107,3 +107,8 @@ class ReportRun:
     seconds: float | None = None
     components_found: int | None = None
     starts_alike: float | None = None
+
+    @property
+    def shuffled(self) -> bool:
+        """True if the run took the frames of every movie in random order."""
+        return bool(self.config.get("data", {}).get("shuffle_frames"))
