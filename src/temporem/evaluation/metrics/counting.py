@@ -1,4 +1,4 @@
-"""What counting frames gives: the frame number as a latent, and an encoder that sees no image.
+"""Baselines of counting frames: the frame number as a latent, and an encoder without images.
 
 Where movies begin in nearly the same state, the number of a frame alone tells its conformation. A
 network with dynamics can then count frames, and its latents say nothing about the images.
