@@ -33,7 +33,8 @@ SECTIONS = {
         *("simulate_movies", "simulate", "read_truth", "Truth"),
     ),
     "Algorithms, in memory": (
-        *("find_poses", "reconstruct_homogeneous", "fit_linear", "fit_static", "fit_tempor"),
+        *("find_poses", "reconstruct_homogeneous", "fit_linear"),
+        *("fit_static", "fit_tempor", "fit_clock"),
         *("Reconstruction", "HomogeneousFit", "LinearFit", "NetworkFit", "Progress"),
     ),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),

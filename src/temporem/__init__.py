@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from temporem.version import __version__
 
 if TYPE_CHECKING:
-    from temporem.dvae.fit import NetworkFit, fit_static, fit_tempor
+    from temporem.dvae.fit import NetworkFit, fit_clock, fit_static, fit_tempor
     from temporem.errors import TemporemError
     from temporem.evaluation.api import evaluate
     from temporem.evaluation.compare import compare
@@ -56,6 +56,7 @@ _MODULES = {
     "find_poses": "poses.find",
     "reconstruct_homogeneous": "frames.homogeneous",
     "fit_linear": "linear.fit",
+    "fit_clock": "dvae.fit",
     "fit_static": "dvae.fit",
     "fit_tempor": "dvae.fit",
     "Reconstruction": "volumes.source",
@@ -107,6 +108,7 @@ __all__ = [
     "compare",
     "evaluate",
     "find_poses",
+    "fit_clock",
     "fit_linear",
     "fit_static",
     "fit_tempor",

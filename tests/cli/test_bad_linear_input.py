@@ -56,7 +56,7 @@ def test_options_of_the_linear_model_with_another_method(
     name, *values = option.split()
     arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--method", method)
     message = refuse(tmp_path, *arguments, name, *values)
-    owners = "linear or static or tempor" if name == "--components" else "linear"
+    owners = "linear or static or tempor or clock" if name == "--components" else "linear"
     assert f"{name} is an option of --method {owners}, but the method is {method}" in message
 
 

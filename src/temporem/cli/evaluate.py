@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
-from temporem.cli.findings import warn_of_symmetry
+from temporem.cli.findings import say_order, warn_of_symmetry
 from temporem.cli.options import (
     All,
     Baseline,
@@ -79,6 +79,7 @@ def evaluate(
     if json:
         print_json(json_format.loads(path.read_text(encoding="utf-8")))
         return
+    from temporem.evaluation.metrics.counting import counting_in_words
     from temporem.evaluation.storage import load_evaluation
     from temporem.report.findings import judge
     from temporem.report.tables import MOST_IMPORTANT, metrics_table
@@ -88,10 +89,12 @@ def evaluate(
     found = judge(evaluations)
     _say_all(found.headline)
     print_table(metrics_table(evaluations, most=None if all_rows else MOST_IMPORTANT))
+    _say_all([text for item in evaluations.values() for text in counting_in_words(item)])
     _say_all([f"Caution: {text}" for text in found.warnings])
     reported = ""
     if is_run(reconstruction):
         warn_of_symmetry(reconstruction)
+        say_order(reconstruction)
         reported = f", or temporem report {reconstruction}"
     say(f"Evaluation: {path}" + ("" if all_rows else "  (--all shows all numbers)"))
     say(f"Next: temporem compare OTHER {path.parent}{reported}")

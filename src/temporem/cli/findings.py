@@ -18,8 +18,22 @@ def say_findings(run: Path) -> None:
     facts = read_facts(run)
     _say_half_maps(facts)
     _say_components(facts, run)
+    _say_left_out_movies(run)
     _say_random_starts(facts)
     _warn_of_symmetry(facts)
+    say_order(run)
+
+
+def say_order(run: Path) -> None:
+    """Say if a run took frames in random order."""
+    from temporem.runs.run import load_run_config
+
+    if load_run_config(run).data.shuffle_frames:
+        say(
+            "Frames of every movie were taken in random order (--shuffle-frames). What a run in "
+            "the true order has beyond this one, such as likelihood of left-out movies, comes from "
+            "time."
+        )
 
 
 def warn_of_symmetry(run: Path) -> None:
@@ -59,6 +73,18 @@ def _say_components(facts: RunFacts, run: Path) -> None:
         say(
             "Warning: the motion in these volumes may be noise. Two halves of the movies do not "
             "find the same components. More movies or less noise would help."
+        )
+
+
+def _say_left_out_movies(run: Path) -> None:
+    from temporem.runs.persistence import read_metrics
+
+    records = read_metrics(run, "linear")
+    found = [x for record in records for x in record.get("held_out_log_likelihood", ())]
+    if found:
+        say(
+            f"Log-likelihood of the left-out movies that chose the number of components: "
+            f"{max(found):.3f} nats per frame"
         )
 
 

@@ -32,7 +32,8 @@ def reconstruct(
         str | None,
         Parameter(
             help="tempor: a network, whole movies (the default). static: a network, every frame "
-            "alone. linear: a linear model, about a minute. homogeneous: one volume for all frames."
+            "alone. clock: the same network, which knows the number of a frame and sees no image. "
+            "linear: a linear model, about a minute. homogeneous: one volume for all frames."
         ),
     ] = None,
     poses: Annotated[
@@ -42,12 +43,12 @@ def reconstruct(
             "some degrees off. estimate: find poses from the images alone."
         ),
     ] = None,
-    z_dim: Annotated[Positive, Parameter(help="static, tempor: latent dimension.")] = None,
-    epochs: Annotated[Positive, Parameter(help="static, tempor: total number of epochs.")] = None,
+    z_dim: Annotated[Positive, Parameter(help="Networks: latent dimension.")] = None,
+    epochs: Annotated[Positive, Parameter(help="Networks: total number of epochs.")] = None,
     components: Annotated[
         str | None,
         Parameter(
-            help="linear, static, tempor: number of components of the linear model, or auto. For "
+            help="linear and networks: number of components of the linear model, or auto. For "
             "linear, auto takes the number that predicts held-out movies best."
         ),
     ] = None,
@@ -68,14 +69,23 @@ def reconstruct(
     start: Annotated[
         Literal["linear", "static", "none"] | None,
         Parameter(
-            help="Warm start. static, tempor: from a linear model, or none. tempor only: from a "
-            "static model."
+            help="Warm start. Networks: from a linear model, or none. tempor only: from a static "
+            "model."
         ),
     ] = None,
     invert: Annotated[
         bool | None,
         Parameter(
             negative="", show_default=False, help="Flip the sign of the images, for dark molecules."
+        ),
+    ] = None,
+    shuffle_frames: Annotated[
+        bool | None,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Take the frames of every movie in random order. Compare with a run in the true "
+            "order: the difference is what time tells, also without a truth.",
         ),
     ] = None,
     device: Annotated[
@@ -123,7 +133,7 @@ def reconstruct(
             },
             "model": {"z_dim": z_dim},
             "training": {"epochs": epochs, "start": start},
-            "data": {"invert": invert},
+            "data": {"invert": invert, "shuffle_frames": shuffle_frames},
             "poses": {"source": poses},
         }
         merged = _merged(base, dataset, config, set_ or [], top, sections)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from temporem.device import choose_device, network_dtype
+from temporem.dvae.clock import clock_training, encode_clock
 from temporem.dvae.encoded_frames import encode_frames
 from temporem.dvae.infer import infer_latents
 from temporem.dvae.latents import Latents
@@ -129,8 +130,36 @@ def fit_static(
     return _fit("static", **locals())  # all arguments, by name
 
 
+def fit_clock(
+    data: Dataset,
+    *,
+    poses: Poses | None = None,
+    start: LinearFit | None = None,
+    z_dim: int | None = None,
+    epochs: int | None = None,
+    network: NetworkSettings | None = None,
+    training: TrainingSettings | None = None,
+    invert: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: Progress | None = None,
+) -> NetworkFit:
+    """Train a network that counts frames, in memory: a baseline for what dynamics are worth.
+
+    Its latents are a function of the frame number alone; all else is as in :func:`fit_static`,
+    which has the same arguments.
+
+    Example:
+        >>> fit = tm.fit_clock(tm.read_dataset("movies"), epochs=32)
+        >>> fit.latents.mean.shape
+        torch.Size([1000, 1])
+    """
+    return _fit("clock", **locals(), learned=None)  # all arguments, by name
+
+
 def _fit(
-    method: VAEKind,
+    method: Literal["static", "tempor", "clock"],
     data: Dataset,
     *,
     poses: Poses | None,
@@ -146,6 +175,7 @@ def _fit(
     precision: Precision,
     progress: Progress | None,
 ) -> NetworkFit:
+    kind: VAEKind = "tempor" if method == "tempor" else "static"
     network = network or NetworkSettings()
     if z_dim is not None:
         network = NetworkSettings(**{**network.model_dump(), "z_dim": z_dim})
@@ -162,7 +192,8 @@ def _fit(
     warm_start = None
     if training.start == "linear":
         if start is None:
-            start = _linear_fit(method, frames, settings, network.z_dim, seed, progress)
+            like: VAEKind = "static" if method == "static" else "tempor"
+            start = _linear_fit(like, frames, settings, network.z_dim, seed, progress)
             progress = progress.part(_LINEAR_SHARE, 1)
         warm_start = warm_start_from(start, frames, network.z_dim)
     elif start is not None:
@@ -170,21 +201,23 @@ def _fit(
             f"a linear fit was passed as start, but training.start is {training.start}",
             expected="training.start=linear",
         )
-    kind = resolved_input(network, training)
-    encoded = encode_frames(
-        frames,
-        kind,
-        base=warm_start.volumes if kind == "linear" and warm_start is not None else None,
-        moving_poses=learned is not None and learned.learner == "table",
-        memory_gb=settings.memory_gb,
-    )
+    if method == "clock":
+        encoded, training = encode_clock(frames, data.frame_numbers), clock_training(training)
+    else:
+        encoded = encode_frames(
+            frames,
+            resolved_input(network, training),
+            base=None if warm_start is None else warm_start.volumes,
+            moving_poses=learned is not None and learned.learner == "table",
+            memory_gb=settings.memory_gb,
+        )
     log: list[Mapping[str, Any]] = []
     state = None
     for state in training_states(
         encoded,
         network,
         training,
-        method=method,
+        method=kind,
         seed=seed,
         warm_start=warm_start,
         learned=learned,

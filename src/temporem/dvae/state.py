@@ -103,18 +103,7 @@ class TrainingState:
         schedule = plan(encoded, network, training, method=method, learned=learned)
         position = _position(parts, schedule)
         stage, finished = schedule.stages[position.stage], parts.flag("finished")
-        parts.text("model", stage.kind)
-        model = build_model(
-            stage.kind,
-            encoded,
-            network,
-            base_components=_base_components(parts),
-            learned=learned,
-            dtype=torch.bfloat16 if parts.flag("bfloat16") else None,
-            seed=0,
-        )
-        load_module(model, parts, _MODEL)
-        model.to(encoded.device)
+        model = load_model(parts, encoded, network, kind=stage.kind, learned=learned)
         optimizer = make_optimizer(model, stage, training)
         sums = torch.zeros(N_SUMS, dtype=torch.float64, device=encoded.device)
         targets: dict[str, Tensor] = {}
@@ -127,6 +116,34 @@ class TrainingState:
                 targets[name] = target.to(encoded.device)
         criterion = divergence_criterion(encoded, schedule)
         return cls(position, model, optimizer, targets, sums, criterion, finished)
+
+
+def load_model(
+    parts: Parts,
+    encoded: EncodedFrames,
+    network: NetworkSettings,
+    *,
+    kind: VAEKind,
+    learned: LearnedPoses | None = None,
+) -> MovieVAE:
+    """Load the model of a stored state, for frames like those that it was trained on.
+
+    Raises:
+        TemporemError: the state belongs to a model of another kind or of other settings.
+    """
+    parts.require_kind(TrainingState.kind)
+    parts.text("model", kind)
+    model = build_model(
+        kind,
+        encoded,
+        network,
+        base_components=_base_components(parts),
+        learned=learned,
+        dtype=torch.bfloat16 if parts.flag("bfloat16") else None,
+        seed=0,
+    )
+    load_module(model, parts, _MODEL)
+    return model.to(encoded.device)
 
 
 def load_generator(

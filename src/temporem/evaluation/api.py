@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
 from temporem.runs.decoder import Decoder
+from temporem.runs.probes import can_be_probed, probe_latents
 from temporem.runs.run import Run, is_run, load_run, require_dataset_of
 from temporem.simulation.truth import Truth, read_truth, read_truth_of
 from temporem.volumes.source import VolumeSource
@@ -41,7 +43,8 @@ def evaluate(
     """Measure a reconstruction against the true volumes of a simulated dataset.
 
     Volumes are compared in the reference frame of their poses. If these are not the true poses, the
-    truth is moved into that reference frame.
+    truth is moved into that reference frame. The encoder of a run of ``static`` or ``tempor`` is
+    probed too (:func:`temporem.runs.probes.probe_latents`), unless the truth is from memory.
 
     Args:
         reconstruction: a run or its folder; an object with ``volumes(rows)``; or a folder of MRC
@@ -68,8 +71,11 @@ def evaluate(
         >>> of_a_fit = tm.evaluate(fit, "movies", every=5)
     """
     found = _open(reconstruction)
+    probed: dict[str, np.ndarray] = {}
     if isinstance(found, Run):
-        known = truth if isinstance(truth, Truth) else _truth_of_run(found, truth)
+        known, movies = _truth_of_run(found, truth)
+        if movies is not None and can_be_probed(found.config):
+            probed = probe_latents(found, movies)
         frames = frames_to_evaluate(known, held_out=found.held_out, every=every)
         source: VolumeSource = Decoder(found, frames.rows)
         latents = found.latents if latents is None else latents
@@ -91,7 +97,7 @@ def evaluate(
     if isinstance(source, VolumeFolder):
         frames = _present(frames, source, found)
     _require_all(known.n_frames, latents=latents, poses=poses)
-    evaluation = _measure(source, known, frames, latents, poses, align, progress)
+    evaluation = _measure(source, known, frames, latents, poses, align, probed, progress)
     return replace(evaluation, n_left_out=wanted - len(frames))
 
 
@@ -166,8 +172,11 @@ def _latent_means(source: VolumeSource) -> np.ndarray | None:
     return means.cpu().numpy() if means is not None and means.shape[1] else None
 
 
-def _truth_of_run(run: Run, dataset: str | Path | None) -> Truth:
-    """Read the truth of the dataset of a run."""
+def _truth_of_run(run: Run, truth: Truth | str | Path | None) -> tuple[Truth, Dataset | None]:
+    """Read the truth of the dataset of a run, and the dataset; None if the truth is known."""
+    if isinstance(truth, Truth):
+        return truth, None
+    dataset = truth
     if dataset is None and not Path(run.config.dataset).is_dir():
         raise TemporemError(
             f"{run.config.dataset}, the dataset of {run.path}, does not exist",
@@ -175,7 +184,7 @@ def _truth_of_run(run: Run, dataset: str | Path | None) -> Truth:
         )
     movies = read_dataset(dataset or run.config.dataset)
     require_made_from(run, movies)
-    return read_truth_of(movies)
+    return read_truth_of(movies), movies
 
 
 def _present(frames: EvaluatedFrames, source: VolumeFolder, folder: object) -> EvaluatedFrames:
@@ -202,6 +211,7 @@ def _measure(
     latents: np.ndarray | None,
     poses: Poses | None,
     align: Align,
+    probed: Mapping[str, np.ndarray],
     progress: Progress | None,
 ) -> Evaluation:
     rows, aligned = frames.rows, None
@@ -230,6 +240,7 @@ def _measure(
             parameter_names=truth.parameter_names,
             states=truth.states[rows],
             poses=aligned,
+            probes={name: values[rows] for name, values in probed.items()},
         ),
         unmoved_truth=None if moved is truth else truth,
         settings=EvaluationSettings(align=align),

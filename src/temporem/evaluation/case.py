@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,8 @@ class Known:
         parameter_names: p names.
         states: true states, integers ``(n,)``.
         poses: poses of the reconstruction and true poses; None if they are the same.
+        probes: latent means ``(n, q)`` that the encoder infers with something taken from it:
+            ``blank`` without images, ``shuffled`` without the order of frames.
     """
 
     latents: np.ndarray | None = None
@@ -34,10 +36,12 @@ class Known:
     parameter_names: Sequence[str] = ()
     states: np.ndarray | None = None
     poses: AlignedPoses | None = None
+    probes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def require_finite(self, n_frames: int) -> None:
         """Raise a TemporemError unless all arrays are finite and have this number of frames."""
         arrays = {"latents": self.latents, "parameters": self.parameters, "states": self.states}
+        arrays |= {f"latents ({name})": array for name, array in self.probes.items()}
         for name, array in arrays.items():
             if array is None:
                 continue

@@ -105,6 +105,19 @@ class Dataset:
             )
         return replace(self, poses=poses, has_poses=True)
 
+    def shuffled(self, seed: int) -> Dataset:
+        """The dataset with the frames of every movie in a random order.
+
+        A movie keeps its numbers and times, and its frames change places among them. Rows keep
+        their images, poses and CTF, so results of a row belong to the same frame as before.
+        """
+        random = np.random.default_rng(seed)
+        movies = [random.permutation(movie) for movie in self.movies]
+        before, now = np.concatenate(self.movies), np.concatenate(movies)
+        numbers, times = self.frame_numbers.copy(), self.times_seconds.copy()
+        numbers[now], times[now] = self.frame_numbers[before], self.times_seconds[before]
+        return replace(self, movies=movies, frame_numbers=numbers, times_seconds=times)
+
 
 def read_star_folder(path: str | Path) -> Dataset:
     """Read and check a dataset folder: ``particles.star`` and the stacks that it names.

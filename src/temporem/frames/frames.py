@@ -142,6 +142,22 @@ class Frames:
             images[rows], ctf[rows] = block.images, block.ctf
         return replace(self, source=FramesInMemory(images, ctf))
 
+    def in_order_of(self, dataset: Dataset) -> Frames:
+        """Take the frames in the order, and at the times, that another view of the dataset gives.
+
+        Args:
+            dataset: the same movies with frames in other places, as :meth:`Dataset.shuffled`.
+        """
+        by_first = {movie.min(): movie for movie in dataset.movies}
+        intervals, interval_index = frame_intervals(dataset)
+        return replace(
+            self,
+            movies=dataset.movies,
+            training=[by_first[movie.min()] for movie in self.training],
+            intervals=intervals,
+            interval_index=interval_index,
+        )
+
     def cropped(self, box: int, memory_gb: float) -> Frames:
         """The frames in a box of fewer pixels over the same field of view.
 

@@ -1,4 +1,4 @@
-"""Settings of image preparation and of held-out movies."""
+"""Settings of image preparation, of held-out movies and of the order of frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DataSettings(BaseModel):
-    """How images are prepared, and which movies are held out."""
+    """How images are prepared, which movies are held out, and in which order frames are taken."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,6 +25,11 @@ class DataSettings(BaseModel):
         lt=1,
         description="Fraction of the movies kept from training and from all volumes. Noise level "
         "and spectra are still measured on all movies.",
+    )
+    shuffle_frames: bool = Field(
+        False,
+        description="`--shuffle-frames`: take the frames of every movie in a random order, which "
+        "the seed decides. What a run in the true order has beyond such a run comes from time.",
     )
     memory_gb: float = Field(
         1.0,

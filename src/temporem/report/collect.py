@@ -79,6 +79,7 @@ class _Record(BaseModel):
     seconds: float = Field(0, ge=0, allow_inf_nan=False)
     log_likelihood: FiniteFloat = 0
     kl: FiniteFloat = 0
+    held_out_log_likelihood: list[FiniteFloat] = []
 
 
 def _shown_rows(dataset: Dataset) -> np.ndarray:

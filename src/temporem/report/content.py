@@ -12,6 +12,9 @@ import numpy as np
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.words import parameter_label, parameter_unit
 
+HELD_OUT = "held_out_log_likelihood"
+"""Entry of a log: log-likelihoods of left-out movies by number of components."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReportTruth:
@@ -107,3 +110,17 @@ class ReportRun:
     seconds: float | None = None
     components_found: int | None = None
     starts_alike: float | None = None
+
+    @property
+    def shuffled(self) -> bool:
+        """True if the run took the frames of every movie in random order."""
+        return bool(self.config.get("data", {}).get("shuffle_frames"))
+
+    @property
+    def held_out_log_likelihood(self) -> float | None:
+        """Log-likelihood of left-out movies, by which a linear model chose its components.
+
+        Nats per frame; None where it chose none.
+        """
+        found = [x for record in self.metrics for x in record.get(HELD_OUT, ())]
+        return max(found, default=None)

@@ -144,6 +144,11 @@ def _cautions(name: str, item: Evaluation) -> list[str]:
 def _doubts(run: ReportRun) -> list[str]:
     """Doubts that a run itself reports, with or without a truth."""
     texts = []
+    if run.shuffled:
+        texts.append(
+            f"{run.name}: the frames of every movie were taken in random order, to show what is "
+            "left without time."
+        )
     if run.components_found == 0:
         texts.append(
             f"{run.name}: the motion may be noise: two halves of the movies, each fitted on its "

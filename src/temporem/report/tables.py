@@ -135,7 +135,16 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
     def alike(run: ReportRun) -> Cell:
         return _MISSING if run.starts_alike is None else Cell(f"{run.starts_alike:.0%}")
 
+    def order(run: ReportRun) -> Cell:
+        return Cell("random in every movie") if run.shuffled else _MISSING
+
+    def left_out(run: ReportRun) -> Cell:
+        value = run.held_out_log_likelihood
+        return _MISSING if value is None else Cell(f"{value:.3f}".replace("-", "\N{MINUS SIGN}"))
+
     looked_at = [
+        row("Order of frames", order),
+        row("Log-likelihood of left-out movies (nats per frame)", left_out),
         row("Components that two halves of the movies agree on", found_again),
         row("Frames whose poses two random starts agree on", alike),
     ]

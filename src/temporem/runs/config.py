@@ -18,7 +18,7 @@ from temporem.io.settings import load_settings, validate_settings
 from temporem.linear.settings import LinearSettings
 from temporem.poses.settings import PoseSettings
 
-NETWORKS = ("static", "tempor")
+NETWORKS = ("static", "tempor", "clock")
 """Methods that train a network."""
 
 _PRESETS = "presets"
@@ -29,7 +29,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: str = Field("tempor", description="`--method`: tempor, static, linear, homogeneous.")
+    method: str = Field(
+        "tempor", description="`--method`: tempor, static, clock, linear, homogeneous."
+    )
     dataset: str = Field("", description="Dataset folder, the first argument of `reconstruct`.")
     seed: int = Field(0, ge=0, lt=2**31, description="`--seed`: seed of all random numbers.")
     device: str = Field(
@@ -61,7 +63,7 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _start_fits_the_method(self) -> RunConfig:
-        if self.method == "static" and self.training.start == "static":
+        if self.method in NETWORKS and self.method != "tempor" and self.training.start == "static":
             raise ValueError("training.start=static needs --method tempor")
         components = self.linear.components
         starts = self.method in NETWORKS and self.starts_linear

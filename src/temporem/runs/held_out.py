@@ -1,12 +1,28 @@
-"""Choice of the movies that are held out from training."""
+"""Movies that a run trains on, and the order in which it takes their frames."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.frames.dataset import Dataset
+from temporem.runs.config import RunConfig
 
 _STREAM = 1  # of random numbers, besides those of the training
+
+
+def movies_of_run(dataset: Dataset, config: RunConfig) -> tuple[Dataset, list[np.ndarray]]:
+    """Put frames into the order in which a run takes them, that of time or a random one.
+
+    Returns:
+        The movies in this order, and the rows of those to train on.
+
+    Raises:
+        TemporemError: as :func:`split_movies`.
+    """
+    data, seed = config.data, config.seed
+    ordered = dataset.shuffled(seed) if data.shuffle_frames else dataset
+    return ordered, split_movies(ordered.movies, data.held_out_fraction, seed)[0]
 
 
 def split_movies(

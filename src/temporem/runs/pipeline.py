@@ -30,7 +30,7 @@ from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config
 from temporem.runs.facts import write_facts
 from temporem.runs.frames_table import write_frame_table
-from temporem.runs.held_out import split_movies
+from temporem.runs.held_out import movies_of_run
 from temporem.runs.memory import require_memory
 from temporem.runs.methods import find_method
 from temporem.runs.methods.base import Job, Outcome, Task
@@ -100,6 +100,9 @@ def reconstruct(
 
 def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
     """The pipeline: poses, frames in these poses, the method, its files."""
+    given = task.dataset
+    dataset, training = movies_of_run(given, task.config)
+    task = replace(task, dataset=dataset, training=training)
     store = RunStore(folder, task.processes, task.config.checkpoint_seconds)
     store.open()
     facts: dict[str, Any] = {}
@@ -120,6 +123,8 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
     )
     outcome = method.run(Job(task, frames, store, progress))
     if task.processes.is_main:
+        in_place = given.with_poses(task.dataset.poses) if task.dataset.has_poses else given
+        task = replace(task, dataset=in_place)
         _write(folder, task, outcome, frames.statistics.noise_scale, facts)
         store.close()
     progress(1, 1)
@@ -143,7 +148,7 @@ def _write(
         z_dim=0 if outcome.mean is None else outcome.mean.shape[1],
         latent_covariance=outcome.covariance is not None and outcome.covariance.dim() == 3,
     )
-    if outcome.predicted is not None:
+    if outcome.predicted is not None and not task.config.data.shuffle_frames:
         write_star(folder / names.PREDICTED, {"frames": outcome.predicted})
     found = outcome.poses or task.poses
     write_frame_table(
@@ -214,7 +219,7 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
         dataset.require_poses()
     elif dataset.has_poses:  # not looked at
         dataset = dataset.without_poses()
-    training, _ = split_movies(dataset.movies, config.data.held_out_fraction, config.seed)
+    _, training = movies_of_run(dataset, config)
     method.check(config, dataset, training)
     if method.uses_dynamics(config):
         _require_dynamics(config, dataset, training)

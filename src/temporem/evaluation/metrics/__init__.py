@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from temporem.errors import TemporemError
+from temporem.evaluation.metrics.counting import CLOCK_STATES, COUNTING
 from temporem.evaluation.metrics.fsc import FSC
 from temporem.evaluation.metrics.image_quality import IMAGE_QUALITY
 from temporem.evaluation.metrics.latent_states import LATENT_STATES
@@ -45,5 +46,7 @@ register_metric(IMAGE_QUALITY)
 register_metric(POSE_ERROR)
 register_metric(STATE_FSC)
 register_metric(LATENTS)
+register_metric(COUNTING)
 register_metric(LATENT_STATES)
+register_metric(CLOCK_STATES)
 register_metric(COUPLING)

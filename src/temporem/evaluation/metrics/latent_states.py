@@ -97,23 +97,38 @@ def state_agreement(
         ``n_states``.
     """
     labels, states = np.unique(states, return_inverse=True)
-    # Not every tenth frame: with movies of ten frames that would be one state.
-    few = np.random.default_rng(0).permutation(len(states))[:most_frames]
-    several = len(np.unique(states[few])) > 1  # else a state so rare that no frame of it was drawn
-    votes = _neighbour_votes(latents, movie, states)
-    # The nearest of the states that tie: argmax takes the first.
-    agreeing = (votes[:, :, None] == votes[:, None, :]).sum(-1)
-    winner = np.take_along_axis(votes, agreeing.argmax(1)[:, None], 1)[:, 0]
     overlap, by_chance = neighbourhood_overlap(latents, movie, states, most_frames=most_frames)
-    silhouette = silhouette_score(latents[few], states[few]) if several else math.nan
+    silhouette = state_silhouette(latents, states, most_frames=most_frames)
     return {
         "n_states": np.array(len(labels)),
         "silhouette": np.array(silhouette, dtype=np.float64),
-        "knn_accuracy": (winner == states).mean(),
+        "knn_accuracy": neighbour_accuracy(latents, movie, states),
         "chance": np.bincount(states).max() / len(states),
         "neighbourhood_overlap": np.array(overlap),
         "neighbourhood_chance": np.array(by_chance),
     }
+
+
+def state_silhouette(
+    latents: np.ndarray, states: np.ndarray, *, most_frames: int = MOST_FRAMES
+) -> float:
+    """Silhouette of states ``(n,)`` in latents ``(n, q)``, of at most ``most_frames`` frames.
+
+    NaN where the frames drawn for it are of one state.
+    """
+    # Not every tenth frame: with movies of ten frames that would be one state.
+    few = np.random.default_rng(0).permutation(len(states))[:most_frames]
+    several = len(np.unique(states[few])) > 1  # else a state so rare that no frame of it was drawn
+    return silhouette_score(latents[few], states[few]) if several else math.nan
+
+
+def neighbour_accuracy(latents: np.ndarray, movie: np.ndarray, states: np.ndarray) -> np.float64:
+    """Share of frames whose nearest frames of other movies vote for their state."""
+    votes = _neighbour_votes(latents, movie, states)
+    # The nearest of the states that tie: argmax takes the first.
+    agreeing = (votes[:, :, None] == votes[:, None, :]).sum(-1)
+    winner = np.take_along_axis(votes, agreeing.argmax(1)[:, None], 1)[:, 0]
+    return (winner == states).mean()
 
 
 def neighbourhood_overlap(

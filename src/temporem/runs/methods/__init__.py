@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporem.errors import TemporemError
 from temporem.runs.methods.base import Method
+from temporem.runs.methods.clock import Clock
 from temporem.runs.methods.homogeneous import Homogeneous
 from temporem.runs.methods.linear import Linear
 from temporem.runs.methods.network import Static, Tempor
@@ -13,6 +14,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Tempor(),
         Static(),
+        Clock(),
         Linear(),
         Homogeneous(),
     )

@@ -13,8 +13,9 @@ from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
 from temporem.dvae.infer import infer_latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
-from temporem.dvae.model import VAEKind
-from temporem.dvae.state import TrainingState, load_generator
+from temporem.dvae.model import MovieVAE, VAEKind
+from temporem.dvae.settings import TrainingSettings
+from temporem.dvae.state import TrainingState, load_generator, load_model
 from temporem.dvae.training import training_states
 from temporem.dvae.warm_start import (
     LINEAR_BOX,
@@ -24,9 +25,11 @@ from temporem.dvae.warm_start import (
 )
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
+from temporem.frames.frames import Frames
 from temporem.io.state import Parts
 from temporem.linear.fit import linear_result
 from temporem.physics.forward import ForwardModel
+from temporem.physics.poses import Poses
 from temporem.runs.config import RunConfig
 from temporem.runs.methods.base import Job, Outcome, require_no_options
 from temporem.runs.methods.linear import follow_linear, linear_memory
@@ -41,13 +44,19 @@ class Network:
     """A trained network, with or without a warm start from a linear model.
 
     Args:
-        name: ``tempor`` or ``static``.
+        name: name of the method.
+        kind: model that is trained.
         summary: short description for ``--help``.
+
+    Attributes:
+        sees_images: latents are inferred from images.
     """
 
-    def __init__(self, name: VAEKind, summary: str) -> None:
-        self.name: str = name
-        self.kind: VAEKind = name
+    sees_images = True
+
+    def __init__(self, name: str, kind: VAEKind, summary: str) -> None:
+        self.name = name
+        self.kind: VAEKind = kind
         self.summary = summary
 
     def needs_poses(self, config: RunConfig) -> bool:
@@ -99,38 +108,32 @@ class Network:
 
     def run(self, job: Job) -> Outcome:
         config = job.config
-        training = job.progress
+        progress = job.progress
         warm_start: WarmStart | None = None
         facts: dict[str, Any] = {}
         if config.starts_linear:
             warm_start, facts = self._warm_start(job)
-            training = job.progress.part(_LINEAR_SHARE, 1)
-        assert config.encoder_input is not None
-        encoded = encode_frames(
-            job.frames,
-            config.encoder_input,
-            moving_poses=config.moving_poses,
-            memory_gb=config.data.memory_gb,
-        )
-        learned = _learned(job)
+            progress = job.progress.part(_LINEAR_SHARE, 1)
+        encoded = self.encode(config, job.task.dataset, job.frames)
+        learned, settings = _learned(config, job.task.poses), self.training(config)
 
         def states(resume: TrainingState | None) -> Iterator[TrainingState]:
             return training_states(
                 encoded,
                 config.model,
-                config.training,
+                settings,
                 method=self.kind,
                 seed=config.seed,
                 warm_start=warm_start,
                 learned=learned,
                 dtype=torch.bfloat16 if config.precision == "bfloat16" else None,
                 resume=resume,
-                progress=training,
+                progress=progress,
             )
 
         def load(stored: Parts) -> TrainingState:
             return TrainingState.from_parts(
-                stored, encoded, config.model, config.training, method=self.kind, learned=learned
+                stored, encoded, config.model, settings, method=self.kind, learned=learned
             )
 
         state = job.store.follow(PART, states, load, short_steps=True)
@@ -139,11 +142,34 @@ class Network:
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> VolumeModel:
         return load_generator(model, config.model, grid.box, torch.device("cpu"))
 
+    def load_network(self, model: Parts, config: RunConfig, encoded: EncodedFrames) -> MovieVAE:
+        """Rebuild the whole network that :class:`Outcome` stored, to infer latents of its frames.
+
+        Raises:
+            TemporemError: the stored network does not fit the configuration or the frames.
+        """
+        learned = _learned(config, None)
+        return load_model(model, encoded, config.model, kind=self.kind, learned=learned)
+
+    def encode(self, config: RunConfig, dataset: Dataset, frames: Frames) -> EncodedFrames:
+        """Prepare the encoder inputs of the frames of a dataset."""
+        return encode_frames(
+            frames,
+            config.model.encoder_input,
+            moving_poses=config.moving_poses,
+            memory_gb=config.data.memory_gb,
+        )
+
+    def training(self, config: RunConfig) -> TrainingSettings:
+        """Settings of the training."""
+        return config.training
+
     def _warm_start(self, job: Job) -> tuple[WarmStart, dict[str, Any]]:
         """Fit the linear model that training starts from."""
         config, frames = job.config, job.frames
         cropped = frames.cropped(LINEAR_BOX, config.data.memory_gb)
-        settings = warm_start_settings(config.linear, frames, self.kind, config.model.z_dim)
+        like: VAEKind = "tempor" if self.uses_dynamics(config) else "static"
+        settings = warm_start_settings(config.linear, frames, like, config.model.z_dim)
         state = follow_linear(
             job.store,
             cropped,
@@ -180,20 +206,19 @@ class Tempor(Network):
     """TEMPOR: latent paths inferred from whole movies."""
 
     def __init__(self) -> None:
-        super().__init__("tempor", "latent paths inferred from whole movies")
+        super().__init__("tempor", "tempor", "latent paths inferred from whole movies")
 
 
 class Static(Network):
     """The static auto-encoder: every frame alone."""
 
     def __init__(self) -> None:
-        super().__init__("static", "every frame alone")
+        super().__init__("static", "static", "every frame alone")
 
 
-def _learned(job: Job) -> LearnedPoses | None:
+def _learned(config: RunConfig, given: Poses | None) -> LearnedPoses | None:
     """Settings of learned poses; None if poses are not learned."""
-    config = job.config
     learner = config.learned_poses
     if learner == "none":
         return None
-    return LearnedPoses(learner, given=job.task.poses, shift_sd=config.poses.shift_sd)
+    return LearnedPoses(learner, given=given, shift_sd=config.poses.shift_sd)
