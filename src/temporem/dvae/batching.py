@@ -20,8 +20,8 @@ from temporem.physics.fourier import FourierSupport
 from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 
 import os
-CUT = float(os.environ.get("CUT", "0.5"))
-REVERSED = float(os.environ.get("REV", "0.5"))
+_CUT = float(os.environ.get("CUT", "0.5"))
+_REVERSED = float(os.environ.get("REV", "0.5"))
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
 
 
@@ -77,20 +77,24 @@ def _epoch_order(
         return [[rows[i : i + n]] for i in range(0, len(rows), n)]
     index, n = order.permutation(len(movies)), schedule.movies_per_step
     return [
-        [clip for m in index[i : i + n] for clip in cut_movie(movies[m], order)]
+        [clip for m in index[i : i + n] for clip in _clips(movies[m], order, schedule)]
         for i in range(0, len(index), n)
     ]
 
 
-def cut_movie(movie: np.ndarray, order: np.random.Generator) -> list[np.ndarray]:
+def _clips(movie: np.ndarray, order: np.random.Generator, schedule: Schedule) -> list[np.ndarray]:
+    return random_clips(movie, order) if schedule.training.random_clips else [movie]
+
+
+def random_clips(movie: np.ndarray, order: np.random.Generator) -> list[np.ndarray]:
     """Cut a movie in two at a random place, or leave it whole; play each clip either way.
 
     A recurrent network that always sees whole movies learns the frame number by heart where all
     movies run alike. From clips it cannot.
     """
-    cut = order.integers(1, len(movie)) if len(movie) > 1 and order.random() < CUT else len(movie)
+    cut = order.integers(1, len(movie)) if len(movie) > 1 and order.random() < _CUT else len(movie)
     clips = [clip for clip in (movie[:cut], movie[cut:]) if len(clip)]
-    return [clip[::-1] if order.random() < REVERSED else clip for clip in clips]
+    return [clip[::-1] if order.random() < _REVERSED else clip for clip in clips]
 
 
 def _share(

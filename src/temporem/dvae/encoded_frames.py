@@ -27,11 +27,15 @@ class EncodedFrames:
         encoder_input: the inputs, float32 ``(N, E)``, or the function that computes them.
         moving_poses: the input depends on poses that are being learned. Batches then come without
             input, and :meth:`encode` adds it.
+        n_fixed: how many of the E numbers, the last ones, do not depend on the image.
+        blank: the others are 0.
     """
 
     frames: Frames
     encoder_input: Tensor | EncoderInput
     moving_poses: bool
+    n_fixed: int = 0
+    blank: bool = False
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -47,18 +51,22 @@ class EncodedFrames:
             return self.encoder_input.size
         return self.encoder_input.shape[1]
 
+    def without_images(self) -> EncodedFrames:
+        """The frames with inputs as if every image were the projection of the mean volume."""
+        return replace(self, blank=True)
+
     def batch(self, movies: list[np.ndarray], n_pixels: int | None = None) -> Batch:
         """Prepare frames of some movies with their inputs; see :meth:`Frames.batch`."""
         function = self.encoder_input
         if not isinstance(function, EncoderInput):
             batch = self.frames.batch(movies, n_pixels)
             rows = batch.rows.to(self.device, non_blocking=True)
-            return replace(batch, encoder_input=function[rows])
+            return replace(batch, encoder_input=self._shown(function[rows]))
         most = None if n_pixels is None else max(n_pixels, function.n_pixels)
         batch = self.frames.batch(movies, most)
         if self.moving_poses:
             return replace(batch, encoder_input=batch.images.real[:, :0])
-        inputs = function(batch.images, batch.ctf, batch.rotations)
+        inputs = self._shown(function(batch.images, batch.ctf, batch.rotations))
         return replace(_lowest(batch, n_pixels), encoder_input=inputs)
 
     def batches(
@@ -85,7 +93,14 @@ class EncodedFrames:
         low = slice(0, function.n_pixels)
         centring = self.frames.forward_model.shift_phase(-shifts_angstrom, low)
         images = batch.images[:, low] * centring
-        return replace(batch, encoder_input=function(images, batch.ctf, rotations))
+        return replace(batch, encoder_input=self._shown(function(images, batch.ctf, rotations)))
+
+    def _shown(self, inputs: Tensor) -> Tensor:
+        """Inputs ``(F, E)``, or what is left of them without images."""
+        if not self.blank:
+            return inputs
+        seen, fixed = inputs.tensor_split([inputs.shape[1] - self.n_fixed], dim=1)
+        return torch.cat([torch.zeros_like(seen), fixed], dim=1)
 
 
 def encode_frames(
@@ -109,13 +124,18 @@ def encode_frames(
         memory_gb: memory for frames and their inputs, GiB.
     """
     statistics, model = frames.statistics, frames.forward_model
-    volumes = statistics.mean_volume.volume[None] if base is None else base
+    volumes = statistics.mean_volume.volume[None]
+    if kind == "linear":
+        assert base is not None
+        volumes = base
     function = EncoderInput.of_volumes(model, kind, volumes, statistics.signal_weight)
     function = function.to(frames.device)
     size = prepared_bytes(model, len(frames)) + _BYTES_PER_NUMBER * function.size * len(frames)
     keep = frames.source.in_memory and not moving_poses and size <= memory_gb * 2**30
     encoder_input = _scaled(function, frames.source, frames.rotations, keep=keep)
-    return EncodedFrames(frames, encoder_input, moving_poses and kind != "image")
+    return EncodedFrames(
+        frames, encoder_input, moving_poses and kind != "image", n_fixed=function.n_fixed
+    )
 
 
 def _lowest(batch: Batch, n_pixels: int | None) -> Batch:

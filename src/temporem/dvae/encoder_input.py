@@ -52,6 +52,12 @@ class EncoderInput:
         return encoder_input_size(self.forward_model, self.kind, self.base.z_dim)
 
     @property
+    def n_fixed(self) -> int:
+        """How many of them, the last ones, depend on pose and CTF alone and not on the image."""
+        q = self.base.z_dim
+        return q * (q + 1) // 2 if self.kind == "linear" else 0
+
+    @property
     def n_pixels(self) -> int:
         """Number of image frequencies that are used, the lowest ones."""
         if self.kind == "image":

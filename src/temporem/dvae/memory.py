@@ -8,7 +8,7 @@ import torch
 
 from temporem.dvae.encoder_input import encoder_input_size
 from temporem.dvae.model import MovieVAE
-from temporem.dvae.settings import NetworkSettings
+from temporem.dvae.settings import EncoderInputKind, NetworkSettings
 from temporem.physics.forward import ForwardModel
 from temporem.physics.padded_grid import full_grid
 
@@ -22,6 +22,7 @@ def network_memory(
     forward_model: ForwardModel,
     network: NetworkSettings,
     *,
+    encoder_input: EncoderInputKind,
     frames: int,
     pixels: int,
     base_components: int | None,
@@ -36,6 +37,7 @@ def network_memory(
     Args:
         forward_model: image formation.
         network: sizes and structure.
+        encoder_input: input of the encoder.
         frames: frames of a step.
         pixels: Fourier pixels of a frame in a step.
         base_components: components of the linear model that the generator refines; None without.
@@ -43,7 +45,7 @@ def network_memory(
         poses_tried: number of poses in which every frame is rendered.
         slices_mean: encoder inputs are not kept in memory, so the mean volume is sliced.
     """
-    n_inputs = encoder_input_size(forward_model, network.encoder_input)
+    n_inputs = encoder_input_size(forward_model, encoder_input, base_components or 0)
     with torch.device("meta"):  # shapes without memory
         model = MovieVAE("tempor", network, forward_model, n_inputs, base_components)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -89,6 +89,11 @@ class TrainingSettings(BaseModel):
     frequency_marching: bool = Field(
         True, description="Fit low frequencies first. false: fit all from the beginning (paper)."
     )
+    random_clips: bool = Field(
+        True,
+        description="tempor: cut movies at random and play parts of them backwards, so that the "
+        "network cannot count frames. false: whole movies (paper).",
+    )
     kl_weight: float | None = Field(
         None, ge=0, description="Weight β of the KL term; by default 1 / z_dim (paper)."
     )

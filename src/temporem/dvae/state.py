@@ -25,6 +25,7 @@ from temporem.volumes.refined_volumes import RefinedVolumes
 
 N_SUMS = 5  # of the epoch so far: fit, KL, KL of poses, frames, and steps with finite terms
 _MODEL, _OPTIMIZER, _TARGET = "model.", "optimizer.", "target."
+_BASE = f"{_MODEL}generator.base.maps"
 _TARGETS = {"start": ("mean", "variance"), "warm-up": ("features", "mean", "variance")}
 
 
@@ -144,6 +145,17 @@ def load_model(
     )
     load_module(model, parts, _MODEL)
     return model.to(encoded.device)
+
+
+def base_volumes(parts: Parts, box: int) -> Tensor | None:
+    """Volumes of the linear model that a stored network started from, ``(q + 1, D, D, D)``.
+
+    None if it started from nothing.
+    """
+    components = _base_components(parts)
+    if components is None:
+        return None
+    return parts.tensor(_BASE, components + 1, box, box, box, dtype=torch.float32)
 
 
 def load_generator(

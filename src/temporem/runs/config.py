@@ -10,7 +10,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from temporem.dvae.settings import EncoderInputKind, NetworkSettings, TrainingSettings
+from temporem.dvae.settings import (
+    EncoderInputKind,
+    NetworkSettings,
+    TrainingSettings,
+    resolved_input,
+)
 from temporem.errors import TemporemError
 from temporem.frames.settings import DataSettings
 from temporem.io.files import atomic_write
@@ -75,6 +80,15 @@ class RunConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _encoder_input_can_be_made(self) -> RunConfig:
+        if self.model.encoder_input == "linear" and not self.starts_linear:
+            raise ValueError(
+                "model.encoder_input=linear needs training.start=linear, not "
+                f"{self.training.start}: without a linear model there are no latents of it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _poses_can_be_found(self) -> RunConfig:
         if self.learned_poses != "none":
             if self.method not in NETWORKS:
@@ -132,12 +146,12 @@ class RunConfig(BaseModel):
     @property
     def moving_poses(self) -> bool:
         """True if the encoder input depends on poses that are being learned."""
-        return self.learned_poses == "table" and self.encoder_input == "back-projection"
+        return self.learned_poses == "table" and self.encoder_input != "image"
 
     @property
-    def encoder_input(self) -> EncoderInputKind | None:
-        """Input of the encoder; None for methods without an encoder."""
-        return self.model.encoder_input if self.method in NETWORKS else None
+    def encoder_input(self) -> EncoderInputKind:
+        """Input of the encoder of a network."""
+        return resolved_input(self.model, self.training)
 
 
 def load_run_settings(path: str | Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from temporem.device import choose_device
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.infer import infer_latents
 from temporem.dvae.model import MovieVAE
+from temporem.dvae.state import base_volumes
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepare_frames
 from temporem.io.checkpoint import load_checkpoint
@@ -45,14 +46,13 @@ def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
 
     Returns:
         Posterior means ``(N, q)`` by probe, in the order of the dataset's rows. ``blank``: all
-        encoder inputs are 0, as those of images that are the projection of the mean volume.
-        ``shuffled``: the frames of every movie come in a random order.
+        images are the projection of the mean volume, in their poses. ``shuffled``: the frames of every movie come in a random order.
     """
     model, encoded = trained_encoder(run, dataset)
-    frames, zeros = encoded.frames, torch.zeros(len(encoded), encoded.n_inputs)
+    frames = encoded.frames
     shuffled, _ = movies_of_run(dataset, run.config)
     probes = {
-        BLANK: EncodedFrames(frames, zeros.to(encoded.device), moving_poses=False),
+        BLANK: encoded.without_images(),
         SHUFFLED: replace(encoded, frames=frames.in_order_of(shuffled.shuffled(_ORDER))),
     }
     return {name: infer_latents(model, seen).mean.cpu().numpy() for name, seen in probes.items()}
@@ -69,5 +69,6 @@ def trained_encoder(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames
     movies, training = movies_of_run(dataset, config)
     posed = method.needs_poses(config)
     frames = prepare_frames(movies, config.data, training, choose_device("auto"), posed=posed)
-    encoded = method.encode(config, movies, frames)
-    return method.load_network(load_checkpoint(run.path / names.MODEL), config, encoded), encoded
+    model = load_checkpoint(run.path / names.MODEL)
+    encoded = method.encode(config, movies, frames, base_volumes(model, box=frames.forward_model.box))
+    return method.load_network(model, config, encoded), encoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from temporem.dvae.clock import clock_training, encode_clock
 from temporem.dvae.encoded_frames import EncodedFrames
@@ -37,7 +38,9 @@ class Clock(Network):
                 expected="poses.learned=none or table",
             )
 
-    def encode(self, config: RunConfig, dataset: Dataset, frames: Frames) -> EncodedFrames:
+    def encode(
+        self, config: RunConfig, dataset: Dataset, frames: Frames, base: Tensor | None
+    ) -> EncodedFrames:
         return encode_clock(frames, dataset.frame_numbers)
 
     def training(self, config: RunConfig) -> TrainingSettings:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
 from temporem.dvae.infer import infer_latents
@@ -89,6 +90,7 @@ class Network:
         size = network_memory(
             model,
             config.model,
+            encoder_input=config.encoder_input,
             frames=frames,
             pixels=min(training.pixels_per_frame, len(model.support)),
             base_components=components,
@@ -114,7 +116,8 @@ class Network:
         if config.starts_linear:
             warm_start, facts = self._warm_start(job)
             progress = job.progress.part(_LINEAR_SHARE, 1)
-        encoded = self.encode(config, job.task.dataset, job.frames)
+        base = None if warm_start is None else warm_start.volumes
+        encoded = self.encode(config, job.task.dataset, job.frames, base)
         learned, settings = _learned(config, job.task.poses), self.training(config)
 
         def states(resume: TrainingState | None) -> Iterator[TrainingState]:
@@ -151,11 +154,21 @@ class Network:
         learned = _learned(config, None)
         return load_model(model, encoded, config.model, kind=self.kind, learned=learned)
 
-    def encode(self, config: RunConfig, dataset: Dataset, frames: Frames) -> EncodedFrames:
-        """Prepare the encoder inputs of the frames of a dataset."""
+    def encode(
+        self, config: RunConfig, dataset: Dataset, frames: Frames, base: Tensor | None
+    ) -> EncodedFrames:
+        """Prepare the encoder inputs of the frames of a dataset.
+
+        Args:
+            config: settings of the run.
+            dataset: the movies.
+            frames: the same, prepared.
+            base: volumes of the linear model that training starts from, if it does.
+        """
         return encode_frames(
             frames,
-            config.model.encoder_input,
+            config.encoder_input,
+            base=base,
             moving_poses=config.moving_poses,
             memory_gb=config.data.memory_gb,
         )
