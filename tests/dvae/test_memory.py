@@ -12,7 +12,13 @@ FORWARD = ForwardModel(16, 4.0)
 
 
 def memory_of(network: NetworkSettings, **changes) -> int:
-    arguments = {"frames": 20, "pixels": 128, "base_components": 4, "bfloat16": False}
+    arguments = {
+        "encoder_input": "back-projection",
+        "frames": 20,
+        "pixels": 128,
+        "base_components": 4,
+        "bfloat16": False,
+    }
     return network_memory(FORWARD, network, **{**arguments, **changes})
 
 
@@ -49,5 +55,25 @@ def test_more_poses_volumes_and_digits_take_more() -> None:
     network = NetworkSettings()
     assert memory_of(network, poses_tried=2) > memory_of(network)
     assert memory_of(network, base_components=9) > memory_of(network)
-    assert memory_of(network, slices_mean=True) > memory_of(network)
     assert memory_of(network, bfloat16=True) < memory_of(network)
+
+
+def test_inputs_that_are_computed_take_the_volumes_that_they_are_computed_from() -> None:
+    def more(kind: str) -> int:
+        found = [
+            memory_of(NetworkSettings(), encoder_input=kind, computes_inputs=computed)
+            for computed in (True, False)
+        ]
+        return found[0] - found[1]
+
+    assert more("image") == 0
+    assert more("back-projection") > 0
+    assert more("linear") == 5 * more("back-projection")  # the mean volume and four components
+
+
+def test_linear_input_takes_less_than_an_image() -> None:
+    sizes = [encoder_input_size(FORWARD, kind, 4) for kind in ("linear", "back-projection", "image")]
+    assert sizes[0] == 4 + 10
+    assert sizes == sorted(sizes)
+    memories = [memory_of(NetworkSettings(), encoder_input=kind) for kind in ("linear", "image")]
+    assert memories[0] < memories[1]

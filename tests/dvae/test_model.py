@@ -46,6 +46,7 @@ def batch() -> Batch:
         ctf=torch.randn(n, p, generator=generator),
         rotations=random_rotations(n, generator).float(),
         lengths=torch.tensor(LENGTHS),
+        times=torch.tensor([0.0, 1.0, 3.0, 4.0, 0.0, 2.0, 2.5]),
         pixels=PixelSample.lowest(FORWARD.support, p),
         rows=torch.arange(n),
         interval_index=torch.zeros(n, dtype=torch.long),

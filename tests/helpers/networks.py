@@ -13,7 +13,7 @@ from helpers.blobs import BlobMovies, simulate_blobs
 from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
 from temporem.dvae.learned_poses import LearnedPoses
 from temporem.dvae.model import MovieVAE, VAEKind
-from temporem.dvae.settings import NetworkSettings, TrainingSettings
+from temporem.dvae.settings import NetworkSettings, TrainingSettings, resolved_input
 from temporem.dvae.state import TrainingState
 from temporem.dvae.training import training_states
 from temporem.dvae.warm_start import WarmStart
@@ -43,18 +43,24 @@ def encoded_of(
     blobs: BlobMovies,
     network: NetworkSettings = TINY,
     *,
+    base: torch.Tensor | None = None,
     training_movies: list[np.ndarray] | None = None,
     posed: bool = True,
     moving_poses: bool = False,
     memory_gb: float = 1.0,
 ) -> EncodedFrames:
-    """Frames with the encoder input of a network, on the CPU."""
+    """Frames with the encoder input of a network, on the CPU.
+
+    Without ``base``, volumes of a linear model, the automatic input is the back-projection.
+    """
     data = blobs.dataset if posed else blobs.dataset.without_poses()
     movies = data.movies if training_movies is None else training_movies
     settings = DataSettings(memory_gb=memory_gb)
     frames = prepare_frames(data, settings, movies, torch.device("cpu"), posed=posed)
+    start = SHORT if base is None else training_of(start="linear")
+    kind = resolved_input(network, start)
     return encode_frames(
-        frames, network.encoder_input, moving_poses=moving_poses, memory_gb=memory_gb
+        frames, kind, base=base, moving_poses=moving_poses, memory_gb=memory_gb
     )
 
 

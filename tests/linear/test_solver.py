@@ -140,6 +140,7 @@ def simulate(
         ctf=ctf,
         rotations=rotations,
         lengths=torch.tensor(lengths),
+        times=torch.zeros(n),
         interval_index=frames % len(INTERVALS),
         pixels=PixelSample.lowest(model.support, len(model.support)),
     )
@@ -157,6 +158,7 @@ def simulate(
             ctf=block.ctf[a:b],
             rotations=block.rotations[a:b],
             lengths=torch.tensor([b - a]),
+            times=block.times[a:b],
             interval_index=block.interval_index[a:b],
         )
         for a, b in pairwise(bounds)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from temporem.dvae.encoder_input import EncoderInput
 from temporem.dvae.settings import EncoderInputKind
+from temporem.errors import TemporemError
 from temporem.frames.batch import Batch
 from temporem.frames.frames import Frames, prepared_bytes
 from temporem.frames.source import FrameSource, blocks_of, one_ahead
@@ -122,11 +123,18 @@ def encode_frames(
         base: volumes of the linear model for the kind ``linear``, ``(q + 1, D, D, D)``.
         moving_poses: poses are learned, in a table.
         memory_gb: memory for frames and their inputs, GiB.
+
+    Raises:
+        TemporemError: the kind is ``linear``, and there is no linear model.
     """
     statistics, model = frames.statistics, frames.forward_model
     volumes = statistics.mean_volume.volume[None]
     if kind == "linear":
-        assert base is not None
+        if base is None:
+            raise TemporemError(
+                "encoder_input=linear needs a linear model to start from",
+                expected="training.start=linear",
+            )
         volumes = base
     function = EncoderInput.of_volumes(model, kind, volumes, statistics.signal_weight)
     function = function.to(frames.device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.settings import EncoderInputKind
+from temporem.linear.information import latent_information
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.slicing import insert_slices_apart
@@ -104,10 +105,10 @@ def encoder_input_size(
 def linear_input(forward_model: ForwardModel, residuals: Tensor, design: Tensor) -> Tensor:
     """Infer the latents of a linear model from single frames: means and spreads, ``(F, E)``.
 
-    With the prior N(0, 1) of every latent, a frame's posterior has the covariance
-    ``S = (J + 1)⁻¹`` and the mean ``S h``, where ``J = Re Hᴴ H`` and ``h = Re Hᴴ r``. The input is the
-    mean and the Cholesky factor of S. It holds all that the frame tells of the latents, and few
-    numbers: an encoder cannot learn a frame's noise from it by heart.
+    With the prior N(0, 1), the covariance is ``S = (J + 1)⁻¹`` and the mean is ``S h``, with J and h
+    of :func:`latent_information`. The input is the mean, and the Cholesky factor of S, row by row.
+    It holds all that the frame tells of the latents, and few numbers: an encoder cannot learn a
+    frame's noise from it by heart.
 
     Args:
         forward_model: image formation.
@@ -115,15 +116,13 @@ def linear_input(forward_model: ForwardModel, residuals: Tensor, design: Tensor)
         design: projections H of the components, ``(F, P, q)``.
     """
     n, q = residuals.shape[1], design.shape[-1]
-    root = forward_model.support.weights[:n].to(residuals.device).sqrt()
-    whitened = torch.view_as_real(design * root[:, None]).transpose(-1, -2).flatten(1, 2)
-    seen = torch.view_as_real(residuals * root).flatten(1)
-    score = (whitened.mT @ seen[..., None]).double()
-    one = torch.eye(q, dtype=score.dtype, device=score.device)
-    covariance = torch.linalg.inv((whitened.mT @ whitened).double() + one)
+    weights = forward_model.support.weights[:n].to(residuals.device)
+    information, score, _ = latent_information(residuals, design, weights)
+    covariance = torch.linalg.inv(information + torch.eye(q).to(information))
+    mean = (covariance @ score[..., None]).squeeze(-1)
     row, column = torch.tril_indices(q, q)
     spread = torch.linalg.cholesky(covariance)[:, row, column]
-    return torch.cat([(covariance @ score)[..., 0], spread], dim=1).float()
+    return torch.cat([mean, spread], dim=1).float()
 
 
 def image_input(images: Tensor, ctf: Tensor, weight: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def network_memory(
     base_components: int | None,
     bfloat16: bool,
     poses_tried: int = 1,
-    slices_mean: bool = False,
+    computes_inputs: bool = False,
 ) -> int:
     """Estimate an upper bound of the bytes that training needs besides the frames.
 
@@ -43,7 +43,7 @@ def network_memory(
         base_components: components of the linear model that the generator refines; None without.
         bfloat16: arithmetic of the generator.
         poses_tried: number of poses in which every frame is rendered.
-        slices_mean: encoder inputs are not kept in memory, so the mean volume is sliced.
+        computes_inputs: encoder inputs are not kept in memory, so volumes are sliced for them.
     """
     n_inputs = encoder_input_size(forward_model, encoder_input, base_components or 0)
     with torch.device("meta"):  # shapes without memory
@@ -52,6 +52,8 @@ def network_memory(
     rendered = poses_tried * frames * pixels * model.generator.activations_per_point
     encoded = poses_tried * frames * (n_inputs + 16 * (network.encoder_width + network.rnn_width))
     activations = (2 if bfloat16 else 4) * rendered + _BYTES_PER_NUMBER * encoded
-    volumes = slices_mean + (0 if base_components is None else 1 + base_components)
+    base = 0 if base_components is None else 1 + base_components
+    sliced = {"linear": base, "image": 0, "back-projection": 1}[encoder_input]
+    volumes = base + computes_inputs * sliced
     grid = math.prod(full_grid(forward_model.box, torch.device("cpu")).shape)
     return _BYTES_PER_PARAMETER * n_parameters + activations + _BYTES_PER_VOXEL * volumes * grid

@@ -19,8 +19,8 @@ class Batch:
         ctf: float32 ``(F, P)``.
         rotations: molecule to camera, ``(F, 3, 3)``.
         lengths: frames of each movie, ``(M,)``.
-        times: time of each frame, ``(F,)``, of which only differences within a movie have a meaning;
-            the median interval is 1. Time may run backwards in a movie.
+        times: time of each frame, ``(F,)``, on the CPU. Only differences within a movie have a
+            meaning; the median interval is 1. Time may run backwards in a movie.
         interval_index: index into :attr:`Frames.intervals` of the time since the frame before,
             ``(F,)``; without meaning at the first frame of a movie.
         pixels: the P pixels that the images have.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.frames.batch import Batch
 from temporem.linear.dynamics import Moments, Transitions
+from temporem.linear.information import latent_information
 from temporem.linear.model import LinearParameters, Posterior, Sums
 from temporem.linear.smoother import SmoothedMovies, joint_covariance, smooth
 from temporem.linear.voxel_systems import multiply_symmetric, solve_symmetric
@@ -209,13 +210,11 @@ class LinearSolver:
         ``J = Re HᴴH / σ²``, ``h = Re Hᴴ(y − H_0) / σ²`` over the full plane.
         """
         noise = noise[self.shells]
-        root = (self.weights / noise).sqrt()
-        residual = torch.view_as_real((block.images[:, : self.n_pixels] - design[..., 0]) * root)
-        whitened = torch.view_as_real(design[..., 1:] * root[:, None]).transpose(-1, -2)
-        h_matrix = whitened.flatten(1, 2)  # (F, 2P, q)
-        residual = residual.flatten(1)
-        information = (h_matrix.mT @ h_matrix).double().cpu()
-        score = (h_matrix.mT @ residual[..., None]).squeeze(-1).double().cpu()
+        unexplained_images = block.images[:, : self.n_pixels] - design[..., 0]
+        information, score, residual = latent_information(
+            unexplained_images, design[..., 1:], self.weights / noise
+        )
+        information, score = information.cpu(), score.cpu()
         packing = _packing(block.lengths)
         m, t = len(block.lengths), int(block.lengths.max())
         packed_information = information.new_zeros(m, t, *information.shape[1:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from temporem.device import choose_device
 from temporem.dvae.encoded_frames import EncodedFrames
@@ -46,7 +45,8 @@ def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
 
     Returns:
         Posterior means ``(N, q)`` by probe, in the order of the dataset's rows. ``blank``: all
-        images are the projection of the mean volume, in their poses. ``shuffled``: the frames of every movie come in a random order.
+        images are the projection of the mean volume in their poses. ``shuffled``: the frames of
+        every movie come in a random order.
     """
     model, encoded = trained_encoder(run, dataset)
     frames = encoded.frames
@@ -70,5 +70,6 @@ def trained_encoder(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames
     posed = method.needs_poses(config)
     frames = prepare_frames(movies, config.data, training, choose_device("auto"), posed=posed)
     model = load_checkpoint(run.path / names.MODEL)
-    encoded = method.encode(config, movies, frames, base_volumes(model, box=frames.forward_model.box))
+    base = base_volumes(model, frames.forward_model.box)
+    encoded = method.encode(config, movies, frames, base)
     return method.load_network(model, config, encoded), encoded

@@ -96,7 +96,7 @@ class Network:
             base_components=components,
             bfloat16=config.precision == "bfloat16",
             poses_tried=2 if config.learned_poses == "head" else 1,
-            slices_mean=config.moving_poses or not in_memory,
+            computes_inputs=config.moving_poses or not in_memory,
         )
         key, value = "training.frames_per_step", training.frames_per_step
         if frames > training.frames_per_step or frames == 1:
