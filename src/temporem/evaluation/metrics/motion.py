@@ -91,8 +91,8 @@ class MotionCorrelation(Metric):
         Score(
             "slope",
             "Motion amplitude",
-            "Slope of a regression of V − V̄ on T − T̄ over frames and voxels: 1 where motion has its "
-            "full size, less where it is smoothed; only for volumes in the truth's units.",
+            "Slope of a regression of V − V̄ on T − T̄ over frames and voxels: 1 where motion has "
+            "its full size, less where it is smoothed; only for volumes in the truth's units.",
             direction=0,
         ),
         Score(
