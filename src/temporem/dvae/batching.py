@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 
-import os
 _CUT = float(os.environ.get("CUT", "0.5"))
 _REVERSED = float(os.environ.get("REV", "0.5"))
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames

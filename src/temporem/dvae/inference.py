@@ -100,7 +100,8 @@ class SequenceInference(nn.Module):
             lengths: frames of each movie, positive, ``(M,)`` on the CPU.
             times: time of every frame, see :class:`Batch`, ``(F,)`` on the CPU.
             noise: draws latents and hidden frames. With None, no frame is hidden and latents are
-                the means, so inference is deterministic.
+                the means, so inference is deterministic; variances are then those of z_t with
+                z_{t−1} integrated out.
         """
         epsilon = noise.normal(len(features), self.z_dim) if noise else None
         if noise and self.hidden_frames > 0:
@@ -111,6 +112,8 @@ class SequenceInference(nn.Module):
         drawn = None if epsilon is None else epsilon[packing]
         z, mean, log_variance = self._infer(context, batch_sizes, drawn)
         kl = gaussian_kl(mean, log_variance, *self._prior(z, gaps[packing], batch_sizes))
+        if noise is None:
+            log_variance = self._marginal(context, batch_sizes, log_variance)
         return Latents(*(_restore(part, packing) for part in (z, mean, log_variance, kl)))
 
     def draw_hidden(self, lengths: Tensor, noise: FrameNoise) -> Tensor:
@@ -157,10 +160,7 @@ class SequenceInference(nn.Module):
         self, context: Tensor, batch_sizes: list[int], noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute draws, means and log-variances of z, each ``(F, q)`` in packed order."""
-        terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
-        layers, weight = self.combiner.residual_layers(), self.combiner.first.weight / terms
-        # Terms that do not depend on z are computed for all frames at once.
-        seen = nn.functional.linear(context, weight, self.combiner.first.bias)
+        seen, weight, layers = self._layers(context)
         if self.previous is None or self.first is None:
             mean, log_variance = _posterior(self.combiner.after_first(seen, layers))
             return sample_gaussian(mean, log_variance, noise), mean, log_variance
@@ -176,6 +176,42 @@ class SequenceInference(nn.Module):
             steps.append((z, mean, log_variance))
         z, mean, log_variance = (torch.cat(parts) for parts in zip(*steps, strict=True))
         return z, mean, log_variance
+
+    def _layers(self, context: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        """Prepare the combiner: first layer of what does not depend on z, for all frames at once.
+
+        Returns:
+            ``(F, H)``, the weight of the first layer for the other term, and the layers after it.
+        """
+        terms = sum(m is not None for m in (self.forwards, self.backwards, self.previous))
+        weight = self.combiner.first.weight / terms
+        seen = nn.functional.linear(context, weight, self.combiner.first.bias)
+        return seen, weight, self.combiner.residual_layers()
+
+    def _marginal(self, context: Tensor, batch_sizes: list[int], log_variance: Tensor) -> Tensor:
+        """Integrate z_{t−1} out of the log-variances ``(F, q)`` along the path of means.
+
+        A Gaussian is carried from frame to frame. Its 2q cubature points ``m ± √q L_j``, with
+        ``L Lᵀ`` its covariance, have its mean and covariance (Arasaratnam and Haykin 2009). The
+        covariance of z_t is that of the means which they lead to, plus the mean of the variances.
+        """
+        if self.previous is None or self.first is None:
+            return log_variance
+        seen, weight, layers = self._layers(context)
+        q, found = self.z_dim, []
+        z = self.first.expand(batch_sizes[0], -1)
+        root = z.new_zeros(len(z), q, q)
+        for n, frames in zip(batch_sizes, seen.split(batch_sizes), strict=True):
+            away = q**0.5 * root[:n].mT
+            points = z[:n, None] + torch.cat([0 * away[:, :1], away, -away], dim=1)
+            joined = frames[:, None] + torch.tanh(self.previous(points)) @ weight.T
+            mean, log_variance = _posterior(self.combiner.after_first(joined, layers))
+            z, spread = mean[:, 0], mean[:, 1:] - mean[:, 1:].mean(1, keepdim=True)
+            own = log_variance[:, 1:].exp().mean(1)
+            covariance = spread.mT @ spread / (2 * q) + torch.diag_embed(own)
+            root = torch.linalg.cholesky(covariance)
+            found.append(covariance.diagonal(dim1=-2, dim2=-1).log())
+        return torch.cat(found)
 
     def _prior(self, z: Tensor, gaps: Tensor, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
         """Compute mean and log-variance of the prior of z ``(F, q)``, in packed order."""

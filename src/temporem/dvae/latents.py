@@ -13,7 +13,8 @@ class Latents:
 
     Attributes:
         z: draw from the posterior, or its mean where inference is deterministic.
-        mean, log_variance: diagonal Gaussian posterior, given the latent of the frame before.
+        mean, log_variance: diagonal Gaussian posterior, given the draw for the frame before. Where
+            inference is deterministic, its variance includes what is not known of that frame.
         kl: Kullback–Leibler divergence from the prior, nats per frame, ``(F,)``.
     """
 

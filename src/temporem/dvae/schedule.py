@@ -60,6 +60,7 @@ class Schedule:
         step_degrees: approximate turn that a pose of a table may make in an epoch.
         support: image frequencies.
         n_frames, n_movies: size of an epoch.
+        independent_share: share of an image's coefficients that counts as independent.
     """
 
     training: TrainingSettings
@@ -70,6 +71,7 @@ class Schedule:
     support: FourierSupport
     n_frames: int
     n_movies: int
+    independent_share: float
 
     @classmethod
     def plan(
@@ -93,6 +95,7 @@ class Schedule:
             support=encoded.frames.forward_model.support,
             n_frames=sum(map(len, movies)),
             n_movies=len(movies),
+            independent_share=encoded.frames.statistics.independent_share,
         )
 
     @property
@@ -129,9 +132,13 @@ class Schedule:
         return relative * pose_rate(self.step_degrees, per_epoch)
 
     def kl_weight(self, epoch: int) -> float:
-        """Weight β of the KL term in an epoch: it rises in the first ones that use the term."""
+        """Weight of the KL term in an epoch: it rises in the first ones that use the term.
+
+        At last it is ``β / ⟨w²⟩``, because the likelihood counts every pixel ``1/⟨w²⟩`` times
+        (:mod:`temporem.frames.streaming`).
+        """
         weight = self.training.kl_weight
-        weight = 1 / self.z_dim if weight is None else weight
+        weight = (1 / self.z_dim if weight is None else weight) / self.independent_share
         bounds = [stage.first_epoch for stage in self.stages if stage.name in ("static", "tempor")]
         used = max(0, epoch + 1 - min(bounds, default=0))
         return weight * min(1.0, used / (KL_RISE_EPOCHS + 1))

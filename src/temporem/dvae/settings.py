@@ -43,7 +43,7 @@ class NetworkSettings(BaseModel):
         "learned transition from z_{t-1}.",
     )
     hidden_frames: float = Field(
-        0.5,
+        0.1,
         ge=0,
         lt=1,
         description="tempor: mean fraction of a movie's frames hidden from the encoder in a "
@@ -95,7 +95,10 @@ class TrainingSettings(BaseModel):
         "network cannot count frames. false: whole movies (paper).",
     )
     kl_weight: float | None = Field(
-        None, ge=0, description="Weight β of the KL term; by default 1 / z_dim (paper)."
+        None,
+        ge=0,
+        description="Weight β of the KL term against what images tell; by default 1 / z_dim "
+        "(paper).",
     )
 
 

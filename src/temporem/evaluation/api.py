@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from temporem.dvae.fit import NetworkFit
 from temporem.errors import TemporemError
 from temporem.evaluation.case import Known
 from temporem.evaluation.evaluation import Evaluation
@@ -20,6 +21,7 @@ from temporem.evaluation.sources import VolumeFolder, has_volumes
 from temporem.evaluation.state_alignment import AlignedStates
 from temporem.frames.dataset import STAR_NAME, Dataset
 from temporem.frames.readers import read_dataset
+from temporem.linear.state import LinearFit
 from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
@@ -70,7 +72,7 @@ def evaluate(
         >>> fit = tm.reconstruct_homogeneous(tm.read_dataset("movies"))
         >>> of_a_fit = tm.evaluate(fit, "movies", every=5)
     """
-    found = _open(reconstruction)
+    found, covariance = _open(reconstruction), None
     probed: dict[str, np.ndarray] = {}
     if isinstance(found, Run):
         known, movies = _truth_of_run(found, truth)
@@ -78,7 +80,8 @@ def evaluate(
             probed = probe_latents(found, movies)
         frames = frames_to_evaluate(known, held_out=found.held_out, every=every)
         source: VolumeSource = Decoder(found, frames.rows)
-        latents = found.latents if latents is None else latents
+        if latents is None:
+            latents, covariance = found.latents, found.latent_covariance
         poses = found.poses if poses is None else poses
     else:
         if truth is None:
@@ -92,12 +95,15 @@ def evaluate(
             source = VolumeFolder(found, known.n_frames, config.box, config.pixel_size_angstrom)
         else:
             source = found
-            latents = _latent_means(found) if latents is None else latents
+            if latents is None:
+                latents, covariance = _latent_means(found), _latent_covariance(found)
     wanted = len(frames)
     if isinstance(source, VolumeFolder):
         frames = _present(frames, source, found)
     _require_all(known.n_frames, latents=latents, poses=poses)
-    evaluation = _measure(source, known, frames, latents, poses, align, probed, progress)
+    evaluation = _measure(
+        source, known, frames, latents, covariance, poses, align, probed, progress
+    )
     return replace(evaluation, n_left_out=wanted - len(frames))
 
 
@@ -172,6 +178,15 @@ def _latent_means(source: VolumeSource) -> np.ndarray | None:
     return means.cpu().numpy() if means is not None and means.shape[1] else None
 
 
+def _latent_covariance(source: VolumeSource) -> np.ndarray | None:
+    """Posterior covariance of the latents of a fit in memory; None where there is none."""
+    if isinstance(source, LinearFit):
+        return source.latents.covariance.numpy()
+    if isinstance(source, NetworkFit):
+        return source.latents.variance.diag_embed().numpy()
+    return None
+
+
 def _truth_of_run(run: Run, truth: Truth | str | Path | None) -> tuple[Truth, Dataset | None]:
     """Read the truth of the dataset of a run, and the dataset; None if the truth is known."""
     if isinstance(truth, Truth):
@@ -209,6 +224,7 @@ def _measure(
     truth: Truth,
     frames: EvaluatedFrames,
     latents: np.ndarray | None,
+    covariance: np.ndarray | None,
     poses: Poses | None,
     align: Align,
     probed: Mapping[str, np.ndarray],
@@ -236,6 +252,7 @@ def _measure(
         pixel_size_angstrom=truth.config.pixel_size_angstrom,
         known=Known(
             latents=None if latents is None else np.asarray(latents)[rows],
+            latent_covariance=None if covariance is None else covariance[rows],
             parameters=truth.parameters.numpy()[rows],
             parameter_names=truth.parameter_names,
             states=truth.states[rows],

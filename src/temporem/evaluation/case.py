@@ -23,6 +23,7 @@ class Known:
 
     Attributes:
         latents: latent means of the reconstruction, ``(n, q)``; None for a method without latents.
+        latent_covariance: their posterior covariance, ``(n, q, q)``; None where there is none.
         parameters: true parameters of the motion, ``(n, p)``.
         parameter_names: p names.
         states: true states, integers ``(n,)``.
@@ -32,6 +33,7 @@ class Known:
     """
 
     latents: np.ndarray | None = None
+    latent_covariance: np.ndarray | None = None
     parameters: np.ndarray | None = None
     parameter_names: Sequence[str] = ()
     states: np.ndarray | None = None
@@ -40,7 +42,12 @@ class Known:
 
     def require_finite(self, n_frames: int) -> None:
         """Raise a TemporemError unless all arrays are finite and have this number of frames."""
-        arrays = {"latents": self.latents, "parameters": self.parameters, "states": self.states}
+        arrays = {
+            "latents": self.latents,
+            "covariances of latents": self.latent_covariance,
+            "parameters": self.parameters,
+            "states": self.states,
+        }
         arrays |= {f"latents ({name})": array for name, array in self.probes.items()}
         for name, array in arrays.items():
             if array is None:

@@ -232,6 +232,7 @@ def prepare_frames(
         source,
         rotations if posed else None,
         training,
+        independent_share=stack.independent_share,
         noise_scale=stack.noise_scale,
         window_radius=settings.window_radius,
         block_samples=block_samples,

@@ -49,6 +49,8 @@ class FrameStatistics:
 
     Attributes:
         forward_model: image formation at the frames' box and pixel size.
+        independent_share: share of an image's Fourier coefficients that counts as independent, see
+            :mod:`temporem.frames.streaming`.
         noise_scale: divisor of the images; volumes are multiplied by it to be in image units.
         signal_power: power of the signal at integer radii, noise being 1, ``(D/2 + 1,)``.
         ctf_power: mean CTF² at integer radii, ``(D/2 + 1,)``.
@@ -56,6 +58,7 @@ class FrameStatistics:
     """
 
     forward_model: ForwardModel
+    independent_share: float
     noise_scale: float
     signal_power: Tensor
     ctf_power: Tensor
@@ -121,6 +124,7 @@ def measure_frames(
     rotations: Tensor | None,
     training: list[np.ndarray],
     *,
+    independent_share: float,
     noise_scale: float,
     window_radius: float,
     block_samples: int | None = None,
@@ -134,6 +138,7 @@ def measure_frames(
         source: the frames, on the CPU.
         rotations: molecule to camera, ``(N, 3, 3)``; None where poses are not known.
         training: rows of the movies that may enter volumes.
+        independent_share: share of the coefficients that counts as independent.
         noise_scale: divisor of the images.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         block_samples: Fourier pixels taken at a time; None for a number that bounds memory.
@@ -160,7 +165,7 @@ def measure_frames(
         blocks = ((images, ctf, rotations[rows], index) for images, ctf, rows, index in seen())
         mean = back_project(model, blocks, window_radius)
     power, squares = spectra(model, sums / len(source))
-    return FrameStatistics(model, noise_scale, power, squares, mean)
+    return FrameStatistics(model, independent_share, noise_scale, power, squares, mean)
 
 
 def spectra(model: ForwardModel, means: Tensor) -> tuple[Tensor, Tensor]:

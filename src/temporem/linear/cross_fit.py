@@ -92,7 +92,7 @@ def fit_coarse(
         held_out, training = movies[1::4], [m for i, m in enumerate(movies) if i % 4 != 1]
         for candidate in candidates:
             parameters = cross_fit(solver, frames, training, first(candidate), seed)
-            sums = solver.expect(parameters, frames.blocks(held_out), gradient=False)
+            sums = solver.infer(parameters, frames.blocks(held_out))
             scores.append(sums.log_likelihood / sum(map(len, held_out)))
         q = candidates[int(np.argmax(scores))]
     parameters = cross_fit(solver, frames, movies, first(q), seed)
@@ -263,4 +263,12 @@ def _coarse_solver(frames: Frames, window_radius: float) -> LinearSolver:
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)
     mask = window_ball(grid.box, window_radius).to(frames.device)
-    return LinearSolver(model, grid, mask, frames.intervals, len(frames), frames.processes)
+    return LinearSolver(
+        model,
+        grid,
+        mask,
+        frames.intervals,
+        len(frames),
+        frames.processes,
+        frames.statistics.independent_share,
+    )

@@ -152,15 +152,12 @@ def linear_states(
 
 
 def linear_result(frames: Frames, state: LinearState) -> LinearFit:
-    """Turn a finished state into its principal axes, and infer the latents of held-out movies."""
+    """Turn a finished state into its principal axes, and infer the latents of all movies."""
     assert state.volumes is not None
     assert state.halves is not None
     solver = joint_solver(frames, state)
     parameters = parameters_of(frames, state)
-    posterior = state.posterior
-    if frames.held_out:
-        unseen = solver.expect(parameters, frames.blocks(frames.held_out))
-        posterior = posterior + unseen.posterior
+    posterior = solver.infer(parameters, frames.blocks(frames.movies)).posterior
     axes = principal_axes(solver, parameters.volumes)
     volumes = parameters.volumes.clone()
     volumes[1:] = torch.einsum("ij,jzyx->izyx", axes.to(volumes), volumes[1:])

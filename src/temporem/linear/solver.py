@@ -39,6 +39,8 @@ class LinearSolver:
         n_frames: number N of frames.
         processes: processes that share a pass; each goes through blocks of its own, and all get
             the sums of all.
+        independent_share: share of the Fourier coefficients that counts as independent, see
+            :mod:`temporem.frames.streaming`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class LinearSolver:
         intervals: Tensor,
         n_frames: int,
         processes: ProcessGroup = SINGLE_PROCESS,
+        independent_share: float = 1.0,
     ) -> None:
         self.forward_model = forward_model
         self.grid = grid
@@ -56,6 +59,7 @@ class LinearSolver:
         self.intervals = intervals
         self.n_frames = n_frames
         self.processes = processes
+        self.independent_share = independent_share
         support = forward_model.support
         self.n_pixels = int((support.radii <= grid.radius).sum())
         self.weights = support.weights[: self.n_pixels].to(grid.device)
@@ -63,12 +67,28 @@ class LinearSolver:
 
     # --- one pass over the frames ---
 
+    def infer(self, parameters: LinearParameters, blocks: Iterable[Batch]) -> Sums:
+        """Infer posteriors, and their likelihood, that count what is independent.
+
+        They are for use after a fit. In the fit, all coefficients count.
+        """
+        return self.expect(parameters, blocks, gradient=False, share=self.independent_share)
+
     def expect(
-        self, parameters: LinearParameters, blocks: Iterable[Batch], *, gradient: bool = True
+        self,
+        parameters: LinearParameters,
+        blocks: Iterable[Batch],
+        *,
+        gradient: bool = True,
+        share: float = 1.0,
     ) -> Sums:
         """Infer posteriors under the parameters, and sum what an update needs (E-step).
 
-        ``gradient=False`` leaves out the sums over voxels, which take most of the time.
+        Args:
+            parameters: the model.
+            blocks: the frames.
+            gradient: false leaves out the sums over voxels, which take most of the time.
+            share: share of the coefficients that counts in posteriors and likelihood.
         """
         parameters = self._common(parameters)
         rows = self.grid.from_volumes(parameters.volumes)
@@ -80,7 +100,10 @@ class LinearSolver:
             corners = self.grid.corners(self._frequencies(block))
             slices = self.grid.extract(rows, corners).view(len(block.rows), self.n_pixels, -1)
             design = self.forward_model.observe(slices, self._ctf(block)[..., None])
-            movies, packing = self._smooth(parameters.noise, transitions, block, design, sums)
+            weights = share * self.weights
+            movies, packing = self._smooth(
+                parameters.noise, weights, transitions, block, design, sums
+            )
             self._add_moments(sums, block, movies, packing)
             latents = self._with_constant(sums.posterior[block.rows])
             values = self._explain(sums, block, design, *latents)
@@ -200,6 +223,7 @@ class LinearSolver:
     def _smooth(
         self,
         noise: Tensor,
+        weights: Tensor,
         transitions: Transitions,
         block: Batch,
         design: Tensor,
@@ -212,7 +236,7 @@ class LinearSolver:
         noise = noise[self.shells]
         unexplained_images = block.images[:, : self.n_pixels] - design[..., 0]
         information, score, residual = latent_information(
-            unexplained_images, design[..., 1:], self.weights / noise
+            unexplained_images, design[..., 1:], weights / noise
         )
         information, score = information.cpu(), score.cpu()
         packing = _packing(block.lengths)
@@ -223,7 +247,7 @@ class LinearSolver:
         interval = torch.zeros(m, t, dtype=torch.long)
         interval[packing] = block.interval_index
         movies = smooth(packed_information, packed_score, transitions[interval[:, 1:]])
-        log_det = (self.weights * noise.log()).double().sum() * len(residual)
+        log_det = (weights * noise.log()).double().sum() * len(residual)
         unexplained = residual.square().double().sum() + log_det
         sums.log_likelihood += float(movies.log_evidence.sum()) - 0.5 * float(unexplained)
         return movies, packing

@@ -29,7 +29,8 @@ class FrameTable:
         held_out: the frame's movie was kept from training, bool ``(N,)``.
         poses: as used or found.
         mean: posterior means of the latents, float32 ``(N, q)``; q is 0 for a method without.
-        covariance: float32 ``(N, q, q)``; None where the table has none.
+        covariance: float32 ``(N, q, q)``, diagonal where the table has only standard deviations;
+            None where it has neither.
     """
 
     particle_names: list[str]
@@ -80,7 +81,7 @@ def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTabl
     Args:
         folder: the run.
         z_dim: latent dimension q; 0 for a method without latents.
-        covariance: the table has the covariance of the latents.
+        covariance: the table must have the covariances of the latents.
 
     Raises:
         TemporemError: a column is missing, or a value is not what it must be.
@@ -96,7 +97,7 @@ def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTabl
         held_out=table.ints("temporemHeldOut") == 1,
         poses=poses_from_table(table),
         mean=_read_means(table, z_dim),
-        covariance=_read_covariance(table, z_dim) if covariance else None,
+        covariance=_read_covariance(table, z_dim, full=covariance),
     )
 
 
@@ -130,9 +131,11 @@ def _read_means(table: StarTable, q: int) -> np.ndarray:
     return np.stack([_singles(table, name) for name in columns], axis=-1)
 
 
-def _read_covariance(table: StarTable, q: int) -> np.ndarray:
-    pairs = _pairs(q)
+def _read_covariance(table: StarTable, q: int, *, full: bool) -> np.ndarray | None:
+    pairs = _pairs(q) if full else []
     columns = [f"temporemLatentSd{j}" for j in range(1, q + 1)]
+    if not full and not set(columns) & set(table):
+        return None
     columns += [f"temporemLatentCovariance{i + 1}_{j + 1}" for i, j in pairs]
     table.require(*columns)
     covariance = np.zeros((table.n_rows, q, q), dtype=np.float32)

@@ -37,7 +37,8 @@ class Run(Reconstruction):
         frame_numbers: position in the movie, int64 ``(N,)``.
         held_out: the frame's movie was kept from training, bool ``(N,)``.
         poses: as used or found.
-        latent_covariance: float32 ``(N, q, q)``; None for a method that gives variances or nothing.
+        latent_covariance: posterior covariance, float32 ``(N, q, q)``: of ``linear``; of networks
+            its diagonal, other entries being 0; None for a method without latents.
 
     Example:
         >>> run = tm.load_run("tempor-run")

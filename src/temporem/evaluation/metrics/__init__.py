@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporem.errors import TemporemError
 from temporem.evaluation.metrics.counting import CLOCK_STATES, COUNTING
+from temporem.evaluation.metrics.coverage import COVERAGE
 from temporem.evaluation.metrics.fsc import FSC
 from temporem.evaluation.metrics.image_quality import IMAGE_QUALITY
 from temporem.evaluation.metrics.latent_states import LATENT_STATES
@@ -47,6 +48,7 @@ register_metric(POSE_ERROR)
 register_metric(STATE_FSC)
 register_metric(LATENTS)
 register_metric(COUNTING)
+register_metric(COVERAGE)
 register_metric(LATENT_STATES)
 register_metric(CLOCK_STATES)
 register_metric(COUPLING)

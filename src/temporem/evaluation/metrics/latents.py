@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
 from temporem.evaluation.case import Case
@@ -123,15 +123,7 @@ def parameter_agreement(
         ``r2`` and ``trajectory_rmse`` of the smooth regression, ``r2_linear`` of the linear one,
         ``abs_spearman``, and ``spearman_axis``, the axis that has it, from 1.
     """
-    smooth = make_pipeline(
-        make_union(
-            SplineTransformer(SPLINE_KNOTS, knots="quantile", extrapolation="linear"),
-            PolynomialFeatures(2, include_bias=False),
-        ),
-        StandardScaler(),
-        RidgeCV(np.logspace(-6, 3, 19)),
-    )
-    predicted = _predict_unseen(smooth, axes, movie, parameter)
+    predicted = _predict_unseen(smooth_regression(), axes, movie, parameter)
     linear = _predict_unseen(LinearRegression(), axes, movie, parameter)
     rank = np.abs([spearmanr(axis, parameter).statistic for axis in axes.T] or [0.0])
     return {
@@ -143,16 +135,35 @@ def parameter_agreement(
     }
 
 
+def smooth_regression() -> Pipeline:
+    """Ridge regression on cubic splines of every axis, and on products of two axes."""
+    return make_pipeline(
+        make_union(
+            SplineTransformer(SPLINE_KNOTS, knots="quantile", extrapolation="linear"),
+            PolynomialFeatures(2, include_bias=False),
+        ),
+        StandardScaler(),
+        RidgeCV(np.logspace(-6, 3, 19)),
+    )
+
+
+def folds_of(movie: np.ndarray) -> GroupKFold | None:
+    """Divide movies, given by frame ``(n,)``, into folds; None where too few frames are left."""
+    sizes = np.unique(movie, return_counts=True)[1]
+    if len(movie) - sizes.max() < 2:  # splines need two frames
+        return None
+    return GroupKFold(min(FOLDS, len(sizes)))
+
+
 def _predict_unseen(
     model: object, axes: np.ndarray, movie: np.ndarray, parameter: np.ndarray
 ) -> np.ndarray:
     """Predictions for every frame by a regression fitted to other movies, ``(n,)``."""
     if axes.shape[1] == 0:  # the latents are constant: all they can predict is the mean
         return np.full(len(parameter), parameter.mean())
-    sizes = np.unique(movie, return_counts=True)[1]
-    if len(movie) - sizes.max() < 2:  # splines need two frames
+    folds = folds_of(movie)
+    if folds is None:
         return np.full(len(parameter), np.nan)
-    folds = GroupKFold(min(FOLDS, len(sizes)))
     return cross_val_predict(model, axes, parameter, groups=movie, cv=folds)
 
 
