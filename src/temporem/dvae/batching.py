@@ -20,6 +20,7 @@ from temporem.physics.fourier import FourierSupport
 from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 
 import os
+
 _CUT = float(os.environ.get("CUT", "0.5"))
 _REVERSED = float(os.environ.get("REV", "0.5"))
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
