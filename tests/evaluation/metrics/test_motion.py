@@ -88,3 +88,21 @@ def test_motion_correlation_ignores_scale_and_offset_and_sees_the_mean_volume_as
     assert correlation(5 * truth + 3) == pytest.approx(1, abs=1e-5)
     assert correlation(-truth) == pytest.approx(-1, abs=1e-5)
     assert correlation(truth.mean(0, keepdim=True).expand_as(truth)) == 0
+
+
+def test_slope_and_residual_measure_the_size_of_the_motion(support):
+    """Half the motion and an error of known power across it."""
+    _, truth, movie = motion_problem(support)
+    regions, order = {WHOLE_BOX: None}, torch.arange(len(movie))
+    u = truth - truth.mean(0)
+    across = torch.randn(u.shape, generator=torch.Generator().manual_seed(7))
+    across = support.ifft(support.fft(across))
+    across -= across.mean(0)
+    across -= u * (across * u).sum() / u.square().sum()
+    across *= 0.3 * u.norm() / across.norm()
+    found = accumulate(5 + 0.5 * u + across, truth, movie, support, regions, order)[WHOLE_BOX]
+    assert found.slope() == pytest.approx(0.5, abs=1e-4)
+    assert found.residual() == pytest.approx(0.25 + 0.09, abs=1e-4)
+    still = accumulate(0 * u + 1, truth, movie, support, regions, order)[WHOLE_BOX]
+    assert still.slope() == pytest.approx(0, abs=1e-6)
+    assert still.residual() == pytest.approx(1, abs=1e-6)

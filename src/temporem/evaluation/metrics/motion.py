@@ -3,8 +3,10 @@
 ``ρ = Σ_t ⟨V_t − V̄, T_t − T̄⟩ / sqrt(Σ_t ‖V_t − V̄‖² · Σ_t ‖T_t − T̄‖²)``
 
 over all frames t of all movies, V̄ and T̄ the means over them. A reconstruction that returns its
-mean for every frame has ρ = 0 however good that mean is; scale and offset do not matter. Inner
-products are taken in Fourier space (Parseval), inside a mask on the masked volumes' coefficients.
+mean for every frame has ρ = 0 however good that mean is; scale and offset do not matter. How large
+the motion is, the slope of a regression of V − V̄ on T − T̄ tells, and how much of the true motion is
+left out or added, its residual. Both are in the units of the volumes. Inner products are taken in
+Fourier space (Parseval), inside a mask on the masked volumes' coefficients.
 """
 
 from __future__ import annotations
@@ -54,6 +56,17 @@ class MotionSums:
         norm = np.sqrt(np.where(power > 0, power, 1.0) * (w @ self.truth_power))
         return np.where(power > 0, w @ self.cross / norm, 0.0)
 
+    def slope(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """Size of the motion along the true one, ``Σ⟨v, u⟩ / Σ‖u‖²``; see :meth:`correlation`."""
+        w = np.ones(len(self.cross)) if weights is None else np.asarray(weights, dtype=np.float64)
+        return np.asarray((w @ self.cross) / (w @ self.truth_power))
+
+    def residual(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """Power of the motion's error, ``Σ‖v − u‖² / Σ‖u‖²``; see :meth:`correlation`."""
+        w = np.ones(len(self.cross)) if weights is None else np.asarray(weights, dtype=np.float64)
+        error = w @ (self.power - 2 * self.cross + self.truth_power)
+        return np.asarray(error / (w @ self.truth_power))
+
     def subset(self, groups: np.ndarray) -> MotionSums:
         """The sums of some groups only, ``groups`` their integer indices."""
         return MotionSums(self.cross[groups], self.power[groups], self.truth_power[groups])
@@ -75,6 +88,20 @@ class MotionCorrelation(Metric):
             phrase="follows the true motion with a correlation of {value}",
             noun="motion correlation",
         ),
+        Score(
+            "slope",
+            "Motion amplitude",
+            "Slope of a regression of V − V̄ on T − T̄ over frames and voxels: 1 where motion has "
+            "its full size, less where it is smoothed; only for volumes in the truth's units.",
+            direction=0,
+        ),
+        Score(
+            "residual",
+            "Motion residual",
+            "Sum over frames of ‖(V − V̄) − (T − T̄)‖² over that of ‖T − T̄‖²: 0 for the true motion, "
+            "1 for none; only for volumes in the truth's units.",
+            direction=-1,
+        ),
     )
     arrays = dict.fromkeys(("cross", "power", "truth_power"), ("f", "groups"))
 
@@ -87,8 +114,12 @@ class MotionCorrelation(Metric):
     def statistics(self, arrays: Arrays, sample: Sample) -> Mapping[str, Statistic]:
         """ρ of the movies of the sample, about the means over all frames."""
         sums = MotionSums(**arrays).subset(sample.bootstrap.groups)
-        draws = sums.correlation(sample.bootstrap.weights)
-        return {"correlation": Statistic(float(sums.correlation()), draws)}
+        weights = sample.bootstrap.weights
+        return {
+            "correlation": Statistic(float(sums.correlation()), sums.correlation(weights)),
+            "slope": Statistic(float(sums.slope()), sums.slope(weights)),
+            "residual": Statistic(float(sums.residual()), sums.residual(weights)),
+        }
 
     def cautions(self, evaluation: Evaluation) -> list[str]:
         """Report a truth that stands still."""
