@@ -22,7 +22,8 @@ from temporem.frames.settings import DataSettings
 
 CASES = {
     "static": {"method": "static", "start": "none"},
-    "tempor-linear": {"method": "tempor", "start": "linear"},
+    "tempor-linear": {"method": "tempor", "start": "linear", "input": "linear"},
+    "tempor-back-projection": {"method": "tempor", "start": "linear"},
     "tempor-static-table": {"method": "tempor", "start": "static", "learner": "table"},
     "static-head": {"method": "static", "start": "none", "learner": "head", "input": "image"},
     "tempor-streamed": {"method": "tempor", "start": "none", "memory_gb": 0.0},
@@ -38,6 +39,7 @@ def frames_on(device: torch.device, case: dict) -> EncodedFrames:
     return encode_frames(
         frames,
         case.get("input", "back-projection"),
+        base=known_start().volumes.to(device) if case["start"] == "linear" else None,
         moving_poses=case.get("learner") == "table",
         memory_gb=memory_gb,
     )

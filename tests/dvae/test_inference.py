@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from temporem.dvae.inference import FrameInference, SequenceInference
+from temporem.dvae.inference import FrameInference, SequenceInference, log_gaps
 from temporem.dvae.latents import Latents
 from temporem.dvae.priors import GatedTransition, StandardPrior
 from temporem.dvae.settings import InferenceStructure, PriorKind
@@ -23,7 +23,7 @@ def make_inference(structure: InferenceStructure, prior: PriorKind) -> SequenceI
     """Make a network with random weights, none of them zero or small."""
     torch.manual_seed(0)
     chosen = StandardPrior() if prior == "standard" else GatedTransition(Z_DIM, 4)
-    network = SequenceInference(WIDTH, Z_DIM, 5, structure, chosen, hidden_frames=0.0)
+    network = SequenceInference(WIDTH, Z_DIM, 12, structure, chosen, hidden_frames=0.0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(0.7 * torch.randn_like(parameter))
@@ -47,14 +47,22 @@ def normal(mean: torch.Tensor, log_variance: torch.Tensor) -> Independent:
     return Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
 
 
+def times_of(lengths: list[int]) -> torch.Tensor:
+    """Times with gaps that are not all alike, the same in every movie."""
+    since_first = torch.tensor([0, 1, 3.5, 4.5, 5, 8, 9, 10, 14, 15, 16, 18, 19])
+    return torch.cat([since_first[:n] for n in lengths])
+
+
 def infer(
     network: SequenceInference,
     features: torch.Tensor,
     lengths: list[int],
     seed: int | None = None,
+    times: torch.Tensor | None = None,
 ) -> Latents:
     noise = None if seed is None else FrameNoise(torch.Generator().manual_seed(seed))
-    return network(features, torch.tensor(lengths), noise)
+    times = times_of(lengths) if times is None else times
+    return network(features, torch.tensor(lengths), times, noise)
 
 
 def assert_same(found: Latents, expected: Latents) -> None:
@@ -121,8 +129,9 @@ def test_kl_is_from_the_prior_given_the_path_drawn(
     latents = infer(network, features, LENGTHS, seed=5)
     fields = (getattr(latents, name).split(LENGTHS) for name in FIELDS)
     for z, mean, log_variance, kl in zip(*fields, strict=True):
-        priors = [network.prior(None, mean[0])]
-        priors += [network.prior(before, mean[0]) for before in z[:-1]]
+        gaps = times_of([len(z)]).diff()[:, None].log()
+        priors = [network.prior(None, torch.zeros(1), mean[0])]
+        priors += [network.prior(z[t], gaps[t], mean[0]) for t in range(len(z) - 1)]
         prior_mean, prior_log_variance = (torch.stack(parts) for parts in zip(*priors, strict=True))
         expected = kl_divergence(normal(mean, log_variance), normal(prior_mean, prior_log_variance))
         torch.testing.assert_close(kl, expected, rtol=1e-4, atol=1e-4)
@@ -178,9 +187,10 @@ def test_only_mean_field_ignores_the_previous_draw(
 def test_static_inference_sees_single_frames(features: torch.Tensor) -> None:
     torch.manual_seed(0)
     network = FrameInference(WIDTH, Z_DIM)
-    together = network(features, torch.tensor(LENGTHS), None)
+    together = network(features, torch.tensor(LENGTHS), times_of(LENGTHS), None)
     assert together.z.equal(together.mean)
-    alone = torch.cat([network(f[None], torch.tensor([1]), None).mean for f in features])
+    one, now = torch.tensor([1]), torch.zeros(1)
+    alone = torch.cat([network(f[None], one, now, None).mean for f in features])
     torch.testing.assert_close(together.mean, alone)
     unit = normal(torch.zeros(Z_DIM), torch.zeros(Z_DIM))
     expected = kl_divergence(normal(together.mean, together.log_variance), unit)
@@ -191,12 +201,11 @@ def test_hidden_frames_are_inferred_from_the_others() -> None:
     torch.manual_seed(2)
     network = SequenceInference(WIDTH, Z_DIM, 5, "MF-LR", StandardPrior(), hidden_frames=0.5)
     features = torch.randn(12, WIDTH, requires_grad=True)
-    lengths, noise = torch.tensor([12]), FrameNoise(torch.Generator().manual_seed(3))
-    network(features, lengths, noise).mean.sum().backward()
+    infer(network, features, [12], seed=3).mean.sum().backward()
     hidden = (features.grad == 0).all(-1)
     assert 0 < hidden.sum() < 12
     features.grad = None
-    network(features, lengths, None).mean.sum().backward()
+    infer(network, features, [12]).mean.sum().backward()
     assert (features.grad != 0).any(-1).all()  # nothing is hidden when inference is deterministic
 
 
@@ -224,3 +233,69 @@ def test_frames_that_a_process_hides_do_not_depend_on_the_others() -> None:
     whole = network.draw_hidden(lengths, FrameNoise(torch.Generator().manual_seed(5)))
     own = FrameNoise(torch.Generator().manual_seed(5), total=19, own=slice(8, 19))
     assert network.draw_hidden(lengths[2:], own).equal(whole[8:])
+
+
+# --- times ---
+
+
+def test_gaps_are_times_since_the_frame_before() -> None:
+    times = torch.tensor([0, 1, 3, 3.5, 7.0, 0, 1, 5])
+    gaps = log_gaps(times, torch.tensor([4, 1, 3])).exp()
+    torch.testing.assert_close(gaps[:, 0], torch.tensor([1, 1, 2, 0.5, 1, 1, 1, 4]))
+
+
+@pytest.mark.parametrize("lengths", [[12], [5, 4, 3], [1] * 12])
+def test_gaps_of_a_movie_played_backwards_are_the_same(lengths: list[int]) -> None:
+    times, counts = times_of(lengths), torch.tensor(lengths)
+    straight = log_gaps(times, counts).split(lengths)
+    turned = torch.cat([movie.flip(0) for movie in times.split(lengths)])
+    backwards = log_gaps(turned, counts).split(lengths)
+    for one, other in zip(straight, backwards, strict=True):
+        assert other[1:].equal(one[1:].flip(0))
+        assert other[0] == one[0] == 0
+
+
+def test_only_differences_of_times_matter(
+    network: SequenceInference, features: torch.Tensor
+) -> None:
+    later = times_of(LENGTHS) + torch.tensor([0.0, 8, 64, 512]).repeat_interleave(
+        torch.tensor(LENGTHS)
+    )
+    assert_same(infer(network, features, LENGTHS, times=later), infer(network, features, LENGTHS))
+
+
+@pytest.mark.parametrize(
+    ("structure", "changed"),
+    [
+        ("ST-LR", [True] * 5),
+        ("MF-LR", [True] * 5),
+        ("DKS", [True] * 5),  # later frames by the draw before them
+        ("filter", [False, False, False, True, True]),
+    ],
+)
+def test_a_longer_gap_changes_what_is_inferred_from_across_it(
+    structure: InferenceStructure, changed: list[bool]
+) -> None:
+    network = make_inference(structure, "standard")
+    features = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(6))
+    short, long = torch.tensor([0.0, 1, 2, 3, 4]), torch.tensor([0.0, 1, 2, 9, 10])
+    one, other = (infer(network, features, [5], times=times).mean for times in (short, long))
+    assert [not torch.equal(a, b) for a, b in zip(one, other, strict=True)] == changed
+    if network.previous is not None:  # cut the path through z_{t−1}
+        torch.nn.init.zeros_(network.previous.weight)
+    one, other = (infer(network, features, [5], times=times).mean for times in (short, long))
+    if structure == "DKS":
+        changed = [True, True, True, False, False]
+    assert [not torch.equal(a, b) for a, b in zip(one, other, strict=True)] == changed
+
+
+def test_both_directions_read_the_same_gaps(features: torch.Tensor) -> None:
+    """With one set of weights for both directions, a movie backwards has its path backwards."""
+    network = make_inference("MF-LR", "standard")
+    assert network.forwards is not None
+    assert network.backwards is not None
+    network.backwards.load_state_dict(network.forwards.state_dict())
+    times = times_of([len(features)])
+    straight = infer(network, features, [len(features)], times=times)
+    turned = infer(network, features.flip(0), [len(features)], times=times.flip(0))
+    torch.testing.assert_close(turned.mean.flip(0), straight.mean)

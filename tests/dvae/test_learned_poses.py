@@ -86,6 +86,7 @@ def test_table_some_degrees_off_comes_closer_to_the_truth() -> None:
 def test_gradient_reaches_every_parameter_and_evaluation_is_deterministic(method: str) -> None:
     model, encoded = model_of(method), tiny()[1]
     batch = encode_in_current_poses(model, encoded, encoded.batch(encoded.frames.movies))
+    batch = replace(batch, times=batch.times**1.2)  # of gaps that are all 1 nothing is learned
     bound = model.bound(batch, FrameNoise(torch.Generator().manual_seed(0)))
     (bound.kl + bound.pose_kl - bound.log_likelihood).mean().backward()
     for name, parameter in model.named_parameters():

@@ -2,13 +2,17 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
 from helpers.blobs import BlobMovies, simulate_blobs
+from helpers.networks import encoded_of, train
 from temporem.dvae.fit import NetworkFit, fit_static, fit_tempor
+from temporem.dvae.infer import infer_latents
 from temporem.dvae.settings import NetworkSettings, TrainingSettings
+from temporem.dvae.warm_start import warm_start_from
 from temporem.linear.fit import fit_linear
 from temporem.linear.state import LinearFit
 
@@ -71,6 +75,32 @@ def test_motion_is_learned_from_nothing() -> None:
     assert motion_correlation(fit) > 0.4
     stages = [record["stage"] for record in fit.log]
     assert stages == ["static"] * 16 + ["warm-up"] * 4 + ["tempor"] * 12
+
+
+@pytest.mark.integration
+def test_a_network_that_reads_clips_does_not_count_frames() -> None:
+    """Without images, latents hardly move. Of a network that reads whole movies they still do.
+
+    In these movies the frame number alone tells the angle.
+    """
+    movies = simulate_blobs([8] * 30, snr=0.3)
+    fit = fit_linear(movies.dataset, components=2, device="cpu")
+    start = warm_start_from(fit, encoded_of(movies).frames, z_dim=1)
+    encoded = encoded_of(movies, base=start.volumes)
+    counted = {}
+    for random_clips in (True, False):
+        training = TRAINING.model_copy(update={"random_clips": random_clips})
+        model = train(encoded, "tempor", NETWORK, training, warm_start=start).model
+        seen, blank = (
+            infer_latents(model, frames).mean[:, 0].numpy()
+            for frames in (encoded, encoded.without_images())
+        )
+        assert abs(spearmanr(seen, movies.angles.numpy()).statistic) > 0.9
+        number = movies.dataset.frame_numbers
+        follows = np.corrcoef(number, blank)[0, 1] * blank.std() / seen.std()
+        counted[random_clips] = abs(float(follows))
+    assert counted[True] < 0.25
+    assert counted[False] > 0.5
 
 
 def test_fit_has_a_volume_for_every_latent_in_image_units() -> None:

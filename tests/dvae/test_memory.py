@@ -72,8 +72,6 @@ def test_inputs_that_are_computed_take_the_volumes_that_they_are_computed_from()
 
 
 def test_linear_input_takes_less_than_an_image() -> None:
-    sizes = [encoder_input_size(FORWARD, kind, 4) for kind in ("linear", "back-projection", "image")]
-    assert sizes[0] == 4 + 10
-    assert sizes == sorted(sizes)
+    assert encoder_input_size(FORWARD, "linear", 4) == 4 + 10
     memories = [memory_of(NetworkSettings(), encoder_input=kind) for kind in ("linear", "image")]
     assert memories[0] < memories[1]

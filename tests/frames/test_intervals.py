@@ -8,7 +8,9 @@ import torch
 
 from helpers.blobs import simulate_blobs
 from temporem.frames.dataset import Dataset
+from temporem.frames.frames import prepare_frames
 from temporem.frames.intervals import frame_intervals
+from temporem.frames.settings import DataSettings
 
 LENGTHS = (4, 3, 1)
 
@@ -109,3 +111,16 @@ def test_movies_of_one_frame_have_no_intervals() -> None:
     intervals, index = frame_intervals(movies(lengths=(1, 1, 1)))
     assert intervals.tolist() == [1]
     assert index.tolist() == [0, 0, 0]
+
+
+def test_times_of_frames_start_with_their_movie() -> None:
+    dataset = movies(numbers=[1, 2, 3, 7, 2, 3, 5, 9])
+    frames = prepare_frames(dataset, DataSettings(), dataset.movies, torch.device("cpu"))
+    assert frames.times.tolist() == [0, 1, 2, 6, 0, 1, 3, 0]
+    batch = frames.batch([dataset.movies[1], dataset.movies[0][1:][::-1]])
+    assert batch.times.tolist() == [0, 1, 3, 6, 2, 1]
+    shuffled = dataset.shuffled(seed=3)
+    again = frames.in_order_of(shuffled)
+    for movie in shuffled.movies:
+        assert (again.times[movie].diff() > 0).all()
+    assert again.times.sort().values.equal(frames.times.sort().values)

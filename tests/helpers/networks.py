@@ -59,9 +59,7 @@ def encoded_of(
     frames = prepare_frames(data, settings, movies, torch.device("cpu"), posed=posed)
     start = SHORT if base is None else training_of(start="linear")
     kind = resolved_input(network, start)
-    return encode_frames(
-        frames, kind, base=base, moving_poses=moving_poses, memory_gb=memory_gb
-    )
+    return encode_frames(frames, kind, base=base, moving_poses=moving_poses, memory_gb=memory_gb)
 
 
 @cache

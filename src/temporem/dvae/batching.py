@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.pixel_sample import PixelSample, inclusion_probabilities
 
-_CUT = float(os.environ.get("CUT", "0.5"))
-_REVERSED = float(os.environ.get("REV", "0.5"))
+_CUT, _REVERSED = 0.5, 0.5  # part of the movies that are cut, and of the clips that run backwards
 _PIXEL_STREAM, _NOISE_STREAM = 2, 3  # of random numbers, besides those of the order of frames
 
 

@@ -105,10 +105,10 @@ def encoder_input_size(
 def linear_input(forward_model: ForwardModel, residuals: Tensor, design: Tensor) -> Tensor:
     """Infer the latents of a linear model from single frames: means and spreads, ``(F, E)``.
 
-    With the prior N(0, 1), the covariance is ``S = (J + 1)⁻¹`` and the mean is ``S h``, with J and h
-    of :func:`latent_information`. The input is the mean, and the Cholesky factor of S, row by row.
-    It holds all that the frame tells of the latents, and few numbers: an encoder cannot learn a
-    frame's noise from it by heart.
+    With the prior N(0, 1) a posterior has the covariance ``S = (J + 1)⁻¹`` and the mean ``S h``; J
+    and h are those of :func:`latent_information`. The input is the mean, and the Cholesky factor of
+    S row by row. It holds all that the frame tells of the latents, and few numbers: an encoder
+    cannot learn a frame's noise from it by heart.
 
     Args:
         forward_model: image formation.

@@ -1,4 +1,4 @@
-"""What images tell of the latents of a linear model."""
+"""Information of images about the latents of a linear model."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Counting(Metric):
         Score(
             _BLANK,
             "Latent R², blank images",
-            "Latent R² of the latents that the run's encoder infers when its inputs are all 0. "
-            "Known for static and tempor.",
+            "Latent R² of the latents that the run's encoder infers without images: as if each "
+            "were the projection of the mean volume. Known for static and tempor.",
             direction=0,
         ),
         Score(
