@@ -299,3 +299,20 @@ def test_both_directions_read_the_same_gaps(features: torch.Tensor) -> None:
     straight = infer(network, features, [len(features)], times=times)
     turned = infer(network, features.flip(0), [len(features)], times=times.flip(0))
     torch.testing.assert_close(turned.mean.flip(0), straight.mean)
+
+
+@pytest.mark.parametrize("structure", ["ST-LR", "DKS"])
+def test_deviations_are_those_of_drawn_paths(structure: InferenceStructure) -> None:
+    """Without noise, variances are those of z_t itself and not those given z_{t−1}."""
+    network = make_inference(structure, "standard")
+    with torch.no_grad():
+        network.combiner.last.weight.mul_(0.2)  # nearly Gaussian paths
+        network.combiner.last.bias.zero_()
+    features = 0.3 * torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(6))
+    draws, lengths = 4000, [5]
+    drawn = infer(network, features.repeat(draws, 1), lengths * draws, seed=7)
+    z = drawn.z.view(draws, 5, Z_DIM)
+    found = infer(network, features, lengths)
+    torch.testing.assert_close(found.log_variance.exp(), z.var(0), rtol=0.1, atol=0)
+    given = drawn.log_variance.view(draws, 5, Z_DIM).exp().mean(0)
+    assert (z.var(0)[1:] > 1.1 * given[1:]).any()  # what comes before matters here

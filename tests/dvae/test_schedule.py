@@ -78,10 +78,13 @@ def test_pose_of_a_table_moves_a_step_an_epoch(steps: int) -> None:
 def test_kl_weight_rises_to_its_value() -> None:
     schedule = schedule_of(kl_weight=0.8)
     weights = [schedule.kl_weight(epoch) for epoch in range(5)]
-    assert 0 < weights[0] < 0.5
+    assert 0 < weights[0] < weights[-1]
     assert (np.diff(weights) >= 0).all()
-    assert weights[-1] == pytest.approx(0.8)
-    assert schedule_of().kl_weight(4) == 0.5  # 1 / z_dim
+    # The likelihood counts every pixel 1 / share times, and so must the divergence.
+    share = schedule.independent_share
+    assert 0 < share < 1
+    assert weights[-1] == pytest.approx(0.8 / share)
+    assert schedule_of().kl_weight(4) == pytest.approx(0.5 / share)  # 1 / z_dim
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_kl_weight_rises_to_its_value() -> None:
 )
 def test_kl_weight_rises_from_the_first_epoch_that_uses_it(method, start, learner, first) -> None:
     schedule = schedule_of(method, start=start, learner=learner, epochs=40, kl_weight=0.9)
-    weights = [schedule.kl_weight(epoch) for epoch in range(40)]
+    weights = [schedule.independent_share * schedule.kl_weight(epoch) for epoch in range(40)]
     assert weights[:first] == [0] * first
     np.testing.assert_allclose(weights[first:], [0.3, 0.6] + [0.9] * (38 - first))
 

@@ -24,6 +24,10 @@ _ARC_RADIUS, _ARC_DEGREES = 16.0, 100.0
 _BLOB = FormFactor(torch.tensor([100.0]), torch.tensor([900.0]))  # σ = 3.4 Å
 _MOVING_BLOBS = 2  # of the moving blob's weight
 
+# Blobs whose density changes in movies of the linear model.
+_MORE = torch.tensor([[14, 0, 0], [10, 8, 0]], dtype=torch.float64)
+_LESS = torch.tensor([[-12, 6, 0], [-12, -6, 3]], dtype=torch.float64)
+
 
 @dataclass(frozen=True)
 class BlobMovies:
@@ -103,6 +107,35 @@ def simulate_blobs(
         movies=[np.arange(e - m, e) for e, m in zip(ends, lengths, strict=True)],
     )
     return BlobMovies(dataset, angles, variance)
+
+
+def amplitude_movies(
+    *, movies: int, length: int, memory: float, snr: float, box: int = 16, seed: int = 0
+) -> tuple[Dataset, Tensor]:
+    """Movies of volumes ``μ + z U``, as the linear model has them, and the true z ``(N,)``.
+
+    U takes density from two blobs and adds it to two others. z is N(0, 1), and its correlation with
+    that of the frame before is ``memory``.
+    """
+    blobs = simulate_blobs([length] * movies, box=box, seed=seed)
+    dataset, n = blobs.dataset, movies * length
+    generator = torch.Generator().manual_seed(seed + 1)
+    z = torch.randn(movies, length, generator=generator, dtype=torch.float64)
+    for t in range(1, length):
+        z[:, t] = memory * z[:, t - 1] + (1 - memory**2) ** 0.5 * z[:, t]
+    z = z.flatten()
+    model = ForwardModel(box, dataset.pixel_size_angstrom)
+
+    def slices(positions: Tensor) -> Tensor:
+        turned = positions.expand(n, -1, -1) @ dataset.poses.rotations.mT
+        return _coefficients(turned, model.support, model.pixel_size_angstrom)
+
+    more, less = slices(_MORE), slices(_LESS)
+    mean = slices(_BODY) + more + less
+    change = 0.5 * z[:, None] * (more - less)
+    clean = model.support.ifft(model.observe(mean + change, model.ctf(dataset.ctf)).cfloat())
+    noise = (float(clean.var()) / snr) ** 0.5 * torch.randn(clean.shape, generator=generator)
+    return replace(dataset, images=(clean + noise).numpy()), z
 
 
 def _positions(angles: Tensor) -> Tensor:
