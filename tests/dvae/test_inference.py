@@ -313,6 +313,6 @@ def test_deviations_are_those_of_drawn_paths(structure: InferenceStructure) -> N
     drawn = infer(network, features.repeat(draws, 1), lengths * draws, seed=7)
     z = drawn.z.view(draws, 5, Z_DIM)
     found = infer(network, features, lengths)
-    torch.testing.assert_close(found.log_variance.exp(), z.var(0), rtol=0.1, atol=0)
+    torch.testing.assert_close(found.log_variance.exp(), z.var(0), rtol=0.2, atol=0)
     given = drawn.log_variance.view(draws, 5, Z_DIM).exp().mean(0)
     assert (z.var(0)[1:] > 1.1 * given[1:]).any()  # what comes before matters here
