@@ -131,7 +131,7 @@ def test_nothing_is_learned_from_noise(noisy) -> None:
     none = replace(none, noise=torch.ones_like(none.noise))
     held_out = frames.movies[1::4]
     blocks = frames.blocks(held_out)
-    least = fit.solver.expect(none, blocks).log_likelihood / sum(map(len, held_out))
+    least = fit.solver.infer(none, blocks).log_likelihood / sum(map(len, held_out))
     assert max(fit.scores) < least + 0.1
 
 

@@ -24,6 +24,8 @@ NETWORK = (
     *("model.encoder_width=64", "model.rnn_width=32", "model.generator_width=32"),
     *("training.epochs=24", "linear.components=1"),
 )
+COUNTING = ("training.random_clips=false", "model.hidden_frames=0.5")
+"""Settings that let a network count."""
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +36,15 @@ def movies(tmp_path_factory) -> Path:
     return path
 
 
-def evaluated(movies: Path, out: Path, method: str) -> tuple[str, dict]:
+def evaluated(movies: Path, out: Path, method: str, more: tuple[str, ...] = ()) -> tuple[str, dict]:
     """What an evaluation prints, and its numbers of the angle."""
-    succeed("reconstruct", movies, "-o", out, "--method", method, *settings(NETWORK))
+    succeed("reconstruct", movies, "-o", out, "--method", method, *settings(NETWORK + more))
     said = succeed("evaluate", out, "--every", "3")
     return said, json.loads((out / "evaluation.json").read_text())["counting"]["angle_degrees"]
 
 
 def test_a_network_that_counts_frames_is_found_out(movies: Path, tmp_path: Path) -> None:
-    said, found = evaluated(movies, tmp_path / "tempor", "tempor")
+    said, found = evaluated(movies, tmp_path / "tempor", "tempor", COUNTING)
     real, blank, clock = found["r2"], found["blank_r2"]["value"], found["clock_r2"]["value"]
     assert clock > 0.95
     assert real > 0.4
@@ -54,7 +56,7 @@ def test_a_network_that_counts_frames_is_found_out(movies: Path, tmp_path: Path)
 
 def test_the_static_model_knows_nothing_without_images(movies: Path, tmp_path: Path) -> None:
     said, found = evaluated(movies, tmp_path / "static", "static")
-    assert found["blank_r2"]["value"] == pytest.approx(0, abs=0.02)
+    assert found["blank_r2"]["value"] < 0.05
     assert found["shuffled_r2"]["value"] == pytest.approx(found["r2"], abs=1e-3)
     assert "from blank ones" in said
     assert "without a look at the images" not in said
@@ -78,7 +80,8 @@ def test_the_encoder_is_the_one_of_the_run(tiny_runs, tiny_dataset: Path, method
     else:
         assert np.abs(probes["shuffled"] - run.latents).max() > 1e-3
         blank = np.stack([probes["blank"][movie] for movie in data.movies])
-        np.testing.assert_allclose(blank, np.broadcast_to(blank[0], blank.shape), atol=1e-5)
+        # What is left, poses and CTF, tells little.
+        assert np.ptp(blank, axis=0).max() < 0.1 * np.ptp(run.latents)
 
 
 def test_learned_poses_are_part_of_what_the_encoder_sees(tmp_path: Path) -> None:

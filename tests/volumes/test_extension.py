@@ -66,6 +66,7 @@ def movies() -> BlobMovies:
 
 def training_of(**changes: object) -> TrainingSettings:
     settings = {"start": "none", "epochs": 20, "frames_per_step": 8, "learning_rate": 2e-2}
+    settings |= {"random_clips": False}
     return TrainingSettings(**{**settings, **changes})
 
 

@@ -74,6 +74,8 @@ def _say_components(facts: RunFacts, run: Path) -> None:
             "Warning: the motion in these volumes may be noise. Two halves of the movies do not "
             "find the same components. More movies or less noise would help."
         )
+    if facts.doubtful_components:
+        say(f"Warning: {facts.doubtful_components}")
 
 
 def _say_left_out_movies(run: Path) -> None:

@@ -134,6 +134,7 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
         evaluation=load_evaluation(run.path) if evaluated else None,
         seconds=_seconds(log),
         components_found=None if agreement is None else agreement.components_found,
+        doubtful_components=run.facts.doubtful_components,
         starts_alike=run.facts.starts_alike,
     )
 

@@ -96,6 +96,7 @@ class ReportRun:
         seconds: time that all parts of the run took, where known.
         components_found: number of linear components that half of the movies find on their own,
             where this was checked.
+        doubtful_components: sentence on components that may be errors of poses; empty without any.
         starts_alike: fraction of the frames that two random starts found in the same poses, where
             poses are from images alone.
     """
@@ -109,6 +110,7 @@ class ReportRun:
     evaluation: Evaluation | None = None
     seconds: float | None = None
     components_found: int | None = None
+    doubtful_components: str = ""
     starts_alike: float | None = None
 
     @property

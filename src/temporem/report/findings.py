@@ -154,6 +154,8 @@ def _doubts(run: ReportRun) -> list[str]:
             f"{run.name}: the motion may be noise: two halves of the movies, each fitted on its "
             "own, agree on none of the linear components."
         )
+    if run.doubtful_components:
+        texts.append(f"{run.name}: {run.doubtful_components}")
     if run.starts_alike is not None and run.starts_alike < LEAST_ALIKE:
         texts.append(
             f"{run.name}: most poses may be wrong: two random starts agree on the poses of only "

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from temporem.io.files import atomic_write
 from temporem.io.json_file import read_json_object
 from temporem.io.settings import validate_settings
+from temporem.linear.likeness import DOUBTFUL, Change
 from temporem.poses.symmetry import Symmetry
 from temporem.runs import names
 from temporem.version import __version__
@@ -49,6 +50,13 @@ class HalfAgreementFacts(BaseModel):
         return self
 
 
+class LikenessFacts(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    fraction: float = Field(ge=0, le=1.001)
+    change: Change
+
+
 class RunFacts(BaseModel):
     """Facts about a finished run.
 
@@ -62,6 +70,7 @@ class RunFacts(BaseModel):
         starts_alike: fraction of the frames on whose poses two random starts agree.
         components: components of the linear model.
         half_agreement: how halves of the movies agree on its components.
+        component_likeness: how far each component looks like a change of the mean as a whole.
         half_fsc: FSC of the half maps of a homogeneous reconstruction.
     """
 
@@ -76,12 +85,29 @@ class RunFacts(BaseModel):
     starts_alike: float | None = Field(None, ge=0, le=1)
     components: int | None = None
     half_agreement: HalfAgreementFacts | None = None
+    component_likeness: list[LikenessFacts] | None = None
     half_fsc: list[FiniteFloat] | None = None
 
     @property
     def grid(self) -> VolumeGrid:
         """Grid and units of the volumes."""
         return VolumeGrid(self.box, self.pixel_size_angstrom, self.noise_scale)
+
+    @property
+    def doubtful_components(self) -> str:
+        """Sentence on components that move the mean volume as a whole; empty without any."""
+        found = [
+            f"{number} (a {one.change}, {one.fraction:.0%})"
+            for number, one in enumerate(self.component_likeness or (), start=1)
+            if one.fraction > DOUBTFUL
+        ]
+        if not found:
+            return ""
+        return (
+            f"component {', '.join(found)} may be no motion: it looks like a change of the mean "
+            "volume as a whole, as poses, shifts, pixel size or contrast that are off make it. "
+            "--poses refine improves poses and shifts."
+        )
 
     @property
     def found_symmetry(self) -> Symmetry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from temporem.linear.fit import (
     mask_of,
     require_enough,
 )
+from temporem.linear.likeness import component_likeness
 from temporem.linear.settings import LinearSettings
-from temporem.linear.state import LinearState
+from temporem.linear.state import LinearFit, LinearState
 from temporem.physics.forward import ForwardModel
 from temporem.progress import Progress
 from temporem.runs.config import RunConfig
@@ -77,7 +79,6 @@ class Linear:
             progress=job.progress,
         )
         fit = linear_result(frames, state)
-        q = fit.parameters.q
         volumes = _named(fit.parameters.volumes, "mean", "component")
         for half, own in enumerate(fit.halves, start=1):
             volumes |= _named(own, f"half{half}", f"half{half}_component")
@@ -91,13 +92,22 @@ class Linear:
             volumes=volumes,
             masks={"mask": fit.masks[0], "focus_mask": fit.masks[1]},
             predicted=predicted_latents(job.task.dataset, frames, fit),
-            facts={"components": q, "half_agreement": fit.agreement},
+            facts=facts_of(fit),
         )
 
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> LinearVolumes:
         model.require_kind(self.name)
         own = {n: t for n, t in model.tensors.items() if n.startswith("generator.")}
         return load_linear_volumes(Parts(model.kind, own, {}, model.source), grid.box, z_dim)
+
+
+def facts_of(fit: LinearFit) -> dict[str, Any]:
+    """Facts about a linear model for ``run.json``."""
+    return {
+        "components": fit.parameters.q,
+        "half_agreement": fit.agreement,
+        "component_likeness": [asdict(one) for one in component_likeness(fit.parameters.volumes)],
+    }
 
 
 def follow_linear(

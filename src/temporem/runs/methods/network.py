@@ -33,7 +33,7 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.poses import Poses
 from temporem.runs.config import RunConfig
 from temporem.runs.methods.base import Job, Outcome, require_no_options
-from temporem.runs.methods.linear import follow_linear, linear_memory
+from temporem.runs.methods.linear import facts_of, follow_linear, linear_memory
 from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import VolumeGrid
 
@@ -193,8 +193,7 @@ class Network:
             progress=job.progress.part(0, _LINEAR_SHARE),
         )
         fit = linear_result(cropped, state)
-        facts = {"components": fit.parameters.q, "half_agreement": fit.agreement}
-        return warm_start_from(fit, frames, config.model.z_dim), facts
+        return warm_start_from(fit, frames, config.model.z_dim), facts_of(fit)
 
     def _outcome(
         self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, Any]
