@@ -34,15 +34,16 @@ def movies(tmp_path_factory) -> Path:
     return path
 
 
-def evaluated(movies: Path, out: Path, method: str) -> tuple[str, dict]:
+def evaluated(movies: Path, out: Path, method: str, *more: str) -> tuple[str, dict]:
     """What an evaluation prints, and its numbers of the angle."""
-    succeed("reconstruct", movies, "-o", out, "--method", method, *settings(NETWORK))
+    succeed("reconstruct", movies, "-o", out, "--method", method, *settings((*NETWORK, *more)))
     said = succeed("evaluate", out, "--every", "3")
     return said, json.loads((out / "evaluation.json").read_text())["counting"]["angle_degrees"]
 
 
 def test_a_network_that_counts_frames_is_found_out(movies: Path, tmp_path: Path) -> None:
-    said, found = evaluated(movies, tmp_path / "tempor", "tempor")
+    whole = "training.random_clips=false"
+    said, found = evaluated(movies, tmp_path / "tempor", "tempor", whole)
     real, blank, clock = found["r2"], found["blank_r2"]["value"], found["clock_r2"]["value"]
     assert clock > 0.95
     assert real > 0.4
@@ -77,8 +78,8 @@ def test_the_encoder_is_the_one_of_the_run(tiny_runs, tiny_dataset: Path, method
         assert np.ptp(probes["blank"]) < 1e-6
     else:
         assert np.abs(probes["shuffled"] - run.latents).max() > 1e-3
-        blank = np.stack([probes["blank"][movie] for movie in data.movies])
-        np.testing.assert_allclose(blank, np.broadcast_to(blank[0], blank.shape), atol=1e-5)
+        assert np.abs(probes["blank"] - run.latents).max() > 1e-3
+        assert encoded.n_fixed > 0  # blank frames still differ by their poses
 
 
 def test_learned_poses_are_part_of_what_the_encoder_sees(tmp_path: Path) -> None:
