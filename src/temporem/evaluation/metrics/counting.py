@@ -107,8 +107,9 @@ class Counting(Metric):
                     f"the latents can be had without a look at the images: blank ones predict the "
                     f"{self.words(place)} with R² {blank:.3f}, the images with {real:.3f}, because "
                     f"the network counts frames (the frame number alone: {clock:.3f}); movies that "
-                    "begin in different states and model.hidden_frames=0 help, and --method clock "
-                    "shows what counting alone reaches."
+                    "begin in different states, training.random_clips=true and "
+                    "model.hidden_frames=0 help, and --method clock shows what counting alone "
+                    "reaches."
                 )
         return texts
 
