@@ -50,8 +50,9 @@ def epoch_batches(
 ) -> Iterator[StepBatch]:
     """Prepare the batches of the rest of an epoch, in an order that seed and epoch determine.
 
-    The static model takes single frames in random order, TEMPOR takes whole movies. Both take about
-    ``frames_per_step`` frames in a step, so equal epochs have equal numbers of steps.
+    The static model takes single frames in random order, TEMPOR takes movies, whole or in
+    :func:`random_clips`. Both take about ``frames_per_step`` frames in a step, so equal epochs have
+    equal numbers of steps.
     """
     frames, stage = encoded.frames, schedule.stages[position.stage]
     steps = _epoch_order(schedule, stage, frames.training, seed, position.epoch)

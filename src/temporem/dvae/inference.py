@@ -96,7 +96,8 @@ class SequenceInference(nn.Module):
         """Infer the latents of M movies.
 
         Args:
-            features: the frames of one movie after the other, in order of time, ``(F, W)``.
+            features: the frames of one movie after the other, in order of time or backwards,
+                ``(F, W)``.
             lengths: frames of each movie, positive, ``(M,)`` on the CPU.
             times: time of every frame, see :class:`Batch`, ``(F,)`` on the CPU.
             noise: draws latents and hidden frames. With None, no frame is hidden and latents are

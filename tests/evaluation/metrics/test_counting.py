@@ -61,7 +61,13 @@ def test_a_warning_names_the_counter_and_what_helps(
     counter: Evaluation, observer: Evaluation
 ) -> None:
     (warning,) = [text for text in judge({"a": counter}).warnings if "without a look" in text]
-    for words in ("a: the latents", "angle", "model.hidden_frames=0", "--method clock"):
+    for words in (
+        "a: the latents",
+        "angle",
+        "training.random_clips=true",
+        "model.hidden_frames=0",
+        "--method clock",
+    ):
         assert words in warning
     assert not [text for text in judge({"a": observer}).warnings if "without a look" in text]
     poor = probed(NOISE, blank=NOISE, shuffled=NOISE)  # as good as blank, and of no use
