@@ -10,6 +10,7 @@ from temporem.dvae.warm_start import warm_start_from, warm_start_settings
 from temporem.errors import TemporemError
 from temporem.frames.frames import Frames
 from temporem.linear.dynamics import Dynamics
+from temporem.linear.fit import linear_states
 from temporem.linear.masks import enlarged
 from temporem.linear.model import LinearParameters, Posterior
 from temporem.linear.settings import LinearSettings
@@ -105,14 +106,14 @@ def test_fit_that_does_not_suit_is_refused() -> None:
         warm_start_from(replace(fit, latents=fewer), frames(), 1)
 
 
-@pytest.mark.parametrize(
-    ("given", "z_dim", "expected"),
-    [("auto", 1, 2), ("auto", 3, 3), (3, 2, 3), (2, 3, 3)],  # 24 frames support two
-)
-def test_number_of_components(given, z_dim: int, expected: int) -> None:
-    settings = LinearSettings(components=given, iterations=7)
+def test_only_tempor_starts_from_dynamics() -> None:
+    settings = LinearSettings(components=3, iterations=7)
     for method in ("static", "tempor"):
-        found = warm_start_settings(settings, frames(), method, z_dim)
-        assert found.components == expected
+        found = warm_start_settings(settings, method)
+        assert (found.components, found.iterations) == (3, 7)
         assert found.temporal == (method == "tempor")
-        assert found.iterations == 7
+
+
+def test_start_has_a_component_for_every_latent() -> None:
+    first = next(linear_states(frames(), LinearSettings(iterations=1), least=2))
+    assert first.q == 2

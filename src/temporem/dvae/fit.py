@@ -250,7 +250,8 @@ def _linear_fit(
     progress: Progress,
 ) -> LinearFit:
     """Fit the linear model for a warm start."""
-    settings = warm_start_settings(LinearSettings(), frames, method, z_dim)
+    settings = warm_start_settings(LinearSettings(), method)
     cropped = frames.cropped(LINEAR_BOX, data.memory_gb)
-    *_, last = linear_states(cropped, settings, seed=seed, progress=progress.part(0, _LINEAR_SHARE))
+    part = progress.part(0, _LINEAR_SHARE)
+    *_, last = linear_states(cropped, settings, least=z_dim, seed=seed, progress=part)
     return linear_result(cropped, last)

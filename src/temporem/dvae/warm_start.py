@@ -11,17 +11,14 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.frames.frames import Frames
-from temporem.linear.fit import largest_components
 from temporem.linear.masks import enlarged
 from temporem.linear.model import Posterior
-from temporem.linear.settings import Components, LinearSettings
+from temporem.linear.settings import LinearSettings
 from temporem.linear.state import LinearFit
 from temporem.physics.fourier import resized
 
 LINEAR_BOX = 64
 """Largest box of the linear model of a warm start; finer detail is left to the network."""
-
-_COMPONENTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +45,15 @@ class WarmStart:
 
 
 def warm_start_settings(
-    settings: LinearSettings, frames: Frames, method: Literal["static", "tempor"], z_dim: int
+    settings: LinearSettings, method: Literal["static", "tempor"]
 ) -> LinearSettings:
     """Complete the settings of the linear fit that a network starts from.
 
-    The linear model has dynamics if the network has. It has more components than the network has
-    latents, because the network's latents follow a curve in its space: four, if frames suffice.
+    The linear model has dynamics if the network has. It may have more components than the network
+    has latents, because the network's latents follow a curve in its space. At least as many it must
+    have.
     """
-    components: Components = settings.components
-    if components == "auto":
-        components = min(max(z_dim, _COMPONENTS), largest_components(frames.training))
-    components = max(z_dim, components)
-    return settings.model_copy(update={"components": components, "temporal": method == "tempor"})
+    return settings.model_copy(update={"temporal": method == "tempor"})
 
 
 def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int) -> WarmStart:

@@ -110,6 +110,7 @@ def linear_states(
     frames: Frames,
     settings: LinearSettings,
     *,
+    least: int = 1,
     masks: Masks = (None, None),
     window_radius: float = 0.9,
     seed: int = 0,
@@ -121,13 +122,14 @@ def linear_states(
     Args:
         frames: the frames to fit.
         settings: components, dynamics, iterations.
+        least: fewest components to choose from where their number is automatic.
         masks: solvent and moving mask; None to make them from the data.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of the first latents.
         resume: state to continue from; yielded again if it is finished.
         progress: receives the progress of the fit, in Fourier pixels passed.
     """
-    candidates = _candidates(settings, frames.training)
+    candidates = _candidates(settings, frames.training, least)
     steps = LinearSteps(frames, settings, candidates, masks, window_radius, seed, progress)
     state, sums = resume, None
     seconds = 0.0 if resume is None else resume.seconds
@@ -199,11 +201,12 @@ def largest_components(movies: list[np.ndarray]) -> int:
     return sum(map(len, movies)) // _FRAMES_PER_COMPONENT
 
 
-def _candidates(settings: LinearSettings, training: list[np.ndarray]) -> list[int]:
+def _candidates(settings: LinearSettings, training: list[np.ndarray], least: int) -> list[int]:
     """Numbers of components to choose from."""
     if settings.components != "auto":
         return [settings.components]
-    return list(range(1, min(MOST_COMPONENTS, largest_components(training)) + 1))
+    most = min(MOST_COMPONENTS, largest_components(training))
+    return list(range(least, max(least, most) + 1))
 
 
 def require_enough(settings: LinearSettings, training: list[np.ndarray]) -> None:

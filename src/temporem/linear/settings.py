@@ -28,8 +28,8 @@ class LinearSettings(BaseModel):
 
     components: Components = Field(
         "auto",
-        description="Number of components. auto, for linear: the number up to 4 that predicts "
-        "held-out movies best. auto, for static and tempor: 4, or model.z_dim if that is more.",
+        description="Number of components. auto: the largest number up to 4 with which held-out "
+        "movies are likelier than with one; for static and tempor at least model.z_dim.",
     )
     temporal: bool = Field(
         True,

@@ -115,6 +115,7 @@ def follow_linear(
     frames: Frames,
     settings: LinearSettings,
     *,
+    least: int = 1,
     masks: Masks,
     window_radius: float,
     seed: int,
@@ -126,6 +127,7 @@ def follow_linear(
         return linear_states(
             frames,
             settings,
+            least=least,
             masks=masks,
             window_radius=window_radius,
             seed=seed,

@@ -182,11 +182,12 @@ class Network:
         config, frames = job.config, job.frames
         cropped = frames.cropped(LINEAR_BOX, config.data.memory_gb)
         like: VAEKind = "tempor" if self.uses_dynamics(config) else "static"
-        settings = warm_start_settings(config.linear, frames, like, config.model.z_dim)
+        settings = warm_start_settings(config.linear, like)
         state = follow_linear(
             job.store,
             cropped,
             settings,
+            least=config.model.z_dim,
             masks=(None, None),
             window_radius=config.data.window_radius,
             seed=config.seed,
