@@ -31,7 +31,8 @@ _TO_NPY = (
 # Its own defaults: batches of 16, rate 1e-4, width 1024, 20 epochs.
 DEFAULT = Choice(epochs=20)
 
-BEST = Choice(epochs=40, more=tuple("-b 8 --lr 1e-3 --enc-dim 256 --dec-dim 256 --no-amp".split()))
+_SIZE = ("--enc-dim", "256", "--dec-dim", "256", "--no-amp")
+BEST = Choice(epochs=40, more=("-b", "8", "--lr", "1e-3", *_SIZE))
 
 
 class CryoDRGN:

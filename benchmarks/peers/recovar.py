@@ -60,7 +60,7 @@ class Recovar:
         if model == KERNEL:
             self._regress(work, latents, files)
         else:
-            _add_components(_fit(work) / "output" / "volumes", latents, files)
+            add_components(_fit(work) / "output" / "volumes", latents, files)
 
     def back_project(self, dataset: Path, work: Path) -> Path:
         self._recovar(work, "pipeline", _star(dataset), "-o", _fit(work), *OPTIONS, "--only-mean")
@@ -99,20 +99,24 @@ def clusters(latents: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, 
     return rows, vq(latents.astype(np.float64), rows.astype(np.float64))[0]
 
 
-def _add_components(volumes: Path, latents: np.ndarray, files: Sequence[Path]) -> None:
-    """Write mean + Σ latent × component; the components are unit vectors of Fourier space."""
-    import mrcfile
+def add_components(volumes: Path, latents: np.ndarray, files: Sequence[Path]) -> None:
+    """Write mean + Σ latent × component for each row of ``latents``.
+
+    Args:
+        volumes: RECOVAR's folder with the mean and the components.
+        latents: ``(B, q)``, q at most the number of components.
+        files: B files to write.
+    """
     import numpy as np
 
-    def read(name: str) -> np.ndarray:
-        with mrcfile.open(volumes / name) as file:
-            return np.array(file.data, dtype=np.float32)
+    from temporem.io.mrc import open_stack, read_volume, write_volume
 
-    mean = read("mean.mrc")
-    components = np.stack([read(f"eigen_pos{k:04d}.mrc") for k in range(latents.shape[1])])
+    box = open_stack(volumes / "mean.mrc").shape[-1]
+    mean = read_volume(volumes / "mean.mrc", box)
+    names = [f"eigen_pos{k:04d}.mrc" for k in range(latents.shape[1])]
+    components = np.stack([read_volume(volumes / name, box) for name in names])
     for file, latent in zip(files, latents, strict=True):
-        with mrcfile.new(file) as new:
-            new.set_data(mean + np.einsum("k,kzyx->zyx", latent, components))
+        write_volume(file, mean + np.einsum("k,kzyx->zyx", latent, components), 1.0)
 
 
 def _fit(work: Path) -> Path:
