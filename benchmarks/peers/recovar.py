@@ -1,13 +1,15 @@
 """RECOVAR 1.0.5 (Gilles and Singer 2025): covariance of the volumes, and kernel regression.
 
 A static linear method: every frame has its own latents, the posterior mean of its components.
-Volumes come in two ways, and both are scored: by kernel regression at the frames' latents, as its
-documentation recommends, and as mean plus components times latents (``linear``).
+Volumes come from kernel regression at latents, as its documentation recommends.
 
 Its licence is for non-commercial use. So it stays in an environment of its own; we know its
 command line and its output files, and none of its code.
 
-It reads poses and CTF from our ``particles.star``.
+It reads poses and CTF from our ``particles.star``, and chooses the sign of the images by itself.
+
+Written after its command line and documentation. The real program has not yet run to its end here,
+so ``check`` comes before any number.
 """
 
 from __future__ import annotations
@@ -24,10 +26,9 @@ from temporem.errors import TemporemError
 if TYPE_CHECKING:
     import numpy as np
 
-KERNEL, LINEAR = "kernel", "linear"
+KERNEL = "kernel"
 
-# Its ``analyze`` takes 20 cluster centres too. One regression takes about as long as the next, so
-# that one for every frame would take longer than all the rest.
+# Its documentation takes 20 cluster centres too; one regression for every frame would be slow.
 MOST_POINTS = 20
 
 # A loose sphere, as for a molecule of which nothing is known; simulated frames have one contrast.
@@ -46,27 +47,19 @@ class Recovar:
     def models(self, training: Training) -> dict[str, str]:
         if training.epochs is not None or training.also:
             raise TemporemError("--epochs or --also", expected="neither; RECOVAR has no epochs")
-        return {RESULT: KERNEL, LINEAR: LINEAR}
+        return {RESULT: KERNEL}
 
     def train(self, dataset: Path, work: Path, training: Training) -> Usage:
         output = ("-o", _fit(work), "--zdim", training.z_dim)
         return self._recovar(work, "pipeline", _star(dataset), *output, *OPTIONS, *training.more)
 
     def latents(self, work: Path, model: str) -> np.ndarray:
-        (folder,) = (_fit(work) / "model").glob("zdim_*")  # train() asks for one dimension
-        return read_latents(folder / "latent_coords.npy")
+        found = list(_fit(work).glob("model/zdim_*/latent_coords.npy"))
+        if len(found) != 1:  # train() asks for one dimension
+            raise TemporemError(f"{_fit(work)} has {len(found)} files of latents", expected="one")
+        return read_latents(found[0])
 
     def decode(self, work: Path, model: str, latents: np.ndarray, files: Sequence[Path]) -> None:
-        if model == KERNEL:
-            self._regress(work, latents, files)
-        else:
-            add_components(_fit(work) / "output" / "volumes", latents, files)
-
-    def back_project(self, dataset: Path, work: Path) -> Path:
-        self._recovar(work, "pipeline", _star(dataset), "-o", _fit(work), *OPTIONS, "--only-mean")
-        return _fit(work) / "output" / "volumes" / "mean.mrc"
-
-    def _regress(self, work: Path, latents: np.ndarray, files: Sequence[Path]) -> None:
         """Make volumes at cluster centres, and give each frame that of the nearest one."""
         import numpy as np
 
@@ -79,6 +72,10 @@ class Recovar:
             self._recovar(work, "compute_state", _fit(work), *words)
             for file, state in zip(files, nearest, strict=True):
                 file.write_bytes((states / f"state{state:03d}.mrc").read_bytes())
+
+    def back_project(self, dataset: Path, work: Path) -> Path:
+        self._recovar(work, "pipeline", _star(dataset), "-o", _fit(work), *OPTIONS, "--only-mean")
+        return _fit(work) / "output" / "volumes" / "mean.mrc"
 
     def _recovar(self, work: Path, *arguments: object) -> Usage:
         say(f"recovar {arguments[0]}; log: {work / 'recovar.log'}")
@@ -97,26 +94,6 @@ def clusters(latents: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, 
     if len(rows) > most:
         rows, _ = kmeans2(rows.astype(np.float64), most, minit="++", rng=np.random.default_rng(0))
     return rows, vq(latents.astype(np.float64), rows.astype(np.float64))[0]
-
-
-def add_components(volumes: Path, latents: np.ndarray, files: Sequence[Path]) -> None:
-    """Write mean + Σ latent × component for each row of ``latents``.
-
-    Args:
-        volumes: RECOVAR's folder with the mean and the components.
-        latents: ``(B, q)``, q at most the number of components.
-        files: B files to write.
-    """
-    import numpy as np
-
-    from temporem.io.mrc import open_stack, read_volume, write_volume
-
-    box = open_stack(volumes / "mean.mrc").shape[-1]
-    mean = read_volume(volumes / "mean.mrc", box)
-    names = [f"eigen_pos{k:04d}.mrc" for k in range(latents.shape[1])]
-    components = np.stack([read_volume(volumes / name, box) for name in names])
-    for file, latent in zip(files, latents, strict=True):
-        write_volume(file, mean + np.einsum("k,kzyx->zyx", latent, components), 1.0)
 
 
 def _fit(work: Path) -> Path:

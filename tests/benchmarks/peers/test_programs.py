@@ -8,7 +8,7 @@ from benchmarks.common import Environment, Usage
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.cryodrgn import CryoDRGN
 from benchmarks.peers.protocol import Training
-from benchmarks.peers.recovar import Recovar, add_components, clusters
+from benchmarks.peers.recovar import Recovar, clusters
 
 from temporem.errors import TemporemError
 from temporem.evaluation.storage import load_evaluation
@@ -37,8 +37,8 @@ class TestCryoDRGN:
 
 
 class TestRecovar:
-    def test_volumes_in_two_ways_and_no_epochs(self, tmp_path):
-        assert Recovar(tmp_path).models(Training(1)) == {".": "kernel", "linear": "linear"}
+    def test_it_has_no_epochs(self, tmp_path):
+        assert Recovar(tmp_path).models(Training(1)) == {".": "kernel"}
         with pytest.raises(TemporemError, match="RECOVAR has no epochs"):
             Recovar(tmp_path).models(Training(1, epochs=3))
 
@@ -65,20 +65,6 @@ class TestRecovar:
         files = [tmp_path / f"{k}.mrc" for k in range(3)]
         Recovar(tmp_path).decode(tmp_path, "kernel", latents, files)
         assert [read_volume(file, 4)[0, 0, 0] for file in files] == [3, -1, 3]
-
-    def test_mean_plus_components(self, tmp_path):
-        rng = np.random.default_rng(0)
-        mean, first, second = rng.normal(size=(3, 4, 4, 4)).astype(np.float32)
-        names = ("mean", "eigen_pos0000", "eigen_pos0001")
-        for name, volume in zip(names, (mean, first, second), strict=True):
-            write_volume(tmp_path / f"{name}.mrc", volume, 2.0)
-        latents = np.array([[1.0, 0.0], [2.0, -3.0]])
-        files = [tmp_path / "a.mrc", tmp_path / "b.mrc"]
-        add_components(tmp_path, latents, files)
-        np.testing.assert_allclose(read_volume(files[0], 4), mean + first, rtol=1e-5)
-        np.testing.assert_allclose(
-            read_volume(files[1], 4), mean + 2 * first - 3 * second, rtol=1e-4, atol=1e-5
-        )
 
 
 @pytest.mark.slow
