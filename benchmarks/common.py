@@ -103,17 +103,22 @@ class Environment:
             raise TemporemError(f"{self.path} has {self.package} {has}", expected=self.version)
 
     def install(self, *requirements: str) -> None:
-        """Make the environment; a second call goes on where pip stopped."""
+        """Make the environment; a second call goes on where pip stopped.
+
+        Args:
+            requirements: packages whose builds without CUDA come from PyTorch's own index.
+        """
         constraints = Path(__file__).with_name(f"{self.package}-constraints.txt")
         pip = [self.path / "bin" / "python", "-m", "pip", "install"]
         pinned = f"{self.package}=={self.version}"
-        for command in (
-            [sys.executable, "-m", "venv", self.path],
-            [*pip, "--no-deps", "--index-url", CPU_BUILDS, *requirements],
-            [*pip, "--constraint", constraints, pinned, *requirements],
-        ):
+        commands: list[list[object]] = [[sys.executable, "-m", "venv", self.path]]
+        if requirements:
+            commands.append([*pip, "--no-deps", "--index-url", CPU_BUILDS, *requirements])
+        commands.append([*pip, "--constraint", constraints, pinned, *requirements])
+        for command in commands:
             say(" ".join(map(str, command)))
-            if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+            done = subprocess.run([*map(str, command)], stdout=sys.stderr, check=False)
+            if done.returncode != 0:
                 raise TemporemError(f"installing {pinned} failed", hint="see the messages above")
         self.require()
 
