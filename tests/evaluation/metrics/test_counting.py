@@ -65,7 +65,7 @@ def test_a_warning_names_the_counter_and_what_helps(
         "a: the latents",
         "angle",
         "training.random_clips=true",
-        "model.hidden_frames=0",
+        "training.random_clips=true",
         "--method clock",
     ):
         assert words in warning
