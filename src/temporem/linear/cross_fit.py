@@ -265,12 +265,4 @@ def _coarse_solver(frames: Frames, window_radius: float) -> LinearSolver:
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)
     mask = window_ball(grid.box, window_radius).to(frames.device)
-    return LinearSolver(
-        model,
-        grid,
-        mask,
-        frames.intervals,
-        len(frames),
-        frames.processes,
-        frames.statistics.independent_share,
-    )
+    return LinearSolver.of_frames(frames, grid, mask)

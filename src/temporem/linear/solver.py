@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.frames.batch import Batch
+from temporem.frames.frames import Frames
 from temporem.linear.dynamics import Moments, Transitions
 from temporem.linear.information import latent_information
 from temporem.linear.model import LinearParameters, Posterior, Sums
@@ -64,6 +65,19 @@ class LinearSolver:
         self.n_pixels = int((support.radii <= grid.radius).sum())
         self.weights = support.weights[: self.n_pixels].to(grid.device)
         self.shells = support.shells[: self.n_pixels].to(grid.device)
+
+    @classmethod
+    def of_frames(cls, frames: Frames, grid: PaddedGrid, mask: Tensor) -> LinearSolver:
+        """Make the solver of frames on a grid."""
+        return cls(
+            frames.forward_model,
+            grid,
+            mask,
+            frames.intervals,
+            len(frames),
+            frames.processes,
+            frames.statistics.independent_share,
+        )
 
     # --- one pass over the frames ---
 

@@ -237,12 +237,4 @@ def parameters_of(frames: Frames, state: LinearState) -> LinearParameters:
 def _solver(frames: Frames, mask: Tensor) -> LinearSolver:
     model = frames.forward_model
     grid = PaddedGrid(model.box, float(model.support.radii[-1]), frames.device)
-    return LinearSolver(
-        model,
-        grid,
-        mask,
-        frames.intervals,
-        len(frames),
-        frames.processes,
-        frames.statistics.independent_share,
-    )
+    return LinearSolver.of_frames(frames, grid, mask)
