@@ -58,7 +58,7 @@ def test_movies_that_were_left_out_are_less_likely_without_time(
     both: tuple[Path, Path], tmp_path: Path
 ) -> None:
     found = [max(read_metrics(run, "linear")[0]["held_out_log_likelihood"]) for run in both]
-    assert found[1] < found[0] - 0.1
+    assert found[1] < found[0] - 0.11  # 0.2, of which the share ⟨w²⟩ counts
     for run, value in zip(both, found, strict=True):
         succeed("report", run, "-o", tmp_path / f"{run.name}.html")
         shown = f"{value:.3f}".replace("-", "\N{MINUS SIGN}")

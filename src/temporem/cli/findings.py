@@ -85,8 +85,8 @@ def _say_left_out_movies(run: Path) -> None:
     found = [x for record in records for x in record.get("held_out_log_likelihood", ())]
     if found:
         say(
-            f"Log-likelihood of the left-out movies that chose the number of components: "
-            f"{max(found):.3f} nats per frame"
+            "Log-likelihood of the left-out movies, with the number of components that suits them "
+            f"best: {max(found):.3f} nats per frame"
         )
 
 

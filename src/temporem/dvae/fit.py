@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from temporem.device import choose_device, network_dtype
 from temporem.dvae.clock import clock_training, encode_clock
 from temporem.dvae.encoded_frames import encode_frames
@@ -53,6 +55,11 @@ class NetworkFit(Reconstruction):
     latents: Latents
     poses: Poses | None = None
     log: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def latent_covariance(self) -> np.ndarray:
+        """Posterior covariance of the latents, diagonal, ``(N, q, q)``."""
+        return self.latents.variance.diag_embed().numpy()
 
 
 def fit_tempor(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from temporem.dvae.fit import NetworkFit
 from temporem.errors import TemporemError
 from temporem.evaluation.case import Known
 from temporem.evaluation.evaluation import Evaluation
@@ -21,7 +20,6 @@ from temporem.evaluation.sources import VolumeFolder, has_volumes
 from temporem.evaluation.state_alignment import AlignedStates
 from temporem.frames.dataset import STAR_NAME, Dataset
 from temporem.frames.readers import read_dataset
-from temporem.linear.state import LinearFit
 from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
@@ -180,11 +178,8 @@ def _latent_means(source: VolumeSource) -> np.ndarray | None:
 
 def _latent_covariance(source: VolumeSource) -> np.ndarray | None:
     """Posterior covariance of the latents of a fit in memory; None where there is none."""
-    if isinstance(source, LinearFit):
-        return source.latents.covariance.numpy()
-    if isinstance(source, NetworkFit):
-        return source.latents.variance.diag_embed().numpy()
-    return None
+    covariance: np.ndarray | None = getattr(source, "latent_covariance", None)
+    return covariance
 
 
 def _truth_of_run(run: Run, truth: Truth | str | Path | None) -> tuple[Truth, Dataset | None]:

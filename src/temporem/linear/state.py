@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -161,6 +162,11 @@ class LinearFit(Reconstruction):
     masks: Tensor
     agreement: Mapping[str, Any] | None = None
     log: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def latent_covariance(self) -> np.ndarray:
+        """Posterior covariance of the latents, ``(N, q, q)``."""
+        return self.latents.covariance.numpy()
 
 
 def _agreement(parts: Parts, q: int) -> Mapping[str, Any] | None:

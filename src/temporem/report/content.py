@@ -120,9 +120,9 @@ class ReportRun:
 
     @property
     def held_out_log_likelihood(self) -> float | None:
-        """Log-likelihood of left-out movies, by which a linear model chose its components.
+        """Log-likelihood of left-out movies, with the number of components that suits them best.
 
-        Nats per frame; None where it chose none.
+        Nats per frame; None where the number was given.
         """
         found = [x for record in self.metrics for x in record.get(HELD_OUT, ())]
         return max(found, default=None)

@@ -51,21 +51,24 @@ class MotionSums:
         Returns:
             ``(...,)``; 0 where the volumes do not move at all.
         """
-        w = np.ones(len(self.cross)) if weights is None else np.asarray(weights, dtype=np.float64)
+        w = self._weights(weights)
         power = w @ self.power
         norm = np.sqrt(np.where(power > 0, power, 1.0) * (w @ self.truth_power))
         return np.where(power > 0, w @ self.cross / norm, 0.0)
 
     def slope(self, weights: np.ndarray | None = None) -> np.ndarray:
         """Size of the motion along the true one, ``Σ⟨v, u⟩ / Σ‖u‖²``; see :meth:`correlation`."""
-        w = np.ones(len(self.cross)) if weights is None else np.asarray(weights, dtype=np.float64)
+        w = self._weights(weights)
         return np.asarray((w @ self.cross) / (w @ self.truth_power))
 
     def residual(self, weights: np.ndarray | None = None) -> np.ndarray:
         """Power of the motion's error, ``Σ‖v − u‖² / Σ‖u‖²``; see :meth:`correlation`."""
-        w = np.ones(len(self.cross)) if weights is None else np.asarray(weights, dtype=np.float64)
+        w = self._weights(weights)
         error = w @ (self.power - 2 * self.cross + self.truth_power)
         return np.asarray(error / (w @ self.truth_power))
+
+    def _weights(self, given: np.ndarray | None) -> np.ndarray:
+        return np.ones(len(self.cross)) if given is None else np.asarray(given, dtype=np.float64)
 
     def subset(self, groups: np.ndarray) -> MotionSums:
         """The sums of some groups only, ``groups`` their integer indices."""
@@ -100,7 +103,7 @@ class MotionCorrelation(Metric):
             "Motion residual",
             "Sum over frames of ‖(V − V̄) − (T − T̄)‖² over that of ‖T − T̄‖²: 0 for the true motion, "
             "1 for none; only for volumes in the truth's units.",
-            direction=-1,
+            direction=0,  # volumes of other programs have a scale of their own
         ),
     )
     arrays = dict.fromkeys(("cross", "power", "truth_power"), ("f", "groups"))
