@@ -62,6 +62,23 @@ def test_motion_is_learned_from_a_linear_model(fit_network, temporal: bool) -> N
 
 
 @pytest.mark.integration
+def test_a_cloud_that_moves_learns_a_turn_better_than_volumes_that_change() -> None:
+    def learned(generator: str) -> NetworkFit:
+        return fit_tempor(
+            blobs().dataset,
+            start=linear(True),
+            network=NETWORK.model_copy(update={"generator": generator}),
+            training=TRAINING,
+            device="cpu",
+            precision="float32",
+        )
+
+    cloud = learned("cloud")
+    assert spearman(cloud) > 0.93
+    assert motion_correlation(cloud) > max(0.93, motion_correlation(learned("volumes")))
+
+
+@pytest.mark.integration
 def test_motion_is_learned_from_nothing() -> None:
     """The static model first, then TEMPOR, as in the paper."""
     fit = fit_tempor(

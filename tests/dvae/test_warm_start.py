@@ -49,16 +49,16 @@ def linear_fit(box: int, q: int = 3) -> LinearFit:
     )
 
 
-def test_latents_of_training_frames_have_unit_spread() -> None:
+def test_as_many_latents_as_components_are_those_of_the_linear_model_with_unit_spread() -> None:
     fit, given = linear_fit(12), frames()
-    start = warm_start_from(fit, given, 2)
+    start = warm_start_from(fit, given, 3)
     training, held_out = slice(0, 24), slice(24, 32)
-    torch.testing.assert_close(start.mean[training].std(0), torch.ones(2))
+    torch.testing.assert_close(start.mean[training].std(0), torch.ones(3))
     assert (start.mean[held_out] == 0).all()
     assert (start.variance[held_out] == 1).all()
     spread = fit.latents.mean[training].std(0)
     expected = fit.latents.covariance.diagonal(dim1=1, dim2=2)[training] / spread.square()
-    torch.testing.assert_close(start.variance[training], expected[:, :2].float())
+    torch.testing.assert_close(start.variance[training], expected.float())
     # Volumes of latents are what they were.
     before = torch.einsum(
         "nj,jzyx->nzyx", fit.latents.mean[training].float(), fit.parameters.volumes[1:]

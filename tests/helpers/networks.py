@@ -21,6 +21,7 @@ from temporem.frames.frames import prepare_frames
 from temporem.frames.settings import DataSettings
 from temporem.io.state import Parts
 from temporem.physics.fourier import FourierSupport
+from temporem.volumes.latent_curve import LatentCurve
 
 LENGTHS = (4, 4, 3, 5, 4, 4, 2, 6)  # 32 frames
 STEPS_PER_EPOCH = 4
@@ -88,7 +89,8 @@ def known_start(snr: float = 1.0) -> WarmStart:
     design = torch.cat([torch.ones(32, 1), latents], dim=1)
     maps = torch.linalg.lstsq(design, volumes.flatten(1)).solution.unflatten(1, (12, 12, 12))
     moving = maps[1:].abs().amax(0) / maps[1:].abs().max()
-    return WarmStart(latents, torch.full_like(latents, 0.1), maps.contiguous(), moving)
+    variance, curve = torch.full_like(latents, 0.1), LatentCurve(2, 2)
+    return WarmStart(latents, variance, curve, maps.contiguous(), moving)
 
 
 class Trained:

@@ -18,7 +18,7 @@ def run_of_a_network(run: Run, n: int) -> Run:
     """The run with n frames of a network whose volumes are large enough to be decoded in spans."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator = make_generator("fourier", BOX, 1, 16)
+        generator = make_generator("volumes", BOX, 1, 16)
         latents = torch.randn(n, 1)
     return replace(
         run,

@@ -23,7 +23,8 @@ def generator() -> RefinedVolumes:
     network = FourierNetwork(BOX, 2, width=32, depth=2, n_features=12, feature_radius=0.1)
     made = RefinedVolumes(network, 2)
     made.set_amplitude(torch.linspace(2.0, 0.1, BOX // 2 + 1))
-    made.set_base(normal(3, BOX, BOX, BOX), torch.ones(BOX, BOX, BOX))
+    everywhere = torch.ones(BOX, BOX, BOX)
+    made.start_from(normal(3, BOX, BOX, BOX), everywhere, made.curve, torch.zeros(1, 2))
     return made
 
 
@@ -78,7 +79,7 @@ def test_span_holds_every_volume_within_its_tolerance(
     if masked:
         moving = torch.zeros(BOX, BOX, BOX)
         moving[4:20] = 1
-        generator.set_base(generator.base.maps.clone(), moving)
+        generator.start_from(generator.base.maps.clone(), moving, generator.curve, path)
     span = generator.span(support, path)
     assert span is not None
     assert len(span.basis) < len(path) / 2

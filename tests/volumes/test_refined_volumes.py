@@ -19,7 +19,7 @@ def generator(request: pytest.FixtureRequest) -> RefinedVolumes:
     nn.init.normal_(made.curve.bend.last.weight)
     white = torch.randn(request.param + 1, BOX, BOX, BOX)
     maps = SUPPORT.ifft(SUPPORT.fft(white))  # without the corners of Fourier space
-    made.set_base(maps, torch.ones(BOX, BOX, BOX))
+    made.start_from(maps, torch.ones(BOX, BOX, BOX), made.curve, torch.zeros(1, Z_DIM))
     return made
 
 
@@ -52,7 +52,9 @@ def test_mask_multiplies_what_the_generator_adds(
     moving = torch.exp(-square / 8.0)
     linear = generator.base.volumes(SUPPORT, generator.curve(z))
     change = SUPPORT.ifft(generator.volumes(SUPPORT, z) - linear)
-    generator.set_base(generator.base.maps.clone(), moving)
+    generator.start_from(
+        generator.base.maps.clone(), moving, generator.curve, torch.zeros(1, Z_DIM)
+    )
     masked = SUPPORT.ifft(generator.volumes(SUPPORT, z) - linear)
     expected = SUPPORT.ifft(SUPPORT.fft(moving * change))
     torch.testing.assert_close(masked, expected, rtol=0, atol=1e-5)

@@ -73,6 +73,13 @@ def reconstruct(
             "model."
         ),
     ] = None,
+    generator: Annotated[
+        str | None,
+        Parameter(
+            help="Networks: how volumes depend on latents. volumes: density changes in place (the "
+            "default). cloud: Gaussians move; sharper where parts move, blind to what binds."
+        ),
+    ] = None,
     invert: Annotated[
         bool | None,
         Parameter(
@@ -131,7 +138,7 @@ def reconstruct(
                 "mask": _mask(mask),
                 "focus_mask": _mask(focus_mask),
             },
-            "model": {"z_dim": z_dim},
+            "model": {"z_dim": z_dim, "generator": generator},
             "training": {"epochs": epochs, "start": start},
             "data": {"invert": invert, "shuffle_frames": shuffle_frames},
             "poses": {"source": poses},
@@ -147,6 +154,7 @@ def reconstruct(
                 "--z-dim": (NETWORKS, z_dim),
                 "--epochs": (NETWORKS, epochs),
                 "--start": (NETWORKS, start),
+                "--generator": (NETWORKS, generator),
             },
         )
         settings = build_config(merged, source=str(config) if config else "settings")

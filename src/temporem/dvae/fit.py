@@ -202,7 +202,7 @@ def _fit(
             like: VAEKind = "static" if method == "static" else "tempor"
             start = _linear_fit(like, frames, settings, network.z_dim, seed, progress)
             progress = progress.part(_LINEAR_SHARE, 1)
-        warm_start = warm_start_from(start, frames, network.z_dim)
+        warm_start = warm_start_from(start, frames, network.z_dim, seed=seed)
     elif start is not None:
         raise TemporemError(
             f"a linear fit was passed as start, but training.start is {training.start}",

@@ -23,7 +23,6 @@ from temporem.poses.table import PosePosterior, PoseTable
 from temporem.volumes.generators import make_generator
 from temporem.volumes.layers import ResidualMLP
 from temporem.volumes.model import VolumeModel
-from temporem.volumes.refined_volumes import RefinedVolumes
 
 VAEKind = Literal["static", "tempor"]
 
@@ -38,11 +37,13 @@ class Bound:
         log_likelihood: log-likelihood of the images.
         kl: Kullback–Leibler divergence of the latents from their prior.
         pose_kl: divergence of the poses from their prior; 0 if poses are not learned.
+        penalty: the generator's, of volumes that are unlikely whatever the images say.
     """
 
     log_likelihood: Tensor
     kl: Tensor
     pose_kl: Tensor
+    penalty: Tensor
 
 
 class MovieVAE(nn.Module):
@@ -146,7 +147,7 @@ class MovieVAE(nn.Module):
     def render(self, batch: Batch, z: Tensor) -> Tensor:
         """Compute noise-free images ``(F, P)`` of latents ``(F, q)`` in the poses of the batch."""
         model, pixels, shifts = self.forward_model, batch.pixels.index, batch.shifts_angstrom
-        slices = self.generator(model.slice_frequencies(batch.rotations, pixels), z)
+        slices = self.generator.frame_slices(model, batch.rotations, pixels, z)
         phase = None if shifts is None else model.shift_phase(shifts, pixels)
         return model.observe(slices, batch.ctf, phase)
 
@@ -154,7 +155,7 @@ class MovieVAE(nn.Module):
         """Compute the terms of the evidence lower bound of every frame (TEMPOR Eq. 11)."""
         latents = self.infer(batch, noise)
         log_likelihood, pose_kl, _ = self.scored(batch, latents.z, noise)
-        return Bound(log_likelihood, latents.kl, pose_kl)
+        return Bound(log_likelihood, latents.kl, pose_kl, self.generator.penalty(latents.z))
 
     def log_likelihood(self, batch: Batch, observed: Tensor) -> Tensor:
         """Score noise-free images ``(F, P)`` at the pixels of the batch: ``(F,)``."""
@@ -181,9 +182,9 @@ def build_vae(
 def build_generator(
     network: NetworkSettings, box: int, base_components: int | None = None
 ) -> VolumeModel:
-    """Build the generator, as a refinement of the linear model if there is one."""
-    generator = make_generator(network.generator, box, network.z_dim, network.generator_width)
-    return generator if base_components is None else RefinedVolumes(generator, base_components)
+    """Build the generator; it starts from a linear model if that has components."""
+    width = network.generator_width
+    return make_generator(network.generator, box, network.z_dim, width, base_components)
 
 
 def _make_inference(kind: VAEKind, network: NetworkSettings) -> FrameInference | SequenceInference:

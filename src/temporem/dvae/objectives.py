@@ -23,17 +23,19 @@ _WIDE_SD = 2.0  # standard deviation of random latents while poses are learned; 
 
 @dataclass(frozen=True)
 class Terms:
-    """Terms of an objective ``fit − β kl − pose_kl``, each ``(F,)``.
+    """Terms of an objective ``fit − β kl − pose_kl − penalty``, each ``(F,)``.
 
     Attributes:
         fit: log-likelihood of the frames, or fit to the targets.
         kl: divergence of the latents from their prior.
         pose_kl: divergence of the poses from their prior.
+        penalty: the generator's.
     """
 
     fit: Tensor
     kl: Tensor
     pose_kl: Tensor
+    penalty: Tensor
 
 
 def lower_bound(
@@ -41,7 +43,7 @@ def lower_bound(
 ) -> Terms:
     """Compute the evidence lower bound (TEMPOR Eq. 11), estimated from some pixels."""
     bound = model.bound(batch.at(pixels), noise)
-    return Terms(bound.log_likelihood, bound.kl, bound.pose_kl)
+    return Terms(bound.log_likelihood, bound.kl, bound.pose_kl, bound.penalty)
 
 
 def guided_fit(
@@ -53,7 +55,8 @@ def guided_fit(
     drawn = sample_gaussian(mean, variance.log(), noise.normal(*mean.shape))
     likelihood, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
     encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
-    return Terms(likelihood - encoder, torch.zeros_like(likelihood), pose_kl)
+    penalty = model.generator.penalty(drawn)
+    return Terms(likelihood - encoder, torch.zeros_like(likelihood), pose_kl, penalty)
 
 
 def pose_fit(
@@ -62,7 +65,7 @@ def pose_fit(
     """Fit poses and volume to frames with random latents."""
     drawn = _WIDE_SD * noise.normal(len(batch.rows), model.generator.z_dim)
     fit, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
-    return Terms(fit, torch.zeros_like(fit), pose_kl)
+    return Terms(fit, torch.zeros_like(fit), pose_kl, model.generator.penalty(drawn))
 
 
 def path_fit(
@@ -78,7 +81,7 @@ def path_fit(
     residual = (mean - path.mean).square() / variance
     fit = -0.5 * (residual + variance.log()).sum(-1)
     zero = torch.zeros_like(fit)
-    return Terms(fit, zero, zero)
+    return Terms(fit, zero, zero, zero)
 
 
 Objective = Callable[[MovieVAE, Batch, PixelSample, Targets, FrameNoise], Terms]

@@ -49,8 +49,18 @@ class NetworkSettings(BaseModel):
         description="tempor: mean fraction of a movie's frames hidden from the encoder in a "
         "training step. Their latents are inferred from the other frames.",
     )
-    generator: str = Field("fourier", description="Name of the volume generator.")
-    generator_width: int = Field(256, ge=8, le=8192, description="Width of the generator.")
+    generator: str = Field(
+        "volumes",
+        description="`--generator`: volumes: density changes in place. cloud: Gaussians that move; "
+        "sharper where parts move.",
+    )
+    generator_width: int = Field(
+        256,
+        ge=8,
+        le=8192,
+        description="Width of the generator: of the network's layers; of a cloud, an eighth of the "
+        "number of Gaussians.",
+    )
 
     @field_validator("generator")
     @classmethod

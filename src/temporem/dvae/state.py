@@ -20,8 +20,8 @@ from temporem.dvae.stages import Stage
 from temporem.io.checkpoint import load_module, load_optimizer, module_tensors, optimizer_tensors
 from temporem.io.state import Parts
 from temporem.poses.table import PoseTable
+from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.model import VolumeModel
-from temporem.volumes.refined_volumes import RefinedVolumes
 
 N_SUMS = 5  # of the epoch so far: fit, KL, KL of poses, frames, and steps with finite terms
 _MODEL, _OPTIMIZER, _TARGET = "model.", "optimizer.", "target."
@@ -242,8 +242,8 @@ def make_optimizer(
 
 
 def base_components(generator: VolumeModel) -> int | None:
-    """Number of components of the linear model that a generator refines; None without one."""
-    return generator.base.z_dim if isinstance(generator, RefinedVolumes) else None
+    """Number of components of the linear model that a generator starts from; None without one."""
+    return generator.base.z_dim if isinstance(generator, LinearStarted) else None
 
 
 def _base_components(parts: Parts) -> int | None:

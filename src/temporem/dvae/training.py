@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,8 +38,9 @@ from temporem.dvae.state import (
 )
 from temporem.dvae.warm_start import WarmStart
 from temporem.errors import TemporemError
+from temporem.physics.pixel_sample import PixelSample
 from temporem.progress import Progress
-from temporem.volumes.refined_volumes import RefinedVolumes
+from temporem.volumes.linear_started import LinearStarted
 
 _GRADIENT_CLIP = 1e4
 
@@ -129,8 +131,13 @@ class _Training:
         model = self._build(stage, components, dtype)
         targets: dict[str, Tensor] = {}
         if warm_start is not None:
-            assert isinstance(model.generator, RefinedVolumes)
-            model.generator.set_base(warm_start.volumes, warm_start.moving)
+            assert isinstance(model.generator, LinearStarted)
+            model.generator.start_from(
+                warm_start.volumes,
+                warm_start.moving,
+                warm_start.curve,
+                warm_start.mean[np.concatenate(self.encoded.frames.training)],
+            )
             found = {"mean": warm_start.mean, "variance": warm_start.variance}
             device = self.encoded.device
             targets = {name: value.to(device).contiguous() for name, value in found.items()}
@@ -213,11 +220,11 @@ class _Training:
         sums = torch.zeros(N_SUMS - 1, device=device, dtype=torch.float64)
         if shown.own is not None:
             batch = encode_in_current_poses(model, self.encoded, shown.own)
-            pixels = self.draws(self.schedule.n_pixels(position.epoch), position.step)
+            pixels = self._pixels(model, position)
             noise = shown.noise(self.seed, position.step, device)
             terms = OBJECTIVES[stage.name](model, batch, pixels, state.targets, noise)
             weight = self.schedule.kl_weight(position.epoch)
-            objective = terms.fit - weight * terms.kl - terms.pose_kl
+            objective = terms.fit - weight * terms.kl - terms.pose_kl - terms.penalty
             (-objective.sum() / shown.n_frames).backward()
             parts = (terms.fit, terms.kl, terms.pose_kl, torch.ones_like(terms.fit))
             sums += torch.stack([part.detach().double().sum() for part in parts])
@@ -229,6 +236,13 @@ class _Training:
         state.optimizer.step()
         state.sums[:-1] += sums
         state.sums[-1] += sums.isfinite().all()
+
+    def _pixels(self, model: MovieVAE, position: Position) -> PixelSample:
+        """Choose the pixels of a step: a sample, or all that the schedule allows."""
+        n = self.schedule.n_pixels(position.epoch)
+        if model.generator.samples_pixels:
+            return self.draws(n, position.step)
+        return PixelSample.lowest(self.encoded.frames.forward_model.support, n)
 
     def _set_rates(self, state: TrainingState) -> None:
         network, *poses = state.optimizer.param_groups

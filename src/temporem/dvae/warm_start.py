@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.dvae.latent_coordinates import latent_coordinates
 from temporem.errors import TemporemError
 from temporem.frames.frames import Frames
 from temporem.linear.masks import enlarged
-from temporem.linear.model import Posterior
 from temporem.linear.settings import LinearSettings
 from temporem.linear.state import LinearFit
 from temporem.physics.fourier import resized
+from temporem.volumes.latent_curve import LatentCurve
 
 LINEAR_BOX = 64
 """Largest box of the linear model of a warm start; finer detail is left to the network."""
@@ -26,15 +27,17 @@ class WarmStart:
     """Volumes and latents that training starts from.
 
     Attributes:
-        mean: posterior means of the training frames, of unit spread, float32 ``(N, q)``; 0 in other
+        mean: latents of the training frames, of about unit spread, float32 ``(N, q)``; 0 in other
             frames.
-        variance: posterior variances, ``(N, q)``; 1 in other frames.
+        variance: their posterior variances, ``(N, q)``; 1 in other frames.
+        curve: latents → latents of the linear model.
         volumes: μ and n components, masked, in the scale of the latents, ``(n + 1, D, D, D)``.
         moving: soft mask of what moves, ``(D, D, D)``.
     """
 
     mean: Tensor
     variance: Tensor
+    curve: LatentCurve
     volumes: Tensor
     moving: Tensor
 
@@ -56,13 +59,14 @@ def warm_start_settings(
     return settings.model_copy(update={"temporal": method == "tempor"})
 
 
-def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int) -> WarmStart:
+def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int, *, seed: int = 0) -> WarmStart:
     """Make the warm start of a network with ``z_dim`` latents from a linear fit.
 
     Args:
         fit: linear model of the frames, in their box or a smaller one of the same field of view.
         frames: the frames.
-        z_dim: latent dimension q; the first q components of the fit give the latents.
+        z_dim: latent dimension q, at most the number of components of the fit.
+        seed: of the search for q coordinates (:func:`latent_coordinates`).
 
     Raises:
         TemporemError: the fit is one of other frames, or has fewer components than latents.
@@ -79,7 +83,20 @@ def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int) -> WarmStart:
             expected="z_dim components or more",
             hint=f"fit the linear model with components={z_dim}",
         )
-    mean, variance, spread = _unit_spread(fit.latents, frames.training)
+    rows = torch.from_numpy(np.concatenate(frames.training))
+    found = fit.latents[rows]
+    spread = found.mean.std(0).clamp(min=1e-12)
+    scaled = found.transformed((1 / spread).diag())
+    power = fit.parameters.volumes[1:].double().square().sum((1, 2, 3)).cpu()
+    z = latent_coordinates(
+        scaled.mean.float(),
+        scaled.covariance.float(),
+        (spread * power.sqrt()).float(),
+        z_dim,
+        seed=seed,
+    )
+    mean, variance = torch.zeros(n, z_dim), torch.ones(n, z_dim)
+    mean[rows], variance[rows] = z.mean, z.variance
     volumes = fit.parameters.volumes.clone()
     volumes[1:] *= spread[:, None, None, None].to(volumes)
     masks = fit.masks
@@ -87,12 +104,7 @@ def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int) -> WarmStart:
     if volumes.shape[-1] != box:
         mean_volume = frames.statistics.mean_volume.volume
         masks, volumes = _refined(masks, volumes, mean_volume.to(volumes))
-    return WarmStart(
-        mean=mean[:, :z_dim].contiguous(),
-        variance=variance[:, :z_dim].contiguous(),
-        volumes=volumes,
-        moving=masks[1],
-    )
+    return WarmStart(mean, variance, z.curve, volumes, masks[1])
 
 
 def _refined(masks: Tensor, volumes: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,19 +119,3 @@ def _refined(masks: Tensor, volumes: Tensor, mean: Tensor) -> tuple[Tensor, Tens
     fine = mean * masks[0].to(mean)
     volumes[0] += fine - resized(resized(fine, small), box)
     return masks, volumes
-
-
-def _unit_spread(posterior: Posterior, movies: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale latents to unit spread over training frames.
-
-    Returns:
-        Means and variances ``(N, q)``, and the spread that they had, ``(q,)``.
-    """
-    rows = torch.from_numpy(np.concatenate(movies))
-    found, variances = posterior.mean, posterior.covariance.diagonal(dim1=-2, dim2=-1)
-    spread = found[rows].std(0).clamp(min=1e-12)
-    mean = torch.zeros_like(found, dtype=torch.float32)
-    variance = torch.ones_like(mean)
-    mean[rows] = (found[rows] / spread).float()
-    variance[rows] = (variances[rows] / spread.square()).float()
-    return mean, variance, spread

@@ -77,21 +77,21 @@ def structure_factors(
         atoms = flat[:, element_of_atom == e]
         if atoms.shape[1] == 0:
             continue
-        waves = [_waves(atoms[..., axis] * unit, n) for axis in range(ndim)]
+        waves = [axis_waves(atoms[..., axis] * unit, n) for axis in range(ndim)]
         f = form_factor.at(s_squared).float()  # at integer |k|², of which there are few
-        octant += _sum_over_atoms(waves).mul_(f.index_select(0, k_squared).view(octant.shape[1:]))
+        octant += sum_over_atoms(waves).mul_(f.index_select(0, k_squared).view(octant.shape[1:]))
 
-    total = _from_octant(octant.flatten(1), support.frequencies, n)
+    total = from_octant(octant.flatten(1), support.frequencies, n)
     return total.view(*batch, -1) / (pixel_size_angstrom**3 * box ** (ndim / 2))
 
 
-def _waves(coordinate: Tensor, n: int) -> Tensor:
+def axis_waves(coordinate: Tensor, n: int) -> Tensor:
     """``cos 2πku`` and ``−sin 2πku`` interleaved, k = 0 … n−1, of u ``(B, N)``: ``(B, N, 2n)``.
 
     Every product by ``e^(−2πi2ʲu)``, whose phase is exact in float64, doubles the range of k. The
     error is log₂ n roundings of float32.
     """
-    waves = torch.empty(*coordinate.shape, n, dtype=torch.complex64)
+    waves = coordinate.new_empty(*coordinate.shape, n, dtype=torch.complex64)
     waves[..., 0] = 1
     phase = (-2 * torch.pi) * coordinate.double()
     step = torch.polar(torch.ones_like(phase), phase)
@@ -105,7 +105,7 @@ def _waves(coordinate: Tensor, n: int) -> Tensor:
     return torch.view_as_real(waves).flatten(-2)
 
 
-def _sum_over_atoms(waves: list[Tensor]) -> Tensor:
+def sum_over_atoms(waves: list[Tensor]) -> Tensor:
     """``Σ_a [z_a ⊗] y_a ⊗ x_a`` of waves (x, y[, z]) ``(B, N, 2n)``: ``(B, (2n)^(ndim−1), 2n)``."""
     x, y = waves[:2]
     if len(waves) == 2:
@@ -127,24 +127,25 @@ def _octant_radii(n: int, ndim: int) -> Tensor:
     return total
 
 
-def _from_octant(octant: Tensor, frequencies: Tensor, n: int) -> Tensor:
+def from_octant(octant: Tensor, frequencies: Tensor, n: int) -> Tensor:
     """Coefficients at signed frequencies ``(P, ndim)`` of sums over waves ``(B, (2n)^ndim)``.
 
     ``Π_axes (cos − i sign(k) sin) = Σ_p (−i)^|p| Π_{axes in p} sign(k) · wave_p`` over the
     choices p of cos or sin for every axis.
     """
-    total = torch.zeros(len(octant), len(frequencies), 2)
+    frequencies = frequencies.to(octant.device)
+    total = octant.new_zeros(len(octant), len(frequencies), 2)
     ndim = frequencies.shape[1]
     for parts in product((0, 1), repeat=ndim):
-        index = torch.zeros(len(frequencies), dtype=torch.long)
-        sign = torch.ones(len(frequencies))
+        index = torch.zeros_like(frequencies[:, 0])
+        sign = octant.new_ones(len(frequencies))
         for axis in reversed(range(ndim)):
             k = frequencies[:, axis]
             index = index * (2 * n) + 2 * k.abs() + parts[axis]
             if parts[axis]:
                 sign = torch.where(k < 0, -sign, sign)
         n_sines = sum(parts)
-        # The sines of _waves carry (−1) each, which leaves i^|p|.
+        # The sines of axis_waves carry (−1) each, which leaves i^|p|.
         if n_sines in (2, 3):
             sign = -sign
         total[..., n_sines % 2] += octant.index_select(1, index) * sign

@@ -22,6 +22,7 @@ from temporem.io.files import atomic_write
 from temporem.io.settings import load_settings, validate_settings
 from temporem.linear.settings import LinearSettings
 from temporem.poses.settings import PoseSettings
+from temporem.volumes.generators import GENERATORS, starts_linear
 
 NETWORKS = ("static", "tempor", "clock")
 """Methods that train a network."""
@@ -85,6 +86,16 @@ class RunConfig(BaseModel):
             raise ValueError(
                 "model.encoder_input=linear needs training.start=linear, not "
                 f"{self.training.start}: without a linear model there are no latents of it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _generator_can_start(self) -> RunConfig:
+        name = self.model.generator
+        if starts_linear(GENERATORS[name]) and not self.starts_linear:
+            raise ValueError(
+                f"model.generator={name} needs training.start=linear, not {self.training.start}: "
+                "it starts from the volumes of a linear model"
             )
         return self
 

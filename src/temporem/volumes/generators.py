@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from temporem.errors import TemporemError
+from temporem.volumes.cloud import CloudVolumes
 from temporem.volumes.fourier_network import FourierNetwork
+from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.model import VolumeModel
+from temporem.volumes.refined_volumes import RefinedVolumes
 
-Generator = Callable[[int, int, int], VolumeModel]
-"""Makes a model of a box, a latent dimension and a width."""
+Generator = Callable[..., VolumeModel]
+"""Makes a model of a box, a latent dimension and a width; a :class:`LinearStarted` also of the
+number of components of the linear model."""
 
 GENERATORS: dict[str, Generator] = {
-    "fourier": FourierNetwork,
+    "volumes": FourierNetwork,
+    "cloud": CloudVolumes,
 }
 """All generators; the setting ``model.generator`` is one of these names."""
 
@@ -31,15 +36,39 @@ def register_generator(name: str, generator: Generator) -> None:
     GENERATORS[name] = generator
 
 
-def make_generator(name: str, box: int, z_dim: int, width: int) -> VolumeModel:
+def make_generator(
+    name: str, box: int, z_dim: int, width: int, components: int | None = None
+) -> VolumeModel:
     """Make a generator by name.
 
+    Args:
+        name: one of :data:`GENERATORS`.
+        box: edge length D of the volumes, voxels.
+        z_dim: latent dimension q.
+        width: width of the generator.
+        components: components of the linear model that training starts from; None without one.
+            The generator refines it, unless it is a :class:`LinearStarted` itself.
+
     Raises:
-        TemporemError: there is none of that name.
+        TemporemError: there is none of that name, or it needs a linear model.
     """
     if name not in GENERATORS:
         raise unknown_generator(name)
-    return GENERATORS[name](box, z_dim, width)
+    kind = GENERATORS[name]
+    if starts_linear(kind):
+        if components is None:
+            raise TemporemError(
+                f"the generator '{name}' starts from a linear model",
+                expected="training.start=linear",
+            )
+        return kind(box, z_dim, width, components)
+    generator = kind(box, z_dim, width)
+    return generator if components is None else RefinedVolumes(generator, components)
+
+
+def starts_linear(generator: Generator) -> bool:
+    """True for a generator that cannot start without a linear model."""
+    return isinstance(generator, type) and issubclass(generator, LinearStarted)
 
 
 def unknown_generator(name: str) -> TemporemError:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.volumes.decoding import Span
 
@@ -40,6 +41,26 @@ class VolumeModel(nn.Module, ABC):
         Returns:
             Complex64 ``(..., P)`` in units of a slice, ``√D V̂`` with V̂ the orthonormal transform.
         """
+
+    def frame_slices(
+        self, model: ForwardModel, rotations: Tensor, pixels: Tensor, z: Tensor
+    ) -> Tensor:
+        """Slice the volumes of frames in their orientations, with gradients.
+
+        Args:
+            model: image formation at the box of the volumes.
+            rotations: molecule to camera, ``(F, 3, 3)``.
+            pixels: index of the image frequencies, ``(P,)``.
+            z: latents ``(F, q)``.
+
+        Returns:
+            Complex64 ``(F, P)``, as :meth:`forward` gives them.
+        """
+        return self(model.slice_frequencies(rotations, pixels), z)
+
+    def penalty(self, z: Tensor) -> Tensor:
+        """Cost of what is unlikely whatever the images say, nats: ``(F, q)`` → ``(F,)``."""
+        return z.new_zeros(len(z))
 
     @torch.no_grad()
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
@@ -84,6 +105,11 @@ class VolumeModel(nn.Module, ABC):
         for tensor in (*self.parameters(), *self.buffers()):
             return tensor.device
         return torch.device("cpu")
+
+    @property
+    def samples_pixels(self) -> bool:
+        """True if slices at a few pixels cost less than at all of them."""
+        return True
 
     @property
     def activations_per_point(self) -> int:

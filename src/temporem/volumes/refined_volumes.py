@@ -8,11 +8,11 @@ from torch import Tensor
 from temporem.physics.fourier import FourierSupport
 from temporem.volumes.decoding import Span
 from temporem.volumes.latent_curve import LatentCurve
-from temporem.volumes.linear_volumes import LinearVolumes
+from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.model import VolumeModel
 
 
-class RefinedVolumes(VolumeModel):
+class RefinedVolumes(LinearStarted):
     """Linear model with a generator G on top: ``V(z) = μ + Σ_j c_j(z) U_j + M G(z)``.
 
     The volumes μ and U_j of a linear model are fixed. The curve c(z) through its latents and the
@@ -28,20 +28,15 @@ class RefinedVolumes(VolumeModel):
     moving: Tensor
 
     def __init__(self, change: VolumeModel, components: int) -> None:
-        super().__init__(change.box, change.z_dim)
+        super().__init__(change.box, change.z_dim, components)
         self.change = change
-        self.base = LinearVolumes(self.box, components)
         self.curve = LatentCurve(self.z_dim, components)
         self.register_buffer("moving", torch.ones(self.box, self.box, self.box))
 
-    def set_base(self, volumes: Tensor, moving: Tensor) -> None:
-        """Set the linear model and the mask of what moves.
-
-        Args:
-            volumes: μ and the components, masked, ``(components + 1, D, D, D)``.
-            moving: values from 0 to 1, ``(D, D, D)``.
-        """
+    def start_from(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
+        """See :meth:`LinearStarted.start_from`."""
         self.base.set_maps(volumes)
+        self.curve.load_state_dict(curve.state_dict())
         self.moving.copy_(moving)
 
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:

@@ -194,7 +194,8 @@ class Network:
             progress=job.progress.part(0, _LINEAR_SHARE),
         )
         fit = linear_result(cropped, state)
-        return warm_start_from(fit, frames, config.model.z_dim), facts_of(fit)
+        start = warm_start_from(fit, frames, config.model.z_dim, seed=config.seed)
+        return start, facts_of(fit)
 
     def _outcome(
         self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, Any]

@@ -1,0 +1,86 @@
+"""The generator ``cloud``: density that moves, instead of density that changes in place."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from temporem.physics.forward import ForwardModel
+from temporem.physics.fourier import FourierSupport
+from temporem.physics.gaussian_sums import gaussian_sums
+from temporem.volumes.cloud_start import fit_to_linear_model
+from temporem.volumes.latent_curve import LatentCurve
+from temporem.volumes.linear_started import LinearStarted
+from temporem.volumes.moving_cloud import MovingCloud
+
+_GAUSSIANS_PER_WIDTH = 8
+_STIFFNESS = 75.0  # nats per unit of mean square strain
+
+
+class CloudVolumes(LinearStarted):
+    """A cloud of Gaussians that moves with the latents.
+
+    Every frame shows all of the molecule, so that moving parts become as sharp as still ones. Only
+    what the linear model finds to move may move. The cloud cannot show what comes or goes in
+    place, such as a ligand that binds.
+
+    Args:
+        box: edge length D, voxels.
+        z_dim: latent dimension q.
+        width: an eighth of the number of Gaussians.
+        components: components of the linear model that training starts from.
+    """
+
+    def __init__(self, box: int, z_dim: int, width: int, components: int = 0) -> None:
+        super().__init__(box, z_dim, components)
+        self.cloud = MovingCloud(z_dim, _GAUSSIANS_PER_WIDTH * width)
+
+    def start_from(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
+        """See :meth:`LinearStarted.start_from`.
+
+        Raises:
+            TemporemError: the volumes hold no density.
+        """
+        self.base.set_maps(volumes)
+        fit_to_linear_model(self.cloud, volumes, moving, curve, z)
+
+    def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
+        """See :meth:`VolumeModel.forward`; :meth:`frame_slices` and :meth:`volumes` are faster."""
+        cloud, unit = self.cloud, 2 * math.pi / self.box
+        positions = cloud.positions(z.reshape(-1, self.z_dim)).view(*z.shape[:-1], -1, 3)
+        phase = -unit * (frequencies @ positions.mT)
+        waves = torch.polar(cloud.weights.expand_as(phase), phase).sum(-1)
+        envelope = (-0.5 * (cloud.sd * unit * frequencies.norm(dim=-1)).square()).exp()
+        return envelope * waves / self.box
+
+    def frame_slices(
+        self, model: ForwardModel, rotations: Tensor, pixels: Tensor, z: Tensor
+    ) -> Tensor:
+        """See :meth:`VolumeModel.frame_slices`."""
+        cloud, n = self.cloud, int(pixels.max()) + 1
+        centres = cloud.positions(z) @ rotations[:, :2].mT
+        slices = gaussian_sums(centres, cloud.weights, cloud.sd, model.support, n)
+        return slices if n == len(pixels) else slices[:, pixels.to(slices.device)]
+
+    @torch.no_grad()
+    def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
+        """See :meth:`VolumeModel.volumes`."""
+        return torch.cat(
+            [self.cloud.coefficients(support, one) for one in z.to(self.device)[:, None]]
+        )
+
+    def penalty(self, z: Tensor) -> Tensor:
+        """See :meth:`VolumeModel.penalty`: parts stay as rigid as the images allow."""
+        return _STIFFNESS * self.cloud.strain(z)
+
+    @property
+    def samples_pixels(self) -> bool:
+        """See :attr:`VolumeModel.samples_pixels`."""
+        return False
+
+    @property
+    def activations_per_point(self) -> int:
+        """See :attr:`VolumeModel.activations_per_point`; these are waves along both axes."""
+        return math.ceil(12 * len(self.cloud) * self.box / (math.pi / 8 * self.box**2))

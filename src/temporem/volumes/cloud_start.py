@@ -1,0 +1,156 @@
+"""The start of a cloud of Gaussians: placed by a linear model, and moved as its volumes move.
+
+Images are noisy and large turns have many wrong answers. The volumes of a linear model along its
+latents hold the same motion with little noise, so that a rough fit to them finds the right turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates, maximum_filter
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from temporem.errors import TemporemError
+from temporem.physics.fourier import FourierSupport
+from temporem.volumes.latent_curve import LatentCurve
+from temporem.volumes.moving_cloud import POSITION_UNIT, SD_UNIT, WEIGHT_UNIT, MovingCloud
+
+_ANCHORS = 12  # latents whose volumes are fitted
+_AMPLIFIED = 2.0  # components of a linear model are shrunk by its prior
+_DENSE = 0.15  # of the densest voxels: Gaussians are placed above
+_SD = 1.1  # voxels
+_MARGIN = 5  # voxels, to which the mask of what moves is widened
+_STILL_STEPS, _STILL_RADIUS = 90, 14.5  # fit of one volume; largest frequency, cycles per box
+_MOVING_STEPS, _FIRST_RADIUS, _LAST_RADIUS = 150, 4, 10
+_STILL_RATES = (0.05, 0.05, 0.01)  # voxels, logarithm of weight, of width
+_MOVING_RATES = (0.02, 0.02)
+_MOTION_RATE = 2e-3
+_MEAN_WEIGHT = 0.1
+_STRAIN_WEIGHT = 0.5
+
+
+def fit_to_linear_model(
+    cloud: MovingCloud, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor
+) -> None:
+    """Place the Gaussians of a cloud in the middle of the motion, and fit the motion.
+
+    Arguments are those of :meth:`LinearStarted.start_from`.
+
+    Raises:
+        TemporemError: the volumes hold no density.
+    """
+    anchors, share = _anchors(z)
+    with torch.no_grad():
+        changes = torch.einsum("an,nzyx->azyx", curve(anchors), volumes[1:])
+    targets = volumes[0] + _AMPLIFIED * changes
+    middle = int(torch.cdist(anchors, anchors).sum(1).argmin())
+    cloud.place(*_placed(targets[middle], len(cloud)), _SD)
+    cloud.gate.copy_(_gate(cloud.skeleton.nodes, moving))
+    support = FourierSupport(len(moving), 3)
+    coefficients, mean = support.fft(targets), support.fft(volumes[0])
+    _fit_still(cloud, support.box, coefficients[middle], anchors[middle])
+    _fit_moving(cloud, support.box, coefficients, mean, anchors, share)
+
+
+def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Choose latents that stand for all, and the share of frames of each."""
+    found = KMeans(min(_ANCHORS, len(z)), n_init=4, random_state=0).fit(z.cpu().numpy())
+    centres = torch.from_numpy(found.cluster_centers_).to(z)
+    counts = torch.from_numpy(np.bincount(found.labels_, minlength=len(centres)))
+    return centres, (counts / len(z)).to(z)
+
+
+def _placed(volume: Tensor, n: int) -> tuple[Tensor, float]:
+    """Draw n points from the density of a volume; also the density per point."""
+    box, density = len(volume), volume.cpu().double().numpy().copy()
+    density[density < _DENSE * np.percentile(density, 99.9)] = 0
+    total = density.clip(min=0).sum()
+    if not total > 0:
+        raise TemporemError(
+            "the linear model holds no density where Gaussians could be placed",
+            expected="a molecule brighter than its surroundings",
+            hint="if molecules are dark in the images, add --invert",
+        )
+    random = np.random.default_rng(0)
+    chosen = random.choice(density.size, n, p=density.clip(min=0).ravel() / total)
+    voxels = np.stack(np.unravel_index(chosen, density.shape)[::-1], axis=-1)
+    points = voxels - box // 2 + random.uniform(-0.5, 0.5, voxels.shape)
+    return torch.from_numpy(points).float(), total / n
+
+
+def _gate(nodes: Tensor, moving: Tensor) -> Tensor:
+    """Let nodes move, 1, or hold them, 0, by the mask of what moves."""
+    wide = maximum_filter(moving.cpu().numpy(), _MARGIN)
+    where = nodes.cpu().numpy()[:, ::-1].T + len(moving) // 2
+    gate = map_coordinates(wide, where, order=1, mode="nearest").clip(0, 1)
+    return torch.from_numpy(gate).to(nodes)
+
+
+def _fit_still(cloud: MovingCloud, box: int, target: Tensor, z: Tensor) -> None:
+    """Fit the cloud at one latent to the coefficients of its volume."""
+    support = FourierSupport(box, 3, radius=_STILL_RADIUS)
+    target = target[1 : len(support)]
+    power = target.abs().square().sum()
+    groups = _groups(cloud, _STILL_RATES)
+
+    def loss(done: float) -> Tensor:
+        found = cloud.coefficients(support, z[None])[0, 1:]
+        return (found - target).abs().square().sum() / power
+
+    _minimise(loss, groups, _STILL_STEPS)
+
+
+def _fit_moving(
+    cloud: MovingCloud, box: int, targets: Tensor, mean: Tensor, anchors: Tensor, share: Tensor
+) -> None:
+    """Fit the motion to the volumes at the anchors, low frequencies first.
+
+    The cloud's own mean is compared with the mean volume, which holds all of the density.
+    """
+    weight = share[:, None]
+    changes = targets - (weight * targets).sum(0)
+    power = (weight * changes.abs().square()).sum()
+    groups = _groups(cloud, _MOVING_RATES)
+    groups.append({"params": [*cloud.motion.parameters()], "lr": _MOTION_RATE})
+
+    def loss(done: float) -> Tensor:
+        risen = min(1.0, 1.5 * done)
+        radius = _FIRST_RADIUS + int(risen * (_LAST_RADIUS - _FIRST_RADIUS))
+        support = FourierSupport(box, 3, radius=radius + 0.5)
+        low = slice(1, len(support))
+        found = cloud.coefficients(support, anchors)[:, 1:]
+        average = (weight * found).sum(0)
+        change = (weight * (found - average - changes[:, low]).abs().square()).sum()
+        still = (average - mean[low]).abs().square().sum()
+        strain = (share * cloud.strain(anchors)).sum()
+        return (_MEAN_WEIGHT * still + change) / power + _STRAIN_WEIGHT * strain
+
+    _minimise(loss, groups, _MOVING_STEPS)
+
+
+def _groups(cloud: MovingCloud, rates: Sequence[float]) -> list[dict[str, Any]]:
+    """Parameters of the Gaussians, with step sizes in voxels and in logarithms."""
+    units = (POSITION_UNIT, WEIGHT_UNIT, SD_UNIT)
+    parameters = (cloud.displacement, cloud.log_weight, cloud.log_sd)
+    return [
+        {"params": [parameter], "lr": rate / unit}
+        for parameter, rate, unit in zip(parameters, rates, units, strict=False)
+    ]
+
+
+def _minimise(loss: Callable[[float], Tensor], groups: list[dict[str, Any]], steps: int) -> None:
+    """Take steps of Adam whose size falls to 0 in the second half."""
+    optimizer = torch.optim.Adam(groups)
+    rates = [group["lr"] for group in groups]
+    for step in range(steps):
+        done = step / steps
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * min(1.0, 2 * (1 - done))
+        optimizer.zero_grad()
+        loss(done).backward()
+        optimizer.step()
