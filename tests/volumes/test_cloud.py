@@ -19,9 +19,9 @@ SUPPORT = FourierSupport(BOX, 3)
 @pytest.fixture
 def cloud() -> CloudVolumes:
     torch.manual_seed(0)
-    made = make_generator("cloud", BOX, 2, 8, components=3)
+    made = make_generator("cloud", BOX, 2, 16, components=3)
     assert isinstance(made, CloudVolumes)
-    made.cloud.place(2 * torch.randn(64, 3), 0.5, 1.1)
+    made.cloud.place(2 * torch.randn(32, 3), 0.5, 1.1)
     torch.nn.init.normal_(made.cloud.last.weight, std=0.1)
     return made
 
@@ -45,7 +45,7 @@ def test_slices_are_those_of_the_volumes(cloud: CloudVolumes, z: torch.Tensor) -
 
 def test_volumes_hold_the_same_density_in_every_state(cloud: CloudVolumes, z: torch.Tensor) -> None:
     volumes = SUPPORT.ifft(cloud.volumes(SUPPORT, z))
-    torch.testing.assert_close(volumes.sum((1, 2, 3)), torch.full((3,), 32.0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(volumes.sum((1, 2, 3)), torch.full((3,), 16.0), rtol=1e-4, atol=0)
 
 
 def moving_blob(angles: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ def test_start_finds_a_turn_in_a_linear_model() -> None:
         (curve(z) - latents).square().mean().backward()
         optimizer.step()
     torch.manual_seed(0)
-    cloud = CloudVolumes(BOX, 1, 32, q)
+    cloud = CloudVolumes(BOX, 1, 150, q)
     # Half of the motion, as shrunk components of a noisy fit have it.
     maps = torch.cat([mean[None], 0.5 * components])
     cloud.start_from(maps, torch.ones(BOX, BOX, BOX), curve, z)
@@ -97,7 +97,7 @@ def test_still_nodes_stay(z: torch.Tensor, cloud: CloudVolumes) -> None:
 
 
 def test_volumes_without_density_are_refused() -> None:
-    cloud = CloudVolumes(BOX, 1, 8, 1)
+    cloud = CloudVolumes(BOX, 1, 16, 1)
     maps = -torch.ones(2, BOX, BOX, BOX)
     with pytest.raises(TemporemError, match=r"no density.*--invert"):
         cloud.start_from(maps, torch.ones(BOX, BOX, BOX), LatentCurve(1, 1), torch.randn(20, 1))

@@ -11,15 +11,13 @@ from temporem.dvae.model import VAEKind
 from temporem.dvae.settings import TrainingSettings
 from temporem.dvae.stages import PoseLearner, Stage, plan_stages
 from temporem.physics.fourier import FourierSupport
+from temporem.volumes.model import VolumeModel
 
 DECAY_FRACTION = 0.5
 """Last fraction of all epochs, in which the learning rate falls to 0."""
 
-MARCHING = (0.6, 0.8)
-"""Fractions of all epochs between which high frequencies are added."""
-
 START_RESOLUTION = 0.35
-"""Highest frequency before that, as a fraction of Nyquist."""
+"""Highest frequency before high ones are added, as a fraction of Nyquist."""
 
 KL_RISE_EPOCHS = 2
 """Epochs in which the KL weight rises to its value, counted from the first that uses the term."""
@@ -56,6 +54,7 @@ class Schedule:
         training: the settings.
         z_dim: latent dimension q.
         stages: the stages.
+        marching: parts of the epochs between which high frequencies are added.
         learner: way to learn poses.
         step_degrees: approximate turn that a pose of a table may make in an epoch.
         support: image frequencies.
@@ -66,6 +65,7 @@ class Schedule:
     training: TrainingSettings
     z_dim: int
     stages: tuple[Stage, ...]
+    marching: tuple[float, float]
     learner: PoseLearner
     step_degrees: float
     support: FourierSupport
@@ -83,13 +83,15 @@ class Schedule:
         z_dim: int,
         learner: PoseLearner = "none",
         step_degrees: float = 0.5,
+        generator: type[VolumeModel] = VolumeModel,
     ) -> Schedule:
-        """Plan the training of a model on frames."""
+        """Plan the training of a model with a kind of generator on frames."""
         movies = encoded.frames.training
         return cls(
             training=training,
             z_dim=z_dim,
             stages=plan_stages(method, training, learner),
+            marching=generator.marching,
             learner=learner,
             step_degrees=step_degrees,
             support=encoded.frames.forward_model.support,
@@ -153,7 +155,7 @@ class Schedule:
         training = self.training
         low = training.frequency_marching and self.learner != "table"
         start = START_RESOLUTION if low else 1.0
-        begin, end = MARCHING
+        begin, end = self.marching
         done = (epoch / training.epochs - begin) / max(end - begin, 1e-9)
         done = min(max(done, 0.0), 1.0)
         fraction = start + (1 - start) * done

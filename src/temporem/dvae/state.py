@@ -20,6 +20,7 @@ from temporem.dvae.stages import Stage
 from temporem.io.checkpoint import load_module, load_optimizer, module_tensors, optimizer_tensors
 from temporem.io.state import Parts
 from temporem.poses.table import PoseTable
+from temporem.volumes.generators import generator_kind
 from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.model import VolumeModel
 
@@ -190,6 +191,7 @@ def plan(
         z_dim=network.z_dim,
         learner="none" if learned is None else learned.learner,
         step_degrees=0.5 if learned is None else learned.step_degrees,
+        generator=generator_kind(network.generator),
     )
 
 

@@ -22,7 +22,7 @@ from temporem.io.files import atomic_write
 from temporem.io.settings import load_settings, validate_settings
 from temporem.linear.settings import LinearSettings
 from temporem.poses.settings import PoseSettings
-from temporem.volumes.generators import GENERATORS, starts_linear
+from temporem.volumes.generators import starts_linear
 
 NETWORKS = ("static", "tempor", "clock")
 """Methods that train a network."""
@@ -92,7 +92,7 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _generator_can_start(self) -> RunConfig:
         name = self.model.generator
-        if starts_linear(GENERATORS[name]) and not self.starts_linear:
+        if starts_linear(name) and not self.starts_linear:
             raise ValueError(
                 f"model.generator={name} needs training.start=linear, not {self.training.start}: "
                 "it starts from the volumes of a linear model"

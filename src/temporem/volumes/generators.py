@@ -55,7 +55,7 @@ def make_generator(
     if name not in GENERATORS:
         raise unknown_generator(name)
     kind = GENERATORS[name]
-    if starts_linear(kind):
+    if starts_linear(name):
         if components is None:
             raise TemporemError(
                 f"the generator '{name}' starts from a linear model",
@@ -66,9 +66,15 @@ def make_generator(
     return generator if components is None else RefinedVolumes(generator, components)
 
 
-def starts_linear(generator: Generator) -> bool:
+def generator_kind(name: str) -> type[VolumeModel]:
+    """Look up the class of a generator; that of all if its maker is a function."""
+    kind = GENERATORS[name]
+    return kind if isinstance(kind, type) and issubclass(kind, VolumeModel) else VolumeModel
+
+
+def starts_linear(name: str) -> bool:
     """True for a generator that cannot start without a linear model."""
-    return isinstance(generator, type) and issubclass(generator, LinearStarted)
+    return issubclass(generator_kind(name), LinearStarted)
 
 
 def unknown_generator(name: str) -> TemporemError:

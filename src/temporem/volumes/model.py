@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,14 @@ class VolumeModel(nn.Module, ABC):
     Args:
         box: edge length D of the volumes, voxels.
         z_dim: latent dimension q.
+
+    Attributes:
+        marching: parts of the epochs between which training adds high frequencies.
+        samples_pixels: slices at a few pixels cost less than at all of them.
     """
+
+    marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
+    samples_pixels: ClassVar[bool] = True
 
     def __init__(self, box: int, z_dim: int) -> None:
         super().__init__()
@@ -105,11 +113,6 @@ class VolumeModel(nn.Module, ABC):
         for tensor in (*self.parameters(), *self.buffers()):
             return tensor.device
         return torch.device("cpu")
-
-    @property
-    def samples_pixels(self) -> bool:
-        """True if slices at a few pixels cost less than at all of them."""
-        return True
 
     @property
     def activations_per_point(self) -> int:
