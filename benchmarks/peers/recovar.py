@@ -6,15 +6,17 @@ Volumes come from kernel regression at latents, as its documentation recommends.
 Its licence is for non-commercial use. So it stays in an environment of its own; we know its
 command line and its output files, and none of its code.
 
-It reads poses and CTF from our ``particles.star``, and chooses the sign of the images by itself.
+It reads poses, CTF and images from our ``particles.star`` in our sense and order of axes.
 
-Written after its command line and documentation. The real program has not yet run to its end here,
-so ``check`` comes before any number.
+**On a CPU its mean volume is wrong, so its scores mean nothing.** The mean shows the molecule at
+twice its size, and the fit subtracts that mean from the frames, so that the first component is the
+difference of the two means. Volumes of the kernel regression have the right size. ``check`` fails
+for this reason alone, and ``all`` leaves RECOVAR out. Nobody has run ``check`` on a GPU yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
@@ -32,14 +34,19 @@ KERNEL = "kernel"
 MOST_POINTS = 20
 
 # A loose sphere, as for a molecule of which nothing is known; simulated frames have one contrast.
-OPTIONS = ("--mask", "sphere", "--accept-cpu", "--no-downsample", "--no-correct-contrast")
+# Its CTF is the negative of ours. By default it takes the sign from the mean, which noise can turn.
+# The budget sets the number of components; by default it depends on the computer's memory.
+OPTIONS = (
+    *("--mask", "sphere", "--accept-cpu", "--no-downsample", "--no-correct-contrast"),
+    *("--uninvert-data", "true", "--gpu-budget-gb", "8"),
+)
 
 
 class Recovar:
     """Fits with ``pipeline``, makes volumes with ``compute_state``."""
 
     requirements: ClassVar[tuple[str, ...]] = ()
-    choices: ClassVar = {"default": Choice()}
+    choices: ClassVar[Mapping[str, Choice]] = {}  # none, as long as ``check`` fails
 
     def __init__(self, path: Path) -> None:
         self.environment = Environment(path, "recovar", "1.0.5")

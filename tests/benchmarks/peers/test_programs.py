@@ -68,7 +68,13 @@ class TestRecovar:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("peer", ["cryodrgn", "recovar"])
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "cryodrgn",
+        pytest.param("recovar", marks=pytest.mark.xfail(reason="on a CPU its mean is wrong")),
+    ],
+)
 def test_the_real_program(peer, tiny_dataset, tmp_path):
     """It reads our conventions as we do, and is trained and scored."""
     environment = os.environ.get(f"TEMPOREM_{peer.upper()}", f".venv-{peer}")
