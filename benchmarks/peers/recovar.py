@@ -1,4 +1,4 @@
-"""RECOVAR 1.0.5 (Gilles and Singer 2025): covariance of the volumes, and kernel regression.
+"""RECOVAR 0.4.5 (Gilles and Singer 2025): covariance of the volumes, and kernel regression.
 
 A static linear method: every frame has its own latents, the posterior mean of its components.
 Volumes come from kernel regression at latents, as its documentation recommends.
@@ -6,22 +6,22 @@ Volumes come from kernel regression at latents, as its documentation recommends.
 Its licence is for non-commercial use. So it stays in an environment of its own; we know its
 command line and its output files, and none of its code.
 
-It reads poses, CTF and images from our ``particles.star`` in our sense and order of axes.
+It reads our images, and poses and CTF that we write as cryoDRGN writes them. Its CTF is the
+negative of ours, so it has to invert the images.
 
-**On a CPU its mean volume is wrong, so its scores mean nothing.** The mean shows the molecule at
-twice its size, and the fit subtracts that mean from the frames, so that the first component is the
-difference of the two means. Volumes of the kernel regression have the right size. ``check`` fails
-for this reason alone, and ``all`` leaves RECOVAR out. Nobody has run ``check`` on a GPU yet.
+Version 1.0.5 does not do on a CPU: its mean volume shows the molecule at twice its size, and its
+first component is the difference of the two means.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks.common import Environment, Usage, say
+from benchmarks.common import CommandFailed, Environment, Usage, say
 from benchmarks.peers.protocol import RESULT, Choice, Training, read_latents
 from temporem.errors import TemporemError
 
@@ -30,26 +30,42 @@ if TYPE_CHECKING:
 
 KERNEL = "kernel"
 
-# Its documentation takes 20 cluster centres too; one regression for every frame would be slow.
+# Its documentation takes 40 cluster centres; one regression for every frame would be slow.
 MOST_POINTS = 20
 
 # A loose sphere, as for a molecule of which nothing is known; simulated frames have one contrast.
-# Its CTF is the negative of ours. By default it takes the sign from the mean, which noise can turn.
-# The budget sets the number of components; by default it depends on the computer's memory.
-OPTIONS = (
-    *("--mask", "sphere", "--accept-cpu", "--no-downsample", "--no-correct-contrast"),
-    *("--uninvert-data", "true", "--gpu-budget-gb", "8"),
-)
+# By default it takes the sign of the images from the mean, which noise can turn.
+OPTIONS = ("--mask", "sphere", "--accept-cpu", "--uninvert-data", "true")
+
+# A pickle runs code when it is read, so RECOVAR's own environment reads it. It holds the latents of
+# one half set after the other.
+_TO_NPY = """
+import pickle, sys
+import numpy as np
+
+def read(name):
+    with open(f"{sys.argv[1]}/{name}.pkl", "rb") as file:
+        return pickle.load(file)
+
+latents = read("embeddings")["zs"]
+(z,) = [np.asarray(z) for key, z in latents.items() if str(key).isdigit()]
+halves = [np.asarray(half) for half in read("particles_halfsets")]
+found = np.full_like(z, np.nan)
+found[np.concatenate(halves)] = z
+np.save(sys.argv[2], found)
+"""
 
 
 class Recovar:
     """Fits with ``pipeline``, makes volumes with ``compute_state``."""
 
-    requirements: ClassVar[tuple[str, ...]] = ()
-    choices: ClassVar[Mapping[str, Choice]] = {}  # none, as long as ``check`` fails
+    requirements: ClassVar[tuple[str, ...]] = (
+        "torch==2.13.0",
+    )  # it needs torch and does not say so
+    choices: ClassVar[Mapping[str, Choice]] = {"default": Choice()}
 
     def __init__(self, path: Path) -> None:
-        self.environment = Environment(path, "recovar", "1.0.5")
+        self.environment = Environment(path, "recovar", "0.4.5")
 
     def models(self, training: Training) -> dict[str, str]:
         if training.epochs is not None or training.also:
@@ -57,14 +73,13 @@ class Recovar:
         return {RESULT: KERNEL}
 
     def train(self, dataset: Path, work: Path, training: Training) -> Usage:
-        output = ("-o", _fit(work), "--zdim", training.z_dim)
-        return self._recovar(work, "pipeline", _star(dataset), *output, *OPTIONS, *training.more)
+        words = ("--zdim", training.z_dim, *training.more)
+        return self._pipeline(dataset, work, *words)
 
     def latents(self, work: Path, model: str) -> np.ndarray:
-        found = list(_fit(work).glob("model/zdim_*/latent_coords.npy"))
-        if len(found) != 1:  # train() asks for one dimension
-            raise TemporemError(f"{_fit(work)} has {len(found)} files of latents", expected="one")
-        return read_latents(found[0])
+        target, folder = work / "z.npy", _fit(work) / "model"
+        self.environment.run("python", "-c", _TO_NPY, folder, target, log=work / "recovar.log")
+        return read_latents(target)
 
     def decode(self, work: Path, model: str, latents: np.ndarray, files: Sequence[Path]) -> None:
         """Make volumes at cluster centres, and give each frame that of the nearest one."""
@@ -78,15 +93,61 @@ class Recovar:
             words = ("-o", states, "--latent-points", z_file, *one)
             self._recovar(work, "compute_state", _fit(work), *words)
             for file, state in zip(files, nearest, strict=True):
-                file.write_bytes((states / f"state{state:03d}.mrc").read_bytes())
+                volume = states / "all_volumes" / f"vol{state:04d}.mrc"
+                file.write_bytes(volume.read_bytes())
 
     def back_project(self, dataset: Path, work: Path) -> Path:
-        self._recovar(work, "pipeline", _star(dataset), "-o", _fit(work), *OPTIONS, "--only-mean")
-        return _fit(work) / "output" / "volumes" / "mean.mrc"
+        mean = _fit(work) / "output" / "volumes" / "mean.mrc"
+        try:
+            self._pipeline(dataset, work, "--only-mean")
+        except CommandFailed:  # it misses a file when it has written the mean
+            if not mean.is_file():
+                raise
+        return mean
+
+    def _pipeline(self, dataset: Path, work: Path, *words: object) -> Usage:
+        poses, ctf = write_pickles(dataset, work)
+        inputs = (dataset.absolute() / "particles.mrcs", "--poses", poses, "--ctf", ctf)
+        return self._recovar(work, "pipeline", *inputs, "-o", _fit(work), *OPTIONS, *words)
 
     def _recovar(self, work: Path, *arguments: object) -> Usage:
         say(f"recovar {arguments[0]}; log: {work / 'recovar.log'}")
         return self.environment.run("recovar", *arguments, log=work / "recovar.log")
+
+
+def write_pickles(dataset: Path, work: Path) -> tuple[Path, Path]:
+    """Write poses and CTF as ``cryodrgn parse_pose_star`` and ``parse_ctf_star`` do.
+
+    A simulated dataset has its images in the order of its rows.
+    """
+    import numpy as np
+
+    from temporem.frames.readers import read_dataset
+
+    movies = read_dataset(dataset)
+    width, ctf = movies.box * movies.pixel_size_angstrom, movies.ctf
+    origins = -movies.poses.shifts_angstrom / width
+    rows = np.stack(
+        [
+            np.full(movies.n_frames, movies.box),
+            np.full(movies.n_frames, movies.pixel_size_angstrom),
+            ctf.defocus_u_angstrom,
+            ctf.defocus_v_angstrom,
+            np.degrees(ctf.astigmatism_radians),
+            ctf.voltage_kv,
+            ctf.cs_mm,
+            ctf.amplitude_contrast,
+            np.degrees(ctf.phase_shift_radians),
+        ],
+        axis=1,
+    )
+    contents = {
+        "poses.pkl": tuple(x.numpy().astype(np.float32) for x in (movies.poses.rotations, origins)),
+        "ctf.pkl": rows.astype(np.float32),
+    }
+    for name, content in contents.items():
+        (work.absolute() / name).write_bytes(pickle.dumps(content))
+    return work.absolute() / "poses.pkl", work.absolute() / "ctf.pkl"
 
 
 def clusters(latents: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +166,3 @@ def clusters(latents: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, 
 
 def _fit(work: Path) -> Path:
     return work.absolute() / "fit"
-
-
-def _star(dataset: Path) -> Path:
-    return dataset.absolute() / "particles.star"
