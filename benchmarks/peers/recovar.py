@@ -9,8 +9,12 @@ command line and its output files, and none of its code.
 It reads our images, and poses and CTF that we write as cryoDRGN writes them. Its CTF is the
 negative of ours, so it has to invert the images.
 
-Version 1.0.5 does not do on a CPU: its mean volume shows the molecule at twice its size, and its
-first component is the difference of the two means.
+Its mean volume is right here. The whole pipeline has not yet run to its end: on a CPU it asked for
+614 GB. The names of its volumes are those of its documentation, the order of its latents is a
+guess, and ``all`` leaves RECOVAR out.
+
+Version 1.0.5 runs to its end but is wrong on a CPU: its mean shows the molecule at twice its size,
+and its first component is the difference of the two means.
 """
 
 from __future__ import annotations
@@ -37,8 +41,8 @@ MOST_POINTS = 20
 # By default it takes the sign of the images from the mean, which noise can turn.
 OPTIONS = ("--mask", "sphere", "--accept-cpu", "--uninvert-data", "true")
 
-# A pickle runs code when it is read, so RECOVAR's own environment reads it. It holds the latents of
-# one half set after the other.
+# A pickle runs code when it is read, so RECOVAR's own environment reads it. Not verified: that it
+# holds the latents of one half set after the other.
 _TO_NPY = """
 import pickle, sys
 import numpy as np
@@ -62,7 +66,7 @@ class Recovar:
     requirements: ClassVar[tuple[str, ...]] = (
         "torch==2.13.0",
     )  # it needs torch and does not say so
-    choices: ClassVar[Mapping[str, Choice]] = {"default": Choice()}
+    choices: ClassVar[Mapping[str, Choice]] = {}  # until its latents and volumes are verified
 
     def __init__(self, path: Path) -> None:
         self.environment = Environment(path, "recovar", "0.4.5")
@@ -133,11 +137,11 @@ def write_pickles(dataset: Path, work: Path) -> tuple[Path, Path]:
             np.full(movies.n_frames, movies.pixel_size_angstrom),
             ctf.defocus_u_angstrom,
             ctf.defocus_v_angstrom,
-            np.degrees(ctf.astigmatism_radians),
+            ctf.astigmatism_radians.rad2deg(),
             ctf.voltage_kv,
             ctf.cs_mm,
             ctf.amplitude_contrast,
-            np.degrees(ctf.phase_shift_radians),
+            ctf.phase_shift_radians.rad2deg(),
         ],
         axis=1,
     )
