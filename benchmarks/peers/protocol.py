@@ -55,7 +55,9 @@ class Peer(Protocol):
     environment: Environment
     requirements: ClassVar[tuple[str, ...]]
     choices: ClassVar[Mapping[str, Choice]]
-    """Options by name, such as the program's defaults; ``all`` runs each of them."""
+    """Options by name, such as the program's defaults; ``all`` runs each of them.
+
+    Empty for a program whose results are not verified."""
 
     def models(self, training: Training) -> dict[str, str]:
         """Name what is scored after a training: folder below OUT to name of a model.

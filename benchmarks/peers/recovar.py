@@ -1,4 +1,4 @@
-"""RECOVAR 1.0.5 (Gilles and Singer 2025): covariance of the volumes, and kernel regression.
+"""RECOVAR 0.4.5 (Gilles and Singer 2025): covariance of the volumes, and kernel regression.
 
 A static linear method: every frame has its own latents, the posterior mean of its components.
 Volumes come from kernel regression at latents, as its documentation recommends.
@@ -6,20 +6,26 @@ Volumes come from kernel regression at latents, as its documentation recommends.
 Its licence is for non-commercial use. So it stays in an environment of its own; we know its
 command line and its output files, and none of its code.
 
-It reads poses and CTF from our ``particles.star``, and chooses the sign of the images by itself.
+It reads our images, and poses and CTF that we write as cryoDRGN writes them. Its CTF is the
+negative of ours, so it has to invert the images.
 
-Written after its command line and documentation. The real program has not yet run to its end here,
-so ``check`` comes before any number.
+Its mean volume is right here. The whole pipeline has not yet run to its end: on a CPU it asked for
+614 GB. The names of its volumes are those of its documentation, the order of its latents is a
+guess, and ``all`` leaves RECOVAR out.
+
+Version 1.0.5 runs to its end but is wrong on a CPU: its mean shows the molecule at twice its size,
+and its first component is the difference of the two means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks.common import Environment, Usage, say
+from benchmarks.common import CommandFailed, Environment, Usage, say
 from benchmarks.peers.protocol import RESULT, Choice, Training, read_latents
 from temporem.errors import TemporemError
 
@@ -28,21 +34,42 @@ if TYPE_CHECKING:
 
 KERNEL = "kernel"
 
-# Its documentation takes 20 cluster centres too; one regression for every frame would be slow.
+# Its documentation takes 40 cluster centres; one regression for every frame would be slow.
 MOST_POINTS = 20
 
 # A loose sphere, as for a molecule of which nothing is known; simulated frames have one contrast.
-OPTIONS = ("--mask", "sphere", "--accept-cpu", "--no-downsample", "--no-correct-contrast")
+# By default it takes the sign of the images from the mean, which noise can turn.
+OPTIONS = ("--mask", "sphere", "--accept-cpu", "--uninvert-data", "true")
+
+# A pickle runs code when it is read, so RECOVAR's own environment reads it. Not verified: that it
+# holds the latents of one half set after the other.
+_TO_NPY = """
+import pickle, sys
+import numpy as np
+
+def read(name):
+    with open(f"{sys.argv[1]}/{name}.pkl", "rb") as file:
+        return pickle.load(file)
+
+latents = read("embeddings")["zs"]
+(z,) = [np.asarray(z) for key, z in latents.items() if str(key).isdigit()]
+halves = [np.asarray(half) for half in read("particles_halfsets")]
+found = np.full_like(z, np.nan)
+found[np.concatenate(halves)] = z
+np.save(sys.argv[2], found)
+"""
 
 
 class Recovar:
     """Fits with ``pipeline``, makes volumes with ``compute_state``."""
 
-    requirements: ClassVar[tuple[str, ...]] = ()
-    choices: ClassVar = {"default": Choice()}
+    requirements: ClassVar[tuple[str, ...]] = (
+        "torch==2.13.0",
+    )  # it needs torch and does not say so
+    choices: ClassVar[Mapping[str, Choice]] = {}  # until its latents and volumes are verified
 
     def __init__(self, path: Path) -> None:
-        self.environment = Environment(path, "recovar", "1.0.5")
+        self.environment = Environment(path, "recovar", "0.4.5")
 
     def models(self, training: Training) -> dict[str, str]:
         if training.epochs is not None or training.also:
@@ -50,14 +77,13 @@ class Recovar:
         return {RESULT: KERNEL}
 
     def train(self, dataset: Path, work: Path, training: Training) -> Usage:
-        output = ("-o", _fit(work), "--zdim", training.z_dim)
-        return self._recovar(work, "pipeline", _star(dataset), *output, *OPTIONS, *training.more)
+        words = ("--zdim", training.z_dim, *training.more)
+        return self._pipeline(dataset, work, *words)
 
     def latents(self, work: Path, model: str) -> np.ndarray:
-        found = list(_fit(work).glob("model/zdim_*/latent_coords.npy"))
-        if len(found) != 1:  # train() asks for one dimension
-            raise TemporemError(f"{_fit(work)} has {len(found)} files of latents", expected="one")
-        return read_latents(found[0])
+        target, folder = work / "z.npy", _fit(work) / "model"
+        self.environment.run("python", "-c", _TO_NPY, folder, target, log=work / "recovar.log")
+        return read_latents(target)
 
     def decode(self, work: Path, model: str, latents: np.ndarray, files: Sequence[Path]) -> None:
         """Make volumes at cluster centres, and give each frame that of the nearest one."""
@@ -71,15 +97,61 @@ class Recovar:
             words = ("-o", states, "--latent-points", z_file, *one)
             self._recovar(work, "compute_state", _fit(work), *words)
             for file, state in zip(files, nearest, strict=True):
-                file.write_bytes((states / f"state{state:03d}.mrc").read_bytes())
+                volume = states / "all_volumes" / f"vol{state:04d}.mrc"
+                file.write_bytes(volume.read_bytes())
 
     def back_project(self, dataset: Path, work: Path) -> Path:
-        self._recovar(work, "pipeline", _star(dataset), "-o", _fit(work), *OPTIONS, "--only-mean")
-        return _fit(work) / "output" / "volumes" / "mean.mrc"
+        mean = _fit(work) / "output" / "volumes" / "mean.mrc"
+        try:
+            self._pipeline(dataset, work, "--only-mean")
+        except CommandFailed:  # it misses a file when it has written the mean
+            if not mean.is_file():
+                raise
+        return mean
+
+    def _pipeline(self, dataset: Path, work: Path, *words: object) -> Usage:
+        poses, ctf = write_pickles(dataset, work)
+        inputs = (dataset.absolute() / "particles.mrcs", "--poses", poses, "--ctf", ctf)
+        return self._recovar(work, "pipeline", *inputs, "-o", _fit(work), *OPTIONS, *words)
 
     def _recovar(self, work: Path, *arguments: object) -> Usage:
         say(f"recovar {arguments[0]}; log: {work / 'recovar.log'}")
         return self.environment.run("recovar", *arguments, log=work / "recovar.log")
+
+
+def write_pickles(dataset: Path, work: Path) -> tuple[Path, Path]:
+    """Write poses and CTF as ``cryodrgn parse_pose_star`` and ``parse_ctf_star`` do.
+
+    A simulated dataset has its images in the order of its rows.
+    """
+    import numpy as np
+
+    from temporem.frames.readers import read_dataset
+
+    movies = read_dataset(dataset)
+    width, ctf = movies.box * movies.pixel_size_angstrom, movies.ctf
+    origins = -movies.poses.shifts_angstrom / width
+    rows = np.stack(
+        [
+            np.full(movies.n_frames, movies.box),
+            np.full(movies.n_frames, movies.pixel_size_angstrom),
+            ctf.defocus_u_angstrom,
+            ctf.defocus_v_angstrom,
+            ctf.astigmatism_radians.rad2deg(),
+            ctf.voltage_kv,
+            ctf.cs_mm,
+            ctf.amplitude_contrast,
+            ctf.phase_shift_radians.rad2deg(),
+        ],
+        axis=1,
+    )
+    contents = {
+        "poses.pkl": tuple(x.numpy().astype(np.float32) for x in (movies.poses.rotations, origins)),
+        "ctf.pkl": rows.astype(np.float32),
+    }
+    for name, content in contents.items():
+        (work.absolute() / name).write_bytes(pickle.dumps(content))
+    return work.absolute() / "poses.pkl", work.absolute() / "ctf.pkl"
 
 
 def clusters(latents: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +170,3 @@ def clusters(latents: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, 
 
 def _fit(work: Path) -> Path:
     return work.absolute() / "fit"
-
-
-def _star(dataset: Path) -> Path:
-    return dataset.absolute() / "particles.star"

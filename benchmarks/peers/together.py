@@ -78,7 +78,7 @@ def run_all(task: Task, peers: Mapping[str, Peer], ours: Sequence[str] = OURS) -
 
     Args:
         task: dataset, folder and options.
-        peers: programs by name; those that are not installed are left out.
+        peers: programs by name; those that are not installed, or have no choices, are left out.
         ours: our methods.
     """
     task.folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +93,9 @@ def run_all(task: Task, peers: Mapping[str, Peer], ours: Sequence[str] = OURS) -
         except TemporemError as error:
             say(f"left out: {error}")
             left_out.absent.append(str(error))
+            continue
+        if not peer.choices:
+            left_out.absent.append(f"{name} is not verified yet; see benchmarks/README.md")
             continue
         for choice in peer.choices:
             parts[f"{name} {choice}"] = partial(peer_rows, task, name, peer, choice)

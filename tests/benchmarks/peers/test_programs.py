@@ -1,17 +1,19 @@
 """cryoDRGN and RECOVAR: what we tell them, and what we make of their files."""
 
 import os
+import pickle
 
 import numpy as np
 import pytest
-from benchmarks.common import Environment, Usage
+from benchmarks.common import CommandFailed, Environment, Usage
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.cryodrgn import CryoDRGN
 from benchmarks.peers.protocol import Training
-from benchmarks.peers.recovar import Recovar, clusters
+from benchmarks.peers.recovar import Recovar, clusters, write_pickles
 
 from temporem.errors import TemporemError
 from temporem.evaluation.storage import load_evaluation
+from temporem.frames.readers import read_dataset
 from temporem.io.mrc import read_volume, write_volume
 
 
@@ -42,6 +44,30 @@ class TestRecovar:
         with pytest.raises(TemporemError, match="RECOVAR has no epochs"):
             Recovar(tmp_path).models(Training(1, epochs=3))
 
+    def test_poses_and_ctf_are_those_of_cryodrgn(self, tiny_dataset, tmp_path):
+        files = write_pickles(tiny_dataset, tmp_path)
+        (rotations, origins), ctf = (pickle.loads(file.read_bytes()) for file in files)
+        movies = read_dataset(tiny_dataset)
+        width = movies.box * movies.pixel_size_angstrom
+        np.testing.assert_allclose(rotations, movies.poses.rotations, atol=1e-6)
+        np.testing.assert_allclose(origins * width, -movies.poses.shifts_angstrom, atol=1e-4)
+        assert ctf.shape == (movies.n_frames, 9)
+        assert ctf[0, :2].tolist() == [movies.box, movies.pixel_size_angstrom]
+        np.testing.assert_allclose(ctf[:, 2], movies.ctf.defocus_u_angstrom, rtol=1e-6)
+
+    def test_the_mean_survives_the_error_after_it(self, tiny_dataset, tmp_path, monkeypatch):
+        mean = tmp_path / "fit/output/volumes/mean.mrc"
+
+        def run(self, *words, log):
+            raise CommandFailed("params.pkl is missing")
+
+        monkeypatch.setattr(Environment, "run", run)
+        with pytest.raises(CommandFailed):
+            Recovar(tmp_path).back_project(tiny_dataset, tmp_path)
+        mean.parent.mkdir(parents=True)
+        mean.touch()
+        assert Recovar(tmp_path).back_project(tiny_dataset, tmp_path) == mean
+
     def test_few_points_are_the_rows_and_many_their_clusters(self):
         few = np.array([[0.0], [2.0], [0.0]])
         points, nearest = clusters(few, most=2)
@@ -55,9 +81,9 @@ class TestRecovar:
         def run(self, program, command, fit, *words, log):
             assert "--zdim1" in words  # a column is one point for each row
             folder, z_file = (words[words.index(word) + 1] for word in ("-o", "--latent-points"))
-            folder.mkdir()
+            (folder / "all_volumes").mkdir(parents=True)
             for k, z in enumerate(np.loadtxt(z_file)):
-                write_volume(folder / f"state{k:03d}.mrc", np.full((4, 4, 4), z), 1.0)
+                write_volume(folder / f"all_volumes/vol{k:04d}.mrc", np.full((4, 4, 4), z), 1.0)
             return Usage(1, 1, 1)
 
         monkeypatch.setattr(Environment, "run", run)

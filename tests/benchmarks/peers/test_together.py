@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks.common import CommandFailed, Environment, Usage
 from benchmarks.peers.cryodrgn import CryoDRGN
+from benchmarks.peers.protocol import Choice
 from benchmarks.peers.recovar import Recovar
 from benchmarks.peers.together import Row, Task, run_all, table
 
@@ -60,6 +61,7 @@ def whole(self):
 
 def test_a_row_for_each_result_and_nothing_twice(task, commands, tmp_path, monkeypatch):
     monkeypatch.setattr(Environment, "require", whole)
+    monkeypatch.setattr(Recovar, "choices", {"default": Choice()})
     monkeypatch.setattr(Recovar, "models", lambda self, training: {".": "last", "other": "first"})
     peers = {"recovar": Recovar(tmp_path)}
     left_out = run_all(task, peers, ("linear", "static"))
@@ -91,6 +93,13 @@ def test_programs_that_are_not_installed_are_named(task, commands, tmp_path):
     left_out = run_all(task, {"recovar": Recovar(tmp_path / "none")}, ())
     assert left_out.failed == commands == []
     assert "no virtual environment with recovar" in left_out.absent[0]
+
+
+def test_programs_that_are_not_verified_are_named(task, commands, tmp_path, monkeypatch):
+    monkeypatch.setattr(Environment, "require", whole)
+    left_out = run_all(task, {"recovar": Recovar(tmp_path)}, ())
+    assert left_out.failed == commands == []
+    assert left_out.absent == ["recovar is not verified yet; see benchmarks/README.md"]
 
 
 def test_the_best_motion_comes_first_and_nothing_measured_is_a_dash():
