@@ -10,6 +10,8 @@ from temporem.cli.console import say
 if TYPE_CHECKING:
     from temporem.runs.facts import HalfAgreementFacts, RunFacts
 
+_LEAST_KL = 0.05  # nats per frame; motions that were found have 0.1 and more
+
 
 def say_findings(run: Path) -> None:
     """Say what a finished run found, and warn where it is doubtful."""
@@ -19,6 +21,7 @@ def say_findings(run: Path) -> None:
     _say_half_maps(facts)
     _say_components(facts, run)
     _say_left_out_movies(run)
+    warn_of_lost_motion(run)
     _say_random_starts(facts)
     _warn_of_symmetry(facts)
     say_order(run)
@@ -87,6 +90,28 @@ def _say_left_out_movies(run: Path) -> None:
         say(
             "Log-likelihood of the left-out movies, with the number of components that suits them "
             f"best: {max(found):.3f} nats per frame"
+        )
+
+
+def warn_of_lost_motion(run: Path) -> None:
+    """Warn if the latents of a network say nothing of the images (posterior collapse)."""
+    from temporem.runs.config import NETWORKS
+    from temporem.runs.persistence import read_metrics
+    from temporem.runs.run import load_run_config
+
+    config = load_run_config(run)
+    records = [record for record in read_metrics(run) if "kl" in record]
+    if config.method not in NETWORKS or config.method == "clock" or not records:
+        return
+    kl = records[-1]["kl"]
+    if kl < _LEAST_KL:
+        instead = (
+            "--generator volumes, or " if config.model.generator != "volumes" else ""
+        ) + "--method linear"
+        say(
+            "Warning: the motion was lost. The latents differ from their prior by only "
+            f"{kl:.2f} nats per frame, so all frames have nearly the same volume. "
+            f"Next: {instead}, or less noise."
         )
 
 
