@@ -90,7 +90,7 @@ class Schedule:
         return cls(
             training=training,
             z_dim=z_dim,
-            stages=plan_stages(method, training, learner),
+            stages=plan_stages(method, training, learner, generator.start_share),
             marching=generator.marching,
             learner=learner,
             step_degrees=step_degrees,

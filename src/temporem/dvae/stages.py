@@ -7,6 +7,7 @@ from typing import Literal
 
 from temporem.dvae.model import VAEKind
 from temporem.dvae.settings import TrainingSettings
+from temporem.volumes.model import VolumeModel
 
 StageName = Literal["start", "poses", "static", "warm-up", "tempor"]
 PoseLearner = Literal["none", "table", "head"]
@@ -38,7 +39,10 @@ class Stage:
 
 
 def plan_stages(
-    method: VAEKind, training: TrainingSettings, learner: PoseLearner = "none"
+    method: VAEKind,
+    training: TrainingSettings,
+    learner: PoseLearner = "none",
+    start_share: float = VolumeModel.start_share,
 ) -> tuple[Stage, ...]:
     """Plan the stages of a training; their epochs add up to ``training.epochs``.
 
@@ -47,9 +51,10 @@ def plan_stages(
         training: epochs and kind of start.
         learner: how poses are learned. A head needs poses before latents, and no linear
             warm start.
+        start_share: part of the epochs of a start from a linear model.
     """
     total = training.epochs
-    warm = max(1, total // 8) if training.start == "linear" else 0
+    warm = max(1, int(total * start_share)) if training.start == "linear" else 0
     if method == "static":
         static, warm_up = total - warm, 0
     elif training.start == "static":

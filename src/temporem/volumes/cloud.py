@@ -33,6 +33,7 @@ class CloudVolumes(LinearStarted):
         components: components of the linear model that training starts from.
     """
 
+    start_share = 1 / 2  # earlier, where noise is strong, the bound would stop the motion
     marching = (0.45, 0.7)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
 
@@ -47,7 +48,10 @@ class CloudVolumes(LinearStarted):
             TemporemError: the volumes hold no density.
         """
         self.base.set_maps(volumes)
-        fit_to_linear_model(self.cloud, volumes, moving, curve, z)
+        device = self.device
+        self.cloud.to("cpu")  # the fit is small, and its parts come from both devices
+        fit_to_linear_model(self.cloud, volumes.cpu(), moving.cpu(), curve.cpu(), z.cpu())
+        self.cloud.to(device)
 
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
         """See :meth:`VolumeModel.forward`; :meth:`frame_slices` and :meth:`volumes` are faster."""

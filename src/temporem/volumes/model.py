@@ -24,10 +24,13 @@ class VolumeModel(nn.Module, ABC):
         z_dim: latent dimension q.
 
     Attributes:
+        start_share: part of the epochs in which latents are those of a linear model, if training
+            starts from one.
         marching: parts of the epochs between which training adds high frequencies.
         samples_pixels: slices at a few pixels cost less than at all of them.
     """
 
+    start_share: ClassVar[float] = 1 / 8
     marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
     samples_pixels: ClassVar[bool] = True
 
