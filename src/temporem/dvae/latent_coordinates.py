@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from temporem.volumes.latent_curve import LatentCurve
-from temporem.volumes.layers import ResidualMLP
+from temporem.volumes.minimise import minimise
 
 _STEPS = 1500
 _ROWS = 2048  # of a step
 _RATE = 3e-3
-_WIDTH = 64
 _NOISE = 0.5  # part of the posterior deviation that is added to the latents while it learns
 _SPREAD = 0.05  # weight that holds the coordinates at unit spread
 _DRAWS = 16  # of the posterior, for the variance of coordinates
@@ -58,7 +57,7 @@ def latent_coordinates(
         curve = LatentCurve(z_dim, n)
         if z_dim == n:
             return Coordinates(mean, covariance.diagonal(dim1=-2, dim2=-1), curve)
-        encoder = _Encoder(n, z_dim)
+        encoder = LatentCurve(n, z_dim)
         root = torch.linalg.cholesky_ex(covariance).L
         _learn(encoder, curve, mean, root, importance / importance.max())
         with torch.no_grad():
@@ -66,37 +65,21 @@ def latent_coordinates(
             return Coordinates(encoder(mean), draws.var(0).clamp(min=_LEAST_VARIANCE), curve)
 
 
-class _Encoder(nn.Module):
-    """``z(c) = c₁…c_q + MLP(c)``; the MLP starts at 0."""
-
-    def __init__(self, components: int, z_dim: int) -> None:
-        super().__init__()
-        self.z_dim = z_dim
-        self.bend = ResidualMLP(components, _WIDTH, 1, z_dim)
-        nn.init.zeros_(self.bend.last.weight)
-        nn.init.zeros_(self.bend.last.bias)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return latents[:, : self.z_dim] + self.bend(latents)
-
-
 def _learn(
-    encoder: _Encoder, curve: LatentCurve, mean: Tensor, root: Tensor, importance: Tensor
+    encoder: LatentCurve, curve: LatentCurve, mean: Tensor, root: Tensor, importance: Tensor
 ) -> None:
     """Learn both ways, by the error in volumes."""
-    optimizer = torch.optim.Adam([*encoder.parameters(), *curve.parameters()], _RATE)
     rows = torch.arange(len(mean))
-    for step in range(_STEPS):
-        if len(mean) > _ROWS:
-            rows = torch.randint(len(mean), (_ROWS,))
-        target = mean[rows]
-        z = encoder(_drawn(target, root[rows], _NOISE))
+
+    def loss(done: float) -> Tensor:
+        some = torch.randint(len(mean), (_ROWS,)) if len(mean) > _ROWS else rows
+        target = mean[some]
+        z = encoder(_drawn(target, root[some], _NOISE))
         error = ((curve(z) - target) * importance).square().sum(1).mean()
         unit = (z.std(0) - 1).square().sum() + z.mean(0).square().sum()
-        optimizer.param_groups[0]["lr"] = _RATE * min(1.0, 2 * (1 - step / _STEPS))
-        optimizer.zero_grad()
-        (error + _SPREAD * unit).backward()
-        optimizer.step()
+        return error + _SPREAD * unit
+
+    minimise(loss, [{"params": [*encoder.parameters(), *curve.parameters()], "lr": _RATE}], _STEPS)
 
 
 def _drawn(mean: Tensor, root: Tensor, share: float) -> Tensor:

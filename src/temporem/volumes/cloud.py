@@ -10,7 +10,6 @@ from torch import Tensor
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.gaussian_sums import gaussian_sums
-from temporem.volumes.cloud_start import fit_to_linear_model
 from temporem.volumes.latent_curve import LatentCurve
 from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.moving_cloud import MovingCloud
@@ -37,7 +36,7 @@ class CloudVolumes(LinearStarted):
     marching = (0.45, 0.7)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
 
-    def __init__(self, box: int, z_dim: int, width: int, components: int = 0) -> None:
+    def __init__(self, box: int, z_dim: int, width: int, components: int) -> None:
         super().__init__(box, z_dim, components)
         self.cloud = MovingCloud(z_dim, width * box // _BOX)
 
@@ -47,6 +46,9 @@ class CloudVolumes(LinearStarted):
         Raises:
             TemporemError: the volumes hold no density.
         """
+        # As in skeleton.py, what takes long to import is not imported with the settings.
+        from temporem.volumes.cloud_start import fit_to_linear_model
+
         self.base.set_maps(volumes)
         device = self.device
         self.cloud.to("cpu")  # the fit is small, and its parts come from both devices

@@ -6,7 +6,7 @@ latents hold the same motion with little noise, so that a rough fit to them find
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from temporem.errors import TemporemError
 from temporem.physics.fourier import FourierSupport
 from temporem.volumes.latent_curve import LatentCurve
+from temporem.volumes.minimise import minimise
 from temporem.volumes.moving_cloud import POSITION_UNIT, SD_UNIT, WEIGHT_UNIT, MovingCloud
 
 _ANCHORS = 12  # latents whose volumes are fitted
@@ -39,7 +40,7 @@ def fit_to_linear_model(
 ) -> None:
     """Place the Gaussians of a cloud in the middle of the motion, and fit the motion.
 
-    Arguments are those of :meth:`LinearStarted.start_from`.
+    Arguments are those of :meth:`LinearStarted.start_from`, all on the CPU.
 
     Raises:
         TemporemError: the volumes hold no density.
@@ -59,7 +60,7 @@ def fit_to_linear_model(
 
 def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
     """Choose latents that stand for all, and the share of frames of each."""
-    found = KMeans(min(_ANCHORS, len(z)), n_init=4, random_state=0).fit(z.cpu().numpy())
+    found = KMeans(min(_ANCHORS, len(z)), n_init=4, random_state=0).fit(z.numpy())
     centres = torch.from_numpy(found.cluster_centers_).to(z)
     counts = torch.from_numpy(np.bincount(found.labels_, minlength=len(centres)))
     return centres, (counts / len(z)).to(z)
@@ -67,17 +68,18 @@ def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _placed(volume: Tensor, n: int) -> tuple[Tensor, float]:
     """Draw n points from the density of a volume; also the density per point."""
-    box, density = len(volume), volume.cpu().double().numpy().copy()
-    density[density < _DENSE * np.percentile(density, 99.9)] = 0
-    total = density.clip(min=0).sum()
-    if not total > 0:
+    box, density = len(volume), volume.double().numpy()
+    least = max(0.0, _DENSE * np.percentile(density, 99.9))
+    density = np.where(density > least, density, 0)
+    total = density.sum()
+    if total == 0:
         raise TemporemError(
             "the linear model holds no density where Gaussians could be placed",
             expected="a molecule brighter than its surroundings",
             hint="if molecules are dark in the images, add --invert",
         )
     random = np.random.default_rng(0)
-    chosen = random.choice(density.size, n, p=density.clip(min=0).ravel() / total)
+    chosen = random.choice(density.size, n, p=density.ravel() / total)
     voxels = np.stack(np.unravel_index(chosen, density.shape)[::-1], axis=-1)
     points = voxels - box // 2 + random.uniform(-0.5, 0.5, voxels.shape)
     return torch.from_numpy(points).float(), total / n
@@ -85,8 +87,8 @@ def _placed(volume: Tensor, n: int) -> tuple[Tensor, float]:
 
 def _gate(nodes: Tensor, moving: Tensor) -> Tensor:
     """Let nodes move, 1, or hold them, 0, by the mask of what moves."""
-    wide = maximum_filter(moving.cpu().numpy(), _MARGIN)
-    where = nodes.cpu().numpy()[:, ::-1].T + len(moving) // 2
+    wide = maximum_filter(moving.numpy(), _MARGIN)
+    where = nodes.numpy()[:, ::-1].T + len(moving) // 2
     gate = map_coordinates(wide, where, order=1, mode="nearest").clip(0, 1)
     return torch.from_numpy(gate).to(nodes)
 
@@ -102,7 +104,7 @@ def _fit_still(cloud: MovingCloud, box: int, target: Tensor, z: Tensor) -> None:
         found = cloud.coefficients(support, z[None])[0, 1:]
         return (found - target).abs().square().sum() / power
 
-    _minimise(loss, groups, _STILL_STEPS)
+    minimise(loss, groups, _STILL_STEPS)
 
 
 def _fit_moving(
@@ -117,11 +119,12 @@ def _fit_moving(
     power = (weight * changes.abs().square()).sum()
     groups = _groups(cloud, _MOVING_RATES)
     groups.append({"params": [*cloud.motion.parameters()], "lr": _MOTION_RATE})
+    radii = range(_FIRST_RADIUS, _LAST_RADIUS + 1)
+    supports = [FourierSupport(box, 3, radius=radius + 0.5) for radius in radii]
 
     def loss(done: float) -> Tensor:
         risen = min(1.0, 1.5 * done)
-        radius = _FIRST_RADIUS + int(risen * (_LAST_RADIUS - _FIRST_RADIUS))
-        support = FourierSupport(box, 3, radius=radius + 0.5)
+        support = supports[int(risen * (len(supports) - 1))]
         low = slice(1, len(support))
         found = cloud.coefficients(support, anchors)[:, 1:]
         average = (weight * found).sum(0)
@@ -130,27 +133,14 @@ def _fit_moving(
         strain = (share * cloud.strain(anchors)).sum()
         return (_MEAN_WEIGHT * still + change) / power + _STRAIN_WEIGHT * strain
 
-    _minimise(loss, groups, _MOVING_STEPS)
+    minimise(loss, groups, _MOVING_STEPS)
 
 
 def _groups(cloud: MovingCloud, rates: Sequence[float]) -> list[dict[str, Any]]:
     """Parameters of the Gaussians, with step sizes in voxels and in logarithms."""
     units = (POSITION_UNIT, WEIGHT_UNIT, SD_UNIT)
-    parameters = (cloud.displacement, cloud.log_weight, cloud.log_sd)
+    parameters = (cloud.rest, cloud.log_weight, cloud.log_sd)
     return [
         {"params": [parameter], "lr": rate / unit}
         for parameter, rate, unit in zip(parameters, rates, units, strict=False)
     ]
-
-
-def _minimise(loss: Callable[[float], Tensor], groups: list[dict[str, Any]], steps: int) -> None:
-    """Take steps of Adam whose size falls to 0 in the second half."""
-    optimizer = torch.optim.Adam(groups)
-    rates = [group["lr"] for group in groups]
-    for step in range(steps):
-        done = step / steps
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1.0, 2 * (1 - done))
-        optimizer.zero_grad()
-        loss(done).backward()
-        optimizer.step()

@@ -13,20 +13,21 @@ class LatentCurve(nn.Module):
     """Curve or surface ``c(z) = [z, 0] + MLP(z)`` in the latent space of a linear model.
 
     The volumes of a motion with one degree of freedom, such as a turn by a large angle, bend
-    through several dimensions of a linear model. The MLP starts at 0.
+    through several dimensions of a linear model. The MLP starts at 0. From many dimensions to few
+    it is the way back: the first few, plus the MLP.
 
     Args:
-        z_dim: latent dimension q.
-        components: number of components of the linear model, q at least.
+        inputs: dimension that it maps from, such as the latent dimension q.
+        outputs: dimension that it maps to, such as the components of the linear model.
     """
 
-    def __init__(self, z_dim: int, components: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.added = components - z_dim
-        self.bend = ResidualMLP(z_dim, _WIDTH, 1, components)
+        self.added = outputs - inputs
+        self.bend = ResidualMLP(inputs, _WIDTH, 1, outputs)
         nn.init.zeros_(self.bend.last.weight)
         nn.init.zeros_(self.bend.last.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents ``(..., q)`` to latents of the linear model, ``(..., components)``."""
-        return nn.functional.pad(z, (0, self.added)) + self.bend(z)
+        """Map ``(..., inputs)`` to ``(..., outputs)``."""
+        return nn.functional.pad(z, (0, self.added)) + self.bend(z)  # a negative pad crops

@@ -32,7 +32,6 @@ class MovingCloud(nn.Module):
         gaussians: N.
     """
 
-    rest: Tensor
     gate: Tensor
 
     def __init__(self, z_dim: int, gaussians: int) -> None:
@@ -46,9 +45,8 @@ class MovingCloud(nn.Module):
         )
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.register_buffer("rest", torch.zeros(gaussians, 3))
         self.register_buffer("gate", torch.ones(nodes))
-        self.displacement = nn.Parameter(torch.zeros(gaussians, 3))
+        self.rest = nn.Parameter(torch.zeros(gaussians, 3))
         self.log_weight = nn.Parameter(torch.zeros(gaussians))
         self.log_sd = nn.Parameter(torch.zeros(()))
 
@@ -68,9 +66,8 @@ class MovingCloud(nn.Module):
     @torch.no_grad()
     def place(self, points: Tensor, weight: float, sd: float) -> None:
         """Place the Gaussians, all alike, at points ``(N, 3)`` in voxels from the centre."""
-        self.rest.copy_(points)
-        self.skeleton.set_points(points.cpu().numpy())
-        self.displacement.zero_()
+        self.rest.copy_(points / POSITION_UNIT)
+        self.skeleton.set_points(points.numpy())
         self.log_weight.fill_(math.log(weight) / WEIGHT_UNIT)
         self.log_sd.fill_(math.log(sd) / SD_UNIT)
 
@@ -79,8 +76,7 @@ class MovingCloud(nn.Module):
 
         ``(B, q)`` → ``(B, N, 3)``.
         """
-        at_rest = self.rest + POSITION_UNIT * self.displacement
-        return self.skeleton.moved(at_rest, *self._bend(z))
+        return self.skeleton.moved(POSITION_UNIT * self.rest, *self._bend(z))
 
     def strain(self, z: Tensor) -> Tensor:
         """Mean square strain of the skeleton: ``(B, q)`` → ``(B,)``."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import roma
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 _PARENTS = 4  # nodes that move a point
@@ -36,6 +34,8 @@ class Skeleton(nn.Module):
 
     def set_points(self, points: np.ndarray) -> None:
         """Spread the nodes evenly over points ``(N, 3)``, and tie each point to the nearest."""
+        from scipy.spatial import cKDTree  # as in _rotations
+
         m = len(self.nodes)
         nodes = points[_spread(points, m)]
         tree = cKDTree(nodes)
@@ -64,7 +64,7 @@ class Skeleton(nn.Module):
         Returns:
             ``(B, N, 3)``.
         """
-        rotations = roma.rotvec_to_rotmat(turns)
+        rotations = _rotations(turns)
         offsets = self.nodes + shifts - (rotations @ self.nodes[..., None])[..., 0]
         affine = torch.cat([rotations, offsets[..., None]], dim=-1)  # (B, M, 3, 4)
         # One product moves all points in all frames: weight times point, by node and axis.
@@ -81,10 +81,18 @@ class Skeleton(nn.Module):
         """
         one, other = self.edges
         edge = self.nodes[other] - self.nodes[one]
-        turned = (roma.rotvec_to_rotmat(turns)[:, one] @ edge[..., None])[..., 0]
+        turned = (_rotations(turns)[:, one] @ edge[..., None])[..., 0]
         missed = turned - edge + shifts[:, one] - shifts[:, other]
         length = edge.square().sum(-1).mean().clamp(min=1e-9)
         return missed.square().sum(-1).mean(-1) / length
+
+
+def _rotations(turns: Tensor) -> Tensor:
+    """Rotations ``(..., 3, 3)`` of rotation vectors."""
+    # It takes a second to import, and settings import this module for the generators' names.
+    from temporem.physics.rotations import rotation_of_vector
+
+    return rotation_of_vector(turns)
 
 
 def _spread(points: np.ndarray, n: int) -> np.ndarray:
