@@ -79,6 +79,27 @@ def test_a_cloud_that_moves_learns_a_turn_better_than_volumes_that_change() -> N
 
 
 @pytest.mark.integration
+def test_a_cloud_finds_latents_that_its_start_does_not_know() -> None:
+    """Where noise is strong, latents found on a grid are better than those of the linear model."""
+    movies = simulate_blobs([10] * 30, snr=0.05)
+    start = fit_linear(movies.dataset, components=2, device="cpu")
+    fit = fit_tempor(
+        movies.dataset,
+        start=start,
+        network=NETWORK.model_copy(update={"generator": "cloud"}),
+        training=TRAINING,
+        device="cpu",
+        precision="float32",
+    )
+    before, after = (
+        abs(float(spearmanr(one.latents.mean[:, 0].numpy(), movies.angles.numpy()).statistic))
+        for one in (start, fit)
+    )
+    assert after > before + 0.02
+    assert {record["stage"] for record in fit.log} == {"start", "smooth"}
+
+
+@pytest.mark.integration
 def test_motion_is_learned_from_nothing() -> None:
     """The static model first, then TEMPOR, as in the paper."""
     fit = fit_tempor(

@@ -3,7 +3,9 @@
 import pytest
 
 from helpers.networks import training_of
-from temporem.dvae.stages import plan_stages
+from temporem.dvae.stages import finds_latents_on_grid, plan_stages
+from temporem.volumes.cloud import CloudVolumes
+from temporem.volumes.model import VolumeModel
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,25 @@ def test_head_learns_poses_before_latents() -> None:
     plan = [(s.name, s.kind, s.epochs) for s in plan_stages("tempor", training, "head")]
     static = [("poses", "static", 4), ("static", "static", 4)]
     assert plan == [*static, ("warm-up", "tempor", 2), ("tempor", "tempor", 6)]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 32])
+def test_a_cloud_finds_its_latents_anew_until_the_end(epochs: int) -> None:
+    stages = plan_stages(
+        "tempor", training_of(start="linear", epochs=epochs), generator=CloudVolumes
+    )
+    assert [stage.name for stage in stages] == ["start", *["smooth"] * (len(stages) - 1)]
+    assert [stage.first_epoch for stage in stages[1:]] == [stage.end for stage in stages[:-1]]
+    assert stages[-1].end == epochs
+    assert len(stages) > epochs // 4
+
+
+def test_the_bound_is_for_what_a_grid_cannot_do() -> None:
+    training = training_of(start="linear")
+    assert finds_latents_on_grid(training, CloudVolumes, z_dim=1)
+    assert not finds_latents_on_grid(training, CloudVolumes, z_dim=2)
+    assert not finds_latents_on_grid(training, VolumeModel, z_dim=1)
+    weighted = training_of(start="linear", kl_weight=0.5)
+    assert not finds_latents_on_grid(weighted, CloudVolumes, z_dim=1)
+    plan = plan_stages("static", weighted, generator=CloudVolumes)
+    assert [stage.name for stage in plan] == ["start", "static"]

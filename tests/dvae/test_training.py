@@ -31,9 +31,11 @@ from temporem.dvae.objectives import lower_bound
 from temporem.dvae.schedule import Position, Schedule
 from temporem.dvae.state import TrainingState, build_model, load_generator
 from temporem.dvae.training import training_states
+from temporem.dvae.warm_start import warm_start_from
 from temporem.errors import TemporemError
 from temporem.io.checkpoint import load_checkpoint, save_checkpoint
 from temporem.io.state import Parts
+from temporem.linear.fit import fit_linear
 from temporem.physics.fourier import FourierSupport
 from temporem.progress import Progress
 
@@ -288,6 +290,25 @@ def test_linear_start_goes_on_without_the_linear_model(method) -> None:
     whole = train(encoded, method, training=training, warm_start=warm_start, keep=stops)
     for stop in stops:
         resumed = train(encoded, method, training=training, stored=whole.parts[stop])
+        assert_same_parts(resumed.last, whole.last)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("method", ["static", "tempor"])
+def test_cloud_goes_on_with_the_latents_that_it_found(method) -> None:
+    network = network_of(z_dim=1, generator="cloud", generator_width=32)
+    movies = simulate_blobs([8] * 6, box=12, snr=1.0)
+    frames = encoded_of(movies, network)
+    fit = fit_linear(movies.dataset, components=2, temporal=method == "tempor", device="cpu")
+    start = warm_start_from(fit, frames.frames, z_dim=1)
+    encoded = encoded_of(movies, network, base=start.volumes)
+    training = training_of(start="linear", epochs=8)
+    stops = (2, 13, 18)  # in the start, and in two stages after it
+    whole = train(encoded, method, network, training, warm_start=start, keep=stops)
+    assert {record["stage"] for record in whole.records} == {"start", "smooth"}
+    for stop in stops:
+        stored = whole.parts[stop]
+        resumed = train(encoded, method, network, training, stored=stored)
         assert_same_parts(resumed.last, whole.last)
 
 

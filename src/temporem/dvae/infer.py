@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.encoded_frames import EncodedFrames
+from temporem.dvae.latent_grid import latents_on_grid
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import encode_in_current_poses
 from temporem.dvae.model import MovieVAE
+from temporem.dvae.settings import TrainingSettings
+from temporem.dvae.stages import finds_latents_on_grid
 from temporem.frames.source import groups_of
+from temporem.physics.gaussian import gaussian_kl
 
 _FRAMES = 640  # at a time
 _FEATURE_FRAMES = 512
@@ -41,6 +45,17 @@ def infer_latents(model: MovieVAE, encoded: EncodedFrames, *, block: int = _FRAM
                 getattr(found, field.name)[rows] = getattr(latents, field.name)
     frames.processes.add(*(getattr(found, field.name) for field in fields(Latents)))
     return found
+
+
+def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings) -> Latents:
+    """Find the latents of all N frames that a fit ends with: on a grid, or by the encoder."""
+    generator = model.generator
+    if not finds_latents_on_grid(training, type(generator), generator.z_dim):
+        return infer_latents(model, encoded)
+    found = latents_on_grid(model, encoded, encoded.frames.movies)
+    mean, log_variance = found["mean"], found["variance"].log()
+    zero = torch.zeros_like(mean)
+    return Latents(mean, mean, log_variance, gaussian_kl(mean, log_variance, zero, zero))
 
 
 def infer_features(model: MovieVAE, encoded: EncodedFrames) -> Tensor:

@@ -122,7 +122,7 @@ class MovieVAE(nn.Module):
 
         Args:
             batch: F frames.
-            z: latents ``(F, q)``.
+            z: latents ``(F, q)``, or ``(1, q)`` of all frames.
             noise: draws the poses; with None they are the means.
 
         Returns:

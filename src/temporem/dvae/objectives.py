@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from temporem.dvae.latent_grid import drawn_from_grid, latent_grid
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.stages import StageName
 from temporem.frames.batch import Batch
 from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.gaussian import gaussian_kl, sample_gaussian
 from temporem.physics.pixel_sample import PixelSample
+from temporem.volumes.linear_started import LinearStarted
 
 Targets = Mapping[str, Tensor]
 """Target posteriors of an encoder by name, of all N frames, ``(N, q)``."""
@@ -51,8 +53,37 @@ def guided_fit(
 ) -> Terms:
     """Fit the generator to latents drawn from the targets, and the encoder to the targets."""
     mean, variance = _of_batch(targets, batch, "mean", "variance")
-    path = model.infer(batch, noise)
     drawn = sample_gaussian(mean, variance.log(), noise.normal(*mean.shape))
+    return _fit_to_drawn(model, batch, pixels, (mean, variance), drawn, noise)
+
+
+def smooth_fit(
+    model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
+) -> Terms:
+    """Fit the generator to latents drawn from their posteriors on a grid, and the encoder to them.
+
+    The KL term is that of the posteriors, which the step does not change.
+    """
+    mean, variance, probability = _of_batch(targets, batch, "mean", "variance", "probability")
+    which, within = noise.uniform(len(mean)), noise.uniform(len(mean))
+    assert isinstance(model.generator, LinearStarted)
+    drawn = drawn_from_grid(probability, latent_grid(model.generator), which, within)
+    terms = _fit_to_drawn(model, batch, pixels, (mean, variance), drawn, noise)
+    zero = torch.zeros_like(mean)
+    return replace(terms, kl=gaussian_kl(mean, variance.log(), zero, zero))
+
+
+def _fit_to_drawn(
+    model: MovieVAE,
+    batch: Batch,
+    pixels: PixelSample,
+    target: tuple[Tensor, Tensor],
+    drawn: Tensor,
+    noise: FrameNoise,
+) -> Terms:
+    """Fit the generator to latents, and the encoder to the posterior that they are drawn from."""
+    mean, variance = target
+    path = model.infer(batch, noise)
     likelihood, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
     encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
     penalty = model.generator.penalty(drawn)
@@ -88,6 +119,7 @@ Objective = Callable[[MovieVAE, Batch, PixelSample, Targets, FrameNoise], Terms]
 
 OBJECTIVES: dict[StageName, Objective] = {
     "start": guided_fit,
+    "smooth": smooth_fit,
     "poses": pose_fit,
     "static": lower_bound,
     "warm-up": path_fit,

@@ -90,7 +90,7 @@ class Schedule:
         return cls(
             training=training,
             z_dim=z_dim,
-            stages=plan_stages(method, training, learner, generator.start_share),
+            stages=plan_stages(method, training, learner, generator, z_dim),
             marching=generator.marching,
             learner=learner,
             step_degrees=step_degrees,
@@ -114,7 +114,8 @@ class Schedule:
     def learning_rate(self, position: Position) -> float:
         """Adam's step size of the next step: constant, then linear to 0.
 
-        Every stage starts with a short rise. The stage ``warm-up`` has a rate of its own.
+        Every stage starts with a short rise, but ``smooth`` goes on. The stage ``warm-up`` has a
+        rate of its own.
         """
         training, stage = self.training, self.stages[position.stage]
         per_epoch = self.steps_per_epoch(stage)
@@ -125,6 +126,8 @@ class Schedule:
             rate = _WARMUP_RATE * (1 - (epoch - stage.first_epoch) / stage.epochs)
         else:
             rate *= min(1.0, (1 - epoch / training.epochs) / DECAY_FRACTION)
+        if stage.name == "smooth":
+            return rate
         return rate * min(1.0, (steps_of_stage + 1) / _RATE_WARMUP_STEPS)
 
     def pose_rate(self, position: Position) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from temporem.dvae.model import VAEKind
 from temporem.dvae.settings import TrainingSettings
 from temporem.volumes.model import VolumeModel
 
-StageName = Literal["start", "poses", "static", "warm-up", "tempor"]
+StageName = Literal["start", "smooth", "poses", "static", "warm-up", "tempor"]
 PoseLearner = Literal["none", "table", "head"]
 
 
@@ -18,10 +19,11 @@ class Stage:
     """A stage: epochs with one model and one objective.
 
     Attributes:
-        name: ``start`` fits a model to the latents of a linear model; ``poses`` learns poses and
-            one volume, from random latents; ``static`` and ``tempor`` maximise the evidence lower
-            bound; ``warm-up`` fits the temporal encoder to the latents of the static model, with
-            extractor and generator at rest.
+        name: ``start`` fits a model to the latents of a linear model; ``smooth`` to those that its
+            volumes find when the stage begins; ``poses`` learns poses and one volume, from random
+            latents; ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits
+            the temporal encoder to the latents of the static model, with extractor and generator
+            at rest.
         kind: the model.
         first_epoch: epochs of the whole training that come before.
         epochs: number of epochs.
@@ -38,11 +40,23 @@ class Stage:
         return self.first_epoch + self.epochs
 
 
+def finds_latents_on_grid(
+    training: TrainingSettings, generator: type[VolumeModel], z_dim: int
+) -> bool:
+    """Tell whether latents are found on a grid, in training and at last, or by an encoder.
+
+    A grid has one dimension. A given weight of the KL term asks for the bound, which has that term.
+    """
+    given = training.start != "linear" or training.kl_weight is not None
+    return bool(generator.smoothed) and z_dim == 1 and not given
+
+
 def plan_stages(
     method: VAEKind,
     training: TrainingSettings,
     learner: PoseLearner = "none",
-    start_share: float = VolumeModel.start_share,
+    generator: type[VolumeModel] = VolumeModel,
+    z_dim: int = 1,
 ) -> tuple[Stage, ...]:
     """Plan the stages of a training; their epochs add up to ``training.epochs``.
 
@@ -51,10 +65,13 @@ def plan_stages(
         training: epochs and kind of start.
         learner: how poses are learned. A head needs poses before latents, and no linear
             warm start.
-        start_share: part of the epochs of a start from a linear model.
+        generator: kind of generator.
+        z_dim: latent dimension q.
     """
     total = training.epochs
-    warm = max(1, int(total * start_share)) if training.start == "linear" else 0
+    if finds_latents_on_grid(training, generator, z_dim):
+        return _smoothed_stages(method, total, generator.smoothed)
+    warm = max(1, int(total * generator.start_share)) if training.start == "linear" else 0
     if method == "static":
         static, warm_up = total - warm, 0
     elif training.start == "static":
@@ -76,3 +93,13 @@ def plan_stages(
             stages.append(Stage(name, kind, first, epochs))
         first += epochs
     return tuple(stages)
+
+
+def _smoothed_stages(method: VAEKind, total: int, parts: Sequence[float]) -> tuple[Stage, ...]:
+    """Plan a start, and a stage from each of some parts of the epochs to the next."""
+    ends = sorted({min(max(1, round(total * part)), total) for part in (*parts, 1.0)})
+    firsts = (0, *ends[:-1])
+    return tuple(
+        Stage("smooth" if first else "start", method, first, end - first)
+        for first, end in zip(firsts, ends, strict=True)
+    )

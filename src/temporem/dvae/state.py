@@ -11,6 +11,7 @@ from torch import Tensor
 
 from temporem.dvae.divergence import DivergenceCriterion
 from temporem.dvae.encoded_frames import EncodedFrames
+from temporem.dvae.latent_grid import PLACES
 from temporem.dvae.learned_poses import LearnedPoses
 from temporem.dvae.model import MovieVAE, VAEKind, build_generator, build_vae
 from temporem.dvae.objectives import Targets
@@ -27,7 +28,6 @@ from temporem.volumes.model import VolumeModel
 N_SUMS = 5  # of the epoch so far: fit, KL, KL of poses, frames, and steps with finite terms
 _MODEL, _OPTIMIZER, _TARGET = "model.", "optimizer.", "target."
 _BASE = f"{_MODEL}generator.base.maps"
-_TARGETS = {"start": ("mean", "variance"), "warm-up": ("features", "mean", "variance")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +112,8 @@ class TrainingState:
         if not finished:
             load_optimizer(optimizer, parts, _OPTIMIZER)
             sums += parts.tensor("sums", N_SUMS, dtype=torch.float64).to(encoded.device)
-            for name in _TARGETS.get(stage.name, ()):
-                width = model.inference.n_features if name == "features" else network.z_dim
-                target = parts.tensor(f"{_TARGET}{name}", len(encoded), width, dtype=torch.float32)
+            for name, shape in _target_shapes(stage, model, len(encoded)).items():
+                target = parts.tensor(f"{_TARGET}{name}", *shape, dtype=torch.float32)
                 targets[name] = target.to(encoded.device)
         criterion = divergence_criterion(encoded, schedule)
         return cls(position, model, optimizer, targets, sums, criterion, finished)
@@ -252,6 +251,19 @@ def _base_components(parts: Parts) -> int | None:
     if parts.document.get("base_components", 0) is None:
         return None
     return parts.integer("base_components", least=1, most=1024)
+
+
+def _target_shapes(stage: Stage, model: MovieVAE, n: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the targets of a stage for n frames, by name."""
+    q = model.generator.z_dim
+    latents: dict[str, tuple[int, ...]] = {"mean": (n, q), "variance": (n, q)}
+    if stage.name == "start":
+        return latents
+    if stage.name == "smooth":
+        return {**latents, "probability": (n, PLACES)}
+    if stage.name == "warm-up":
+        return {**latents, "features": (n, model.inference.n_features)}
+    return {}
 
 
 def _position(parts: Parts, schedule: Schedule) -> Position:

@@ -21,6 +21,7 @@ from temporem.dvae.batching import PixelDraws, StepBatch, epoch_batches
 from temporem.dvae.divergence import not_finite
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.infer import infer_features, infer_latents
+from temporem.dvae.latent_grid import latents_on_grid
 from temporem.dvae.learned_poses import LearnedPoses, encode_in_current_poses
 from temporem.dvae.model import MovieVAE, VAEKind
 from temporem.dvae.objectives import OBJECTIVES, Targets
@@ -159,13 +160,21 @@ class _Training:
             model.extractor.load_state_dict(before.extractor.state_dict())
             model.generator.load_state_dict(before.generator.state_dict())
             model.poses = before.poses
-        targets = self._static_posteriors(before) if stage.name == "warm-up" else {}
+        targets: Targets = {}
+        if stage.name == "smooth":
+            targets = latents_on_grid(before, self.encoded, self.encoded.frames.training)
+        elif stage.name == "warm-up":
+            targets = self._static_posteriors(before)
         self.encoded.frames.processes.same(*model.state_dict().values())
         return replace(
             state,
             position=replace(state.position, stage=index + 1),
             model=model,
-            optimizer=make_optimizer(model, stage, self.training),
+            optimizer=(
+                state.optimizer
+                if stage.name == "smooth"
+                else make_optimizer(model, stage, self.training)
+            ),
             targets=targets,
         )
 

@@ -10,6 +10,7 @@ from temporem.device import choose_device
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.infer import infer_latents
 from temporem.dvae.model import MovieVAE
+from temporem.dvae.stages import finds_latents_on_grid
 from temporem.dvae.state import base_volumes
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepare_frames
@@ -20,6 +21,7 @@ from temporem.runs.held_out import movies_of_run
 from temporem.runs.methods import find_method
 from temporem.runs.methods.network import Network
 from temporem.runs.run import Run
+from temporem.volumes.generators import generator_kind
 
 BLANK, SHUFFLED = "blank", "shuffled"
 
@@ -29,9 +31,13 @@ _ORDER = 2**31  # seed of an order that no run trains in: seeds of runs are smal
 def can_be_probed(config: RunConfig) -> bool:
     """True if the encoder of a run sees images, and the run keeps all that it needs for that.
 
-    A table of poses begins where a search ended, and a run does not keep that place.
+    A table of poses begins where a search ended, and a run does not keep that place. Latents on a
+    grid cannot count frames: without images, all of a movie are alike.
     """
     method = find_method(config.method)
+    generator, q = generator_kind(config.model.generator), config.model.z_dim
+    if finds_latents_on_grid(config.training, generator, q):
+        return False
     searched = config.searches_poses and config.learned_poses == "table"
     return isinstance(method, Network) and method.sees_images and not searched
 

@@ -33,15 +33,16 @@ class CloudVolumes(LinearStarted):
     """
 
     start_share = 1 / 2  # earlier, where noise is strong, the bound would stop the motion
-    marching = (0.45, 0.7)  # earlier than others: detail takes a cloud many steps
+    smoothed = (1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 5 / 8, 3 / 4)
+    marching = (0.3, 0.55)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
 
     def __init__(self, box: int, z_dim: int, width: int, components: int) -> None:
         super().__init__(box, z_dim, components)
         self.cloud = MovingCloud(z_dim, width * box // _BOX)
 
-    def start_from(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
-        """See :meth:`LinearStarted.start_from`.
+    def begin(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
+        """See :meth:`LinearStarted.begin`.
 
         Raises:
             TemporemError: the volumes hold no density.
@@ -49,7 +50,6 @@ class CloudVolumes(LinearStarted):
         # As in skeleton.py, what takes long to import is not imported with the settings.
         from temporem.volumes.cloud_start import fit_to_linear_model
 
-        self.base.set_maps(volumes)
         device = self.device
         self.cloud.to("cpu")  # the fit is small, and its parts come from both devices
         fit_to_linear_model(self.cloud, volumes.cpu(), moving.cpu(), curve.cpu(), z.cpu())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor
 
 from temporem.volumes.latent_curve import LatentCurve
@@ -21,13 +22,16 @@ class LinearStarted(VolumeModel):
 
     Attributes:
         base: the linear model.
+        reach: least and greatest latents of the start, ``(2, q)``.
     """
+
+    reach: Tensor
 
     def __init__(self, box: int, z_dim: int, components: int) -> None:
         super().__init__(box, z_dim)
         self.base = LinearVolumes(box, components)
+        self.register_buffer("reach", torch.zeros(2, z_dim))
 
-    @abstractmethod
     def start_from(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
         """Begin with a linear model.
 
@@ -37,3 +41,10 @@ class LinearStarted(VolumeModel):
             curve: latents → latents of the linear model.
             z: latents of the training frames, ``(N, q)``.
         """
+        self.base.set_maps(volumes)
+        self.reach.copy_(torch.stack([z.amin(0), z.amax(0)]))
+        self.begin(volumes, moving, curve, z)
+
+    @abstractmethod
+    def begin(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
+        """Set what is learned; arguments are those of :meth:`start_from`."""

@@ -26,11 +26,14 @@ class VolumeModel(nn.Module, ABC):
     Attributes:
         start_share: part of the epochs in which latents are those of a linear model, if training
             starts from one.
+        smoothed: parts of the epochs after which latents are found anew on a grid, if they have
+            one dimension and training starts from a linear model; () to learn them by the bound.
         marching: parts of the epochs between which training adds high frequencies.
         samples_pixels: slices at a few pixels cost less than at all of them.
     """
 
     start_share: ClassVar[float] = 1 / 8
+    smoothed: ClassVar[tuple[float, ...]] = ()
     marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
     samples_pixels: ClassVar[bool] = True
 
@@ -62,7 +65,7 @@ class VolumeModel(nn.Module, ABC):
             model: image formation at the box of the volumes.
             rotations: molecule to camera, ``(F, 3, 3)``.
             pixels: index of the image frequencies, ``(P,)``.
-            z: latents ``(F, q)``.
+            z: latents ``(F, q)``, or ``(1, q)`` of all frames.
 
         Returns:
             Complex64 ``(F, P)``, as :meth:`forward` gives them.

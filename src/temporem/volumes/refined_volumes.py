@@ -33,9 +33,8 @@ class RefinedVolumes(LinearStarted):
         self.curve = LatentCurve(self.z_dim, components)
         self.register_buffer("moving", torch.ones(self.box, self.box, self.box))
 
-    def start_from(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
-        """See :meth:`LinearStarted.start_from`."""
-        self.base.set_maps(volumes)
+    def begin(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
+        """See :meth:`LinearStarted.begin`."""
         self.curve.load_state_dict(curve.state_dict())
         self.moving.copy_(moving)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
-from temporem.dvae.infer import infer_latents
+from temporem.dvae.infer import final_latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
 from temporem.dvae.model import MovieVAE, VAEKind
@@ -200,7 +200,7 @@ class Network:
     def _outcome(
         self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, Any]
     ) -> Outcome:
-        latents = infer_latents(state.model, encoded)
+        latents = final_latents(state.model, encoded, self.training(job.config))
         poses = None
         if state.model.poses is not None:
             centres = job.task.dataset.poses.shifts_angstrom
