@@ -15,6 +15,7 @@ from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
 from temporem.cli.export import export
 from temporem.cli.failures import describe
+from temporem.cli.import_ import import_
 from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
@@ -34,7 +35,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, reconstruct, evaluate, compare),
+    *(demo, simulate, import_, reconstruct, evaluate, compare),
     *(export, report, experiment, info),
 )
 for _command in _COMMANDS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -167,6 +167,7 @@ def write_dataset(
     frame_numbers: Sequence[int] | np.ndarray,
     times_seconds: np.ndarray | None = None,
     movie_names: Sequence[str] | None = None,
+    columns: Mapping[str, Sequence[str] | np.ndarray] | None = None,
 ) -> None:
     """Write ``particles.star`` and ``particles.mrcs`` into a folder that exists.
 
@@ -183,6 +184,7 @@ def write_dataset(
         frame_numbers: ``(N,)`` position in the movie, from 1.
         times_seconds: ``(N,)`` or None.
         movie_names: ``(N,)`` source movie of each frame (``rlnMicrographMovieName``) or None.
+        columns: more columns ``(N,)`` of the table of particles, by name.
     """
     directory = Path(directory)
     names = {"rlnParticleName": particle_names}
@@ -213,7 +215,7 @@ def write_dataset(
         },
         where="data_optics",
     )
-    columns: dict[str, Sequence[str] | np.ndarray] = {
+    table: dict[str, Sequence[str] | np.ndarray] = {
         "rlnImageName": [f"{i:06d}@{STACK_NAME}" for i in range(1, n + 1)],
         **names,
         "rlnMovieFrameNumber": np.asarray(frame_numbers),
@@ -225,8 +227,8 @@ def write_dataset(
         "rlnPhaseShift": torch.rad2deg(ctf.phase_shift_radians).numpy(),
     }
     if times_seconds is not None and not np.isnan(times_seconds).all():
-        columns["temporemTimeSeconds"] = np.asarray(times_seconds)
-    particles_table = StarTable(columns, where="data_particles")
+        table["temporemTimeSeconds"] = np.asarray(times_seconds)
+    particles_table = StarTable({**table, **(columns or {})}, where="data_particles")
     write_star(directory / STAR_NAME, {"optics": optics_table, "particles": particles_table})
 
 

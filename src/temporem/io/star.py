@@ -31,12 +31,18 @@ class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
     Args:
         columns: column name → N values: strings as read from a file, or arrays to be written.
         where: name of the table in messages, such as ``"particles.star: data_optics"``.
+        rows: where each row stood in a larger table, for messages; ``(N,)``.
     """
 
     def __init__(
-        self, columns: Mapping[str, Sequence[str] | np.ndarray], *, where: str = "table"
+        self,
+        columns: Mapping[str, Sequence[str] | np.ndarray],
+        *,
+        where: str = "table",
+        rows: np.ndarray | None = None,
     ) -> None:
         self._columns = dict(columns)
+        self._rows = rows
         self.where = where
         lengths = {len(values) for values in self._columns.values()}
         if len(lengths) > 1:
@@ -51,6 +57,12 @@ class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._columns)
+
+    def take(self, rows: np.ndarray) -> StarTable:
+        """The table with some of its rows; messages name them as in the whole table."""
+        columns = {name: np.asarray(self._columns[name])[rows] for name in self}
+        kept = rows if self._rows is None else self._rows[rows]
+        return StarTable(columns, where=self.where, rows=np.asarray(kept))
 
     def require(self, *columns: str) -> None:
         """Raise a TemporemError that names every one of ``columns`` that is missing."""
@@ -97,8 +109,9 @@ class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
             row = int(np.argmin(valid))
             value = str(self._columns[column][row])
             shown = f"'{value}'" if value.isprintable() else ascii(value)
+            number = row if self._rows is None else int(self._rows[row])
             raise TemporemError(
-                f"{self.where} row {row} (counted from 0): _{column} is {shown}",
+                f"{self.where} row {number} (counted from 0): _{column} is {shown}",
                 expected=expected,
             )
 
