@@ -76,9 +76,9 @@ def test_undoes_an_anisotropic_magnification() -> None:
 def test_nominal_frequencies_become_true_ones() -> None:
     """RELION's definition: the observed image has at k the value of the true one at Mk."""
     matrix = torch.tensor([[1.04, 0.02], [0.01, 0.97]], dtype=torch.float64)
-    observed = gaussians(48, 1.0, 4.0)
+    observed = gaussians(96, 1.0, 4.0)
     true = unstretched(observed, matrix)
-    axis = torch.arange(48, dtype=torch.float64) - 24
+    axis = torch.arange(96, dtype=torch.float64) - 48
     k = torch.tensor([0.03, -0.05], dtype=torch.float64)
 
     def transform(image: torch.Tensor, at: torch.Tensor) -> torch.Tensor:

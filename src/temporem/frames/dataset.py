@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from temporem.errors import TemporemError
+from temporem.frames.image_formation import refuse_unmodelled
 from temporem.frames.particle_images import ParticleImages, read_particle_images
 from temporem.frames.pixel_size import read_pixel_size
 from temporem.io import limits
 from temporem.io.mrc import open_stack, write_stack
+from temporem.io.optics_groups import groups_in_use, optics_rows
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
 from temporem.io.star import StarTable, fits_one_line, read_star, write_star
 from temporem.physics.ctf import CTFParameters
@@ -266,6 +268,8 @@ def _read_tables(path: Path) -> tuple[StarTable, StarTable]:
     for table in (particles, optics):
         if table.n_rows == 0:
             raise TemporemError(f"{table.where} has no rows", expected="at least one row")
+    optics = groups_in_use(particles, optics)
+    refuse_unmodelled(particles, optics)
     return particles, optics
 
 
@@ -288,11 +292,7 @@ def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
     amplitude = optics.floats("rlnAmplitudeContrast")
     fraction = (amplitude >= 0) & (amplitude <= 1)
     optics.check("rlnAmplitudeContrast", fraction, "a fraction from 0 to 1")
-    premultiplied = optics.floats("rlnCtfDataAreCtfPremultiplied", default=0)
-    optics.check(
-        "rlnCtfDataAreCtfPremultiplied", premultiplied == 0, "0: images not multiplied by the CTF"
-    )
-    group = _optics_rows(particles, optics)
+    group = optics_rows(particles, optics)
 
     def angle(column: str) -> np.ndarray:
         return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
@@ -314,18 +314,6 @@ def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
         phase_shift,
     )
     return CTFParameters(*map(torch.from_numpy, fields))
-
-
-def _optics_rows(particles: StarTable, optics: StarTable) -> np.ndarray:
-    """Row of the optics table for every particle ``(N,)``."""
-    column = "rlnOpticsGroup"
-    groups = optics.ints(column)
-    optics.check(column, _first_of_its_kind(groups), "each group once")
-    order = np.argsort(groups)
-    wanted = particles.ints(column)
-    rows = order[np.searchsorted(groups, wanted, sorter=order).clip(max=len(groups) - 1)]
-    particles.check(column, groups[rows] == wanted, f"a group of {optics.where}")
-    return rows
 
 
 def _read_times(particles: StarTable, movies: list[np.ndarray]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,8 @@ from temporem.importing.locating import find_stacks
 from temporem.importing.table import ForeignParticles, Given, Optics, Unmodelled, no_ctf
 from temporem.io import limits
 from temporem.io.image_names import split_image_names
+from temporem.io.number_lists import number_list
+from temporem.io.optics_groups import groups_in_use, optics_rows
 from temporem.io.pose_columns import ANGLE_COLUMNS, ORIGIN_COLUMNS
 from temporem.io.star import StarTable, read_star
 from temporem.physics.aberrations import even_order, with_even_zernike
@@ -21,14 +22,11 @@ from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift
 
 _IMAGE = "rlnImageName"
-_GROUP = "rlnOpticsGroup"
 _OLD_ORIGINS = ("rlnOriginX", "rlnOriginY")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
 _MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 _LARGEST_STRETCH = 0.5
-_MOST_COEFFICIENTS = 100
-_CURVE = re.compile(r"\[?\s*([^\[\]]*)\s*\]?")
 
 
 def read_relion(path: Path, given: Given) -> ForeignParticles:
@@ -89,7 +87,7 @@ class _Columns:
         self.n = particles.n_rows
         self.group = np.zeros(self.n, dtype=np.int64)
         if optics is not None:
-            self.group = _group_rows(particles, optics)
+            self.group = optics_rows(particles, optics)
 
     def __contains__(self, column: str) -> bool:
         return column in self.particles or (self.optics is not None and column in self.optics)
@@ -122,22 +120,10 @@ class _Columns:
         if self.optics is None or column not in self.optics:
             return [()] * (1 if self.optics is None else self.optics.n_rows)
         texts = self.optics.strings(column)
-        values = [_numbers(text) for text in texts]
+        values = [number_list(text) for text in texts]
         usable = np.array([value is not None for value in values])
         self.optics.check(column, usable, "a list of numbers, such as [0.1,2]")
         return [value or () for value in values]
-
-
-def _numbers(text: str) -> tuple[float, ...] | None:
-    found = _CURVE.fullmatch(text)
-    parts = [part.strip() for part in found[1].split(",")] if found else [""]
-    if parts == [""]:
-        return () if found else None
-    try:
-        values = tuple(float(part) for part in parts)
-    except ValueError:
-        return None
-    return values if len(values) <= _MOST_COEFFICIENTS and np.isfinite(values).all() else None
 
 
 def _particles(path: Path, blocks: dict[str, StarTable]) -> StarTable:
@@ -162,34 +148,7 @@ def _optics(particles: StarTable, blocks: dict[str, StarTable]) -> StarTable | N
     """The optics groups in use; None for RELION 3.0, where particles have these columns."""
     if "optics" not in blocks:
         return None
-    optics = blocks["optics"]
-    optics.require(_GROUP)
-    particles.require(_GROUP)
-    used = set(particles.texts(_GROUP).tolist())
-    # Numbers are compared as texts first, so that a broken one of an unused group does no harm.
-    wanted = {int(text) for text in used if text.lstrip("+-").isdecimal() and len(text) < 10}
-    kept = [
-        row
-        for row, text in enumerate(optics.strings(_GROUP))
-        if text.lstrip("+-").isdecimal() and len(text) < 10 and int(text) in wanted
-    ]
-    if not kept:
-        raise TemporemError(
-            f"{optics.where} has none of the optics groups of {particles.where}",
-            expected=f"a row for every _{_GROUP} in use",
-        )
-    return optics.take(np.array(kept))
-
-
-def _group_rows(particles: StarTable, optics: StarTable) -> np.ndarray:
-    """Row of the optics table for every particle ``(N,)``."""
-    groups, wanted = optics.ints(_GROUP), particles.ints(_GROUP)
-    optics.check(_GROUP, np.array([list(groups).index(g) == i for i, g in enumerate(groups)]),
-                 "each group once")  # fmt: skip
-    order = np.argsort(groups)
-    rows = order[np.searchsorted(groups, wanted, sorter=order).clip(max=len(groups) - 1)]
-    particles.check(_GROUP, groups[rows] == wanted, f"a group of {optics.where}")
-    return rows
+    return groups_in_use(particles, blocks["optics"])
 
 
 def _refuse_premultiplied(table: _Columns) -> None:

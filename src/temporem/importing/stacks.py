@@ -161,16 +161,17 @@ def _with_cryodrgn_poses(
     with np.errstate(invalid="ignore"):
         good &= (np.abs(product - np.eye(3)) < 1e-3).all((1, 2))
         good &= np.linalg.det(np.where(good[:, None, None], rotations, 0)) > 0
-    particles.check(good, f"{path} has a matrix that is no rotation", "rotations")
+    particles.check(np.asarray(good), f"{path} has a matrix that is no rotation", "rotations")
     if particles.poses is not None:
         known = particles.poses.rotations.numpy()
         near = (np.abs(known - rotations) < 0.02).all((1, 2))
-        particles.check(near, f"{path} has another orientation", "one statement of the poses")
+        particles.check(
+            np.asarray(near), f"{path} has another orientation", "one statement of the poses"
+        )
         return particles
     parts = arrays[1] if len(arrays) == 2 else np.zeros((len(particles), 2))
-    particles.check(
-        (np.abs(parts) <= 0.5).all(1), f"{path} has a shift beyond the image", "parts of the box"
-    )
+    inside = np.asarray((np.abs(parts) <= 0.5).all(axis=1))
+    particles.check(inside, f"{path} has a shift beyond the image", "parts of the box")
     box = np.array([open_stack(stack).shape[-1] for stack in particles.stacks])
     origins = parts * box[particles.stack_index][:, None]
     poses = Poses(torch.from_numpy(rotations.copy()), origin_to_shift(torch.from_numpy(origins)))
