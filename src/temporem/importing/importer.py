@@ -35,6 +35,7 @@ RECORD_NAME = "import.json"
 _NEGLIGIBLE = 0.1  # of a Fourier coefficient at Nyquist
 _MEASURED_FRAMES = 512  # for the sign of the contrast
 _TABLES, _COMPANIONS = (".star", ".cs"), (".csv", ".pkl", ".npz")
+_PACKED = (".gz", ".bz2", ".zip", ".xz")
 _LARGE_BOX = 128  # pixels
 
 Invert = Literal["auto", "yes", "no"]
@@ -226,6 +227,10 @@ def _read(files: Sequence[Path], given: Given) -> tuple[ForeignParticles, StarTa
         if not file.exists():
             raise TemporemError(f"{file} does not exist", expected="a file to import")
         if not file.is_dir() and file.suffix not in STACK_SUFFIXES:
+            if file.suffix in _PACKED:
+                raise TemporemError(
+                    f"{file} is packed", expected="files as they are", hint="unpack it"
+                )
             raise TemporemError(
                 f"{file}: its name does not tell what it is",
                 expected=f"a file that ends in "

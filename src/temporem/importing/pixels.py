@@ -138,10 +138,10 @@ def choose_grid(
             )
     else:
         pixel = pixel_size_angstrom
-        if pixel < coarsest * (1 - 1e-4):
+        if not coarsest * (1 - 1e-4) <= pixel <= limits.PIXEL_SIZE_ANGSTROM.high:  # false for NaN
             raise TemporemError(
                 f"--pixel-size {pixel:g}: the images have pixels of {coarsest:g} Å",
-                expected="a pixel size that is no finer",
+                expected="a pixel size that is no finer, up to 10,000 Å",
             )
     most = 2 * int(width / pixel / 2 + 1e-6)
     if box is not None and box * pixel > width * (1 + 1e-6) + pixel:

@@ -36,7 +36,13 @@ def read_stacks(paths: Sequence[Path], given: Given) -> ForeignParticles:
         TemporemError: a folder without stacks, or a file that is no stack of images.
     """
     files = [file for path in paths for file in _stacks_in(path)]
-    counts = [open_stack(file).shape[0] for file in files]
+    stacks = [open_stack(file) for file in files]
+    for stack in stacks:
+        if stack.space_group and len(set(stack.shape)) == 1:
+            raise TemporemError(
+                f"{stack.path} is a volume of {stack.shape[0]}³ voxels", expected="2D images"
+            )
+    counts = [stack.shape[0] for stack in stacks]
     n = sum(counts)
     sections = np.concatenate([np.arange(count) for count in counts])
     size = np.nan if given.pixel_size_angstrom is None else given.pixel_size_angstrom

@@ -41,6 +41,7 @@ class Stack:
         pixel: type and byte order.
         offset: where the first image begins, bytes.
         pixel_size_angstrom: Å, 0 where none is recorded.
+        space_group: 0 for images, 1 for a volume, as the header says; many headers are wrong.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Stack:
     pixel: np.dtype
     offset: int
     pixel_size_angstrom: float
+    space_group: int = 0
 
     def read(self, sections: np.ndarray | None = None) -> np.ndarray:
         """Read some images, or all, ``(n, y, x)`` float32.
@@ -123,7 +125,7 @@ def open_stack(path: str | Path) -> Stack:
             expected=f"{declared} bytes for {nz} images of {nx} x {ny} pixels",
             hint="copy it again",
         )
-    return Stack(path, (nz, ny, nx), pixel, offset, _pixel_size(header))
+    return Stack(path, (nz, ny, nx), pixel, offset, _pixel_size(header), int(header["ispg"]))
 
 
 def write_stack(path: str | Path, blocks: Iterable[np.ndarray], pixel_size_angstrom: float) -> int:

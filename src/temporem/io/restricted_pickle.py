@@ -68,6 +68,7 @@ class _Unpickler(pickle.Unpickler):
         known: dict[tuple[str, str], Any] = {
             ("numpy", "ndarray"): _NDARRAY,
             ("numpy", "dtype"): _dtype,
+            ("_codecs", "encode"): _encode,
         }
         for package in ("numpy.core", "numpy._core"):
             known[f"{package}.multiarray", "_reconstruct"] = _reconstruct
@@ -82,6 +83,13 @@ class _Unpickler(pickle.Unpickler):
 
 _NDARRAY = object()
 """Stands for ``numpy.ndarray``, which could be called to take any amount of memory."""
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes, which old protocols write as text."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise _NotAnArray("a text in another encoding")
+    return text.encode("latin1")
 
 
 def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:
