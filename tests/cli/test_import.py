@@ -134,7 +134,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("image\n1\n")
     for name, message in (
         ("a.txt", "its name does not tell what it is"),
-        ("none.star", "is not a file"),
+        ("none.star", "does not exist"),
         ("none.mrcs", "does not exist"),
         ("empty", "has no stacks"),
         ("a.star", "has no rows"),

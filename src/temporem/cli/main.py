@@ -86,7 +86,8 @@ def _replace_what_cannot_be_printed() -> None:
 def _explain(error: CycloptsError) -> str:
     if not (isinstance(error, UnknownCommandError) and error.unused_tokens):
         return f"{str(error).rstrip('.')}; see --help"
-    given, names = error.unused_tokens[0], [command.__name__ for command in _COMMANDS]
+    given = error.unused_tokens[0]
+    names = [command.__name__.strip("_") for command in _COMMANDS]
     near = difflib.get_close_matches(given, names, n=1)
     return str(
         TemporemError(

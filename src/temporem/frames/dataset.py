@@ -252,14 +252,14 @@ def _read_tables(path: Path) -> tuple[StarTable, StarTable]:
         raise TemporemError(
             f"{path} has no {STAR_NAME}" if path.is_dir() else f"{path} is not a folder",
             expected=f"a dataset folder with {STAR_NAME}",
-            hint="make one with temporem simulate, or see docs/data.md for data of yours",
+            hint="make one with temporem simulate, or of data of yours with temporem import",
         )
     blocks = read_star(star)
     if not {"optics", "particles"} <= blocks.keys():
         raise TemporemError(
             f"{star} has the blocks {', '.join('data_' + name for name in blocks)}",
             expected="data_optics and data_particles, as RELION 3.1 and later write",
-            hint="convert it with relion_convert_star",
+            hint="make a dataset of it with temporem import",
         )
     particles, optics = blocks["particles"], blocks["optics"]
     particles.require("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup")

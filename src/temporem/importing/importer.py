@@ -16,17 +16,13 @@ import torch
 from temporem.errors import TemporemError
 from temporem.frames.contrast import Contrast, measure_contrast
 from temporem.frames.dataset import write_dataset
-from temporem.importing.cryosparc import read_cryosparc
 from temporem.importing.montage import Montage
 from temporem.importing.movies import MovieRule, Movies, csv_rows, make_movies
 from temporem.importing.pixels import Grid, PixelWork, check_stacks, choose_grid
-from temporem.importing.relion import read_relion
-from temporem.importing.stacks import STACK_SUFFIXES, read_stacks, with_cryodrgn, with_csv
+from temporem.importing.readers import read_foreign
 from temporem.importing.table import ForeignParticles, Given
-from temporem.io.csv_table import read_csv
 from temporem.io.files import fresh_directory
 from temporem.io.mrc import open_stack
-from temporem.io.star import StarTable
 from temporem.physics.poses import Poses
 
 SOURCE_FOLDER = "source"
@@ -34,8 +30,6 @@ RECORD_NAME = "import.json"
 
 _NEGLIGIBLE = 0.1  # of a Fourier coefficient at Nyquist
 _MEASURED_FRAMES = 512  # for the sign of the contrast
-_TABLES, _COMPANIONS = (".star", ".cs"), (".csv", ".pkl", ".npz")
-_PACKED = (".gz", ".bz2", ".zip", ".xz")
 _LARGE_BOX = 128  # pixels
 
 Invert = Literal["auto", "yes", "no"]
@@ -87,7 +81,7 @@ class ImportPlan:
     doses: np.ndarray | None
 
     def facts(self) -> dict[str, str]:
-        """What will be imported, for a table."""
+        """Tell in words what will be imported, for a table."""
         p, grid, lengths = self.particles, self.work.grid, self.movies.lengths
         boxes = sorted({stack.shape[-1] for stack in self.work.stacks})
         sizes = np.unique(self.work.pixel_sizes.round(4))
@@ -126,7 +120,7 @@ def plan_import(files: Sequence[Path], settings: ImportSettings) -> ImportPlan:
     Raises:
         TemporemError: anything that keeps the files from becoming a dataset.
     """
-    particles, csv = _read(files, settings.given)
+    particles, csv = read_foreign(files, settings.given)
     rule = replace(settings.rule, csv=csv)
     if particles.ctf is None:
         raise TemporemError(
@@ -218,51 +212,6 @@ def record(plan: ImportPlan) -> dict[str, Any]:
     }
 
 
-def _read(files: Sequence[Path], given: Given) -> tuple[ForeignParticles, StarTable | None]:
-    """Read files by their kind; those of poses, CTF and movies add to the images."""
-    tables = [file for file in files if file.suffix in _TABLES]
-    companions = [file for file in files if file.suffix in _COMPANIONS]
-    stacks = [file for file in files if file not in tables and file not in companions]
-    for file in stacks:
-        if not file.exists():
-            raise TemporemError(f"{file} does not exist", expected="a file to import")
-        if not file.is_dir() and file.suffix not in STACK_SUFFIXES:
-            if file.suffix in _PACKED:
-                raise TemporemError(
-                    f"{file} is packed", expected="files as they are", hint="unpack it"
-                )
-            raise TemporemError(
-                f"{file}: its name does not tell what it is",
-                expected=f"a file that ends in "
-                f"{', '.join((*_TABLES, *STACK_SUFFIXES, *_COMPANIONS))}, or a folder of stacks",
-            )
-    stars = [file for file in tables if file.suffix == ".star"]
-    if len(stars) > 1 or (stars and len(tables) > 1) or (tables and stacks):
-        raise TemporemError(
-            "several tables of images",
-            expected="one .star file, or the .cs files of one job, or stacks",
-            hint="stacks that a table names are found by themselves",
-        )
-    if stars:
-        particles = read_relion(stars[0], given)
-    elif tables:
-        particles = read_cryosparc(tables, given)
-    elif stacks:
-        particles = read_stacks(stacks, given)
-    else:
-        raise TemporemError("no images to import", expected="a .star file, a .cs file or a stack")
-    csv = None
-    for file in companions:
-        if file.suffix != ".csv":
-            particles = with_cryodrgn(particles, file, given)
-            continue
-        if csv is not None:
-            raise TemporemError("several CSV files", expected="one with all columns")
-        csv = read_csv(file)
-        particles = with_csv(particles, csv, given)
-    return particles, csv
-
-
 def _formation_notes(particles: ForeignParticles, grid: Grid, ignore: Collection[str]) -> list[str]:
     """Say what is corrected and what is too small to matter; refuse what is left."""
     wanted = {name.removeprefix("_") for name in ignore}
@@ -335,7 +284,7 @@ def _with_sign(
     if invert == "yes":
         return replace(work, sign=-np.ones(n)), None
     rows = np.unique(np.linspace(0, n - 1, min(n, _MEASURED_FRAMES)).round().astype(np.int64))
-    step = max(1, 2**23 // max(stack.shape[-1] for stack in work.stacks) ** 2)
+    step = max(1, 2**21 // max(stack.shape[-1] for stack in work.stacks) ** 2)
     raw = replace(work, normalise=False)
     parts = np.split(rows, range(step, len(rows), step))
     recorded = work.particles.sign

@@ -19,7 +19,7 @@ from temporem.physics.aberrations import odd_phase
 from temporem.physics.ctf import ctf_values
 from temporem.physics.resampling import Resampler, unstretched
 
-_BLOCK_BYTES = 2**25
+_BLOCK_BYTES = 2**23  # work in double precision takes some ten times as much
 _CONSTANT = 1e-6  # of the largest pixel: a background that varies less has no noise
 
 
@@ -288,7 +288,7 @@ def without_plane(images: Tensor) -> Tensor:
     basis = torch.stack([torch.ones_like(x), x, y], dim=-1)
     corners = _corners(box)
     values = images[:, corners].double()
-    plane = torch.linalg.lstsq(basis[corners], values.mT).solution  # (3, n)
+    plane = torch.linalg.pinv(basis[corners]) @ values.mT  # (3, n)
     return (images.double() - (basis @ plane).permute(2, 0, 1)).float()
 
 

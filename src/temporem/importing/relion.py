@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,19 @@ _MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 _LARGEST_STRETCH = 0.5
 
 
-def read_relion(path: Path, given: Given) -> ForeignParticles:
+def read_relion(paths: Sequence[Path], given: Given) -> ForeignParticles:
     """Read a STAR file of particle images and find their stacks.
 
     Only rows and optics groups in use are looked at. Two statements of one fact are compared.
 
     Args:
-        path: the STAR file.
+        paths: the STAR file.
         given: what the user says of the images.
 
     Raises:
         TemporemError: not a STAR file of 2D particle images, or one that contradicts itself.
     """
+    (path,) = paths
     blocks = read_star(path)
     particles = _particles(path, blocks)
     table = _Columns(particles, _optics(particles, blocks), blocks.get("general"))

@@ -17,7 +17,7 @@ from temporem.physics.poses import Poses
 
 @dataclass(frozen=True)
 class Optics:
-    """What changed the images of an optics group beyond the CTF's own parameters.
+    """Changes to the images of an optics group beyond the CTF's own parameters.
 
     Attributes:
         odd_zernike: coefficients of RELION's ``rlnOddZernike``, radians.
@@ -44,7 +44,7 @@ class Optics:
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says of the images, in the place of a table.
+    """Facts that the user states about the images, in the place of a table.
 
     Attributes:
         data_dir: folder that names of stacks are relative to.
@@ -92,7 +92,7 @@ def no_ctf(n: int) -> CTFParameters:
 
 @dataclass(frozen=True)
 class Unmodelled:
-    """A column that changes image formation and that no correction can undo.
+    """Column that changes image formation and that no correction can undo.
 
     Attributes:
         column: its name.

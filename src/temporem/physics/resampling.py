@@ -104,10 +104,16 @@ def _along_x(images: Tensor, scale: float, shear: float) -> Tensor:
     """``u(x, y) = o(scale·x + shear·y, y)`` of images ``(n, y, x)``, by their Fourier series."""
     box = images.shape[-1]
     x = torch.arange(box, dtype=torch.float64) - box // 2
-    k = torch.fft.fftfreq(box, dtype=torch.float64)
-    spectrum = torch.fft.fft(torch.fft.ifftshift(images.double(), dim=-1), dim=-1)
     if shear:
-        ramp = torch.exp(2j * math.pi * k[None] * (shear * x[:, None]))
-        spectrum = spectrum * ramp
-    waves = torch.exp(2j * math.pi * k[:, None] * (scale * x[None])) / box
-    return (spectrum @ waves).real.to(images.dtype)
+        k = torch.fft.rfftfreq(box, dtype=torch.float64)
+        ramp = torch.polar(torch.ones(box, len(k)).double(), 2 * math.pi * shear * x[:, None] * k)
+        images = torch.fft.irfft(torch.fft.rfft(images) * ramp.to(torch.complex64), n=box)
+    if scale != 1:
+        k = torch.fft.fftfreq(box, dtype=torch.float64)
+        # Value at scale·x of the series through the pixels n: Σ_k exp(2πi k (scale·x − n)) / D.
+        waves = (
+            torch.exp(2j * math.pi * x[:, None] * k),
+            torch.exp(2j * math.pi * scale * x * k[:, None]),
+        )
+        images = images @ (waves[0].conj() @ waves[1] / box).real.to(images.dtype)
+    return images
