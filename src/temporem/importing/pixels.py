@@ -233,7 +233,7 @@ class PixelWork:
         if optics.stretches:
             images = unstretched(images, torch.tensor(optics.magnification))
         if optics.turns_phases:
-            images = self._turned_back(images, optics, size, rows)
+            images = self._turned_back(images, optics, size)
         images = Resampler(images.shape[-1], size, self.grid.box, self.grid.pixel_size_angstrom)(
             images
         )
@@ -267,14 +267,15 @@ class PixelWork:
         sign = torch.where(values < 0, -1.0, 1.0).reshape(len(rows), *k.shape[:2])
         return torch.fft.irfft2(torch.fft.rfft2(images) * sign, s=images.shape[-2:])
 
-    def _turned_back(self, images: Tensor, optics: Optics, size: float, rows: np.ndarray) -> Tensor:
+    def _turned_back(self, images: Tensor, optics: Optics, size: float) -> Tensor:
         """Turn phases back by the odd aberrations of an optics group."""
-        ctf = self.particles.ctf
-        cs = 0.0 if ctf is None else float(ctf.cs_mm[int(rows[0])])
-        voltage = 300.0 if ctf is None else float(ctf.voltage_kv[int(rows[0])])
         k = _frequencies(images.shape[-1], size)
         phase = odd_phase(
-            k, optics.odd_zernike, optics.beam_tilt_mrad, cs_mm=cs, voltage_kv=voltage
+            k,
+            optics.odd_zernike,
+            optics.beam_tilt_mrad,
+            cs_mm=optics.cs_mm,
+            voltage_kv=optics.voltage_kv,
         )
         turn = torch.polar(torch.ones_like(phase), -phase).to(torch.complex64)
         return torch.fft.irfft2(torch.fft.rfft2(images) * turn, s=images.shape[-2:])

@@ -17,7 +17,7 @@ from temporem.io.number_lists import number_list
 from temporem.io.optics_groups import groups_in_use, optics_rows
 from temporem.io.pose_columns import ANGLE_COLUMNS, ORIGIN_COLUMNS
 from temporem.io.star import StarTable, read_star
-from temporem.physics.aberrations import even_order, with_even_zernike
+from temporem.physics.aberrations import with_even_zernike
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift
@@ -52,7 +52,7 @@ def read_relion(paths: Sequence[Path], given: Given) -> ForeignParticles:
     notes: list[str] = []
     ctf = _ctf(table, given, notes)
     poses, in_pixels = _poses(table, notes)
-    optics, optics_index, ctf, unmodelled = _aberrations(table, ctf)
+    optics, optics_index, ctf, unmodelled = _aberrations(table, ctf, given)
     if "rlnMtfFileName" in table:
         notes.append("The MTF of the detector (_rlnMtfFileName) is not divided out.")
     return ForeignParticles(
@@ -273,17 +273,20 @@ def _poses(table: _Columns, notes: list[str]) -> tuple[Poses | None, bool]:
 
 
 def _aberrations(
-    table: _Columns, ctf: CTFParameters | None
+    table: _Columns, ctf: CTFParameters | None, given: Given
 ) -> tuple[list[Optics], np.ndarray, CTFParameters | None, list[Unmodelled]]:
     """Optics groups, the group of each particle, the CTF with what it can take, and the rest."""
     odd, even = table.lists("rlnOddZernike"), table.lists("rlnEvenZernike")
-    n_groups = len(odd)
     numbers = {
         column: table.floats(column, default)
         for column, default in (
             *(("rlnBeamTiltX", 0.0), ("rlnBeamTiltY", 0.0)),
             *zip(_MAGNIFICATION, (1.0, 0.0, 0.0, 1.0), strict=True),
             ("rlnCtfDataArePhaseFlipped", 0.0),
+            *(
+                ("rlnSphericalAberration", given.cs_mm or 0.0),
+                ("rlnVoltage", given.voltage_kv or 300),
+            ),
         )
     }
     for column, neutral in zip(_MAGNIFICATION, (1.0, 0.0, 0.0, 1.0), strict=True):
@@ -298,26 +301,22 @@ def _aberrations(
     group_of = table.group[first]
     optics = []
     for row, group in zip(unique[:, 1:].tolist(), group_of, strict=True):
-        tilt_x, tilt_y, m00, m01, m10, m11, flipped = row
-        optics.append(Optics(odd[group], (tilt_x, tilt_y), ((m00, m01), (m10, m11)), bool(flipped)))
+        tilt_x, tilt_y, m00, m01, m10, m11, flipped, cs, voltage = row
+        matrix = ((m00, m01), (m10, m11))
+        optics.append(Optics(odd[group], (tilt_x, tilt_y), matrix, bool(flipped), cs, voltage))
     unmodelled = _unmodelled(table)
     if ctf is not None and any(any(c) for c in even):
-        parts = {}
-        for group in range(n_groups):
-            rows = np.flatnonzero(table.group == group)
-            parts[group], rest = with_even_zernike(ctf[torch.from_numpy(rows)], even[group])
-            orders = [even_order(i)[1] for i in range(len(rest))]
-            for power in sorted({n for n, c in zip(orders, rest, strict=True) if c}):
-                amount = sum(abs(c) for n, c in zip(orders, rest, strict=True) if n == power)
-                unmodelled.append(
-                    Unmodelled(
-                        "rlnEvenZernike",
-                        f"symmetric aberrations of order {power} without a CTF parameter",
-                        amount,
-                        power,
-                    )
-                )
+        parts, largest = {}, dict[int, float]()
+        for group in range(len(even)):
+            rows = torch.from_numpy(np.flatnonzero(table.group == group))
+            parts[group], rest = with_even_zernike(ctf[rows], even[group])
+            for power, amount in rest.items():
+                largest[power] = max(amount, largest.get(power, 0.0))
         ctf = _merged(ctf, parts, table.group)
+        unmodelled += [
+            Unmodelled("rlnEvenZernike", f"symmetric aberrations in |k|^{power}", amount, power)
+            for power, amount in sorted(largest.items())
+        ]
     return optics, index.reshape(-1), ctf, unmodelled
 
 

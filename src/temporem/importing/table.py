@@ -24,12 +24,16 @@ class Optics:
         beam_tilt_mrad: beam tilt in x and y.
         magnification: matrix M from the image's nominal frequencies to the true ones.
         phase_flipped: the images were multiplied by the sign of their CTF.
+        cs_mm: spherical aberration that the beam tilt belongs to.
+        voltage_kv: acceleration voltage.
     """
 
     odd_zernike: tuple[float, ...] = ()
     beam_tilt_mrad: tuple[float, float] = (0.0, 0.0)
     magnification: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
     phase_flipped: bool = False
+    cs_mm: float = 0.0
+    voltage_kv: float = 300.0
 
     @property
     def turns_phases(self) -> bool:

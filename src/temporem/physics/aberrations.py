@@ -24,14 +24,21 @@ def zernike(m: int, n: int, points: Tensor) -> Tensor:
     """
     r = points.double().norm(dim=-1)
     angle = torch.atan2(points[..., 1].double(), points[..., 0].double())
-    q = abs(m)
     radial = torch.zeros_like(r)
-    for k in range((n - q) // 2 + 1):
-        factor = math.factorial(n - k) / (
-            math.factorial(k) * math.factorial((n + q) // 2 - k) * math.factorial((n - q) // 2 - k)
-        )
-        radial = radial + (-1) ** k * factor * r ** (n - 2 * k)
-    return radial * (torch.cos(q * angle) if m >= 0 else torch.sin(q * angle))
+    for power, factor in _radial(m, n).items():
+        radial = radial + factor * r**power
+    return radial * (torch.cos(m * angle) if m >= 0 else torch.sin(-m * angle))
+
+
+def _radial(m: int, n: int) -> dict[int, float]:
+    """Coefficients of the radial polynomial ``R(|m|, n, r)``, by power of r."""
+    high, low = (n + abs(m)) // 2, (n - abs(m)) // 2
+    return {
+        n - 2 * k: (-1) ** k
+        * math.factorial(n - k)
+        / (math.factorial(k) * math.factorial(high - k) * math.factorial(low - k))
+        for k in range(low + 1)
+    }
 
 
 def odd_order(index: int) -> tuple[int, int]:
@@ -79,24 +86,30 @@ def odd_phase(
 
 def with_even_zernike(
     ctf: CTFParameters, coefficients: Sequence[float]
-) -> tuple[CTFParameters, list[float]]:
+) -> tuple[CTFParameters, dict[int, float]]:
     """Add symmetric aberrations to the parameters of a CTF as far as it has such parameters.
 
     RELION subtracts ``Σ c Z(k)`` from our χ. The terms in 1, ``r²``, ``r⁴`` and in ``r² cos 2φ``,
     ``r² sin 2φ`` are those of phase shift, defocus, spherical aberration and astigmatism.
 
     Returns:
-        The parameters, and the coefficients that remain (secondary astigmatism, tetrafoil, …).
+        The parameters, and a bound of what remains (secondary astigmatism, tetrafoil, …): by power
+        n, the amount a of a phase of at most ``a |k|ⁿ``.
     """
     c = [*coefficients, *[0.0] * (9 - len(coefficients))]
-    rest = list(c)
-    for index in (0, 1, 2, 3, 6):
-        rest[index] = 0.0
+    rest: dict[int, float] = {}
+    for index, coefficient in enumerate(c):
+        m, n = even_order(index)
+        if coefficient == 0 or index in (0, 1, 2, 3, 6):
+            continue
+        for power, factor in _radial(m, n).items():
+            if index not in (5, 7) or power == 4:  # their r² is added to the astigmatism
+                rest[power] = rest.get(power, 0.0) + abs(coefficient * factor)
     # −Σ c Z, sorted by powers of r.
     constant = -(c[0] - c[2] + c[6])
     square = -(2 * c[2] - 6 * c[6])
     fourth = -6 * c[6]
-    sine, cosine = -c[1], -c[3]
+    sine, cosine = -c[1] + 3 * c[5], -c[3] + 3 * c[7]
     p = ctf.to(torch.float64)
     wavelength = electron_wavelength(p.voltage_kv)
     per_angstrom = 1 / (math.pi * wavelength)  # defocus that adds 1 rad at r = 1/Å
