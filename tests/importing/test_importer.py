@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from pathlib import Path
@@ -11,6 +12,8 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from helpers.foreign import (
     columns_of,
@@ -223,8 +226,8 @@ def test_specimens_of_relion_have_the_numbers_that_gemmi_and_mrcfile_read(
     name: str, tmp_path: Path
 ) -> None:
     path = SPECIMENS / name
-    settings = {"rule": MovieRule(frames_per_movie=1), **SPECIMEN_CASES[name]}
-    data = imported(tmp_path / "out", path, **settings)
+    options = {"rule": MovieRule(frames_per_movie=1), **SPECIMEN_CASES[name]}
+    data = imported(tmp_path / "out", path, **options)
     table = gemmi_columns(path, "particles")
     number, stack = table["rlnImageName"][-1].split("@")
     with mrcfile.open(path.parent / stack, permissive=True) as file:
@@ -314,3 +317,82 @@ def test_a_table_points_to_nothing_outside_its_project(
     star.write_text(star_text(optics=optics, particles=particles), encoding="utf-8")
     plan = plan_import([star], ImportSettings(given=Given(data_dir=project)))
     assert len(plan.particles) == 20
+
+
+def sparse_stack(path: Path, n: int, box: int) -> None:
+    """A stack of zeros that takes no room on the disk."""
+    write_mrcs(path, np.zeros((1, box, box)))
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write(np.int32(n).tobytes())
+        file.truncate(1024 + 4 * n * box**2)
+
+
+def test_six_optics_groups_with_all_aberrations(tmp_path: Path) -> None:
+    """A real file, in a project whose stacks are made up."""
+    name = "relion31.6opticsgroups.star"
+    star = tmp_path / "Refine3D" / name
+    star.parent.mkdir()
+    star.write_bytes((SPECIMENS / "relion" / name).read_bytes())
+    table = gemmi_columns(star, "particles")
+    for stack in {image.split("@")[1] for image in table["rlnImageName"]}:
+        sparse_stack(tmp_path / stack, 999, 196)
+    options = {**AS_THEY_ARE, "rule": MovieRule(frames_per_movie=1)}
+    with pytest.raises(TemporemError, match="rlnEvenZernike is symmetric aberrations"):
+        plan_import([star], ImportSettings(**options))
+    plan = plan_import([star], ImportSettings(**options, box=64))
+    assert plan.work.grid.pixel_size_angstrom == pytest.approx(1.24 * 196 / 64)
+    assert set(np.unique(plan.work.pixel_sizes)) == {1.24, 1.25}
+    group = int(table["rlnOpticsGroup"][0])
+    optics = plan.particles.optics[plan.particles.optics_index[0]]
+    assert group == 6
+    assert optics.beam_tilt_mrad == (-1.28823, 2.446621)
+    assert optics.odd_zernike[0] == 2.87241841102
+    assert optics.magnification[0][0] == 1.006131
+    assert float(plan.particles.ctf.voltage_kv[0]) == 200
+    shift = np.array([-float(table[c][0]) for c in ("rlnOriginXAngst", "rlnOriginYAngst")])
+    expected = np.linalg.inv(np.array(optics.magnification)).T @ shift
+    assert np.allclose(plan.particles.poses.shifts_angstrom[0], expected)
+    said = " ".join(plan.notes)
+    assert "Beam tilt and other odd aberrations are corrected" in said
+    assert "Anisotropic magnification is corrected" in said
+    assert not plan.work.images(np.arange(3)).any()
+
+
+def test_a_folder_with_a_table_is_no_folder_of_stacks(dataset: Path) -> None:
+    with pytest.raises(TemporemError, match=r"has tables of images: particles\.star"):
+        plan_import([dataset], ImportSettings(given=Given(no_ctf=True)))
+
+
+def test_what_a_dataset_may_not_hold_is_not_written(
+    dataset: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    """Here a CTF that is 0 everywhere."""
+    particles, optics = columns_of(dataset)
+    particles["rlnDefocusU"] = particles["rlnDefocusV"] = ["0"] * 20
+    optics["rlnSphericalAberration"] = optics["rlnAmplitudeContrast"] = ["0"]
+    write_mrcs(tmp_path / "particles.mrcs", images)
+    star = tmp_path / "a.star"
+    star.write_text(star_text(optics=optics, particles=particles), encoding="utf-8")
+    with pytest.raises(TemporemError, match=r"out/particles\.star.*CTF that is not 0 everywhere"):
+        imported(tmp_path / "out", star)
+    assert not list(tmp_path.glob("*out*"))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_damaged_cryosparc_files_are_a_plan_or_an_error(
+    dataset: Path, images: np.ndarray, tmp_path: Path, data: st.DataObject
+) -> None:
+    write_mrcs(tmp_path / "J1" / "stack.mrcs", images)
+    path = save_cs(tmp_path / "a.cs", cryosparc(dataset))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + 1] = data.draw(st.binary(min_size=1, max_size=1))
+    path.write_bytes(content)
+    rule = MovieRule(frames_per_movie=4)
+    with contextlib.suppress(TemporemError):
+        plan_import([path], ImportSettings(rule=rule))

@@ -151,3 +151,15 @@ def test_only_one_rule_and_only_known_columns() -> None:
         make_movies(particles(*SIX, group=[1] * 6), MovieRule("nothing"))
     with pytest.raises(TemporemError, match="--frame-from needs --movie-from"):
         make_movies(particles(*SIX, group=[1] * 6), MovieRule(frame_column="group"))
+
+
+def test_times_rise_within_a_movie() -> None:
+    names = [f"{s + 1}@stack {k}.mrcs" for k, s in zip(*SIX, strict=True)]
+    columns = {"image": names, "movie": list("aaabbb"), "frame": [1, 2, 3] * 2}
+    good = table({**columns, "time": [0, 1, 2, 0, 0.5, 7]})
+    found = make_movies(particles(*SIX), MovieRule(csv=good))
+    assert found.times_seconds is not None
+    assert found.times_seconds.tolist() == [0, 1, 2, 0, 0.5, 7]
+    bad = table({**columns, "time": [0, 1, 2, 0, 5, 5]})
+    with pytest.raises(TemporemError, match=r"row 5 .*not later than that of the frame before"):
+        make_movies(particles(*SIX), MovieRule(csv=bad))

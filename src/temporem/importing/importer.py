@@ -15,7 +15,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.frames.contrast import Contrast, measure_contrast
-from temporem.frames.dataset import write_dataset
+from temporem.frames.dataset import read_star_folder, write_dataset
 from temporem.importing.montage import Montage
 from temporem.importing.movies import MovieRule, Movies, csv_rows, make_movies
 from temporem.importing.pixels import Grid, PixelWork, check_stacks, choose_grid
@@ -133,7 +133,11 @@ def plan_import(files: Sequence[Path], settings: ImportSettings) -> ImportPlan:
     sizes = check_stacks(particles, stacks)
     boxes = np.array([stack.shape[-1] for stack in stacks])[particles.stack_index]
     grid = choose_grid(boxes, sizes, settings.box, settings.pixel_size_angstrom)
-    notes = [*particles.notes, *_formation_notes(particles, grid, settings.ignore)]
+    notes = [
+        *particles.notes,
+        *_movie_notes(movies),
+        *_formation_notes(particles, grid, settings.ignore),
+    ]
     particles = _in_angstrom(particles, sizes, grid)
     work = PixelWork(particles, stacks, sizes, grid, np.ones(len(particles)), settings.normalise)
     work, contrast = _with_sign(work, settings.invert, notes)
@@ -199,6 +203,19 @@ def write_import(
         )
         montage.save(directory / "montage.png")
         (source / RECORD_NAME).write_text(json.dumps(record(plan), indent=2), encoding="utf-8")
+        _require_readable(directory, output)
+
+
+def _require_readable(directory: Path, output: Path) -> None:
+    """Read the dataset as every other command does, before it appears.
+
+    Raises:
+        TemporemError: it breaks a rule of datasets.
+    """
+    try:
+        read_star_folder(directory)
+    except TemporemError as error:
+        raise TemporemError(str(error).replace(str(directory), str(output))) from None
 
 
 def record(plan: ImportPlan) -> dict[str, Any]:
@@ -210,6 +227,18 @@ def record(plan: ImportPlan) -> dict[str, Any]:
         "notes": list(plan.notes),
         "contrast": None if contrast is None else contrast._asdict(),
     }
+
+
+def _movie_notes(movies: Movies) -> list[str]:
+    """Warn of movies that no method can use."""
+    if len(movies.lengths) < 2:
+        return ["Warning: this is one movie, and every method needs two."]
+    if movies.lengths.max() < 2:
+        return [
+            "Warning: every movie has one frame, so nothing tells how the molecule moves. Only "
+            "--method static and homogeneous take such movies."
+        ]
+    return []
 
 
 def _formation_notes(particles: ForeignParticles, grid: Grid, ignore: Collection[str]) -> list[str]:

@@ -97,6 +97,7 @@ def make_movies(particles: ForeignParticles, rule: MovieRule) -> Movies:
     else:
         movies = _by_own_columns(particles)
     _check_places(particles, movies)
+    _check_times(particles, movies)
     if chosen[0] or chosen[1] or chosen[2]:
         pair = _two_particles(particles, movies)
         if pair is not None:
@@ -258,6 +259,19 @@ def _check_places(particles: ForeignParticles, movies: Movies) -> None:
             "each frame once in a movie",
             "are these two particles? choose another rule for movies",
         )
+
+
+def _check_times(particles: ForeignParticles, movies: Movies) -> None:
+    """Times rise with the frame numbers of a movie."""
+    if movies.times_seconds is None:
+        return
+    order = np.lexsort((movies.numbers, np.unique(movies.names, return_inverse=True)[1]))
+    same = movies.names[order][1:] == movies.names[order][:-1]
+    rising = np.ones(len(order), dtype=bool)
+    rising[order[1:]] = ~same | (np.diff(movies.times_seconds[order]) > 0)
+    particles.check(
+        rising, "its time is not later than that of the frame before", "times that rise in a movie"
+    )
 
 
 def _two_particles(particles: ForeignParticles, movies: Movies) -> str | None:

@@ -222,6 +222,12 @@ def _require_new(is_new: bool, what: str, where: str, particles: ForeignParticle
 def _stacks_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
+    tables = sorted(p.name for p in path.iterdir() if p.suffix in (".star", ".cs"))
+    if tables:
+        raise TemporemError(
+            f"{path} has tables of images: {', '.join(tables[:5])}",
+            expected="a table, which finds its stacks by itself, or a folder of stacks alone",
+        )
     found = [p for p in path.iterdir() if p.suffix in STACK_SUFFIXES and p.is_file()]
     if not found:
         raise TemporemError(
