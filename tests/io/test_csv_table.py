@@ -19,6 +19,8 @@ def test_spaces_quotes_empty_lines_and_a_byte_order_mark(tmp_path: Path) -> None
     table = read_csv(path)
     assert table.strings("image") == ["1@a.mrcs", "2@a.mrcs"]
     assert table.strings("movie") == ["m, 1", "m2"]
+    with pytest.raises(TemporemError, match=r"row 0 \(counted from 0\): movie is 'm, 1'"):
+        table.ints("movie")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ def read_csv(path: str | Path) -> StarTable:
         raise TemporemError(f"{path} has no rows", expected="one row for each image")
     text = np.dtypes.StringDType()
     return StarTable(
-        {n: np.array(c, dtype=text) for n, c in zip(names, columns, strict=True)}, where=str(path)
+        {n: np.array(c, dtype=text) for n, c in zip(names, columns, strict=True)},
+        where=str(path),
+        mark="",
     )
 
 
