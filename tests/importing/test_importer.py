@@ -359,6 +359,16 @@ def test_six_optics_groups_with_all_aberrations(tmp_path: Path) -> None:
     assert not plan.work.images(np.arange(3)).any()
 
 
+def test_a_stack_of_a_billion_images_takes_no_memory(tmp_path: Path) -> None:
+    sparse_stack(tmp_path / "a.mrcs", 10**9, 8)
+    with pytest.raises(TemporemError, match=r"a\.mrcs has 1,000,000,000 images"):
+        plan_import([tmp_path / "a.mrcs"], ImportSettings(given=Given(no_ctf=True)))
+    with (tmp_path / "a.mrcs").open("r+b") as file:
+        file.truncate(10**6)
+    with pytest.raises(TemporemError, match="is cut short"):
+        plan_import([tmp_path / "a.mrcs"], ImportSettings(given=Given(no_ctf=True)))
+
+
 def test_a_folder_with_a_table_is_no_folder_of_stacks(dataset: Path) -> None:
     with pytest.raises(TemporemError, match=r"has tables of images: particles\.star"):
         plan_import([dataset], ImportSettings(given=Given(no_ctf=True)))

@@ -24,6 +24,7 @@ from temporem.physics.rotations import euler_to_rotation, origin_to_shift
 
 STACK_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
 
+_MOST_IMAGES = 10**7  # a header may claim any number, and a sparse file holds it
 _ANGLES = ("rot", "tilt", "psi")
 _ORIGINS = ("origin_x", "origin_y")
 _LARGEST_DIFFERENCE = 1e-3  # of two statements of one fact, relative
@@ -44,6 +45,13 @@ def read_stacks(paths: Sequence[Path], given: Given) -> ForeignParticles:
             )
     counts = [stack.shape[0] for stack in stacks]
     n = sum(counts)
+    if n > _MOST_IMAGES:
+        raise TemporemError(
+            f"{files[0]} and others have {n:,} images"
+            if len(files) > 1
+            else f"{files[0]} has {n:,} images",
+            expected=f"at most {_MOST_IMAGES:,}",
+        )
     sections = np.concatenate([np.arange(count) for count in counts])
     size = np.nan if given.pixel_size_angstrom is None else given.pixel_size_angstrom
     return ForeignParticles(
