@@ -555,7 +555,7 @@ def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):
     with pytest.raises(TemporemError, match="is not a dataset"):
         read_dataset(tmp_path)
     write_star(folder / "particles.star", {"": StarTable({"rlnImageName": ["1@particles.mrcs"]})})
-    with pytest.raises(TemporemError, match=r"expected data_optics and data_particles.*convert"):
+    with pytest.raises(TemporemError, match=r"data_optics and data_particles.*temporem import"):
         read_dataset(folder)
 
 
