@@ -1,6 +1,7 @@
 """Write what follows from the code: settings.md, api.md, and parts of other pages.
 
-settings.md and api.md as a whole, the code in extending.md, and the tables in evaluation.md.
+settings.md and api.md as a whole, the code in extending.md, and the tables in evaluation.md and
+formats.md.
 ``python docs/generate.py`` writes them, and with ``--check`` says which are not up to date.
 """
 
@@ -17,6 +18,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+sys.path.insert(0, str(Path(__file__).parent))
+import specimens
 
 import temporem
 from temporem.evaluation.metrics import METRICS
@@ -350,7 +354,22 @@ def _markdown_table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> 
     )
 
 
+def formats_page() -> str:
+    """The page with the table of test files, as far as those are there."""
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    if not specimens.SPECIMENS.is_dir():
+        return text
+    table = _markdown_table(("file", "options", "result"), specimens.rows())
+    return re.sub(
+        r"(<!-- specimens:begin -->\n).*?(<!-- specimens:end -->)",
+        lambda found: f"{found[1]}{table}\n{found[2]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
 PAGES = {
+    "formats.md": formats_page,
     "settings.md": settings_page,
     "api.md": api_page,
     "extending.md": extending_page,

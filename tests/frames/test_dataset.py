@@ -305,6 +305,11 @@ def set_no_ctf(particles: dict, optics: dict) -> None:
         optics[column] = ["0", "0"]
 
 
+def neutral(column: str) -> str:
+    """The value of a column of image formation that changes nothing."""
+    return "[0,0]" if "Zernike" in column else "1" if column.endswith(("00", "11")) else "0"
+
+
 BAD_TABLES = {
     "CTF of 0": (set_no_ctf, r"_rlnDefocusU is '0'; expected a CTF that is not 0 everywhere"),
     **{f"no {c}": (drop(c), f"data_particles lacks _{c}; expected") for c in NEEDED},
@@ -424,9 +429,43 @@ BAD_TABLES = {
     "NaN defocus": (set_value("rlnDefocusU", 3, "nan"), ROW_3 + ".*expected a finite number"),
     "CTF-premultiplied images": (
         lambda _, optics: optics.update(rlnCtfDataAreCtfPremultiplied=["0", "1"]),
-        "row 1 .*images not multiplied by the CTF",
+        "row 1 .*images multiplied by their CTF",
+    ),
+    **{
+        f"{column} {value}": (
+            lambda _, optics, c=column, v=value: optics.update({c: [neutral(c), v]}),
+            f"row 1 .*_{column} is .*not modelled; temporem import",
+        )
+        for column, value in (
+            *(("rlnCtfDataArePhaseFlipped", "1"), ("rlnMagMat01", "0.01"), ("rlnMagMat11", "1.01")),
+            *(("rlnBeamTiltX", "0.3"), ("rlnOddZernike", "[0,0,1.5]"), ("rlnEvenZernike", "[x]")),
+        )
+    },
+    "a fall-off of the CTF": (
+        lambda particles, _: particles.update(rlnCtfBfactor=["0"] * (N - 1) + ["50"]),
+        "row 6 .*_rlnCtfBfactor is '50'.*not modelled",
+    ),
+    "several scales of the CTF": (
+        lambda particles, _: particles.update(rlnCtfScalefactor=["0.8"] * (N - 1) + ["0.9"]),
+        "row 6 .*_rlnCtfScalefactor is '0.9'.*0.8 in all rows",
     ),
 }
+
+
+def test_columns_that_change_nothing_and_groups_not_in_use_are_taken(folder):
+    """A group that no particle names may say anything, also something that is no number."""
+
+    def change(particles, optics):
+        particles.update(rlnCtfBfactor=["0.0"] * N, rlnCtfScalefactor=["0.8"] * N)
+        for column in optics:
+            optics[column] = [*optics[column], "broken"]
+        optics.update(rlnMagMat00=["1.0", "1", "7"], rlnOddZernike=["[0,0.0,-0]", "[]", "[5]"])
+
+    before = read_dataset(folder)
+    edit(folder, change)
+    after = read_dataset(folder)
+    assert torch.equal(after.ctf.voltage_kv, before.ctf.voltage_kv)
+    assert torch.equal(after.poses.rotations, before.poses.rotations)
 
 
 @pytest.mark.parametrize("case", BAD_TABLES)
@@ -516,7 +555,7 @@ def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):
     with pytest.raises(TemporemError, match="is not a dataset"):
         read_dataset(tmp_path)
     write_star(folder / "particles.star", {"": StarTable({"rlnImageName": ["1@particles.mrcs"]})})
-    with pytest.raises(TemporemError, match=r"expected data_optics and data_particles.*convert"):
+    with pytest.raises(TemporemError, match=r"data_optics and data_particles.*temporem import"):
         read_dataset(folder)
 
 

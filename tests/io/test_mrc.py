@@ -244,3 +244,35 @@ def test_volume_is_read_whatever_the_order_of_its_axes(voxels, tmp_path) -> None
         file.header.mapc = 7
     with pytest.raises(TemporemError, match="its axes are 7, 0, 0"):
         read_volume(tmp_path / "m.mrc", 4)
+
+
+IMOD = 1146047817
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("stamp", "flags", "expected"),
+    [
+        (0, 0, -56),  # MRC2014: bytes have a sign
+        (IMOD, 0, 200),  # IMOD before 4.2.23, or with bytes without sign
+        (IMOD, 1, -56),
+    ],
+)
+def test_stamp_of_imod_tells_the_sign_of_bytes(
+    tmp_path: Path, order: str, stamp: int, flags: int, expected: int
+) -> None:
+    extra = bytes(40) + np.array([stamp, flags], dtype=f"{order}i4").tobytes() + bytes(36)
+    pixels = np.full((8, 8, 8), 200, dtype=np.uint8)
+    path = write_raw(tmp_path / "a.mrc", pixels, 0, order=order, extra2=np.void(extra))
+    assert (open_stack(path).read() == expected).all()
+    assert (read_volume(path, 8) == expected).all()
+
+
+def test_nibbles_of_imod_are_refused(tmp_path: Path) -> None:
+    extra = bytes(40) + np.array([IMOD, 17], dtype="<i4").tobytes() + bytes(36)
+    pixels = np.zeros((8, 8, 8), dtype=np.uint8)
+    path = write_raw(tmp_path / "a.mrc", pixels, 0, extra2=np.void(extra))
+    with pytest.raises(TemporemError, match="two pixels in a byte"):
+        open_stack(path)
+    with pytest.raises(TemporemError, match="two pixels in a byte"):
+        read_volume(path, 8)

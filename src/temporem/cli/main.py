@@ -15,6 +15,7 @@ from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
 from temporem.cli.export import export
 from temporem.cli.failures import describe
+from temporem.cli.import_ import import_
 from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
@@ -34,7 +35,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, reconstruct, evaluate, compare),
+    *(demo, simulate, import_, reconstruct, evaluate, compare),
     *(export, report, experiment, info),
 )
 for _command in _COMMANDS:
@@ -85,7 +86,8 @@ def _replace_what_cannot_be_printed() -> None:
 def _explain(error: CycloptsError) -> str:
     if not (isinstance(error, UnknownCommandError) and error.unused_tokens):
         return f"{str(error).rstrip('.')}; see --help"
-    given, names = error.unused_tokens[0], [command.__name__ for command in _COMMANDS]
+    given = error.unused_tokens[0]
+    names = [command.__name__.strip("_") for command in _COMMANDS]
     near = difflib.get_close_matches(given, names, n=1)
     return str(
         TemporemError(

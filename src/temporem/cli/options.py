@@ -48,7 +48,7 @@ _is_dataset = refuse_missing(
     Path.exists,
     "does not exist",
     expected="a dataset",
-    hint="make one with temporem simulate, or see docs/data.md for data of yours",
+    hint="make one with temporem simulate, or of data of yours with temporem import",
 )
 
 Overwrite = Annotated[

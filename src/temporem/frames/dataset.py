@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from temporem.errors import TemporemError
+from temporem.frames.image_formation import refuse_unmodelled
 from temporem.frames.particle_images import ParticleImages, read_particle_images
 from temporem.frames.pixel_size import read_pixel_size
 from temporem.io import limits
 from temporem.io.mrc import open_stack, write_stack
+from temporem.io.optics_groups import groups_in_use, optics_rows
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
 from temporem.io.star import StarTable, fits_one_line, read_star, write_star
 from temporem.physics.ctf import CTFParameters
@@ -167,6 +169,7 @@ def write_dataset(
     frame_numbers: Sequence[int] | np.ndarray,
     times_seconds: np.ndarray | None = None,
     movie_names: Sequence[str] | None = None,
+    columns: Mapping[str, Sequence[str] | np.ndarray] | None = None,
 ) -> None:
     """Write ``particles.star`` and ``particles.mrcs`` into a folder that exists.
 
@@ -183,6 +186,7 @@ def write_dataset(
         frame_numbers: ``(N,)`` position in the movie, from 1.
         times_seconds: ``(N,)`` or None.
         movie_names: ``(N,)`` source movie of each frame (``rlnMicrographMovieName``) or None.
+        columns: more columns ``(N,)`` of the table of particles, by name.
     """
     directory = Path(directory)
     names = {"rlnParticleName": particle_names}
@@ -213,7 +217,7 @@ def write_dataset(
         },
         where="data_optics",
     )
-    columns: dict[str, Sequence[str] | np.ndarray] = {
+    table: dict[str, Sequence[str] | np.ndarray] = {
         "rlnImageName": [f"{i:06d}@{STACK_NAME}" for i in range(1, n + 1)],
         **names,
         "rlnMovieFrameNumber": np.asarray(frame_numbers),
@@ -225,8 +229,8 @@ def write_dataset(
         "rlnPhaseShift": torch.rad2deg(ctf.phase_shift_radians).numpy(),
     }
     if times_seconds is not None and not np.isnan(times_seconds).all():
-        columns["temporemTimeSeconds"] = np.asarray(times_seconds)
-    particles_table = StarTable(columns, where="data_particles")
+        table["temporemTimeSeconds"] = np.asarray(times_seconds)
+    particles_table = StarTable({**table, **(columns or {})}, where="data_particles")
     write_star(directory / STAR_NAME, {"optics": optics_table, "particles": particles_table})
 
 
@@ -248,14 +252,14 @@ def _read_tables(path: Path) -> tuple[StarTable, StarTable]:
         raise TemporemError(
             f"{path} has no {STAR_NAME}" if path.is_dir() else f"{path} is not a folder",
             expected=f"a dataset folder with {STAR_NAME}",
-            hint="make one with temporem simulate, or see docs/data.md for data of yours",
+            hint="make one with temporem simulate, or of data of yours with temporem import",
         )
     blocks = read_star(star)
     if not {"optics", "particles"} <= blocks.keys():
         raise TemporemError(
             f"{star} has the blocks {', '.join('data_' + name for name in blocks)}",
             expected="data_optics and data_particles, as RELION 3.1 and later write",
-            hint="convert it with relion_convert_star",
+            hint="make a dataset of it with temporem import",
         )
     particles, optics = blocks["particles"], blocks["optics"]
     particles.require("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup")
@@ -264,6 +268,8 @@ def _read_tables(path: Path) -> tuple[StarTable, StarTable]:
     for table in (particles, optics):
         if table.n_rows == 0:
             raise TemporemError(f"{table.where} has no rows", expected="at least one row")
+    optics = groups_in_use(particles, optics)
+    refuse_unmodelled(particles, optics)
     return particles, optics
 
 
@@ -286,11 +292,7 @@ def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
     amplitude = optics.floats("rlnAmplitudeContrast")
     fraction = (amplitude >= 0) & (amplitude <= 1)
     optics.check("rlnAmplitudeContrast", fraction, "a fraction from 0 to 1")
-    premultiplied = optics.floats("rlnCtfDataAreCtfPremultiplied", default=0)
-    optics.check(
-        "rlnCtfDataAreCtfPremultiplied", premultiplied == 0, "0: images not multiplied by the CTF"
-    )
-    group = _optics_rows(particles, optics)
+    group = optics_rows(particles, optics)
 
     def angle(column: str) -> np.ndarray:
         return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
@@ -312,18 +314,6 @@ def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
         phase_shift,
     )
     return CTFParameters(*map(torch.from_numpy, fields))
-
-
-def _optics_rows(particles: StarTable, optics: StarTable) -> np.ndarray:
-    """Row of the optics table for every particle ``(N,)``."""
-    column = "rlnOpticsGroup"
-    groups = optics.ints(column)
-    optics.check(column, _first_of_its_kind(groups), "each group once")
-    order = np.argsort(groups)
-    wanted = particles.ints(column)
-    rows = order[np.searchsorted(groups, wanted, sorter=order).clip(max=len(groups) - 1)]
-    particles.check(column, groups[rows] == wanted, f"a group of {optics.where}")
-    return rows
 
 
 def _read_times(particles: StarTable, movies: list[np.ndarray]) -> np.ndarray:

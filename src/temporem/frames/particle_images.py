@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.io.image_names import IMAGE_COLUMN, split_image_names
 from temporem.io.limits import LARGEST_PIXEL
 from temporem.io.mrc import Stack, open_stack
 from temporem.io.star import StarTable
 
 _BLOCK_BYTES = 2**25
-_COLUMN = "rlnImageName"
-_LONGEST_PATH = 4096  # characters
 
 
 class ParticleImages:
@@ -64,40 +63,20 @@ def read_particle_images(folder: Path, particles: StarTable) -> ParticleImages:
             row pointing past its stack, images that are not square, even and of one size, a pixel
             that is NaN, infinite or beyond ``LARGEST_PIXEL``.
     """
-    sections, stack_index, stack_names = _split_names(particles)
+    sections, stack_index, stack_names = split_image_names(particles)
     real = os.path.realpath(folder)
     inside = [Path(os.path.realpath(folder / name)).is_relative_to(real) for name in stack_names]
-    particles.check(_COLUMN, np.array(inside)[stack_index], f"a stack inside {folder}")
+    particles.check(IMAGE_COLUMN, np.array(inside)[stack_index], f"a stack inside {folder}")
     stacks = [open_stack(folder / name) for name in stack_names]
     for name, stack in zip(stack_names, stacks, strict=True):
         _check_shape(folder / name, stack, stacks[0])
     n_images = np.array([stack.shape[0] for stack in stacks])[stack_index]
     exists = (sections >= 0) & (sections < n_images)
     last = n_images[np.argmin(exists)]
-    particles.check(_COLUMN, exists, f"an image from 1 to {last}, the stack's last")
+    particles.check(IMAGE_COLUMN, exists, f"an image from 1 to {last}, the stack's last")
     images = ParticleImages(stacks, stack_index, sections)
     _check_pixels(images, particles)
     return images
-
-
-def _split_names(particles: StarTable) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Split ``NUMBER@STACK`` of every row.
-
-    Returns:
-        Sections ``(N,)``, from 0; index ``(N,)`` into the names of stacks; these names.
-    """
-    names = particles.texts(_COLUMN)
-    numbers, separators, stacks = np.strings.partition(names, np.array("@", dtype=names.dtype))
-    stack_names, stack_index = np.unique(stacks, return_inverse=True)
-    usable = [0 < len(name) < _LONGEST_PATH and "\0" not in name for name in stack_names]
-    well_formed = (
-        np.strings.isdecimal(numbers)
-        & (np.strings.str_len(numbers) < 10)
-        & (separators == "@")
-        & np.array(usable, dtype=bool)[stack_index]
-    )
-    particles.check(_COLUMN, well_formed, "NUMBER@STACK, such as 000001@particles.mrcs")
-    return numbers.astype(np.int64) - 1, stack_index, stack_names.tolist()
 
 
 def _check_shape(path: Path, stack: Stack, first: Stack) -> None:
@@ -125,7 +104,7 @@ def _check_pixels(images: ParticleImages, particles: StarTable) -> None:
             row = start + int(np.argmin(good))
             raise TemporemError(
                 f"{particles.where} row {row} (counted from 0): the image "
-                f"{particles[_COLUMN][row]} has a {_unusable(images[row])} pixel",
+                f"{particles[IMAGE_COLUMN][row]} has a {_unusable(images[row])} pixel",
                 expected=f"finite pixels, at most {LARGEST_PIXEL:g} of either sign",
                 hint="mend the image or leave the row out",
             )

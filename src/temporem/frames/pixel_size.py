@@ -18,7 +18,7 @@ _EXPECTED = f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}"
 _PLACEHOLDER_ANGSTROM = 1.0
 """Placeholder that programs without a pixel size write into a header."""
 
-_CALIBRATION = 1.15
+CALIBRATION = 1.15
 """Factor above any calibration of a microscope and below any binning."""
 
 
@@ -56,7 +56,7 @@ def _require_one(sizes: np.ndarray, where: str) -> None:
 
 def _require_agreement(optics: StarTable, column: str, size: float, stack: Stack) -> None:
     header = stack.pixel_size_angstrom
-    if _says_nothing(header) or 1 / _CALIBRATION <= header / size <= _CALIBRATION:
+    if says_nothing(header) or 1 / CALIBRATION <= header / size <= CALIBRATION:
         return
     raise TemporemError(
         f"{optics.where}: _{column} is {size:g} Å, and the header of {stack.path} has {header:g} Å",
@@ -69,7 +69,7 @@ def _size_in_header(stack: Stack, optics: StarTable) -> float:
     size = stack.pixel_size_angstrom
     lacks = f"{optics.where} lacks _{_COLUMN} and the header of {stack.path} has"
     hint = f"add the column _{_COLUMN}"
-    if _says_nothing(size):
+    if says_nothing(size):
         found = f"{size:g} Å, which stands for an unknown one" if size else "no pixel size"
         raise TemporemError(f"{lacks} {found}", expected=_EXPECTED, hint=hint)
     if not limits.PIXEL_SIZE_ANGSTROM.hold(np.array(size)):
@@ -77,5 +77,6 @@ def _size_in_header(stack: Stack, optics: StarTable) -> float:
     return size
 
 
-def _says_nothing(header_angstrom: float) -> bool:
+def says_nothing(header_angstrom: float) -> bool:
+    """True for a pixel size in a header that is missing, or the placeholder of 1 Å."""
     return header_angstrom <= 0 or abs(header_angstrom - _PLACEHOLDER_ANGSTROM) < 1e-4

@@ -77,5 +77,5 @@ def read_dataset(path: str | Path) -> Dataset:
     raise TemporemError(
         f"{path} is not a dataset" if path.exists() else f"{path} does not exist",
         expected=" or ".join(reader.name for reader in READERS),
-        hint="make one with temporem simulate, or see docs/data.md for data of yours",
+        hint="make one with temporem simulate, or of data of yours with temporem import",
     )

@@ -25,6 +25,9 @@ MRC_HEADER_BYTES = HEADER_DTYPE.itemsize
 
 _REAL_PIXELS = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 _COMPLEX_MODES = (3, 4)
+_IMOD_STAMP = 1146047817  # in the extra space, with flags behind it
+_IMOD_AT = 40  # bytes of ``extra2`` before it
+_IMOD_SIGNED_BYTES, _IMOD_PACKED_NIBBLES = 1, 16
 _MAX_EXTENDED_BYTES = 2**24  # extended header of a volume
 
 
@@ -38,6 +41,7 @@ class Stack:
         pixel: type and byte order.
         offset: where the first image begins, bytes.
         pixel_size_angstrom: Å, 0 where none is recorded.
+        space_group: 0 for images, 1 for a volume, as the header says; many headers are wrong.
     """
 
     path: Path
@@ -45,6 +49,7 @@ class Stack:
     pixel: np.dtype
     offset: int
     pixel_size_angstrom: float
+    space_group: int = 0
 
     def read(self, sections: np.ndarray | None = None) -> np.ndarray:
         """Read some images, or all, ``(n, y, x)`` float32.
@@ -112,7 +117,7 @@ def open_stack(path: str | Path) -> Stack:
         )
     if mode not in _REAL_PIXELS:
         raise TemporemError(f"{path} has MRC mode {mode}", expected=f"real pixels ({_modes()})")
-    pixel = np.dtype(_REAL_PIXELS[mode]).newbyteorder(byte_order)
+    pixel = _pixel_type(header, byte_order, str(path))
     declared = offset + nx * ny * nz * pixel.itemsize
     if declared > file_bytes:
         raise TemporemError(
@@ -120,7 +125,7 @@ def open_stack(path: str | Path) -> Stack:
             expected=f"{declared} bytes for {nz} images of {nx} x {ny} pixels",
             hint="copy it again",
         )
-    return Stack(path, (nz, ny, nx), pixel, offset, _pixel_size(header))
+    return Stack(path, (nz, ny, nx), pixel, offset, _pixel_size(header), int(header["ispg"]))
 
 
 def write_stack(path: str | Path, blocks: Iterable[np.ndarray], pixel_size_angstrom: float) -> int:
@@ -261,9 +266,11 @@ def _unpacked(path: Path) -> IO[bytes]:
 def _read_voxels(file: IO[bytes], box: int, name: str) -> tuple[np.void, np.ndarray]:
     """Read header and voxels, as they lie in the file, and no more bytes than such a volume has.
 
+    Bytes after the voxels are ignored, as in stacks.
+
     Raises:
         TemporemError: another size, or complex values.
-        ValueError: not an MRC header, or more or fewer bytes than it declares.
+        ValueError: not an MRC header, or fewer bytes than it declares.
     """
     raw = file.read(MRC_HEADER_BYTES)
     if len(raw) < MRC_HEADER_BYTES:
@@ -282,13 +289,32 @@ def _read_voxels(file: IO[bytes], box: int, name: str) -> tuple[np.void, np.ndar
         )
     if not 0 <= extended <= _MAX_EXTENDED_BYTES:
         raise ValueError(f"it declares an extended header of {extended} bytes")
-    pixel = np.dtype(_REAL_PIXELS[mode]).newbyteorder(byte_order)
+    pixel = _pixel_type(header, byte_order, name)
     declared = extended + box**3 * pixel.itemsize
-    rest = file.read(declared + 1)
-    if len(rest) != declared:
-        much = "more" if len(rest) > declared else "fewer"
-        raise ValueError(f"it has {much} than the {MRC_HEADER_BYTES + declared} bytes it declares")
+    rest = file.read(declared)
+    if len(rest) < declared:
+        raise ValueError(f"it has fewer than the {MRC_HEADER_BYTES + declared} bytes it declares")
     return header, np.frombuffer(rest, pixel, offset=extended).reshape(size)
+
+
+def _pixel_type(header: np.void, byte_order: Literal["<", ">"], name: str) -> np.dtype:
+    """Type of the pixels. IMOD's stamp says that bytes have no sign, unless a flag says so.
+
+    Raises:
+        TemporemError: two pixels share a byte, as a flag of IMOD says.
+    """
+    mode, extra = int(header["mode"]), header["extra2"].tobytes()
+    stamp, flags = np.frombuffer(extra, f"{byte_order}i4", 2, _IMOD_AT).tolist()
+    if stamp == _IMOD_STAMP and mode == 0:
+        if flags & _IMOD_PACKED_NIBBLES:
+            raise TemporemError(
+                f"{name} has two pixels in a byte, as IMOD's stamp in its header says",
+                expected="whole bytes or wider pixels",
+                hint="convert it with newstack -mode 1",
+            )
+        if not flags & _IMOD_SIGNED_BYTES:
+            return np.dtype(np.uint8)
+    return np.dtype(_REAL_PIXELS[mode]).newbyteorder(byte_order)
 
 
 def _axes(header: np.void) -> tuple[int, ...]:

@@ -54,6 +54,11 @@ class NpzFile:
                 hint=hint,
             ) from error
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all arrays."""
+        return list(self._arrays)
+
     def take(self, name: str, kinds: str, *shape: int | None) -> np.ndarray:
         """Return an array of one of some kinds (numpy's letters) and a shape; None is any length.
 

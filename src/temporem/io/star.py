@@ -31,12 +31,21 @@ class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
     Args:
         columns: column name → N values: strings as read from a file, or arrays to be written.
         where: name of the table in messages, such as ``"particles.star: data_optics"``.
+        rows: where each row stood in a larger table, for messages; ``(N,)``.
+        mark: what stands before names of columns in messages.
     """
 
     def __init__(
-        self, columns: Mapping[str, Sequence[str] | np.ndarray], *, where: str = "table"
+        self,
+        columns: Mapping[str, Sequence[str] | np.ndarray],
+        *,
+        where: str = "table",
+        rows: np.ndarray | None = None,
+        mark: str = "_",
     ) -> None:
         self._columns = dict(columns)
+        self._rows = rows
+        self._mark = mark
         self.where = where
         lengths = {len(values) for values in self._columns.values()}
         if len(lengths) > 1:
@@ -52,13 +61,19 @@ class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
     def __len__(self) -> int:
         return len(self._columns)
 
+    def take(self, rows: np.ndarray) -> StarTable:
+        """The table with some of its rows; messages name them as in the whole table."""
+        columns = {name: np.asarray(self._columns[name])[rows] for name in self}
+        kept = rows if self._rows is None else self._rows[rows]
+        return StarTable(columns, where=self.where, rows=np.asarray(kept), mark=self._mark)
+
     def require(self, *columns: str) -> None:
         """Raise a TemporemError that names every one of ``columns`` that is missing."""
         missing = [column for column in columns if column not in self._columns]
         if missing:
             raise TemporemError(
-                f"{self.where} lacks {' and '.join('_' + column for column in missing)}",
-                expected=f"the columns {', '.join('_' + column for column in columns)}",
+                f"{self.where} lacks {' and '.join(self._mark + name for name in missing)}",
+                expected=f"the columns {', '.join(self._mark + name for name in columns)}",
             )
 
     def texts(self, column: str) -> np.ndarray:
@@ -97,8 +112,9 @@ class StarTable(Mapping[str, Sequence[str] | np.ndarray]):
             row = int(np.argmin(valid))
             value = str(self._columns[column][row])
             shown = f"'{value}'" if value.isprintable() else ascii(value)
+            number = row if self._rows is None else int(self._rows[row])
             raise TemporemError(
-                f"{self.where} row {row} (counted from 0): _{column} is {shown}",
+                f"{self.where} row {number} (counted from 0): {self._mark}{column} is {shown}",
                 expected=expected,
             )
 

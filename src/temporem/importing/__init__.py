@@ -1,0 +1,1 @@
+"""Particle images of other programs, and how they become a dataset."""
