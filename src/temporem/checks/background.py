@@ -25,7 +25,7 @@ class Background:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         images = evidence.images
-        level = images.background_mean / images.typical_sd
+        level = images.background_mean / images.deviations
         mean, error = float(level.mean()), float(level.std(ddof=1) / len(level) ** 0.5)
         error = max(error, (len(level) * images.n_corner) ** -0.5)
         window = image_window(images.box, evidence.settings.window_radius)
@@ -40,7 +40,8 @@ class Background:
         found = []
         contrast = float((images.pixel_square - 1)[window > 0.5].mean())
         contrast = max(contrast, 3 / (len(images) * float(window.sum())) ** 0.5)
-        if abs(mean) > furthest(1) * error and abs(mean) * gain > 1:
+        noise = max(1 / gain, float(level.std()))  # at zero frequency, white or not
+        if abs(mean) > furthest(1) * error and abs(mean) > noise:
             hides = mean**2 > contrast
             more = ", and outweighs the molecules" if hides else ""
             verdict = Verdict.REFUSED if hides else Verdict.WARNING
@@ -75,7 +76,7 @@ class Background:
     def _slope(self, evidence: Evidence, gain: float) -> list[Finding]:
         """A slope that all frames share, such as that of uneven illumination."""
         images = evidence.images
-        slope = images.gradient / images.typical_sd
+        slope = images.gradient / images.deviations[:, None]
         mean, error = slope.mean(0), slope.std(0, ddof=1) / len(slope) ** 0.5
         error = np.maximum(error, images.gradient_sd / len(slope) ** 0.5)
         steep = (np.abs(mean) > furthest(2) * error) & (np.abs(mean) * gain / 12**0.5 > 1)

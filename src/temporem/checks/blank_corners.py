@@ -7,8 +7,6 @@ import numpy as np
 from temporem.checks.base import Finding, Verdict
 from temporem.checks.evidence import Evidence
 
-_BLANK = 1e-3  # of the typical deviation: no noise is so much weaker
-
 
 class BlankCorners:
     """Looks for images that are constant outside the particle."""
@@ -17,7 +15,7 @@ class BlankCorners:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         images = evidence.images
-        blank = np.flatnonzero(images.background_sd <= _BLANK * images.background_sd.max())
+        blank = np.flatnonzero(images.blank)
         if len(blank) == 0:
             return [Finding(self.name, Verdict.GOOD, "all images have noise in their corners")]
         return [

@@ -22,7 +22,7 @@ class BrokenPixels:
     name = "broken pixels"
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        found = self._extreme(evidence) + self._stuck(evidence)
+        found = self._extreme(evidence) or self._stuck(evidence)
         images = evidence.images
         largest = _in_deviations(evidence).max()
         return found or [
@@ -61,7 +61,7 @@ class BrokenPixels:
         rest = mean - ndimage.median_filter(mean, size=3, mode="reflect")
         # Neighbouring places differ by noise, and where the mean molecule is steep.
         noise = 1 / np.sqrt(len(images))
-        spread = np.maximum(ndimage.maximum_filter(_steepness(mean), size=3), 0)
+        spread = ndimage.maximum_filter(_steepness(mean), size=3)
         limit = 2 * furthest(mean.size) * noise + spread
         y, x = np.nonzero(np.abs(rest) > limit)
         if len(x) == 0:
@@ -71,9 +71,9 @@ class BrokenPixels:
             Finding(
                 self.name,
                 Verdict.WARNING,
-                f"{len(x)} pixels differ from their neighbours in the mean of all images: that at "
-                f"x {x[worst]}, y {y[worst]} (counted from 0) by {rest[y, x][worst]:.2f} standard "
-                f"deviations of the noise, by chance {noise:.2f}",
+                f"in the mean of all images, the pixel at x {x[worst]}, y {y[worst]} (counted from "
+                f"0; {len(x)} such pixels) differs from its neighbours by {rest[y, x][worst]:.2f} "
+                f"standard deviations of the noise, by chance {noise:.2f}",
                 "correct the gain and the defects of the detector before particles are extracted",
             )
         ]
@@ -81,7 +81,7 @@ class BrokenPixels:
 
 def _in_deviations(evidence: Evidence) -> np.ndarray:
     images = evidence.images
-    return np.abs(images.extreme) / np.maximum(images.background_sd, 1e-3 * images.typical_sd)
+    return np.where(images.blank, 0.0, np.abs(images.extreme) / images.deviations)
 
 
 def _steepness(mean: np.ndarray) -> np.ndarray:

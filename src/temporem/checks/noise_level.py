@@ -24,7 +24,7 @@ class NoiseLevel:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         images, movies = evidence.images, evidence.dataset.movies
-        variance = images.background_sd**2
+        variance = images.deviations**2
         of_movie = np.array([variance[movie].mean() for movie in movies])
         median = float(np.median(of_movie))
         ratio = of_movie / max(median, 1e-300)
@@ -57,7 +57,7 @@ class NoiseLevel:
 
     def _frames(self, evidence: Evidence) -> list[Finding]:
         images = evidence.images
-        variance = images.background_sd**2
+        variance = images.deviations**2
         movie_median = np.array([np.median(variance[m]) for m in evidence.dataset.movies])
         ratio = variance / np.maximum(movie_median[evidence.movie_of_row], 1e-300)
         error = np.sqrt(2 / images.n_corner)

@@ -15,6 +15,7 @@ from temporem.physics.masks import soft_ball
 LOW_RADIUS = 8.0
 """Highest frequency that is kept of images, cycles per box."""
 
+_BLANK = 1e-3  # of the typical deviation: no noise is so much weaker
 _MOST_LOW = 10_000  # frames whose lowest frequencies are kept; more tell nothing new
 
 
@@ -65,6 +66,18 @@ class ImageStatistics:
     def typical_sd(self) -> float:
         """Median of the images' background standard deviations."""
         return float(np.median(self.background_sd))
+
+    @cached_property
+    def blank(self) -> np.ndarray:
+        """True at images whose background is constant, bool ``(N,)``."""
+        return self.background_sd <= _BLANK * max(
+            self.typical_sd, self.background_sd.max() * _BLANK
+        )
+
+    @cached_property
+    def deviations(self) -> np.ndarray:
+        """Standard deviation of the noise of every image; the median at blank ones, ``(N,)``."""
+        return np.where(self.blank, self.typical_sd, self.background_sd)
 
 
 class ImageMeter:
