@@ -40,20 +40,21 @@ class Background:
         found = []
         contrast = float((images.pixel_square - 1)[window > 0.5].mean())
         contrast = max(contrast, 3 / (len(images) * float(window.sum())) ** 0.5)
-        noise = max(1 / gain, float(level.std()))  # at zero frequency, white or not
+        scatter = float(images.background_mean.std()) / images.typical_sd
+        noise = max(1 / gain, scatter)  # at zero frequency, white or not
         if abs(mean) > furthest(1) * error and abs(mean) > noise:
             hides = mean**2 > contrast
             more = ", and outweighs the molecules" if hides else ""
             verdict = Verdict.REFUSED if hides else Verdict.WARNING
             found.append(Finding(self.name, verdict, said + more, _REMEDY))
-        found += self._between(evidence, level - mean, gain, contrast) + self._slope(evidence, gain)
+        found += self._between(evidence, gain, contrast) + self._slope(evidence, gain)
         return found or [Finding(self.name, Verdict.GOOD, said)]
 
-    def _between(
-        self, evidence: Evidence, level: np.ndarray, gain: float, contrast: float
-    ) -> list[Finding]:
+    def _between(self, evidence: Evidence, gain: float, contrast: float) -> list[Finding]:
         """Levels that differ between frames more than noise, white or not, makes them."""
         images = evidence.images
+        own = images.background_mean
+        level = (own - np.median(own)) / images.deviations
         typical = np.median(np.abs(level)) / 0.6745  # a standard deviation, deaf to outliers
         limit = furthest(len(level)) * max(typical, images.n_corner**-0.5)
         rows = np.flatnonzero((np.abs(level) > limit) & (np.abs(level) * gain > images.box))

@@ -84,8 +84,8 @@ def _mean_frame(ax: Axes, evidence: Evidence) -> None:
     mean = (frames * ctf).mean(0) / ctf.square().mean(0).clamp(min=0.02)
     full[: len(mean)] = mean
     full[0] = 0
-    picture = support.ifft(full)
-    limit = float(picture.abs().max())
+    picture = support.ifft(full).numpy()
+    limit = float(np.abs(picture).max())
     ax.imshow(picture, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower")
     _bare(ax, "Mean frame, CTF undone\n(molecule red: bright)")
 
