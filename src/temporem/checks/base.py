@@ -10,7 +10,7 @@ from temporem.checks.evidence import Evidence
 
 
 class Verdict(StrEnum):
-    """What a finding means for a reconstruction."""
+    """Meaning of a finding for a reconstruction."""
 
     GOOD = "good"
     UNKNOWN = "cannot tell"

@@ -1,4 +1,4 @@
-"""What checks look at: a dataset and statistics of its images."""
+"""Input of the checks: a dataset and statistics of its images."""
 
 from __future__ import annotations
 

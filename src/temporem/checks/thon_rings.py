@@ -13,7 +13,7 @@ from temporem.frames.source import blocks_of
 _MOST_FRAMES = 2000
 _FAR = 4.0  # standard errors
 _HALF = 0.5
-_UNSURE = 0.1  # standard error above which nothing is said
+_UNSURE = 0.1  # standard error above which no verdict is given
 
 
 class ThonRings:

@@ -41,7 +41,7 @@ def write_dataset_picture(
     """
     figure = dataset_figure(evidence, findings)
     with atomic_write(path, overwrite=overwrite) as partial:
-        figure.savefig(partial, format="png", dpi=130, facecolor="white")
+        figure.savefig(partial, format="png", dpi=100, facecolor="white")
 
 
 def dataset_figure(evidence: Evidence, findings: list[Finding]) -> Figure:
