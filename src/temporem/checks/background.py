@@ -32,7 +32,7 @@ class Background:
         gain = images.box * float(window.mean() / window.square().mean().sqrt())
         said = (
             f"the background is {mean:.3g} ± {error:.1g} standard deviations of the noise "
-            f"(expected 0), in the units of the file {images.background_mean.mean():.4g} with a "
+            f"(expected 0), in the units of the file {images.background_mean.mean():.6g} with a "
             f"standard deviation of {images.typical_sd:.4g}"
         )
         if evidence.settings.normalise:

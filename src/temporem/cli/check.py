@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from temporem.checks import Evidence, Finding
     from temporem.frames.dataset import Dataset
 
+Costs = dict[str, tuple[int, float | None]]
+"""Bytes and processor seconds of every method."""
+
 _MARKS = {
     "good": "ok      ",
     "cannot tell": "unclear ",
@@ -94,7 +97,8 @@ def check(
             for finding in findings
         ],
         "columns": columns,
-        "memory_gib": {name: round(value / 2**30, 3) for name, value in costs.items()},
+        "memory_gib": {name: round(cost[0] / 2**30, 3) for name, cost in costs.items()},
+        "processor_seconds": {name: cost[1] for name, cost in costs.items()},
     }
     if json:
         print_json(document)
@@ -118,7 +122,7 @@ def _print(
     data: Dataset,
     findings: list[Finding],
     columns: dict[str, list[str]],
-    costs: dict[str, int],
+    costs: Costs,
 ) -> None:
     say(
         f"{path}: {data.n_movies} movies, {data.n_frames} frames of {data.box} x {data.box} pixels "
@@ -132,18 +136,36 @@ def _print(
     say(f"Columns used: {', '.join(columns['used'])}")
     if columns["ignored"]:
         say(f"Columns ignored: {', '.join(columns['ignored'])}")
-    memory = ", ".join(f"{name} {value / 2**30:.2g} GiB" for name, value in costs.items())
-    say(f"Expected memory, without libraries: {memory}")
+    expected = ", ".join(
+        f"{name} {memory / 2**30:.2g} GiB" + (f" and {_duration(seconds)}" if seconds else "")
+        for name, (memory, seconds) in costs.items()
+    )
+    say(
+        "Expected memory, without libraries, and order of magnitude of the time of one processor "
+        f"core: {expected}"
+    )
 
 
-def _costs(data: Dataset) -> dict[str, int]:
-    """Memory of each method with its own settings, bytes."""
+def _duration(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _costs(data: Dataset) -> Costs:
+    """Memory and time of each method with its own settings."""
     from temporem.runs.config import build_config
+    from temporem.runs.expected_time import expected_seconds
     from temporem.runs.memory import expected_memory
     from temporem.runs.methods import METHODS
 
     return {
-        name: expected_memory(build_config({"method": name}, source="defaults"), method, data)
+        name: (
+            expected_memory(build_config({"method": name}, source="defaults"), method, data),
+            expected_seconds(name, data),
+        )
         for name, method in METHODS.items()
     }
 
