@@ -58,6 +58,22 @@ def test_clean_data_raise_no_alarm(snr: float) -> None:
         assert faults(look(movies(snr, seed))) == {}
 
 
+def test_one_bright_molecule_among_weak_ones_is_no_broken_pixel() -> None:
+    """Its brightest pixel outweighs the noise too, but not alone."""
+
+    def weaken(pixels: np.ndarray, deviation: float) -> np.ndarray:
+        noise = np.random.default_rng(0).standard_normal(pixels.shape)
+        bright = pixels[10]
+        pixels = pixels / 50 + 1e-2 * np.abs(bright).max() * noise
+        pixels[10] = bright + 1e-2 * np.abs(bright).max() * noise[10]
+        return pixels
+
+    data = spoilt(weaken, movies(1000.0))
+    statistics = Evidence.of(data, AS_THEY_ARE).images
+    assert abs(statistics.extreme[10]) > 16 * statistics.background_sd[10]
+    assert "broken pixels" not in faults(look(data))
+
+
 @pytest.mark.parametrize("snr", [3.0, 0.1])
 def test_dark_molecules_are_found_and_inverting_mends_them(snr: float) -> None:
     dark = spoilt(lambda pixels, _: -pixels, movies(snr))

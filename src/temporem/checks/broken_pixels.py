@@ -16,7 +16,8 @@ class BrokenPixels:
     """Looks for single extreme pixels, and for places that differ from their neighbours.
 
     A pixel of z standard deviations adds ``z²`` to the power of an image whose noise has ``D²``. It
-    is extreme if it outweighs all the noise of its image and the brightest pixels of the others.
+    is extreme if it outweighs all the noise of its image and the brightest pixels of the others,
+    and stands alone: the median of the pixels around it is less than half of it.
     """
 
     name = "broken pixels"
@@ -38,9 +39,10 @@ class BrokenPixels:
         box, deviation = evidence.images.box, _in_deviations(evidence)
         limit = max(float(box), _TIMES_TYPICAL * float(np.median(deviation)))
         rows = np.flatnonzero(deviation > limit)
+        rows = rows[np.argsort(-deviation[rows])]
+        rows = np.array([row for row in rows if _stands_alone(evidence, int(row))], dtype=int)
         if len(rows) == 0:
             return []
-        rows = rows[np.argsort(-deviation[rows])]
         worst = int(rows[0])
         y, x = divmod(int(evidence.images.extreme_at[worst]), box)
         return [
@@ -82,6 +84,15 @@ class BrokenPixels:
 def _in_deviations(evidence: Evidence) -> np.ndarray:
     images = evidence.images
     return np.where(images.blank, 0.0, np.abs(images.extreme) / images.deviations)
+
+
+def _stands_alone(evidence: Evidence, row: int) -> bool:
+    """True if the pixels around the most extreme one of an image are far weaker."""
+    images = evidence.images
+    y, x = divmod(int(images.extreme_at[row]), images.box)
+    around = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
+    level = np.asarray(evidence.dataset.images[row])[around] - images.background_mean[row]
+    return bool(np.abs(np.median(level)) < 0.5 * np.abs(images.extreme[row]))
 
 
 def _steepness(mean: np.ndarray) -> np.ndarray:

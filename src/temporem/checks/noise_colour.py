@@ -12,9 +12,9 @@ _TWICE = 2.0
 class NoiseColour:
     """Looks at the correlation ρ of neighbouring pixels outside the particle.
 
-    All methods take white noise, with ρ = 0. Correlations ρx and ρy multiply the noise power at the
-    lowest frequencies by about ``(1 + 2ρx)(1 + 2ρy)``; a factor of two makes a warning. Noise of a
-    few images is not judged.
+    White noise has ρ = 0. Correlations ρx and ρy multiply the noise power at the lowest frequencies
+    by about ``(1 + 2ρx)(1 + 2ρy)``; a factor of two makes a warning. Networks take noise for white.
+    The linear model estimates its spectrum.
     """
 
     name = "noise colour"
@@ -33,6 +33,9 @@ class NoiseColour:
         )
         unlikely = max(abs(x), abs(y)) > furthest(2) * error
         if unlikely and not 1 / _TWICE <= power <= _TWICE:
-            remedy = "whiten the images where they were extracted; all methods take white noise"
+            remedy = (
+                "whiten the images before, or take --method linear, which estimates the spectrum; "
+                "the others take noise for white"
+            )
             return [Finding(self.name, Verdict.WARNING, text, remedy)]
         return [Finding(self.name, Verdict.GOOD, text)]
