@@ -26,6 +26,11 @@ def say(text: str) -> None:
     _output().print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """Print a warning to standard error, above a progress bar."""
+    print(f"Warning: {text}".encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+
+
 def print_json(document: Any) -> None:
     """Print a JSON document."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

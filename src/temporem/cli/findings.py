@@ -18,6 +18,8 @@ def say_findings(run: Path) -> None:
     from temporem.runs.facts import read_facts
 
     facts = read_facts(run)
+    for doubt in facts.data_warnings:
+        say(f"Warning: {doubt}")
     _say_half_maps(facts)
     _say_components(facts, run)
     _say_left_out_movies(run)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, UnknownCommandError
 
+from temporem.cli.check import check
 from temporem.cli.demo import demo
 from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
@@ -35,7 +36,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, import_, reconstruct, evaluate, compare),
+    *(demo, simulate, import_, check, reconstruct, evaluate, compare),
     *(export, report, experiment, info),
 )
 for _command in _COMMANDS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from temporem.cli.console import progress_bar, say
+from temporem.cli.console import progress_bar, say, warn
 from temporem.cli.findings import say_findings
 from temporem.cli.options import DatasetFolder, Overwrite, Settings, output
 from temporem.errors import TemporemError
@@ -86,6 +86,15 @@ def reconstruct(
             negative="", show_default=False, help="Flip the sign of the images, for dark molecules."
         ),
     ] = None,
+    normalise: Annotated[
+        bool | None,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Subtract the background of every frame, and bring every movie to the same noise "
+            "level.",
+        ),
+    ] = None,
     shuffle_frames: Annotated[
         bool | None,
         Parameter(
@@ -140,7 +149,11 @@ def reconstruct(
             },
             "model": {"z_dim": z_dim, "generator": generator},
             "training": {"epochs": epochs, "start": start},
-            "data": {"invert": invert, "shuffle_frames": shuffle_frames},
+            "data": {
+                "invert": invert,
+                "normalise": normalise,
+                "shuffle_frames": shuffle_frames,
+            },
             "poses": {"source": poses},
         }
         merged = _merged(base, dataset, config, set_ or [], top, sections)
@@ -194,6 +207,7 @@ def run_with_progress(
                 resume=resume,
                 progress=progress,
                 processes=processes,
+                warn=lambda text: warn(text) if processes.is_main else None,
             )
     except KeyboardInterrupt:
         if not (is_run(out) and (resume or _identity(out) != before)):

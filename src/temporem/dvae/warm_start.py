@@ -85,7 +85,8 @@ def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int, *, seed: int = 0
         )
     rows = torch.from_numpy(np.concatenate(frames.training))
     found = fit.latents[rows]
-    spread = found.mean.std(0).clamp(min=1e-12)
+    spread = found.mean.std(0)
+    spread = torch.where(spread > 1e-9, spread, torch.ones_like(spread))  # some never vary
     scaled = found.transformed((1 / spread).diag())
     power = fit.parameters.volumes[1:].double().square().sum((1, 2, 3)).cpu()
     z = latent_coordinates(

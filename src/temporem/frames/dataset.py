@@ -29,6 +29,16 @@ _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _LONGEST_NAME = 4096  # characters
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
+USED_COLUMNS = frozenset(
+    (
+        *("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup"),
+        *(*_DEFOCUS, "rlnDefocusAngle", "rlnPhaseShift", *_OPTICS),
+        *("rlnImagePixelSize", "rlnPixelSize", "rlnImageSize", "rlnCtfDataAreCtfPremultiplied"),
+        *(*POSE_COLUMNS, "temporemTimeSeconds"),
+    )
+)
+"""Columns of ``particles.star`` that reach a result or are checked; others are ignored."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

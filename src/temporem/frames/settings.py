@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -12,6 +14,16 @@ class DataSettings(BaseModel):
 
     invert: bool = Field(
         False, description="`--invert`: flip the sign of the images, for dark molecules."
+    )
+    normalise: bool = Field(
+        False,
+        description="`--normalise`: subtract from every frame the mean of its corners, and bring "
+        "every movie to the same noise level.",
+    )
+    checks: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="What `reconstruct` does with images that cannot give a volume, such as dark "
+        "molecules: refuse them, or warn and go on. `temporem check` explains what it found.",
     )
     window_radius: float = Field(
         0.9,

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
+from temporem.frames.image_statistics import ImageMeter, ImageStatistics
 from temporem.frames.settings import DataSettings
 from temporem.frames.source import blocks_of
 from temporem.physics.forward import ForwardModel
@@ -28,6 +29,43 @@ from temporem.physics.masks import soft_ball
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
 _LARGEST_PIXEL = 1e4  # times the noise; beyond, squares of products leave single precision
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """Background that is subtracted from frames, and the factor that follows.
+
+    Attributes:
+        background: float32 ``(N,)``.
+        factor: float32 ``(N,)``, the same for all frames of a movie.
+    """
+
+    background: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, mean: np.ndarray, variance: np.ndarray) -> Normalisation:
+        """Subtract every frame's background; bring the noise of every movie to the median.
+
+        Args:
+            dataset: the movies.
+            mean: of the background of every frame, ``(N,)``.
+            variance: of the background of every frame, ``(N,)``.
+        """
+        sd = np.array([variance[movie].mean() ** 0.5 for movie in dataset.movies])
+        factor = np.ones(len(mean))
+        for movie, own in zip(dataset.movies, sd, strict=True):
+            if own > 0:
+                factor[movie] = np.median(sd) / own
+        return cls(torch.from_numpy(mean).float(), torch.from_numpy(factor).float())
+
+    def apply(self, pixels: Tensor, rows: Tensor) -> Tensor:
+        """Normalise images ``(F, D, D)`` of some rows ``(F,)``."""
+        background, factor = (
+            values[rows].to(pixels.device)[:, None, None]
+            for values in (self.background, self.factor)
+        )
+        return (pixels - background) * factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +82,7 @@ class FrameStack:
         noise_scale: divisor of the images, so that noise has unit variance in every coefficient.
         block_samples: Fourier pixels that are read and prepared together; None for a number that
             bounds memory.
+        normalisation: background and scale of every frame; None for images as they are.
     """
 
     dataset: Dataset
@@ -52,6 +91,7 @@ class FrameStack:
     invert: bool
     noise_scale: float = 1.0
     block_samples: int | None = None
+    normalisation: Normalisation | None = None
 
     @property
     def device(self) -> torch.device:
@@ -89,6 +129,8 @@ class FrameStack:
             return images[:1], ctf[:1]
         model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
         pixels = torch.from_numpy(self.dataset.images[rows]).to(device)
+        if self.normalisation is not None:
+            pixels = self.normalisation.apply(pixels, index)
         pixels = -pixels if self.invert else pixels
         shifts = self.dataset.poses.shifts_angstrom[index].to(device)
         centring = model.shift_phase(-shifts)
@@ -109,18 +151,46 @@ def open_frames(
         TemporemError: the images are constant outside the particle, so noise cannot be measured, or
             a pixel is so far above it that single precision does not hold the squares of sums.
     """
+    return _open(dataset, settings, block_samples, None)
+
+
+def examine_frames(
+    dataset: Dataset, settings: DataSettings, block_samples: int | None = None
+) -> tuple[FrameStack, ImageStatistics]:
+    """Open the frames as :func:`open_frames` does, and measure every image in the same pass."""
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
-    half = dataset.box / 2
-    inner = (settings.window_radius - _WINDOW_EDGE) * half
-    window = soft_ball(dataset.box, 2, inner, _WINDOW_EDGE * half)
-    corners = soft_ball(dataset.box, 2, half, 0.0) == 0
-    moments, largest = torch.zeros(2, dtype=torch.float64), 0.0
+    window = image_window(dataset.box, settings.window_radius)
+    meter = ImageMeter(dataset.n_frames, window, model.support)
+    return _open(dataset, settings, block_samples, meter), meter.result()
+
+
+def image_window(box: int, radius: float) -> Tensor:
+    """Make the soft disc that images are multiplied by, ``(D, D)``; its radius in half boxes."""
+    half = box / 2
+    return soft_ball(box, 2, (radius - _WINDOW_EDGE) * half, _WINDOW_EDGE * half)
+
+
+def _open(
+    dataset: Dataset,
+    settings: DataSettings,
+    block_samples: int | None,
+    meter: ImageMeter | None,
+) -> FrameStack:
+    model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
+    window = image_window(dataset.box, settings.window_radius)
+    corners = soft_ball(dataset.box, 2, dataset.box / 2, 0.0) == 0
+    sums, largest = torch.zeros(dataset.n_frames, 2, dtype=torch.float64), 0.0
+    moments = torch.zeros(2, dtype=torch.float64)
     for rows in blocks_of(np.arange(dataset.n_frames), len(model.support), block_samples):
         images = torch.from_numpy(dataset.images[rows])
         largest = max(largest, float(images.abs().max()))
         outside = images[:, corners].double()
         moments += torch.stack([outside.sum(), outside.square().sum()])
-    mean, square = (moments / (dataset.n_frames * int(corners.sum()))).tolist()
+        sums[rows] = torch.stack([outside.sum(1), outside.square().sum(1)], dim=1)
+        if meter is not None:
+            meter.add(images, outside)
+    n_corner = int(corners.sum())
+    mean, square = (moments / (dataset.n_frames * n_corner)).tolist()
     variance = square - mean**2
     if variance <= 1e-12 * max(square, 1e-30):
         raise TemporemError(
@@ -135,8 +205,22 @@ def open_frames(
             expected=f"pixels of at most {_LARGEST_PIXEL:g} times the noise",
             hint="leave out or mend images with broken pixels",
         )
+    normalisation = None
+    if settings.normalise:
+        own_mean, own_square = (sums / n_corner).T.numpy()
+        own_variance = (own_square - own_mean**2).clip(min=0)
+        normalisation = Normalisation.of(dataset, own_mean, own_variance)
+        variance = float((own_variance * normalisation.factor.numpy() ** 2).mean())
     noise_scale = float((variance * window.square().mean().item()) ** 0.5)
-    return FrameStack(dataset, model, window, settings.invert, noise_scale, block_samples)
+    return FrameStack(
+        dataset,
+        model,
+        window,
+        settings.invert,
+        noise_scale,
+        block_samples,
+        normalisation,
+    )
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

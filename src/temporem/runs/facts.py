@@ -72,6 +72,7 @@ class RunFacts(BaseModel):
         half_agreement: how halves of the movies agree on its components.
         component_likeness: how far each component looks like a change of the mean as a whole.
         half_fsc: FSC of the half maps of a homogeneous reconstruction.
+        data_warnings: sentences of the checks of the dataset.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -87,6 +88,7 @@ class RunFacts(BaseModel):
     half_agreement: HalfAgreementFacts | None = None
     component_likeness: list[LikenessFacts] | None = None
     half_fsc: list[FiniteFloat] | None = None
+    data_warnings: list[str] = []
 
     @property
     def grid(self) -> VolumeGrid:

@@ -26,18 +26,31 @@ def require_memory(
     The estimate is an upper bound for large boxes and large networks, where it matters. Memory of
     the libraries is not counted.
     """
+    frames, volume, fit = _parts(config, method, dataset)
+    if device.type == "cpu":
+        _require("memory", free_host_bytes(), frames, max(volume, fit))
+    else:
+        _require("memory", free_host_bytes(), frames, volume)
+        _require(f"memory of {device}", torch.cuda.mem_get_info(device)[0], frames, fit)
+
+
+def expected_memory(config: RunConfig, method: Method, dataset: Dataset) -> int:
+    """Estimate the memory of a run on a CPU, bytes, without that of the libraries."""
+    frames, volume, fit = _parts(config, method, dataset)
+    return frames[0] + max(volume[0], fit[0])
+
+
+def _parts(
+    config: RunConfig, method: Method, dataset: Dataset
+) -> tuple[tuple[int, str], tuple[int, str], tuple[int, str]]:
+    """Bytes of prepared frames, of the mean volume and of the method, each with a hint."""
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
     size = prepared_bytes(model, dataset.n_frames)
     in_memory = size <= config.data.memory_gb * _GIB
     frames = size * in_memory, f"lower data.memory_gb, which is {config.data.memory_gb:g}"
     volume = _MEAN_VOLUME * grid_size(model), f"bin the images to a box below {model.box}"
     longest = max(map(len, dataset.movies))
-    fit = method.memory(config, model, longest, in_memory=in_memory)
-    if device.type == "cpu":
-        _require("memory", free_host_bytes(), frames, max(volume, fit))
-    else:
-        _require("memory", free_host_bytes(), frames, volume)
-        _require(f"memory of {device}", torch.cuda.mem_get_info(device)[0], frames, fit)
+    return frames, volume, method.memory(config, model, longest, in_memory=in_memory)
 
 
 def free_host_bytes() -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from temporem.checks import Evidence, Finding, examine, require_sound
 from temporem.device import choose_device, network_dtype
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.errors import TemporemError
@@ -18,7 +19,6 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.fingerprint import fingerprint
 from temporem.frames.frames import prepare_frames
 from temporem.frames.readers import read_dataset
-from temporem.frames.streaming import open_frames
 from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held
 from temporem.io.leftovers import adopt_leftovers
@@ -50,6 +50,7 @@ def reconstruct(
     resume: bool = False,
     progress: Progress | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Reconstruct a volume for every frame of ``config.dataset`` and write a run.
 
@@ -64,6 +65,7 @@ def reconstruct(
             the stop. A finished run stays as it is.
         progress: receives the progress of the whole run, on one scale.
         processes: processes that share the work; the first writes.
+        warn: receives what the checks of the dataset find, before the work begins.
 
     Returns:
         ``output``.
@@ -90,12 +92,20 @@ def reconstruct(
                 RunStore(output, processes, 0).close()  # a killed run may have left it undone
             return output
         with _held(output, processes):
-            _carry_out(_continue(started, config, output, processes), output, progress)
+            task = _continue(started, config, output, processes)
+            _warn(task.doubts, warn)
+            _carry_out(task, output, progress)
     else:
         task = _begin(config, output, processes, overwrite=overwrite)
         with _held(output, processes):
+            _warn(task.doubts, warn)
             _carry_out(task, output, progress)
     return output
+
+
+def _warn(doubts: list[Finding], warn: Callable[[str], None]) -> None:
+    for doubt in doubts:
+        warn(doubt.sentence)
 
 
 def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
@@ -105,7 +115,7 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
     task = replace(task, dataset=dataset, training=training)
     store = RunStore(folder, task.processes, task.config.checkpoint_seconds)
     store.open()
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"data_warnings": [doubt.sentence for doubt in task.doubts]}
     if task.config.searches_poses:
         search = find_run_poses(task, store, progress.part(0, _POSES_SHARE))
         dataset = task.dataset.with_poses(search.poses)
@@ -225,8 +235,9 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
         _require_dynamics(config, dataset, training)
     config = _with_precision(config, device, processes)
     require_memory(config, method, dataset, device)
-    open_frames(dataset, config.data)  # refuses images whose noise cannot be measured
-    return Task(config, dataset, training, device, processes)
+    evidence = Evidence.of(dataset, config.data, halves=config.method != "homogeneous")
+    doubts = require_sound(examine(evidence), config.data, dataset.path)
+    return Task(config, dataset, training, device, processes, doubts=doubts)
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.checks import Finding
 from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
@@ -35,6 +36,7 @@ class Task:
         device: where frames are.
         processes: processes that share the work.
         poses: poses that the run found; None where they are the dataset's.
+        doubts: what the checks of the dataset warn of.
     """
 
     config: RunConfig
@@ -43,6 +45,7 @@ class Task:
     device: torch.device
     processes: ProcessGroup
     poses: Poses | None = None
+    doubts: list[Finding] = field(default_factory=list)
 
     @property
     def held_out(self) -> np.ndarray:

@@ -1,0 +1,186 @@
+"""The picture of ``temporem check``: images, background, spectra and views of a dataset."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from temporem.checks import Evidence, Finding, Verdict
+from temporem.checks.views import measure_coverage
+from temporem.frames.source import blocks_of
+from temporem.io.files import atomic_write
+from temporem.report import theme
+
+_SHOWN = 6
+_SPECTRUM_FRAMES = 1000
+_COLOURS = {
+    Verdict.GOOD: "#009E73",
+    Verdict.UNKNOWN: theme.FAINT,
+    Verdict.WARNING: "#E69F00",
+    Verdict.REFUSED: "#D55E00",
+}
+_LINE = 92  # characters of the list of findings
+
+
+def write_dataset_picture(
+    path: Path, evidence: Evidence, findings: list[Finding], *, overwrite: bool = False
+) -> None:
+    """Draw a dataset and what its checks found, and write a PNG picture.
+
+    Args:
+        path: file to write.
+        evidence: the dataset and its statistics.
+        findings: what the checks found.
+        overwrite: replace a file that exists.
+    """
+    figure = dataset_figure(evidence, findings)
+    with atomic_write(path, overwrite=overwrite) as partial:
+        figure.savefig(partial, format="png", dpi=100, facecolor="white")
+
+
+def dataset_figure(evidence: Evidence, findings: list[Finding]) -> Figure:
+    """Draw frames, mean frame, background, spectrum and views, above the findings."""
+    lines = _lines(findings)
+    text_inches = 0.19 * len(lines) + 0.3
+    figure = Figure(figsize=(11, 5.9 + text_inches), layout="constrained")
+    outer = figure.add_gridspec(3, 1, height_ratios=[2.0, 3.3, text_inches])
+    _frames(figure, outer[0], evidence)
+    middle = outer[1].subgridspec(1, 4, width_ratios=[1.0, 1.25, 1.25, 1.0])
+    mean, background, spectrum = (figure.add_subplot(middle[i]) for i in range(3))
+    _mean_frame(mean, evidence)
+    _background(background, evidence)
+    _spectrum(spectrum, evidence)
+    if evidence.dataset.has_poses:
+        _views(figure.add_subplot(middle[3]), evidence)
+    _text(figure.add_subplot(outer[2]), lines)
+    return figure
+
+
+def _frames(figure: Figure, place: Any, evidence: Evidence) -> None:
+    """The first frames of a movie, and the frame with the most extreme pixel."""
+    dataset, images = evidence.dataset, evidence.images
+    movie = dataset.movies[len(dataset.movies) // 2]
+    rows = [*movie[: _SHOWN - 1], int(np.argmax(np.abs(images.extreme) / images.deviations))]
+    grid = place.subgridspec(1, len(rows))
+    for i, row in enumerate(rows):
+        ax = figure.add_subplot(grid[i])
+        pixels = (dataset.images[int(row)] - images.background_mean[row]) / images.deviations[row]
+        ax.imshow(pixels, cmap="gray", vmin=-3, vmax=5, origin="lower")
+        title = f"row {row}" if i < len(rows) - 1 else f"row {row}, most extreme"
+        _bare(ax, title)
+
+
+def _mean_frame(ax: Axes, evidence: Evidence) -> None:
+    """Average of all frames with the sign of their CTF undone, at low resolution."""
+    frames, ctf = evidence.low_frames
+    support = evidence.forward_model.support
+    full = torch.zeros(len(support), dtype=torch.complex64)
+    mean = (frames * ctf).mean(0) / ctf.square().mean(0).clamp(min=0.02)
+    full[: len(mean)] = mean
+    full[0] = 0
+    picture = support.ifft(full).numpy()
+    limit = float(np.abs(picture).max())
+    ax.imshow(picture, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower")
+    _bare(ax, "Mean frame, CTF undone\n(molecule red: bright)")
+
+
+def _background(ax: Axes, evidence: Evidence) -> None:
+    """Background of every frame, in units of its noise, and noise of every frame."""
+    images = evidence.images
+    row = np.arange(len(images))
+    theme.quieten(ax)
+    style: dict[str, Any] = {
+        "linestyle": "none",
+        "marker": ".",
+        "markersize": 3,
+        "rasterized": True,
+    }
+    ax.plot(row, images.background_mean / images.deviations, color="#0072B2", **style)
+    ax.plot(row, images.background_sd / images.typical_sd, color="#D55E00", **style)
+    for level in (0, 1):
+        ax.axhline(level, color=theme.FAINT, linewidth=0.8)
+    theme.label(ax, "Row", "In units of the noise", "Corners: mean (blue), deviation (red)")
+
+
+def _spectrum(ax: Axes, evidence: Evidence) -> None:
+    """Mean power of frames over shells, and CTF² scaled to it."""
+    dataset, support = evidence.dataset, evidence.forward_model.support
+    chosen = np.linspace(0, dataset.n_frames - 1, min(dataset.n_frames, _SPECTRUM_FRAMES))
+    power, passed = torch.zeros(2, len(support), dtype=torch.float64)
+    rows = np.unique(chosen.round().astype(np.int64))
+    for block in blocks_of(rows, len(support)):
+        frames, ctf = evidence.frames.take(block)
+        power += frames.abs().square().double().sum(0)
+        passed += ctf.square().double().sum(0)
+    of_frames, of_ctf = support.shell_means(torch.stack([power, passed]) / len(rows)).numpy()
+    frequency = np.arange(len(of_frames)) / (dataset.box * dataset.pixel_size_angstrom)
+    theme.quieten(ax)
+    ax.semilogy(frequency, of_frames, color="#0072B2", linewidth=1.8, label="frames")
+    ax.semilogy(frequency, of_ctf, color="#E69F00", linewidth=1.2, label="CTF²")
+    ax.axhline(1, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    ax.legend(frameon=False, fontsize=theme.SMALL_POINTS, labelcolor=theme.INK)
+    theme.label(ax, "Frequency (1/Å)", "Power (white noise: 1)", "Spectrum of frames")
+
+
+def _views(ax: Axes, evidence: Evidence) -> None:
+    """Number of slices through every direction of Fourier space, on a half sphere."""
+    coverage = measure_coverage(evidence.dataset.poses.rotations)
+    x, y, z = coverage.directions.T.numpy()
+    # Lambert's projection keeps areas, so that even views look even.
+    scale = np.sqrt(1 / (1 + z))
+    dots = ax.scatter(
+        scale * x,
+        scale * y,
+        c=coverage.sampling.numpy(),
+        s=9,
+        cmap="viridis",
+        vmin=0,
+        vmax=max(2.0, float(coverage.sampling.quantile(0.95))),
+    )
+    ax.set_aspect("equal")
+    _bare(ax, f"Slices per direction, even: 1\nviews worth {coverage.worth:.0%}")
+    bar = ax.figure.colorbar(dots, ax=ax, orientation="horizontal", shrink=0.8, pad=0.02)
+    bar.ax.tick_params(labelsize=theme.SMALL_POINTS)
+    bar.outline.set_visible(False)
+
+
+def _lines(findings: list[Finding]) -> list[tuple[str, str]]:
+    """Colour and text of every line of the list of findings."""
+    lines = []
+    for finding in findings:
+        for i, text in enumerate(textwrap.wrap(f"{finding.check}: {finding.sentence}", _LINE * 2)):
+            lines.append((_COLOURS[finding.verdict], text if i == 0 else f"    {text}"))
+    return lines
+
+
+def _text(ax: Axes, lines: list[tuple[str, str]]) -> None:
+    ax.set_axis_off()
+    for i, (colour, text) in enumerate(lines):
+        y = 1 - (i + 0.5) / len(lines)
+        if not text.startswith(" "):
+            ax.plot([0.003], [y], "s", color=colour, markersize=5, transform=ax.transAxes)
+        ax.text(
+            0.012,
+            y,
+            text,
+            transform=ax.transAxes,
+            va="center",
+            fontsize=theme.SMALL_POINTS,
+            color=theme.INK,
+            parse_math=False,
+        )
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+
+
+def _bare(ax: Axes, title: str) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    theme.label(ax, title=title)
