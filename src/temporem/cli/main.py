@@ -16,6 +16,7 @@ from temporem.cli.experiment import experiment
 from temporem.cli.export import export
 from temporem.cli.failures import describe
 from temporem.cli.info import info
+from temporem.cli.motion import motion
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.simulate import simulate
@@ -35,7 +36,7 @@ app = App(
 )
 _COMMANDS = (
     *(demo, simulate, reconstruct, evaluate, compare),
-    *(export, report, experiment, info),
+    *(export, motion, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)
