@@ -71,9 +71,7 @@ def motion(
 
         score = score_hinge(loaded, found, truth)
     document: dict[str, Any] = {} if truth is None else {"truth": score and score.document()}
-    write_motion_folder(
-        loaded, found, out, movie=movie, score=document or None, overwrite=overwrite
-    )
+    write_motion_folder(loaded, found, out, movie=movie, more=document, overwrite=overwrite)
     if json:
         print_json({**summary(found), **document})
         return
@@ -138,7 +136,7 @@ def _hinge(hinge: dict[str, Any]) -> str:
     several = (
         ""
         if hinge["about_one_axis"]
-        else f" Only {100 * hinge['share_about_axis']:.0f} % of the turning is about this axis."
+        else f" Turns about it explain only {100 * hinge['share_about_axis']:.0f} % of the motion."
     )
     return (
         f"{names}: turns by {hinge['range_degrees']:.1f}° ({band}) about the axis ({direction}) "

@@ -80,14 +80,11 @@ def _score(run: Run, truth: Truth, hinge: TrueHinge, found: Hinge) -> HingeScore
     direction, point = hinge.axis_direction, hinge.axis_point
     arm = hinge.molecule.positions_angstrom[hinge.moving].mean(0)
     change = alignment(run, truth)
-    sign = 1.0
     if change is not None:
-        direction = change.rotation @ direction
+        direction = change.rotation @ direction  # mirroring keeps the sense of a turn
         point = change.linear @ point + change.shift_angstrom
         arm = change.linear @ arm + change.shift_angstrom
-        sign = -1.0 if change.mirrored else 1.0
-    if direction @ found.axis.direction < 0:
-        sign = -sign
+    sign = -1.0 if direction @ found.axis.direction < 0 else 1.0
     band = found.angle_degrees
     true = sign * truth.parameters[:, 0].numpy()
     angle, low, high = (values.numpy() for values in (band.value, band.low, band.high))

@@ -7,14 +7,20 @@ turns by many angles about one axis: ``R_n = R(θ_n) R_1``, and some line of poi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import roma
 import torch
+from scipy.optimize import least_squares
 from torch import Tensor
 
-from temporem.physics.rotations import nearest_rotation, vector_of_rotation
+from temporem.physics.rotations import (
+    nearest_rotation,
+    rotation_about_axis,
+    vector_of_rotation,
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,11 @@ class ScrewAxis:
     Attributes:
         direction: unit vector; positive angles are right-handed about it, ``(3,)``.
         point: a point of the axis, ``(3,)``.
-        angle_degrees: turn in each motion, ``(n,)``; 0 is no turn.
-        slide: movement along the axis in each motion, ``(n,)``.
-        share: part of the turning that is about this axis, from 0 to 1. The rest is about axes at
-            right angles to it; below about 0.8 there is no single axis.
+        angle_degrees: turn in each motion, from −180 to 180; 0 is the body's own place, ``(n,)``.
+        slide: mean movement of the body along the axis in each motion, ``(n,)``.
+        share: part of the mean square motion of the body that turns about the axis explain, 1 at
+            most.
+        body: six points with the weight and the moments of inertia of the body, ``(6, 3)``.
     """
 
     direction: Tensor
@@ -82,52 +89,107 @@ class ScrewAxis:
     angle_degrees: Tensor
     slide: Tensor
     share: float
+    body: Tensor
 
     def angles_of(self, motions: RigidMotions) -> Tensor:
-        """Turns of other motions about this axis, degrees, from −180 to 180: ``(...)``."""
-        return turn_about(self.direction, motions.rotations)
+        """Turns of other motions of the body about this axis, degrees: ``(...)``."""
+        return _best_turns(self.direction, self.point, self.body, motions(self.body)).rad2deg()
+
+    @property
+    def reversed(self) -> ScrewAxis:
+        """The same axis in the opposite direction."""
+        return replace(
+            self,
+            direction=-self.direction,
+            angle_degrees=-self.angle_degrees,
+            slide=-self.slide,
+        )
 
 
-def screw_axis(motions: RigidMotions, near: Tensor) -> ScrewAxis:
-    """Find the axis that n motions of one body share.
+def screw_axis(motions: RigidMotions, points: Tensor, weights: Tensor, near: Tensor) -> ScrewAxis:
+    """Find the axis about which turns describe n motions of a body best.
 
-    No motion is singled out: the direction is that in which the rotations differ most, and the
-    place is that which differs least where they do.
+    It minimises the distance between where the motions and where turns about the axis put the
+    body. So a thin arm's turns about its own length, which images hardly show, count little.
 
     Args:
         motions: two or more, ``(n, …)``. They must not all be alike.
+        points: of the body in its own place, ``(N, 3)``.
+        weights: of the points, ``(N,)``.
         near: the point of the axis closest to this one, ``(3,)``, is reported.
+    """
+    body = _same_inertia(points, weights)
+    moved = motions(body)
+    scale = (moved - moved.mean(0)).square().sum(-1).mean().sqrt()
+    first, start = _common_axis(motions, near)
+    across = _across(first)
+
+    def axis(free: Tensor) -> tuple[Tensor, Tensor]:
+        direction = first + free[:2] @ across
+        point = start + scale * (free[2:] @ across)
+        return direction / direction.norm(), point
+
+    def missed(free: np.ndarray) -> np.ndarray:
+        direction, point = axis(torch.from_numpy(free))
+        turns = _best_turns(direction, point, body, moved)
+        away = _turned(direction, point, body, turns) - moved
+        return (away / scale).flatten().numpy()
+
+    found = least_squares(missed, np.zeros(4), x_scale=0.1)
+    direction, point = axis(torch.from_numpy(found.x))
+    point = _closest(direction, point, near)
+    turns = _best_turns(direction, point, body, moved)
+    away = moved - _turned(direction, point, body, turns)
+    share = 1 - float(away.square().sum(-1).mean() / scale.square())
+    slide = away.mean(-2) @ direction
+    return ScrewAxis(direction, point, turns.rad2deg(), slide, share, body)
+
+
+def _common_axis(motions: RigidMotions, near: Tensor) -> tuple[Tensor, Tensor]:
+    """Find direction and point of the axis that n motions share, by their rotations and shifts.
+
+    No motion is singled out: the direction is that in which the rotations differ most, and the
+    place is that which differs least where they do.
     """
     rotations, shifts = motions.rotations, motions.shifts
     middle = nearest_rotation(rotations.mean(0))
     turns = vector_of_rotation(rotations @ middle.mT)
-    strength, directions = torch.linalg.eigh(turns.mT @ turns)
-    direction = directions[:, -1]
-    if (turns[-1] - turns[0]) @ direction < 0:  # the last motion turns further than the first
-        direction = -direction
-    share = float(strength[-1] / strength.sum()) if strength.sum() > 0 else 0.0
+    direction = torch.linalg.eigh(turns.mT @ turns).eigenvectors[:, -1]
     across = _across(direction)
-    # Points p of the axis go to the same place c in all motions but for the slide:
-    # t_n = c − R_n p, hence t_n − mean t = −(R_n − mean R) p at right angles to the axis.
+    # Points p of the axis go to one place c in all motions but for the slide: t_n = c − R_n p,
+    # hence t_n − mean t = −(R_n − mean R) p at right angles to the axis.
     change = across @ (rotations - rotations.mean(0))
     missed = (shifts - shifts.mean(0)) @ across.mT + change @ near
     unknown = (change @ across.mT).flatten(0, 1)
     found = torch.linalg.lstsq(unknown, -missed.flatten()[:, None], driver="gelsd").solution[:, 0]
-    point = near + across.mT @ found
-    slide = ((rotations - torch.eye(3).to(rotations)) @ point + shifts) @ direction
-    return ScrewAxis(direction, point, turn_about(direction, rotations), slide, share)
+    return direction, near + across.mT @ found
 
 
-def turn_about(direction: Tensor, rotations: Tensor) -> Tensor:
-    """Measure how far rotations ``(..., 3, 3)`` turn about a unit vector, degrees: ``(...)``.
+def _same_inertia(points: Tensor, weights: Tensor) -> Tensor:
+    """Six points with the centre and the second moments of a body.
 
-    The rotation is split into a turn about the vector and one about an axis across it
-    (swing and twist; Grassia 1998).
+    Rigid motions are as far from one another on them, root mean square, as on the body.
     """
-    quaternion = roma.rotmat_to_unitquat(rotations)
-    about = quaternion[..., :3] @ direction
-    angle = 2 * torch.rad2deg(torch.atan2(about, quaternion[..., 3]))
-    return (angle + 180) % 360 - 180
+    share = weights / weights.sum()
+    centre = share @ points
+    away = points - centre
+    moments, axes = torch.linalg.eigh(away.mT @ (share[:, None] * away))
+    arms = (3 * moments.clamp(min=0)).sqrt()[:, None] * axes.mT
+    return torch.cat([centre + arms, centre - arms])
+
+
+def _best_turns(direction: Tensor, point: Tensor, body: Tensor, moved: Tensor) -> Tensor:
+    """Turns about an axis that take a body nearest to where it is, radians, ``(...)``."""
+    before, after = body - point, moved - point
+    before = before - (before @ direction)[..., None] * direction
+    sine = (torch.linalg.cross(before.expand_as(after), after) @ direction).sum(-1)
+    return torch.atan2(sine, (before * after).sum((-2, -1)))
+
+
+def _turned(direction: Tensor, point: Tensor, body: Tensor, turns: Tensor) -> Tensor:
+    """The body ``(M, 3)`` after turns ``(n,)`` about an axis, ``(n, M, 3)``."""
+    rotations = rotation_about_axis(direction.expand(*turns.shape, 3), turns)
+    return (body - point) @ rotations.mT + point
 
 
 def axis_error_degrees(a: Tensor, b: Tensor) -> float:

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def write_motion_folder(
     out: Path,
     *,
     movie: str | None = None,
-    score: dict[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a motion as a folder.
@@ -83,7 +84,7 @@ def write_motion_folder(
         motion: what :func:`temporem.volumes.cloud_motion.find_motion` found in it.
         out: the folder.
         movie: also write a model for every frame of this movie.
-        score: errors against a truth, for the record.
+        more: further entries of ``motion.json``, such as errors against a truth.
         overwrite: replace a folder of this kind.
 
     Raises:
@@ -93,7 +94,7 @@ def write_motion_folder(
     require_motion_folder(out, run, overwrite=overwrite)
     rows = None if movie is None else run.rows_of_movie(movie)
     with fresh_directory(out, overwrite=overwrite) as folder:
-        _Writer(run, motion, folder).write(rows, movie, score)
+        _Writer(run, motion, folder).write(rows, movie, more or {})
 
 
 def summary(motion: CloudMotion) -> dict[str, Any]:
@@ -144,11 +145,9 @@ class _Writer:
         # Volumes are written with the first voxel at 0, as ChimeraX reads them.
         self.centre = (run.grid.box // 2) * self.pixel
 
-    def write(
-        self, rows: np.ndarray | None, movie: str | None, score: dict[str, Any] | None
-    ) -> None:
+    def write(self, rows: np.ndarray | None, movie: str | None, more: Mapping[str, Any]) -> None:
         in_movie = None if rows is None else self._positions(self.run.latents_of(rows))
-        self._write_record(movie, score)
+        self._write_record(movie, more)
         self._write_arrays(rows, in_movie)
         self._write_frames()
         written = self._write_models("states", self.motion.path)
@@ -161,14 +160,14 @@ class _Writer:
         self._write_axes()
         (self.folder / "motion.cxc").write_text(self._commands(written, volume), encoding="ascii")
 
-    def _write_record(self, movie: str | None, score: dict[str, Any] | None) -> None:
+    def _write_record(self, movie: str | None, more: Mapping[str, Any]) -> None:
         record = {
             "format": FORMAT,
             "temporem_version": __version__,
             "centre_angstrom": self.centre,
             "movie": movie,
             **summary(self.motion),
-            **({} if score is None else {"truth": score}),
+            **more,
         }
         text = json.dumps(record, indent=1, allow_nan=False)
         (self.folder / RECORD_NAME).write_text(text, encoding="utf-8")

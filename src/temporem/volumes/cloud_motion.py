@@ -20,6 +20,8 @@ from temporem.volumes.source import Reconstruction
 
 LEAST_TURN = 2.0
 """Smaller turns are not called a hinge, degrees."""
+LEAST_SHARE_OF_TURN = 0.9
+"""Part of a body's motion that turns about one axis must explain, to be called a hinge's."""
 _LEAST_MISFIT = 0.1  # voxels
 _ENDS = (0.01, 0.99)  # quantiles of the latents between which the path runs
 _BAND = (0.05, 0.95)
@@ -92,8 +94,8 @@ class Hinge:
 
     @property
     def single(self) -> bool:
-        """True if the body turns about one axis, rather than about several by turns."""
-        return self.axis.share >= 0.8
+        """True if turns about the axis explain most of the motion."""
+        return self.axis.share >= LEAST_SHARE_OF_TURN
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def measure_motion(
     path = _positions(cloud, path_latents, pixel_size_angstrom)
     weights = cloud.weights.detach().double().cpu()
     bodies = find_rigid_bodies(path, weights, least)
-    ruler = _Ruler(path[bodies.reference], weights, bodies.labels, len(bodies))
+    ruler = _Ruler(path[bodies.reference], weights, bodies)
     still = bodies.motions[:, 0].inverse(path)
     travel = torch.stack([(still - state).norm(dim=-1) for state in still]).amax((0, 1))
 
@@ -196,7 +198,7 @@ def measure_motion(
     for against, body in bodies_that_touch(bodies.labels, path[bodies.reference], bodies.share):
         relative = motions[:, against].inverse.after(motions[:, body])
         on_path = bodies.motions[:, against].inverse.after(bodies.motions[:, body])
-        hinges.append(_hinge(body, against, relative, on_path, ruler.contact(against, body), shape))
+        hinges.append(_hinge(body, against, relative, on_path, ruler, shape))
     whole = _largest_turn(bodies.motions[:, 0].rotations)
     return CloudMotion(
         path_latents, path, weights, bodies, travel, displacement, tuple(hinges), whole, least
@@ -277,8 +279,7 @@ class _Ruler:
 
     reference: Tensor
     weights: Tensor
-    labels: Tensor
-    n: int
+    bodies: RigidBodies
 
     def of(
         self, cloud: Moving, z: Tensor, pixel_size: float, progress: Progress | None
@@ -289,10 +290,11 @@ class _Ruler:
         displaced: list[Tensor] = []
         for start in range(0, len(z), _BLOCK):
             states = _positions(cloud, z[start : start + _BLOCK], pixel_size)
-            found = [self._fit(states, body) for body in range(self.n)]
+            found = [self._fit(states, body) for body in range(len(self.bodies))]
             away = (found[0].inverse(states) - self.reference).norm(dim=-1)
             motions.append(_stacked(found))
-            displaced.append(torch.stack([self._mean(away, k) for k in range(self.n)], dim=1))
+            means = [self._mean(away, body) for body in range(len(self.bodies))]
+            displaced.append(torch.stack(means, dim=1))
             done = min(start + _BLOCK, len(z))
             progress(done, len(z), f"{done} of {len(z)} states")
         return (
@@ -305,16 +307,16 @@ class _Ruler:
 
     def contact(self, one: int, other: int) -> Tensor:
         """The place where two bodies touch: mean of the quarter of points nearest to the other."""
-        a, b = (self.reference[self.labels == body] for body in (one, other))
+        a, b = (self.reference[self.bodies.labels == body] for body in (one, other))
         near = torch.cdist(b, a).amin(1).argsort()[: max(1, len(b) // 4)]
         return b[near].mean(0)
 
     def _fit(self, states: Tensor, body: int) -> RigidMotions:
-        its = self.labels == body
-        return fit_rigid_motions(self.reference[its], states[:, its], self.weights[its])
+        its = self.bodies.labels == body
+        return fit_rigid_motions(self.reference[its], states[:, its], self.bodies.core[its])
 
     def _mean(self, values: Tensor, body: int) -> Tensor:
-        its = self.labels == body
+        its = self.bodies.labels == body
         return values[:, its] @ self.weights[its] / self.weights[its].sum()
 
 
@@ -323,15 +325,16 @@ def _hinge(
     against: int,
     relative: RigidMotions,
     on_path: RigidMotions,
-    near: Tensor,
+    ruler: _Ruler,
     shape: tuple[int, int],
 ) -> Hinge:
     frames = relative[: shape[1]]  # those at the posterior means
-    axis = screw_axis(frames, near)
+    its = ruler.bodies.labels == body
+    near = ruler.contact(against, body)
+    axis = screw_axis(frames, ruler.reference[its], ruler.bodies.core[its], near)
     path = _unwrapped(axis.angles_of(on_path))
     if path[-1] < path[0]:
-        axis = ScrewAxis(-axis.direction, axis.point, -axis.angle_degrees, -axis.slide, axis.share)
-        path = -path
+        axis, path = axis.reversed, -path
     middle = (path.amin() + path.amax()) / 2  # frames turn less than 180° from it
     angles = (axis.angles_of(relative) - middle + 180) % 360 - 180 + middle - path[0]
     return Hinge(body, against, axis, _band(angles.unflatten(0, shape)), path - path[0])

@@ -20,6 +20,7 @@ _SEEDS = 48  # places that are tried for another body
 _SEED_POINTS = 24
 _NEIGHBOURS = 12  # whose misfit decides with a point's own which body it belongs to
 _ROUNDS = 30
+_ROUNDS_OF_CORE = 8
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class RigidBodies:
         labels: body of every point, int64 ``(N,)``.
         motions: of the bodies from the reference state to S states, ``(S, K, …)``.
         reference: index of the reference state.
+        core: weights of the points in the motion of their body, ``(N,)``. Points that do not move
+            with it, as where a body bends, count little.
         share: part of the weight that each body holds, ``(K,)``.
         misfit: root mean square distance of points from where 1, 2, … K bodies put them, in units
             of the points, ``(K,)``.
@@ -38,6 +41,7 @@ class RigidBodies:
     labels: Tensor
     motions: RigidMotions
     reference: int
+    core: Tensor
     share: Tensor
     misfit: tuple[float, ...]
 
@@ -77,8 +81,9 @@ def find_rigid_bodies(states: Tensor, weights: Tensor, least: float) -> RigidBod
         misfit.append(total)
     labels = _heaviest_first(labels, share, len(misfit))
     held = torch.stack([share[labels == body].sum() for body in range(len(misfit))])
-    motions = _motions(states, reference, labels, share, len(misfit))
-    return RigidBodies(labels, motions, reference, held, tuple(m**0.5 for m in misfit))
+    core = _core(states, reference, labels, share, len(misfit), least)
+    motions = _motions(states, reference, labels, core, len(misfit))
+    return RigidBodies(labels, motions, reference, core, held, tuple(m**0.5 for m in misfit))
 
 
 def bodies_that_touch(labels: Tensor, points: Tensor, share: Tensor) -> list[tuple[int, int]]:
@@ -139,6 +144,20 @@ def _missed(states: Tensor, points: Tensor, motions: RigidMotions) -> Tensor:
             for body in range(motions.shifts.shape[1])
         ]
     )
+
+
+def _core(
+    states: Tensor, reference: int, labels: Tensor, share: Tensor, bodies: int, least: float
+) -> Tensor:
+    """Weigh points down that do not follow their body (iteratively, as Geman and McClure 1985)."""
+    core = share
+    for _ in range(_ROUNDS_OF_CORE):
+        misses = _misses(states, reference, labels, core, bodies)
+        own = misses.gather(0, labels[None])[0]
+        scale = torch.stack([own[labels == body].median() for body in range(bodies)])
+        scale = (4 * scale).clamp(min=least**2)[labels]
+        core = share / (1 + own / scale).square()
+    return core
 
 
 def _with_another(
