@@ -147,7 +147,7 @@ def _hinge(hinge: dict[str, Any]) -> str:
 
 def _judged(score: HingeScore | None) -> str:
     if score is None:
-        return "Truth: a part turns, and no hinge was found."
+        return "Truth: no body turns in this run, so there is no hinge to compare."
     return (
         f"Truth: axis off by {score.axis_error_degrees:.1f}° and "
         f"{score.axis_distance_angstrom:.1f} Å; angles of frames off by "

@@ -121,6 +121,11 @@ class CloudMotion:
         whole_degrees: largest turn of the heaviest body between two states. It should be small:
             such a turn of everything belongs to the poses.
         least: misfit that does not matter.
+
+    Example:
+        >>> motion = tm.find_motion(tm.load_run("cloud-run"))
+        >>> motion.path.shape, motion.body_travel()
+        (torch.Size([20, 2048, 3]), tensor([ 0.6, 32.0]))
     """
 
     path_latents: Tensor

@@ -13,7 +13,7 @@ from temporem.physics.screw_axis import RigidMotions, fit_rigid_motions
 
 LEAST_GAIN = 0.1
 """Another body must explain this part of the mean square motion."""
-LEAST_SHARE = 0.03
+LEAST_SHARE = 0.02
 """A body holds at least this part of the density."""
 _MOST_BODIES = 8
 _SEEDS = 48  # places that are tried for another body
