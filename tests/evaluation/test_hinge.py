@@ -44,7 +44,7 @@ def truth(tiny_dataset: Path) -> Truth:
 
 
 def motion(cloud: TrueCloud, z: Tensor) -> CloudMotion:
-    covariance = torch.full((len(z), 1, 1), 1e-4)
+    covariance = torch.full((len(z), 1, 1), 1e-3)
     return measure_motion(cloud, z, covariance, cloud.truth.config.pixel_size_angstrom, samples=20)
 
 

@@ -97,7 +97,7 @@ class ScrewAxis:
 
     @property
     def reversed(self) -> ScrewAxis:
-        """The same axis in the opposite direction."""
+        """This axis in the opposite direction."""
         return replace(
             self,
             direction=-self.direction,

@@ -1,4 +1,4 @@
-"""What moves in a cloud, and how far: rigid bodies, hinges, displacements with bands."""
+"""Measurement of the motion of a cloud: rigid bodies, hinges, displacements with bands."""
 
 from __future__ import annotations
 
