@@ -124,6 +124,11 @@ def fit_still_cloud(
     return cloud
 
 
+def still_cloud_memory(gaussians: int, box: int) -> int:
+    """Estimate the bytes of a step: waves along both axes, and their gradients."""
+    return 48 * gaussians * box * _FRAMES_PER_STEP
+
+
 def _order(rows: np.ndarray, steps: int, seed: int) -> list[np.ndarray]:
     """Frames of every step: all frames once, then all again, each time in another order."""
     random = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
-from temporem.frames.still_cloud import fit_still_clouds
+from temporem.frames.still_cloud import fit_still_clouds, still_cloud_memory
 from temporem.io.checkpoint import load_module, module_tensors
 from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
@@ -46,7 +46,11 @@ class Homogeneous:
     def memory(
         self, config: RunConfig, model: ForwardModel, longest: int, *, in_memory: bool
     ) -> tuple[int, str]:
-        return 0, ""
+        if config.model.generator != "cloud":
+            return 0, ""
+        width = config.model.generator_width
+        hint = f"lower model.generator_width, which is {width}, or bin the images to a box below "
+        return still_cloud_memory(_gaussians(config, model.box), model.box), f"{hint}{model.box}"
 
     def run(self, job: Job) -> Outcome:
         mean = job.frames.statistics.mean_volume
