@@ -41,6 +41,7 @@ SECTIONS = {
         *("fit_static", "fit_tempor", "fit_clock"),
         *("Reconstruction", "HomogeneousFit", "LinearFit", "NetworkFit", "Progress"),
     ),
+    "Motion of clouds": ("find_motion", "CloudMotion"),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),
     "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
     "Building blocks": (

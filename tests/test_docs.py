@@ -74,7 +74,16 @@ def test_every_public_name_is_on_the_page(generate: ModuleType) -> None:
 
 
 PUBLIC = sorted(set(tm.__all__) - {"__version__"})
-SLOW = {"find_poses", "fit_clock", "fit_static", "fit_tempor", "LinearFit", "NetworkFit"}
+SLOW = {
+    "find_poses",
+    "find_motion",
+    "CloudMotion",
+    "fit_clock",
+    "fit_static",
+    "fit_tempor",
+    "LinearFit",
+    "NetworkFit",
+}
 
 
 @pytest.fixture(scope="module")

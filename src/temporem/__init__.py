@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from temporem.simulation.simulate import simulate
     from temporem.simulation.truth import Truth, read_truth
     from temporem.structures.motions import register_motion
+    from temporem.volumes.cloud_motion import CloudMotion, find_motion
     from temporem.volumes.generators import register_generator
     from temporem.volumes.source import Reconstruction
 
@@ -64,6 +65,9 @@ _MODULES = {
     "LinearFit": "linear.state",
     "NetworkFit": "dvae.fit",
     "Progress": "progress",
+    # motion of clouds
+    "find_motion": "volumes.cloud_motion",
+    "CloudMotion": "volumes.cloud_motion",
     # runs on disk
     "reconstruct": "runs.pipeline",
     "Run": "runs.run",
@@ -91,6 +95,7 @@ _MODULES = {
 
 __all__ = [
     "CTFParameters",
+    "CloudMotion",
     "Dataset",
     "Evaluation",
     "ForwardModel",
@@ -107,6 +112,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "find_motion",
     "find_poses",
     "fit_clock",
     "fit_linear",

@@ -18,6 +18,7 @@ from temporem.cli.export import export
 from temporem.cli.failures import describe
 from temporem.cli.import_ import import_
 from temporem.cli.info import info
+from temporem.cli.motion import motion
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.simulate import simulate
@@ -37,7 +38,7 @@ app = App(
 )
 _COMMANDS = (
     *(demo, simulate, import_, check, reconstruct, evaluate, compare),
-    *(export, report, experiment, info),
+    *(motion, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -77,7 +77,8 @@ def reconstruct(
         str | None,
         Parameter(
             help="Networks: how volumes depend on latents. volumes: density changes in place (the "
-            "default). cloud: Gaussians move; sharper where parts move, blind to what binds."
+            "default). cloud: Gaussians move; sharper where parts move, blind to what binds. "
+            "homogeneous: cloud fits one cloud that is still."
         ),
     ] = None,
     invert: Annotated[
@@ -167,7 +168,7 @@ def reconstruct(
                 "--z-dim": (NETWORKS, z_dim),
                 "--epochs": (NETWORKS, epochs),
                 "--start": (NETWORKS, start),
-                "--generator": (NETWORKS, generator),
+                "--generator": (("homogeneous", *NETWORKS), generator),
             },
         )
         settings = build_config(merged, source=str(config) if config else "settings")

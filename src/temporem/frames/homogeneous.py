@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,9 +12,14 @@ from temporem.device import choose_device
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepare_frames
 from temporem.frames.settings import DataSettings
+from temporem.frames.still_cloud import fit_still_clouds
 from temporem.physics.poses import Poses
+from temporem.volumes.cloud import gaussians_for
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import Reconstruction, VolumeGrid
+from temporem.volumes.still_cloud import StillCloud
+
+_WIDTH = 256  # of a cloud, as ``model.generator_width``
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,15 +45,22 @@ class HomogeneousFit(Reconstruction):
 
 
 def reconstruct_homogeneous(
-    data: Dataset, *, poses: Poses | None = None, invert: bool = False, device: str = "auto"
+    data: Dataset,
+    *,
+    poses: Poses | None = None,
+    generator: Literal["volumes", "cloud"] = "volumes",
+    invert: bool = False,
+    device: str = "auto",
 ) -> HomogeneousFit:
     """Reconstruct the one volume that explains all frames best.
 
-    Weighted back-projection with a Wiener filter from the FSC of half-movie sets (Scheres 2012).
+    ``volumes`` is weighted back-projection with a Wiener filter from the FSC of half-movie sets
+    (Scheres 2012). ``cloud`` fits Gaussians to the images, which start from that volume.
 
     Args:
         data: the movies.
         poses: poses of the frames; the dataset's when None.
+        generator: kind of the volume.
         invert: flip the sign of the images, for dark molecules.
         device: ``auto``, ``cpu`` or ``cuda``.
 
@@ -65,11 +78,16 @@ def reconstruct_homogeneous(
     frames = prepare_frames(data, settings, data.movies, choose_device(device))
     model, found = frames.forward_model, frames.statistics.mean_volume
     scale = frames.statistics.noise_scale
-    generator = LinearVolumes(model.box, 0)
-    generator.set_mean(found.volume)
+    model_of_it: LinearVolumes | StillCloud
+    if generator == "cloud":
+        clouds = fit_still_clouds(frames, gaussians_for(_WIDTH, model.box))
+        model_of_it, found = clouds.cloud, clouds.found
+    else:
+        model_of_it = LinearVolumes(model.box, 0)
+        model_of_it.set_mean(found.volume)
     return HomogeneousFit(
         grid=VolumeGrid(model.box, model.pixel_size_angstrom, scale),
-        generator=generator,
+        generator=model_of_it,
         latent_means=torch.zeros(data.n_frames, 0),
         mean=scale * found.volume,
         half_volumes=scale * found.half_volumes,

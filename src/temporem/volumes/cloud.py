@@ -18,6 +18,11 @@ _BOX = 8  # edge for which there are as many Gaussians as the width
 _STIFFNESS = 75.0  # nats per unit of mean square strain
 
 
+def gaussians_for(width: int, box: int) -> int:
+    """Number of Gaussians of a cloud of a width in a box."""
+    return width * box // _BOX
+
+
 class CloudVolumes(LinearStarted):
     """A cloud of Gaussians that moves with the latents.
 
@@ -39,7 +44,7 @@ class CloudVolumes(LinearStarted):
 
     def __init__(self, box: int, z_dim: int, width: int, components: int) -> None:
         super().__init__(box, z_dim, components)
-        self.cloud = MovingCloud(z_dim, width * box // _BOX)
+        self.cloud = MovingCloud(z_dim, gaussians_for(width, box))
 
     def begin(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
         """See :meth:`LinearStarted.begin`.

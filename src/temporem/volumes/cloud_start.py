@@ -24,7 +24,8 @@ from temporem.volumes.moving_cloud import POSITION_UNIT, SD_UNIT, WEIGHT_UNIT, M
 _ANCHORS = 12  # latents whose volumes are fitted
 _AMPLIFIED = 2.0  # components of a linear model are shrunk by its prior
 _DENSE = 0.15  # of the densest voxels: Gaussians are placed above
-_SD = 1.1  # voxels
+START_SD = 1.1
+"""Width of Gaussians before they are fitted, voxels."""
 _MARGIN = 5  # voxels, to which the mask of what moves is widened
 _STILL_STEPS, _STILL_RADIUS = 90, 14.5  # fit of one volume; largest frequency, cycles per box
 _MOVING_STEPS, _FIRST_RADIUS, _LAST_RADIUS = 150, 4, 10
@@ -50,7 +51,7 @@ def fit_to_linear_model(
         changes = torch.einsum("an,nzyx->azyx", curve(anchors), volumes[1:])
     targets = volumes[0] + _AMPLIFIED * changes
     middle = int(torch.cdist(anchors, anchors).sum(1).argmin())
-    cloud.place(*_placed(targets[middle], len(cloud)), _SD)
+    cloud.place(*draw_places(targets[middle], len(cloud)), START_SD)
     cloud.gate.copy_(_gate(cloud.skeleton.nodes, moving))
     support = FourierSupport(len(moving), 3)
     coefficients, mean = support.fft(targets), support.fft(volumes[0])
@@ -66,8 +67,12 @@ def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
     return centres, (counts / len(z)).to(z)
 
 
-def _placed(volume: Tensor, n: int) -> tuple[Tensor, float]:
-    """Draw n points from the density of a volume; also the density per point."""
+def draw_places(volume: Tensor, n: int) -> tuple[Tensor, float]:
+    """Draw n points ``(n, 3)`` from the density of a volume; also the density per point.
+
+    Raises:
+        TemporemError: the volume holds no density.
+    """
     box, density = len(volume), volume.double().numpy()
     least = max(0.0, _DENSE * np.percentile(density, 99.9))
     density = np.where(density > least, density, 0)

@@ -9,13 +9,20 @@ import torch
 from torch import Tensor
 
 
-def minimise(loss: Callable[[float], Tensor], groups: list[dict[str, Any]], steps: int) -> None:
+def minimise(
+    loss: Callable[[float], Tensor],
+    groups: list[dict[str, Any]],
+    steps: int,
+    *,
+    after_gradient: Callable[[], None] = lambda: None,
+) -> None:
     """Take steps of Adam whose size falls linearly to 0 in the second half.
 
     Args:
         loss: scalar to minimise; it is given the share of the steps that are done.
         groups: parameters with their step sizes, as Adam takes them.
         steps: number of steps.
+        after_gradient: called before each step, such as to add gradients of other processes.
     """
     optimizer = torch.optim.Adam(groups)
     rates = [group["lr"] for group in groups]
@@ -25,4 +32,5 @@ def minimise(loss: Callable[[float], Tensor], groups: list[dict[str, Any]], step
             group["lr"] = rate * min(1.0, 2 * (1 - done))
         optimizer.zero_grad()
         loss(done).backward()
+        after_gradient()
         optimizer.step()

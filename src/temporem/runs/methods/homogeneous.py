@@ -1,4 +1,4 @@
-"""One volume for all frames: weighted back-projection."""
+"""One volume for all frames: weighted back-projection, or a cloud that is still."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import math
 import numpy as np
 import torch
 
+from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
+from temporem.frames.still_cloud import fit_still_clouds, still_cloud_memory
 from temporem.io.checkpoint import load_module, module_tensors
 from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
 from temporem.physics.padded_grid import full_grid
 from temporem.runs.config import RunConfig
 from temporem.runs.methods.base import Job, Outcome, require_no_options
+from temporem.volumes.back_projection import HomogeneousVolume
+from temporem.volumes.cloud import gaussians_for
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import VolumeGrid
+from temporem.volumes.still_cloud import StillCloud
 
 
 class Homogeneous:
@@ -32,16 +37,34 @@ class Homogeneous:
 
     def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
         require_no_options(config)
+        if config.model.generator not in ("volumes", "cloud"):
+            raise TemporemError(
+                f"model.generator is {config.model.generator}, which method {self.name} lacks",
+                expected="volumes or cloud",
+            )
 
     def memory(
         self, config: RunConfig, model: ForwardModel, longest: int, *, in_memory: bool
     ) -> tuple[int, str]:
-        return 0, ""
+        if config.model.generator != "cloud":
+            return 0, ""
+        width = config.model.generator_width
+        hint = f"lower model.generator_width, which is {width}, or bin the images to a box below "
+        return still_cloud_memory(_gaussians(config, model.box), model.box), f"{hint}{model.box}"
 
     def run(self, job: Job) -> Outcome:
         mean = job.frames.statistics.mean_volume
+        if job.config.model.generator == "cloud":
+            gaussians = _gaussians(job.config, job.frames.forward_model.box)
+            clouds = fit_still_clouds(
+                job.frames, gaussians, seed=job.config.seed, progress=job.progress
+            )
+            return self._outcome(clouds.cloud, clouds.found)
         generator = LinearVolumes(job.frames.forward_model.box, 0)
         generator.set_mean(mean.volume)
+        return self._outcome(generator, mean)
+
+    def _outcome(self, generator: torch.nn.Module, mean: HomogeneousVolume) -> Outcome:
         return Outcome(
             model=Parts(self.name, module_tensors(generator, "generator.")),
             volumes={
@@ -52,9 +75,19 @@ class Homogeneous:
             facts={"half_fsc": mean.half_fsc.tolist()},
         )
 
-    def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> LinearVolumes:
+    def load(
+        self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int
+    ) -> LinearVolumes | StillCloud:
         model.require_kind(self.name)
+        if config.model.generator == "cloud":
+            cloud = StillCloud(_gaussians(config, grid.box))
+            load_module(cloud, model, "generator.")
+            return cloud
         return load_linear_volumes(model, grid.box, 0)
+
+
+def _gaussians(config: RunConfig, box: int) -> int:
+    return gaussians_for(config.model.generator_width, box)
 
 
 def load_linear_volumes(model: Parts, box: int, q: int) -> LinearVolumes:
