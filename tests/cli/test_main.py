@@ -22,7 +22,7 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     assert result.code == 2
     assert result.err == (
         f"error: unknown command '{given}'; expected one of demo, simulate, reconstruct, "
-        f"evaluate, compare, export, report, experiment, info; {hint}\n"
+        f"evaluate, compare, export, select, report, experiment, info; {hint}\n"
     )
 
 

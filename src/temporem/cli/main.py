@@ -18,6 +18,7 @@ from temporem.cli.failures import describe
 from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
+from temporem.cli.select import select
 from temporem.cli.simulate import simulate
 from temporem.errors import AlreadySaid, TemporemError
 from temporem.version import __version__
@@ -35,7 +36,7 @@ app = App(
 )
 _COMMANDS = (
     *(demo, simulate, reconstruct, evaluate, compare),
-    *(export, report, experiment, info),
+    *(export, select, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)
