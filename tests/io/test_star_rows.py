@@ -56,7 +56,8 @@ def test_all_rows_give_the_same_file(tmp_path: Path) -> None:
 TEXT = (
     "# made by hand\r\n\r\ndata_other\r\n_x 'two words'\r\n\r\ndata_particles # these\r\n"
     "loop_\r\n_rlnImageName #1\r\n_rlnAngleRot #2\r\n_note #3\r\n"
-    "1@a.mrcs   10.5 'a b'\r\n# between\r\n2@a.mrcs   20.5 \"c d\"\r\n\r\n3@a.mrcs   30.5 e # end\r\n"
+    "1@a.mrcs   10.5 'a b'\r\n# between\r\n2@a.mrcs   20.5 \"c d\"\r\n\r\n"
+    "3@a.mrcs   30.5 e # end\r\n"
 )
 
 
@@ -64,9 +65,7 @@ def test_columns_are_replaced_and_added(tmp_path: Path) -> None:
     source = tmp_path / "in.star"
     source.write_bytes(TEXT.encode())
     columns = {"rlnAngleRot": ["1.25", "-2.5"], "rlnAngleTilt": ["7", "8"]}
-    copy_rows(
-        source, tmp_path / "out.star", np.array([0, 2]), block="particles", columns=columns
-    )
+    copy_rows(source, tmp_path / "out.star", np.array([0, 2]), block="particles", columns=columns)
     text = (tmp_path / "out.star").read_bytes().decode()
     assert text.count("\r\n") == text.count("\n")
     assert "# between" in text

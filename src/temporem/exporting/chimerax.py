@@ -95,11 +95,9 @@ def view_script(series: Series, level: Level) -> Iterator[str]:
     yield f"windowsize {_WINDOW} {_WINDOW}"
     yield f"view {_SERIES}"
     yield f"key {_hex(BODY)}:still {_hex(MOVING)}:moves pos 0.66,0.05 size 0.28,0.03"
-    yield "2dlabels create title xpos 0.03 ypos 0.94 size 28 color black"
-    yield (
-        f"2dlabels create level text {_quoted(f'level {level.value:.3g}')} xpos 0.03 ypos 0.03"
-        + (" size 20 color gray")
-    )
+    yield f"2dlabels create title text {_title(series, 0)} xpos 0.03 ypos 0.94 size 28 color black"
+    words = _quoted(f"level {level.value:.3g}")
+    yield f"2dlabels create level text {words} xpos 0.03 ypos 0.03 size 20 color gray"
     for i in range(n):
         yield from _show(series, i, pause=1)
 
@@ -125,12 +123,15 @@ def _show(series: Series, i: int, *, pause: int) -> Iterator[str]:
     if len(series) > 1:
         yield f"vseries play {_SERIES} jumpTo {i}"
         surface = f"{_SERIES}.{i + 1}"
-    time = float(series.times_seconds[i])
-    words = series.labels[i] + (f", {time:.4g} s" if np.isfinite(time) else "")
-    yield f"2dlabels change title text {_quoted(words)}"
+    yield f"2dlabels change title text {_title(series, i)}"
     yield "wait 1"  # the surface exists once it has been drawn
     yield f"color sample {surface} map {_MOTION} palette 0,{_hex(BODY)}:1,{_hex(MOVING)}"
     yield f"wait {pause}"
+
+
+def _title(series: Series, i: int) -> str:
+    time = float(series.times_seconds[i])
+    return _quoted(series.labels[i] + (f", {time:.4g} s" if np.isfinite(time) else ""))
 
 
 def _write_script(path: Path, lines: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.exporting.base import ExportJob
 from temporem.exporting.movie import Movie, require_ending
-from temporem.io.files import atomic_write
+from temporem.io.files import atomic_write, readable_size
 
 _QUALITY = 8  # of 10
 
@@ -38,15 +39,41 @@ class Mp4:
                 pix_fmt_out="yuv420p",  # the only one that all players know
                 quality=_QUALITY,
                 macro_block_size=2,
-                ffmpeg_log_level="error",
+                ffmpeg_log_level="quiet",
             )
             writer.send(None)
             try:
                 for picture in movie.pictures():
-                    writer.send(np.ascontiguousarray(picture))
+                    _send(writer, picture, job.out)
             finally:
                 writer.close()
+            _require_all(encoder, temporary, job)
         return movie.sentences()
+
+
+def _send(writer: Any, picture: np.ndarray, out: Path) -> None:
+    try:
+        writer.send(np.ascontiguousarray(picture))
+    except OSError:
+        raise _stopped(out) from None  # its text is the whole command of ffmpeg
+
+
+def _require_all(encoder: Any, written: Path, job: ExportJob) -> None:
+    """Count the pictures: ffmpeg may stop on a full disk without a word."""
+    try:
+        n, _ = encoder.count_frames_and_secs(str(written))
+    except (OSError, RuntimeError):
+        n = 0
+    if n != len(job.series):
+        raise _stopped(job.out)
+
+
+def _stopped(out: Path) -> TemporemError:
+    free = readable_size(shutil.disk_usage(out.resolve().parent).free)
+    return TemporemError(
+        f"cannot write {out}: ffmpeg stopped before the end",
+        hint=f"see if the disk, which has {free} free, is full, or pass --format gif",
+    )
 
 
 def _encoder() -> Any:

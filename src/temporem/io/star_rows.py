@@ -118,18 +118,15 @@ class _Copier:
         """The row with new values, each as wide as the old one where it fits."""
         body, ending = line.rstrip("\r\n"), _ending(line)
         spans = [found.span() for found in TOKEN.finditer(body) if found["comment"] is None]
-        for index in reversed(range(len(self.names))):
+        last = spans[-1][1]
+        added = [self.columns[name][self.kept] for name in self.names[len(spans) :]]
+        body = " ".join([body[:last], *added]) + body[last:]
+        for index in reversed(range(len(spans))):
             values = self.columns.get(self.names[index])
-            if values is None:
-                continue
-            value = values[self.kept]
-            if index < len(spans):
+            if values is not None:
                 start, end = spans[index]
-                body = body[:start] + value.rjust(end - start) + body[end:]
-        added = [
-            self.columns[name][self.kept] for name in self.names[len(spans) :]
-        ]  # in the order of their names
-        return " ".join([body.rstrip(), *added]) + ending
+                body = body[:start] + values[self.kept].rjust(end - start) + body[end:]
+        return body + ending
 
 
 def _ending(line: str) -> str:
