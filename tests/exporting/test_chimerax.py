@@ -186,6 +186,8 @@ def test_command_writes_a_folder_and_names_the_next_step(tiny_runs, tmp_path: Pa
     assert said.splitlines()[-1] == f"Next:  open {out / 'view.cxc'}"
     assert len(list(out.glob("000?_pc1_00?_z_*.mrc"))) == 3
     assert "exists" in refuse(tmp_path, *arguments, "-o", out)
+    level = (*arguments, "-o", tmp_path / "w", "--level", "1e9")
+    assert "no voxel exceeds the level 1e+09" in refuse(tmp_path, *level)
     next(out.glob("0001_*.mrc")).unlink()
     succeed(*arguments, "-o", out, "--resume")
     assert len(list(out.glob("000?_*.mrc"))) == 3

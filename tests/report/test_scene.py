@@ -121,5 +121,8 @@ def test_level_of_nothing_but_noise_is_above_it() -> None:
     assert str(find_level(noise, 2.0)).startswith("level 2 (2.0 σ)")
 
 
-def test_level_of_a_constant_volume_is_said_without_height() -> None:
-    assert str(find_level(np.zeros((1, 8, 8, 8)))) == "level 0"
+def test_level_without_a_surface_is_refused(moving: np.ndarray) -> None:
+    with pytest.raises(TemporemError, match=r"no voxel exceeds the level 2; expected a level betw"):
+        render(moving, 2.0, level=2.0)
+    with pytest.raises(TemporemError, match="no voxel exceeds the level 0"):
+        find_level(np.zeros((1, 8, 8, 8)))

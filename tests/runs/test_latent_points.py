@@ -141,7 +141,7 @@ def test_names_carry_movie_frame_and_time(run: Run) -> None:
     odd = replace(run, particle_names=["../a b/c:d", *run.particle_names[1:]])
     odd.times_seconds[1] = np.nan
     series = frames_series(odd, np.array([0, 1, 19]))
-    assert series.names[0] == f"frame_000000_a_b_c_d_0001_{run.times_seconds[0]:.4g}s"
+    assert series.names[0] == f"frame_000000_a_b_c_d_0001_{run.times_seconds[0]:g}s"
     assert series.names[1] == "frame_000001_movie_0001_0002"
     assert series.labels[2] == "movie_0005, frame 4"
 

@@ -26,7 +26,7 @@ from temporem.io.files import atomic_write
 from temporem.io.mrc import write_volume
 from temporem.report.level import Level, find_level
 from temporem.report.render import BODY, MOVING, moving_region
-from temporem.runs.export import Cut, export_volumes
+from temporem.runs.export import Cut, export_volumes, require_sizes
 from temporem.runs.series import Series
 
 _WINDOW = 1200  # pixels
@@ -47,7 +47,11 @@ class ChimeraX:
     def write(self, job: ExportJob) -> list[str]:
         if job.options.deviation:
             raise TemporemError("--deviation writes MRC files", hint="pass --format mrc")
+        require_sizes(job.options, job.run.grid.box)
         series = numbered(job.series)
+        cut = Cut(series, job.options)
+        sample = cut.sample()
+        level = find_level(sample, job.pictures.level)  # a wrong one is refused before the work
         export_volumes(
             job.run,
             job.out,
@@ -57,9 +61,6 @@ class ChimeraX:
             resume=job.resume,
             progress=job.progress,
         )
-        cut = Cut(series, job.options)
-        sample = cut.sample()
-        level = find_level(sample, job.pictures.level)
         motion = moving_region(sample, level.value).astype(np.float32)
         write_volume(
             job.out / "motion.mrc",

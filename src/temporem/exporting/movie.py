@@ -10,7 +10,7 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.exporting.base import ExportJob
 from temporem.report.scene import Scene, make_scene
-from temporem.runs.export import Cut
+from temporem.runs.export import Cut, require_sizes
 
 SIZES = (100, 4096)
 """Smallest and largest edge of a picture, pixels."""
@@ -44,12 +44,13 @@ class Movie:
             progress(i + 1, len(series), f"{i + 1} of {len(series)} pictures")
 
     def sentences(self) -> list[str]:
-        """What to say about the movie."""
+        """Sentences for the user about the movie."""
         return [f"Surface at {self.scene.level}; another with --level."]
 
 
 def require_looks(job: ExportJob) -> None:
     """Raise a TemporemError if the options of a movie are out of their limits."""
+    require_sizes(job.options, job.run.grid.box)
     low, high = SIZES
     if not (low <= job.pictures.size <= high and job.pictures.size % 2 == 0):
         raise TemporemError(

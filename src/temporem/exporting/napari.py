@@ -47,7 +47,7 @@ class Napari:
         level = find_level(sample, job.pictures.level)
         shape = (n, *(cut.edge,) * 3)
         with fresh_directory(job.out, overwrite=job.overwrite) as folder:
-            group = zarr.open_group(str(folder), mode="w", zarr_format=2)
+            group = zarr.open_group(str(folder), mode="a", zarr_format=2)
             array = group.create_array(
                 _LEVEL_NAME,
                 shape=shape,

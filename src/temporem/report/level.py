@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.filters import threshold_otsu
+
+from temporem.errors import TemporemError
+from temporem.report.render import isosurface_level
 
 _LEAST_SIGMAS = 3.0
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -18,15 +20,14 @@ class Level:
     Attributes:
         value: in the units of the volumes.
         sigmas: height above the mean of the volumes, in standard deviations of their voxels, as
-            ChimeraX and Coot count; infinite where all voxels are the same.
+            ChimeraX and Coot count.
     """
 
     value: float
     sigmas: float
 
     def __str__(self) -> str:
-        height = f" ({self.sigmas:.1f} σ)" if np.isfinite(self.sigmas) else ""
-        return f"level {self.value:.3g}{height}"
+        return f"level {self.value:.3g} ({self.sigmas:.1f} σ)"
 
 
 def find_level(volumes: np.ndarray, value: float | None = None) -> Level:
@@ -39,6 +40,9 @@ def find_level(volumes: np.ndarray, value: float | None = None) -> Level:
     Args:
         volumes: ``(S, D, D, D)``.
         value: take this level, and measure only how high it is.
+
+    Raises:
+        TemporemError: no voxel exceeds the level, so that there is no surface.
     """
     if value is None:
         box = volumes.shape[-1]
@@ -47,8 +51,13 @@ def find_level(volumes: np.ndarray, value: float | None = None) -> Level:
         inside = volumes[:, radius < box / 2]
         background = float(np.median(inside))
         sigma = _MAD_TO_SIGMA * float(np.median(np.abs(inside - background)))
-        otsu = float(threshold_otsu(inside)) if inside.min() < inside.max() else background
+        otsu = isosurface_level(inside) if inside.min() < inside.max() else background
         value = max(otsu, background + _LEAST_SIGMAS * sigma)
+    if not value < volumes.max():  # nor not a number
+        raise TemporemError(
+            f"no voxel exceeds the level {value:.3g}",
+            expected=f"a level between {float(volumes.min()):.3g} and {float(volumes.max()):.3g}",
+        )
     spread = float(volumes.std(dtype=np.float64))
     height = value - float(volumes.mean(dtype=np.float64))
-    return Level(value, height / spread if spread > 0 else float("inf"))
+    return Level(value, height / spread)

@@ -24,7 +24,7 @@ _MOVES = 0.5  # tint of a voxel that clearly moves
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What all pictures of a series share.
+    """Choices that all pictures of a series share.
 
     Attributes:
         level: density of the surface.
@@ -122,6 +122,9 @@ def make_scene(
         size: edge of a picture, pixels.
         level: density of the surface; :func:`find_level` when None.
         view: direction to look from; that in which most of the motion is seen when None.
+
+    Raises:
+        TemporemError: no voxel exceeds the level.
     """
     found = find_level(sample, level)
     direction = view or revealing_view(sample, found.value)
@@ -156,7 +159,8 @@ def render(
         RGB pictures ``(n, size, size, 3)`` uint8.
 
     Raises:
-        TemporemError: the array is no stack of cubes, or titles or times are not one for each.
+        TemporemError: the array is no stack of cubes, titles or times are not one for each, or no
+            voxel exceeds the level.
 
     Example:
         >>> run = tm.load_run("tempor-run")

@@ -22,7 +22,7 @@ _MOST_CSV_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Criteria:
-    """What selected frames have in common. All that are given must hold; none takes all frames.
+    """Properties that selected frames share. All that are given must hold; none takes all frames.
 
     Attributes:
         where: condition (:func:`temporem.runs.where.rows_where`).

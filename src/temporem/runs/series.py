@@ -65,7 +65,7 @@ def frames_series(run: Run, rows: np.ndarray) -> Series:
     for row in rows.tolist():
         movie, number = run.particle_names[row], int(run.frame_numbers[row])
         time = float(run.times_seconds[row])
-        when = f"_{time:.4g}s" if np.isfinite(time) else ""
+        when = f"_{np.format_float_positional(time, 6, trim='-')}s" if np.isfinite(time) else ""
         names.append(f"frame_{row:06d}_{_file_name(movie)}_{number:04d}{when}")
         labels.append(f"{movie}, frame {number}")
     return Series(run, rows, names, labels, run.times_seconds[rows], {"rows": rows.tolist()})

@@ -77,13 +77,14 @@ def locate_rows(
     table.require(SOURCE_FILE)
     files = np.array(table.strings(SOURCE_FILE))[frames]
     if source is not None:
-        frames = frames[[Path(file).name == source.name for file in files]]
-        if len(frames) == 0:
+        named = np.array([Path(file).name == source.name for file in files])
+        if not named.any():
             raise TemporemError(
                 f"no selected frame came from {source.name}",
                 expected=f"one of {', '.join(sorted(set(files)))}",
             )
-    elif len(set(files)) > 1:
+        frames, files = frames[named], files[named]
+    if len(set(files)) > 1:
         raise TemporemError(
             f"the selected frames came from {len(set(files))} files: "
             f"{', '.join(sorted(set(files)))}",
