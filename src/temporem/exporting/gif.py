@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from temporem.exporting.base import ExportJob
 from temporem.exporting.movie import Movie, require_ending
 from temporem.io.files import atomic_write
 
-_COLOURS = 256
+_FREQUENT, _RARE = 160, 96  # colours, 256 in all
 
 
 class Gif:
@@ -25,13 +26,11 @@ class Gif:
 
     def write(self, job: ExportJob) -> list[str]:
         movie = Movie(job)
-        palette: Image.Image | None = None
-        images: list[Image.Image] = []
-        for picture in movie.pictures():
-            image = Image.fromarray(picture)
-            # One palette for all, so that still parts do not flicker.
-            palette = palette or image.quantize(_COLOURS, dither=Image.Dither.NONE)
-            images.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
+        palette = _palette(movie.colours())
+        images = [
+            Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+            for picture in movie.pictures()
+        ]
         with atomic_write(job.out, overwrite=job.overwrite) as temporary:
             images[0].save(
                 temporary,
@@ -43,3 +42,21 @@ class Gif:
                 optimize=False,
             )
         return movie.sentences()
+
+
+def _palette(picture: np.ndarray) -> Image.Image:
+    """Choose colours for all pictures, so that still parts do not flicker.
+
+    Most are for shades that are frequent, the body's; the others also for rare ones, of what moves.
+    """
+    image = Image.fromarray(picture)
+    colours: list[int] = []
+    for n, method in (
+        (_FREQUENT, Image.Quantize.MEDIANCUT),
+        (_RARE, Image.Quantize.MAXCOVERAGE),
+    ):
+        found = image.quantize(n, method=method).getpalette() or []
+        colours += found[: 3 * n]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)
+    return palette

@@ -28,8 +28,10 @@ class Movie:
         self._job = job
         self._cut = Cut(job.series, job.options)
         pictures = job.pictures
+        sample = self._cut.sample()
+        self._ends = sample[[0, len(sample) // 2, -1]]
         self.scene: Scene = make_scene(
-            self._cut.sample(),
+            sample,
             self._cut.pixel_size_angstrom,
             size=pictures.size,
             level=pictures.level,
@@ -42,6 +44,10 @@ class Movie:
             time = float(series.times_seconds[i])
             yield self.scene.picture(volume, series.labels[i], time)
             progress(i + 1, len(series), f"{i + 1} of {len(series)} pictures")
+
+    def colours(self) -> np.ndarray:
+        """Some pictures one above another, which have the colours of all: ``(3 size, size, 3)``."""
+        return np.concatenate([self.scene.picture(volume) for volume in self._ends])
 
     def sentences(self) -> list[str]:
         """Sentences for the user about the movie."""
