@@ -129,6 +129,7 @@ def test_the_volume_of_a_frame_is_the_mean_and_so_much_of_every_component(run_of
 def test_frames_have_means_deviations_and_covariances(run_of_two, tiny_dataset) -> None:
     table = frames_of(run_of_two)
     assert [name for name in table if name.startswith("temporem")] == [
+        "temporemTimeSeconds",
         "temporemLatentMean1",
         "temporemLatentMean2",
         "temporemLatentSd1",
