@@ -44,6 +44,7 @@ SECTIONS = {
     "Motion of clouds": ("find_motion", "CloudMotion"),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),
     "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
+    "Pictures": ("render",),
     "Building blocks": (
         *("ForwardModel", "FourierSupport", "fourier_shell_correlation", "resolution"),
         *("read_volume", "write_volume", "TemporemError"),

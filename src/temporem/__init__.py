@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from temporem.physics.poses import Poses
     from temporem.poses.find import find_poses
     from temporem.progress import Progress
+    from temporem.report.scene import render
     from temporem.runs.methods import register_method
     from temporem.runs.pipeline import reconstruct
     from temporem.runs.run import Run, load_run
@@ -77,6 +78,8 @@ _MODULES = {
     "main_scores": "evaluation.values",
     "compare": "evaluation.compare",
     "Evaluation": "evaluation.evaluation",
+    # pictures
+    "render": "report.scene",
     # building blocks
     "ForwardModel": "physics.forward",
     "FourierSupport": "physics.fourier",
@@ -131,6 +134,7 @@ __all__ = [
     "register_metric",
     "register_motion",
     "register_reader",
+    "render",
     "resolution",
     "simulate",
     "simulate_movies",

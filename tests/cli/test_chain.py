@@ -18,6 +18,7 @@ import torch
 import yaml
 
 from helpers.commands import TINY_NETWORK, TINY_SIMULATION, command, settings, succeed
+from helpers.runs import volume_of_row
 from temporem.__main__ import run
 from temporem.cli import demo
 from temporem.cli.main import app
@@ -35,6 +36,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "export",
+    "select",
     "report",
     "experiment",
     "info",
@@ -215,7 +217,10 @@ def test_export_names_files_by_row_and_needs_no_dataset(tiny_dataset, tiny_runs,
     succeed("export", run, "--movie", "movie_0002", "--frames", "4,1-2", "-o", tmp_path / "volumes")
     record, *files = sorted((tmp_path / "volumes").iterdir())
     assert record.name == "export.json"
-    assert [file.name for file in files] == [f"frame_{row:06d}.mrc" for row in (4, 5, 7)]
+    tails = {4: "0001", 5: "0002", 7: "0004"}
+    names = [f"frame_{row:06d}_movie_0002_{number}_" for row, number in tails.items()]
+    assert [file.name.rpartition("_")[0] + "_" for file in files] == names
+    assert all(file.name.endswith("s.mrc") for file in files)  # with the time
     expected = load_run(run).voxels(np.array([4, 5, 7]))
     for file, volume in zip(files, expected, strict=True):
         with mrcfile.open(file) as opened:
@@ -224,7 +229,7 @@ def test_export_names_files_by_row_and_needs_no_dataset(tiny_dataset, tiny_runs,
             assert opened.is_volume()
     succeed("export", run, "--frames", "0", "-o", tmp_path / "volumes", "--overwrite")
     names = sorted(file.name for file in (tmp_path / "volumes").iterdir())
-    assert names == ["export.json", "frame_000000.mrc"]
+    assert names == ["export.json", volume_of_row(tmp_path / "volumes", 0).name]
 
 
 def test_evaluate_every_nth_frame(tiny_runs, tmp_path) -> None:

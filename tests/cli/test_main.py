@@ -22,7 +22,8 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     assert result.code == 2
     assert result.err == (
         f"error: unknown command '{given}'; expected one of demo, simulate, import, check, "
-        f"reconstruct, evaluate, compare, motion, export, report, experiment, info; {hint}\n"
+        f"reconstruct, evaluate, compare, motion, select, export, report, experiment, info; "
+        f"{hint}\n"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,4 +28,12 @@ def run_of_a_network(run: Run, n: int) -> Run:
         latent_means=latents,
         particle_names=[run.particle_names[0]] * n,
         frame_numbers=np.arange(1, n + 1),
+        times_seconds=np.full(n, np.nan),
     )
+
+
+def volume_of_row(folder: Path, row: int, ending: str = "") -> Path:
+    """The file of a frame's volume that ``temporem export`` wrote."""
+    files = folder.glob(f"frame_{row:06d}_*.mrc")
+    (file,) = [file for file in files if file.stem.endswith("_sd") == bool(ending)]
+    return file

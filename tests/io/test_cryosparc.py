@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 
 from helpers.shared import SHARED
 from temporem.errors import TemporemError
-from temporem.io.cryosparc import read_cs
+from temporem.io.cryosparc import read_cs, with_poses, write_cs
 
 SPECIMEN = SHARED / "specimens" / "cryosparc" / "empiar_10076_7.cs"
 EXPORTED = SHARED / "specimens" / "cryosparc" / "cryosparc_J2_particles_exported.cs"
@@ -113,3 +113,28 @@ def test_damaged_files_never_do_worse_than_an_error(tmp_path: Path, data: st.Dat
         table = read_cs(path)
         for field in table.scalar_fields:
             table.numbers(field) if field != "blob/path" else table.texts(field)
+
+
+@pytest.mark.parametrize("path", [SPECIMEN, EXPORTED])
+def test_rows_keep_types_ids_and_values(path: Path, tmp_path: Path) -> None:
+    table = read_cs(path).records
+    write_cs(tmp_path / "out.cs", table[2:5])
+    found = np.load(tmp_path / "out.cs", allow_pickle=False)
+    assert found.dtype == table.dtype
+    assert found.tobytes() == table[2:5].tobytes()
+    assert table["uid"].dtype == np.uint64
+
+
+def test_poses_are_added_or_replaced() -> None:
+    table = read_cs(EXPORTED).records
+    n = len(table)
+    vectors, shifts = np.arange(3 * n).reshape(n, 3), np.arange(2 * n).reshape(n, 2)
+    posed = with_poses(table, vectors, shifts, np.full(n, 1.5))
+    for name in set(table.dtype.names) - {"alignments3D/pose", "alignments3D/shift"}:
+        if name != "alignments3D/psize_A":
+            np.testing.assert_array_equal(posed[name], table[name])
+    np.testing.assert_array_equal(posed["alignments3D/pose"], vectors)
+    again = with_poses(posed, 2 * vectors, shifts, np.full(n, 1.5))
+    assert again.dtype == posed.dtype
+    np.testing.assert_array_equal(again["alignments3D/pose"], 2 * vectors)
+    np.testing.assert_array_equal(again["alignments3D/shift"], shifts)

@@ -14,7 +14,7 @@ import pytest
 
 from helpers.bad_input import refuse
 from helpers.commands import command, succeed
-from helpers.runs import run_of_a_network
+from helpers.runs import run_of_a_network, volume_of_row
 from temporem.errors import TemporemError
 from temporem.io.files import held
 from temporem.progress import Progress
@@ -22,6 +22,7 @@ from temporem.runs import export as export_module
 from temporem.runs.decoder import Decoder
 from temporem.runs.export import ExportOptions, export_volumes
 from temporem.runs.run import Run, load_run
+from temporem.runs.series import frames_series
 
 BOX = 16
 ROWS = np.arange(20)
@@ -41,18 +42,18 @@ def folder(path: Path) -> dict[str, bytes]:
 
 
 def test_crop_is_the_middle_and_stays_in_place(run, tmp_path) -> None:
-    export_volumes(run, tmp_path / "v", ROWS[:2], ExportOptions(crop=6))
+    export_volumes(run, tmp_path / "v", frames_series(run, ROWS[:2]), ExportOptions(crop=6))
     expected = run.voxels(ROWS[:2])[:, 5:11, 5:11, 5:11]
     for row in (0, 1):
-        with mrcfile.open(tmp_path / f"v/frame_{row:06d}.mrc") as file:
+        with mrcfile.open(volume_of_row(tmp_path / "v", row)) as file:
             np.testing.assert_array_equal(file.data, expected[row])
             assert file.voxel_size.x == pytest.approx(8)
             assert file.header.origin.item() == (40, 40, 40)
 
 
 def test_downsampled_files(run, tmp_path) -> None:
-    export_volumes(run, tmp_path / "v", ROWS[3:5], ExportOptions(downsample=8))
-    with mrcfile.open(tmp_path / "v/frame_000004.mrc") as file:
+    export_volumes(run, tmp_path / "v", frames_series(run, ROWS[3:5]), ExportOptions(downsample=8))
+    with mrcfile.open(volume_of_row(tmp_path / "v", 4)) as file:
         expected = Decoder(run, ROWS[3:5], box=8).voxels(ROWS[4:5])[0]
         np.testing.assert_allclose(file.data, expected, rtol=0, atol=1e-6 * expected.max())
         assert file.voxel_size.x == pytest.approx(16)
@@ -68,7 +69,7 @@ class Stopped(KeyboardInterrupt):
 def test_stopped_and_continued_is_as_never_stopped(options, at, run, tmp_path, monkeypatch) -> None:
     """Also where volumes are combinations of a few, in batches of three."""
     run, batch = run_of_a_network(run, len(ROWS)), {"voxels_per_batch": 3 * 32**3}
-    export_volumes(run, tmp_path / "whole", ROWS, options, **batch)
+    export_volumes(run, tmp_path / "whole", frames_series(run, ROWS), options, **batch)
     written = 0
     write = export_module.write_volume
 
@@ -82,25 +83,33 @@ def test_stopped_and_continued_is_as_never_stopped(options, at, run, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(export_module, "write_volume", stop)
         with pytest.raises(Stopped):
-            export_volumes(run, tmp_path / "v", ROWS, options, **batch)
+            export_volumes(run, tmp_path / "v", frames_series(run, ROWS), options, **batch)
     before = folder(tmp_path / "v")
     assert len(before) == at  # and the record, less the one that was stopped
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "v").glob("*.mrc")}
     told: list[tuple[float, str]] = []
     progress = Progress(lambda fraction, note: told.append((fraction, note)))
-    export_volumes(run, tmp_path / "v", ROWS, options, resume=True, progress=progress, **batch)
+    export_volumes(
+        run,
+        tmp_path / "v",
+        frames_series(run, ROWS),
+        options,
+        resume=True,
+        progress=progress,
+        **batch,
+    )
     assert folder(tmp_path / "v") == folder(tmp_path / "whole")
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert told[-1] == (1, "20 of 20 volumes")
 
 
 def test_half_a_file_is_written_again_and_what_a_kill_left_goes(run, tmp_path) -> None:
-    export_volumes(run, tmp_path / "v", ROWS[:3], ExportOptions())
+    export_volumes(run, tmp_path / "v", frames_series(run, ROWS[:3]), ExportOptions())
     whole = folder(tmp_path / "v")
-    with (tmp_path / "v/frame_000001.mrc").open("r+b") as file:
+    with volume_of_row(tmp_path / "v", 1).open("r+b") as file:
         file.truncate(2000)
     (tmp_path / "v/.frame_000002.mrc.0a1b2c3d.partial.mrc").touch()
-    export_volumes(run, tmp_path / "v", ROWS[:3], ExportOptions(), resume=True)
+    export_volumes(run, tmp_path / "v", frames_series(run, ROWS[:3]), ExportOptions(), resume=True)
     assert folder(tmp_path / "v") == whole
 
 
@@ -109,7 +118,7 @@ def test_stopped_command_says_how_to_go_on(tiny_runs, tmp_path, monkeypatch) -> 
     write = export_module.write_volume
 
     def stop(file, *arguments, **names) -> None:
-        if file.name == "frame_000006.mrc":
+        if file.name.startswith("frame_000006_"):
             raise KeyboardInterrupt
         write(file, *arguments, **names)
 
@@ -167,7 +176,7 @@ def test_sizes_that_do_not_fit(options, message, tiny_runs, tmp_path) -> None:
     assert message in refuse(tmp_path, *arguments)
 
 
-def test_disk_that_is_too_full_is_known_beforehand(tiny_runs, tmp_path, monkeypatch) -> None:
+def test_disk_that_is_too_full_is_known_beforehand(run, tiny_runs, tmp_path, monkeypatch) -> None:
     usage = namedtuple("usage", "free")
     arguments = ("export", tiny_runs["tempor"], "-o", tmp_path / "v")
     needed = 20 * (1024 + 4 * BOX**3)
@@ -180,7 +189,7 @@ def test_disk_that_is_too_full_is_known_beforehand(tiny_runs, tmp_path, monkeypa
     succeed(*arguments, "--resume")  # nothing is missing
     succeed(*arguments, "--overwrite")  # the old ones go
     with pytest.raises(TemporemError, match="are free"):
-        export_volumes(load_run(tiny_runs["tempor"]), tmp_path / "w", ROWS, ExportOptions())
+        export_volumes(run, tmp_path / "w", frames_series(run, ROWS), ExportOptions())
 
 
 def test_the_next_step_is_named(tiny_runs, tmp_path) -> None:
@@ -202,8 +211,10 @@ def test_record_says_what_the_folder_holds(tiny_runs, tmp_path) -> None:
 
 
 def test_folder_is_written_by_one_process_at_a_time(run, tmp_path) -> None:
-    export_volumes(run, tmp_path / "v", ROWS[:1], ExportOptions())
+    export_volumes(run, tmp_path / "v", frames_series(run, ROWS[:1]), ExportOptions())
     with held(tmp_path / "v"):
         for options in ({"resume": True}, {"overwrite": True}):
             with pytest.raises(TemporemError, match="is being written by another process"):
-                export_volumes(run, tmp_path / "v", ROWS[:1], ExportOptions(), **options)
+                export_volumes(
+                    run, tmp_path / "v", frames_series(run, ROWS[:1]), ExportOptions(), **options
+                )

@@ -62,6 +62,7 @@ import numpy as np
 import pytest
 
 from helpers.commands import command, settings, succeed
+from helpers.runs import volume_of_row
 from temporem.runs.config import build_config
 from temporem.runs.methods import METHODS
 
@@ -161,7 +162,7 @@ def test_covariances_of_a_method_from_outside_come_back(
     assert found.shape == (20, 2, 2)
     assert (found[:, 0, 1] == 0).all() == variances  # variances alone are those of a diagonal
     succeed(*export)
-    with mrcfile.open(tmp_path / "v/frame_000003_sd.mrc") as file:
+    with mrcfile.open(volume_of_row(tmp_path / "v", 3, "_sd")) as file:
         assert file.data.min() > 0
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from helpers.bad_input import keep_rows, one_frame_movie, refuse, rewrite
 from helpers.commands import TINY_TRAINING, command, settings, succeed
+from helpers.runs import volume_of_row
 from temporem.frames.readers import read_dataset
 from temporem.io.mrc import write_stack, write_volume
 from temporem.io.star import StarTable, read_star
@@ -119,7 +120,7 @@ def test_the_volume_of_a_frame_is_the_mean_and_so_much_of_every_component(run_of
     z = load_run(run_of_two).latents[3]
     parts = [volume(run_of_two / f"{name}.mrc") for name in ("mean", "component1", "component2")]
     expected = parts[0] + z[0] * parts[1] + z[1] * parts[2]
-    found = volume(tmp_path / "volumes" / "frame_000003.mrc")
+    found = volume(volume_of_row(tmp_path / "volumes", 3))
     support = FourierSupport(BOX, 3)
     found, expected = (support.fft(torch.from_numpy(v)) for v in (found, expected))
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
@@ -128,6 +129,7 @@ def test_the_volume_of_a_frame_is_the_mean_and_so_much_of_every_component(run_of
 def test_frames_have_means_deviations_and_covariances(run_of_two, tiny_dataset) -> None:
     table = frames_of(run_of_two)
     assert [name for name in table if name.startswith("temporem")] == [
+        "temporemTimeSeconds",
         "temporemLatentMean1",
         "temporemLatentMean2",
         "temporemLatentSd1",
@@ -312,22 +314,22 @@ def test_nothing_is_predicted_without_gaps(run_of_two) -> None:
 def test_exported_volumes_are_the_mean_and_what_moves(run_of_two, tmp_path) -> None:
     succeed("export", run_of_two, "-o", tmp_path / "v", "--frames", "0,7", "--deviation")
     names = {path.name for path in (tmp_path / "v").iterdir()}
-    volumes = {f"frame_{row}{end}.mrc" for row in ("000000", "000007") for end in ("", "_sd")}
-    assert names == {"export.json", *volumes}
+    files = [volume_of_row(tmp_path / "v", row, end) for row in (0, 7) for end in ("", "_sd")]
+    assert names == {"export.json", *(file.name for file in files)}
     loaded = load_run(run_of_two)
     mean, *components = loaded.grid.noise_scale * loaded.generator.maps.numpy()
-    difference = volume(tmp_path / "v/frame_000007.mrc") - volume(tmp_path / "v/frame_000000.mrc")
+    difference = volume(volume_of_row(tmp_path / "v", 7)) - volume(volume_of_row(tmp_path / "v", 0))
     steps = loaded.latents[7] - loaded.latents[0]
     expected = torch.from_numpy(np.einsum("j,jzyx->zyx", steps, components))
     expected = loaded.support.ifft(loaded.support.fft(expected)).numpy()
     np.testing.assert_allclose(difference, expected, rtol=0, atol=0.02 * np.abs(expected).max())
     spread = loaded.latent_covariance[7]
     variance = np.einsum("izyx,ij,jzyx->zyx", components, spread, components)
-    sd = volume(tmp_path / "v/frame_000007_sd.mrc")
+    sd = volume(volume_of_row(tmp_path / "v", 7, "_sd"))
     np.testing.assert_allclose(sd, np.sqrt(variance.clip(0)), rtol=0, atol=1e-4 * sd.max())
     assert np.abs(mean).max() > sd.max() > 0
     succeed("export", run_of_two, "-o", tmp_path / "plain", "--frames", "0")
-    assert [path.name for path in (tmp_path / "plain").glob("*.mrc")] == ["frame_000000.mrc"]
+    assert [*(tmp_path / "plain").glob("*.mrc")] == [volume_of_row(tmp_path / "plain", 0)]
 
 
 def test_downsampled_deviation_is_that_of_the_downsampled_volumes(run_of_two, tmp_path) -> None:
@@ -343,7 +345,7 @@ def test_downsampled_deviation_is_that_of_the_downsampled_volumes(run_of_two, tm
         rows
     )
     expected = np.sqrt(np.square(volumes - volumes.mean(0)).mean(0))
-    with mrcfile.open(tmp_path / "v/frame_000007_sd.mrc") as file:
+    with mrcfile.open(volume_of_row(tmp_path / "v", 7, "_sd")) as file:
         sd = np.array(file.data)
     assert sd.shape == (8, 8, 8)
     np.testing.assert_allclose(sd, expected, rtol=0, atol=1e-4 * sd.max())

@@ -51,7 +51,7 @@ def demo(
     _print(findings, out)
     say(f"\nDone in {time.monotonic() - started:.0f} s. Report: {out / _REPORT}")
     say("Next: open the report in a browser, or write volumes for ChimeraX with")
-    say(f"  temporem export {out / 'tempor'} --movie movie_0001 -o volumes")
+    say(f"  temporem export {out / 'tempor'} --movie movie_0001 --format chimerax -o volumes")
 
 
 def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:

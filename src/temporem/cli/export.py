@@ -18,7 +18,9 @@ from temporem.io.leftovers import adopt_leftovers
 if TYPE_CHECKING:
     import numpy as np
 
+    from temporem.runs.latent_points import LatentPoints
     from temporem.runs.run import Run
+    from temporem.runs.series import Series
 
 _NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
@@ -27,7 +29,7 @@ def export(
     run: RunFolder,
     /,
     *,
-    out: Annotated[Path, output("Folder to write.")],
+    out: Annotated[Path, output("Folder to write; for mp4 and gif a file.")],
     movie: Annotated[
         str | None, Parameter(help="Only frames of this movie (rlnParticleName).")
     ] = None,
@@ -38,6 +40,40 @@ def export(
             "Without: rows of particles.star, counted from 0."
         ),
     ] = None,
+    latent: Annotated[
+        str | None,
+        Parameter(
+            help="Volumes of latents instead of frames: 0.3,-1 for one latent of two dimensions, "
+            "several behind semicolons.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    path: Annotated[
+        str | None,
+        Parameter(
+            help="Volumes along a straight path FROM:TO:N, such as 0.3,-1:1,0:20; also "
+            "FROM:OVER:TO:N.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    along: Annotated[
+        str | None,
+        Parameter(
+            help="Volumes along a principal component of the latents: PC1, or PC1:20 for 20 "
+            "volumes; from the 5th to the 95th percentile of the frames."
+        ),
+    ] = None,
+    clusters: Annotated[
+        int | None,
+        Parameter(help="One volume for each of this many clusters of the latents (k-means)."),
+    ] = None,
+    format: Annotated[
+        Literal["mrc", "chimerax", "napari", "mp4", "gif"],
+        Parameter(
+            help="mrc: a folder of MRC files. chimerax: a folder with a script that opens it. "
+            "napari: an OME-Zarr image. mp4 and gif: a movie."
+        ),
+    ] = "mrc",
     downsample: Annotated[
         int | None,
         Parameter(
@@ -53,66 +89,129 @@ def export(
         Parameter(
             negative="",
             show_default=False,
-            help="linear: also write frame_ROW_sd.mrc, the posterior standard deviation of every "
-            "voxel.",
+            help="linear, mrc: also write the posterior standard deviation of voxels, in files "
+            "that end in _sd.mrc.",
         ),
     ] = False,
-    format: Annotated[Literal["mrc"], Parameter(help="File format.")] = "mrc",
+    level: Annotated[
+        float | None,
+        Parameter(
+            help="Density of the surface in pictures and scripts; found from the volumes if not "
+            "given.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    size: Annotated[int, Parameter(help="mp4, gif: edge of the pictures in pixels.")] = 600,
+    fps: Annotated[float, Parameter(help="mp4, gif: volumes shown in a second.")] = 8.0,
+    seed: Annotated[int, Parameter(help="Seed of the clusters.")] = 0,
     overwrite: Overwrite = False,
     resume: Annotated[
         bool,
         Parameter(
             negative="",
             show_default=False,
-            help="Continue an export that was stopped; pass the same options.",
+            help="Continue a folder of MRC files that was stopped; pass the same options.",
         ),
     ] = False,
 ) -> None:
-    """Write the volumes of a run's frames as MRC files.
+    """Write volumes of a run: of its frames, or of any latents.
 
-    Row ROW of particles.star, counted from 0, becomes frame_ROW.mrc. Without --movie and --frames,
-    all frames are written. After Ctrl-C, --resume writes the volumes that are missing.
+    Without --movie, --frames and the options for latents, all frames are written. Names carry row,
+    movie, number and time of the frame. After Ctrl-C, --resume writes the volumes that are missing.
 
-    Example:  temporem export 7bcq-run --movie movie_0001 -o volumes
+    Example:  temporem export 7bcq-run --movie movie_0001 --format chimerax -o volumes
+    Example:  temporem export 7bcq-run --along PC1:20 --format gif -o motion.gif
     """
     if resume and overwrite:
         raise TemporemError("--resume and --overwrite exclude each other", hint="pass one of them")
-    from temporem.runs.export import RECORD_NAME, ExportOptions, export_volumes
+    _require_one_source(
+        {"--latent": latent, "--path": path, "--along": along, "--clusters": clusters},
+        {"--movie": movie, "--frames": frames},
+    )
+    from temporem.exporting.base import ExportJob, PictureOptions
+    from temporem.exporting.formats import FORMATS
+    from temporem.runs.export import RECORD_NAME, ExportOptions
     from temporem.runs.run import load_run
 
-    if resume:
-        adopt_leftovers(out, deep=True)
+    writer = FORMATS[format]
+    if resume and not writer.resumes:
+        raise TemporemError(f"--resume continues folders of MRC files, not {format}")
+    writer.check(out)
+    adopt_leftovers(out, deep=resume)
+    if not writer.resumes and out.exists() and not overwrite:
+        raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
     loaded = load_run(run)
-    rows = choose_rows(loaded, movie, frames)
+    series = _series(loaded, movie, frames, latent, path, along, clusters, seed)
     options = ExportOptions(downsample, crop, deviation)
-    arguments: list[object] = ["temporem", "export", run, "-o", out]
-    for name, value in (
-        ("--movie", movie),
-        ("--frames", frames),
-        ("--downsample", downsample),
-        ("--crop", crop),
-    ):
-        arguments += [] if value is None else [name, value]
-    arguments += ["--deviation"] if deviation else []
+    pictures = PictureOptions(size, fps, level)
     try:
         with progress_bar("Exporting") as bar:
-            export_volumes(
-                loaded, out, rows, options, overwrite=overwrite, resume=resume, progress=bar
-            )
+            job = ExportJob(loaded, series, out, options, pictures, overwrite, resume, bar)
+            sentences = writer.write(job)
     except KeyboardInterrupt:
-        if not (out / RECORD_NAME).is_file():
+        if not (writer.resumes and (out / RECORD_NAME).is_file()):
             raise KeyboardInterrupt("stopped before anything was written") from None
-        command = shlex.join([*map(str, arguments), "--resume"])
+        words = ["temporem", "export", str(run), "-o", str(out)]
+        for name, value in (
+            ("--movie", movie),
+            ("--frames", frames),
+            ("--latent", latent),
+            ("--path", path),
+            ("--along", along),
+            ("--clusters", clusters),
+            ("--format", format if format != "mrc" else None),
+            ("--downsample", downsample),
+            ("--crop", crop),
+            ("--level", level),
+            ("--seed", seed or None),
+        ):
+            words += [] if value is None else [name, str(value)]
+        words += ["--deviation"] if deviation else []
+        command = shlex.join([*words, "--resume"])
         raise KeyboardInterrupt(f"stopped; continue with: {command}") from None
-    say(f"{len(rows)} volumes: {out}")
-    say(f"Next, in ChimeraX:  {_open_command(out, len(rows), deviation=deviation)}")
+    say(f"{len(series)} {'volume' if len(series) == 1 else 'volumes'}: {out}")
+    for sentence in sentences:
+        say(sentence)
 
 
-def _open_command(out: Path, n: int, *, deviation: bool) -> str:
-    """Command of ChimeraX that opens the volumes, several of them as a series to play."""
-    pattern = "frame_??????.mrc" if deviation else "frame_*.mrc"
-    series = " vseries true" if n > 1 else ""
-    return f'open "{out.resolve() / pattern}"{series}'
+def _require_one_source(latents: dict[str, object], frames: dict[str, object]) -> None:
+    """Refuse options that name different volumes."""
+    given = [name for name, value in latents.items() if value is not None]
+    others = [name for name, value in frames.items() if value is not None]
+    if len(given) > 1 or (given and others):
+        both = [*given, *others][:2]
+        raise TemporemError(f"{' and '.join(both)} exclude each other", hint="pass one of them")
+
+
+def _series(
+    run: Run,
+    movie: str | None,
+    frames: str | None,
+    latent: str | None,
+    path: str | None,
+    along: str | None,
+    clusters: int | None,
+    seed: int,
+) -> Series:
+    """The volumes that the options name; warns of latents where no frame is."""
+    from temporem.runs import latent_points
+    from temporem.runs.series import frames_series, points_series
+
+    points: LatentPoints | None = None
+    if latent is not None:
+        points = latent_points.given_points(run, latent)
+    elif path is not None:
+        points = latent_points.path_points(run, path)
+    elif along is not None:
+        points = latent_points.component_points(run, along)
+    elif clusters is not None:
+        points = latent_points.cluster_points(run, clusters, seed)
+    if points is None:
+        return frames_series(run, choose_rows(run, movie, frames))
+    warning = latent_points.far_from_data(run, points)
+    if warning is not None:
+        say(f"Caution: {warning}")
+    return points_series(run, points)
 
 
 def choose_rows(run: Run, movie: str | None, frames: str | None) -> np.ndarray:

@@ -21,6 +21,7 @@ from temporem.cli.info import info
 from temporem.cli.motion import motion
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
+from temporem.cli.select import select
 from temporem.cli.simulate import simulate
 from temporem.errors import AlreadySaid, TemporemError
 from temporem.version import __version__
@@ -37,8 +38,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, import_, check, reconstruct, evaluate, compare),
-    *(motion, export, report, experiment, info),
+    *(demo, simulate, import_, check, reconstruct, evaluate, compare, motion),
+    *(select, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)

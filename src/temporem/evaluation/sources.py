@@ -13,17 +13,17 @@ from temporem.errors import TemporemError
 from temporem.io.mrc import read_volume
 from temporem.physics.fourier import FourierSupport
 
-_FRAME = re.compile(r"frame_(\d{1,18})\.(mrc|map)")
+_FRAME = re.compile(r"frame_(\d{1,18})(?:_.+)?(?<!_sd)\.(mrc|map)")
 _SUFFIXES = (".mrc", ".map")
 
 
 class VolumeFolder:
     """Volumes of frames as MRC files, written by any program.
 
-    A file ``frame_<row>.mrc`` is the volume of a row of ``particles.star``, counted from 0, as
-    ``temporem export`` writes it; rows may be missing. A folder without such names has one file for
-    each row, in the natural order of the names, as cryoDRGN's ``vol_000.mrc``. Volumes are in the
-    reference frame of the poses.
+    A file ``frame_<row>.mrc`` is the volume of a row of ``particles.star``, counted from 0; rows
+    may be missing, and words may follow the row, as in ``temporem export``. A folder without such
+    names has one file for each row, in the natural order of the names, as cryoDRGN's
+    ``vol_000.mrc``. Volumes are in the reference frame of the poses.
 
     Args:
         path: the folder.
@@ -66,7 +66,13 @@ def has_volumes(path: Path) -> bool:
 def _files_by_row(path: Path, n_frames: int) -> dict[int, Path]:
     files = [file for file in path.iterdir() if file.suffix in _SUFFIXES]
     named = {file: _FRAME.fullmatch(file.name) for file in files}
-    by_row = {int(match[1]): file for file, match in named.items() if match}
+    by_row: dict[int, Path] = {}
+    for file, match in sorted(named.items()):
+        if match is not None and by_row.setdefault(int(match[1]), file) != file:
+            raise TemporemError(
+                f"{by_row[int(match[1])]} and {file.name} are of one row",
+                expected="one file for each row",
+            )
     if not by_row and len(files) == n_frames:
         return dict(enumerate(sorted(files, key=lambda file: _natural_order(file.name))))
     if not by_row:

@@ -1,4 +1,4 @@
-"""cryoSPARC's ``.cs`` files: tables in NumPy's array format, read without pickle."""
+"""cryoSPARC's ``.cs`` files: tables in NumPy's array format, without pickle."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import numpy as np
 from numpy.lib import format as npy
 
 from temporem.errors import TemporemError
+from temporem.io.files import atomic_write
+
+UID = "uid"
+POSE, SHIFT, SHIFT_PIXEL = "alignments3D/pose", "alignments3D/shift", "alignments3D/psize_A"
+"""Rotation vector, shift in pixels, and the size of these pixels."""
 
 MAX_CS_BYTES = 2**31
 """Larger files are refused: a million particles take about a third of this."""
@@ -24,14 +29,17 @@ class CsTable:
     Args:
         path: the file, for messages.
         records: structured array ``(N,)``.
+
+    Attributes:
+        path, records: as given.
     """
 
     def __init__(self, path: Path, records: np.ndarray) -> None:
         self.path = path
-        self._records = records
+        self.records = records
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     def __contains__(self, field: str) -> bool:
         return field in self.fields
@@ -39,12 +47,12 @@ class CsTable:
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the columns."""
-        return self._records.dtype.names or ()
+        return self.records.dtype.names or ()
 
     @property
     def scalar_fields(self) -> list[str]:
         """Names of the columns with one number or text for each particle."""
-        return [name for name in self.fields if self._records.dtype[name].shape == ()]
+        return [name for name in self.fields if self.records.dtype[name].shape == ()]
 
     def require(self, *fields: str) -> None:
         """Raise a TemporemError that names every missing column."""
@@ -89,7 +97,7 @@ class CsTable:
         """Raise a TemporemError about the first row where ``valid (N,)`` is false."""
         if not valid.all():
             row = int(np.argmin(valid))
-            value = np.array2string(np.asarray(self._records[field][row]), threshold=8)
+            value = np.array2string(np.asarray(self.records[field][row]), threshold=8)
             raise TemporemError(
                 f"{self.path} row {row} (counted from 0): {field} is {ascii(value)[1:-1]}",
                 expected=expected,
@@ -101,7 +109,7 @@ class CsTable:
         Raises:
             TemporemError: a particle is missing there, or either file names one twice.
         """
-        mine, theirs = (self._uids(), other._uids())
+        mine, theirs = (self.uids(), other.uids())
         order = np.argsort(theirs)
         place = np.searchsorted(theirs, mine, sorter=order).clip(max=max(len(theirs) - 1, 0))
         rows = order[place] if len(order) else np.zeros(len(mine), dtype=int)
@@ -111,25 +119,29 @@ class CsTable:
                 expected="the passthrough file of the same job, with the same uids",
             )
         new = [field for field in other.fields if field not in self]
-        dtype = [(f, self._records.dtype[f]) for f in self.fields]
-        dtype += [(f, other._records.dtype[f]) for f in new]
+        dtype = [(f, self.records.dtype[f]) for f in self.fields]
+        dtype += [(f, other.records.dtype[f]) for f in new]
         records = np.empty(len(self), dtype=np.dtype(dtype))
         for field in self.fields:
-            records[field] = self._records[field]
+            records[field] = self.records[field]
         for field in new:
-            records[field] = other._records[field][rows]
+            records[field] = other.records[field][rows]
         return CsTable(self.path, records)
 
-    def _uids(self) -> np.ndarray:
-        self.require("uid")
-        uids = self.integers("uid")
+    def uids(self) -> np.ndarray:
+        """The particles' numbers, ``(N,)``.
+
+        Raises:
+            TemporemError: a number occurs twice.
+        """
+        uids = self.integers(UID)
         if len(np.unique(uids)) < len(uids):
             raise TemporemError(f"{self.path} names a uid twice", expected="each particle once")
         return uids
 
     def _column(self, field: str, kinds: str, width: int, what: str) -> np.ndarray:
         self.require(field)
-        values = np.asarray(self._records[field])
+        values = np.asarray(self.records[field])
         shape = (len(self),) if width == 1 else (len(self), width)
         if values.dtype.kind not in kinds or values.shape != shape:
             raise TemporemError(
@@ -207,3 +219,44 @@ def _read_records(
         raise TemporemError(f"{path} has no particles", expected="at least one")
     raw = file.read(count * dtype.itemsize)
     return np.frombuffer(raw, dtype, count)
+
+
+def write_cs(path: Path, table: np.ndarray, *, overwrite: bool = False) -> None:
+    """Write a structured array ``(N,)`` as a ``.cs`` file.
+
+    Raises:
+        TemporemError: the file exists, or the disk is full.
+    """
+    with (
+        atomic_write(path, overwrite=overwrite, needed=table.nbytes) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.lib.format.write_array(file, table, allow_pickle=False)
+
+
+def with_poses(
+    table: np.ndarray,
+    rotation_vectors: np.ndarray,
+    shifts: np.ndarray,
+    pixel_size_angstrom: np.ndarray,
+) -> np.ndarray:
+    """Put 3D alignments into a table of particles; those it lacks are added as columns.
+
+    Args:
+        table: structured array ``(N,)``.
+        rotation_vectors: camera to molecule, axis times angle in radians, ``(N, 3)``.
+        shifts: displacement that brings the particle to the centre, pixels (x, y), ``(N, 2)``.
+        pixel_size_angstrom: size of these pixels, Å, ``(N,)``.
+    """
+    columns = {POSE: ("<f4", (3,)), SHIFT: ("<f4", (2,)), SHIFT_PIXEL: ("<f4",)}
+    names = table.dtype.names or ()
+    new = [(name, *kind) for name, kind in columns.items() if name not in names]
+    filled = np.zeros(len(table), dtype=np.dtype([*table.dtype.descr, *new]))
+    for name in names:
+        filled[name] = table[name]
+    filled[POSE], filled[SHIFT], filled[SHIFT_PIXEL] = (
+        rotation_vectors,
+        shifts,
+        pixel_size_angstrom,
+    )
+    return filled

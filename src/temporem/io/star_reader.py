@@ -21,7 +21,7 @@ Columns = dict[str, np.ndarray]
 _LONGEST_LINE = 2**20
 _ROWS_AT_A_TIME = 10_000
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""'(?P<single>.*?)'(?![^ \t])"""  # a mark inside a value is followed by more of it
     r"""|"(?P<double>.*?)"(?![^ \t])"""
     r"""|(?P<comment>\#.*)"""
@@ -78,7 +78,7 @@ class _Reader:
         if line.isascii() and not any(mark in line for mark in "'\"#"):
             return [(text, False) for text in line.split()]
         tokens = []
-        for found in _TOKEN.finditer(line):
+        for found in TOKEN.finditer(line):
             if found["comment"] is not None:
                 break
             plain = found["plain"]

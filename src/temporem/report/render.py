@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,9 @@ from temporem.report.raster import rasterise
 BODY = (0.62, 0.69, 0.77)  # slate
 MOVING = (0.93, 0.56, 0.10)  # orange: distinct from slate for every kind of colour vision
 _SUPERSAMPLING = 2
-_COARSE = 10  # pixels per voxel above which triangles become visible
+_COARSE = 10  # pixels per step of the grid above which triangles become visible
+_FINEST = 4  # steps in a voxel
+_MOST_VOXELS = 2**22  # of a refined grid
 _GAP = 4  # pixels around trimmed pictures
 _LIGHT = np.array([-0.45, 0.65, 0.62]) / np.linalg.norm([-0.45, 0.65, 0.62])
 _TO_VIEWER = np.array([0.0, 0.0, 1.0])
@@ -75,7 +78,7 @@ def render_isosurface(
     view = view or View()
     canvas = size * _SUPERSAMPLING
     scale = canvas / (view.extent or len(volume))
-    vertices, faces, normals = _surface(volume, level, refine=scale > _COARSE)
+    vertices, faces, normals = _surface(volume, level, steps=math.ceil(scale / _COARSE))
     camera = (vertices[:, ::-1] - len(volume) // 2) @ view.rotation.T * scale
     middle, (right, up) = (canvas - 1) / 2, np.array(view.centre) * scale
     screen = np.stack([middle + camera[:, 0] - right, middle - camera[:, 1] + up], axis=-1)
@@ -112,11 +115,12 @@ def _seen(opacity: np.ndarray) -> slice:
 
 
 def _surface(
-    volume: np.ndarray, level: float, *, refine: bool
+    volume: np.ndarray, level: float, *, steps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find vertices (z, y, x) ``(V, 3)``, faces ``(F, 3)`` and unit normals ``(V, 3)``.
 
-    Marching cubes (Lewiner et al. 2003); ``refine`` halves the steps of the grid by cubic splines.
+    Marching cubes (Lewiner et al. 2003), on a grid with up to ``steps`` steps in a voxel, between
+    which cubic splines interpolate.
     """
     above = np.argwhere(volume > level)
     if not len(above):
@@ -125,15 +129,15 @@ def _surface(
     low = np.maximum(above.min(axis=0) - 2, 0)
     high = above.max(axis=0) + 3
     part = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    step = 1.0
-    if refine:
-        part, step = zoom(part, [(2 * n - 1) / n for n in part.shape], order=3), 0.5
+    steps = max(1, min(steps, _FINEST, int((_MOST_VOXELS / part.size) ** (1 / 3))))
+    if steps > 1:
+        part = zoom(part, [(steps * (n - 1) + 1) / n for n in part.shape], order=3)
     padded = np.pad(part, 1, constant_values=min(float(part.min()), level - 1e-6))
     vertices, faces, _, _ = marching_cubes(padded, level, allow_degenerate=False)
-    smooth = gaussian_filter(padded, 0.7)
+    smooth = gaussian_filter(padded, 0.35 * steps if steps > 1 else 0.7)
     slope = np.stack([_sample(axis, vertices) for axis in np.gradient(smooth)], axis=-1)
     normals = -slope / np.maximum(np.linalg.norm(slope, axis=-1, keepdims=True), 1e-12)
-    return (vertices - 1) * step + low, faces, normals
+    return (vertices - 1) / steps + low, faces, normals
 
 
 def _sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -146,7 +150,7 @@ def _shade(colour: np.ndarray, normal: np.ndarray) -> np.ndarray:
     diffuse = np.maximum(normal @ _LIGHT, 0)
     sky = 0.5 + 0.5 * normal[:, 1]
     highlight = np.maximum(normal @ _HALFWAY, 0) ** 24
-    light = 0.46 + 0.18 * sky + 0.62 * diffuse
+    light = 0.54 + 0.18 * sky + 0.54 * diffuse
     return colour * light[:, None] + 0.16 * highlight[:, None]
 
 

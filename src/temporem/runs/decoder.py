@@ -1,4 +1,4 @@
-"""Decoding of many frames of a run: faster than one by one, on a coarser grid on request."""
+"""Decoding of many volumes of a run: faster than one by one, on a coarser grid on request."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from temporem.physics.fourier import FourierSupport
 from temporem.runs.run import Run
 from temporem.volumes.decoding import Span
 from temporem.volumes.linear_volumes import LinearVolumes
+from temporem.volumes.source import Reconstruction
 
 
 @runtime_checkable
@@ -26,28 +27,28 @@ class _Spanning(Protocol):
 
 
 class Decoder:
-    """Decodes volumes of frames of one run.
+    """Decodes volumes of frames of one run, or of other latents of its model.
 
     If the generator offers a span, only a few volumes are decoded, and the others are combinations
     of these. Within the tolerance of the span, a volume then depends on which frames are decoded
     together. :meth:`Run.volumes` gives exact volumes.
 
     Args:
-        run: a finished run.
-        rows: all frames to decode, ``(N,)``; ask for them in this order.
+        run: a finished run, or its model with latents of its own.
+        rows: all frames or latents to decode, ``(N,)``; ask for them in this order.
         box: edge of the volumes, even. A box below the run's leaves out high frequencies.
         block: number of frames that share a span; bounds memory.
     """
 
     def __init__(
-        self, run: Run, rows: np.ndarray, *, box: int | None = None, block: int = 2048
+        self, run: Reconstruction, rows: np.ndarray, *, box: int | None = None, block: int = 2048
     ) -> None:
         self.box = box or run.grid.box
         self.pixel_size_angstrom = run.grid.pixel_size_angstrom * run.grid.box / self.box
         self._run = run
         self._rows = rows
         self._block = block
-        self._position = np.full(run.n_frames, -1)
+        self._position = np.full(len(run.latent_means), -1)
         self._position[rows] = np.arange(len(rows))
         self._decoded = FourierSupport(run.grid.box, 3, radius=self.box / 2)
         # Transforms are orthonormal: a constant keeps its value, and its coefficient changes.
@@ -80,6 +81,7 @@ class Decoder:
     @cached_property
     def _on_this_grid(self) -> Run:
         """The run; for a linear model, with its volumes on the grid of the output."""
+        assert isinstance(self._run, Run)  # other latents have no posterior
         generator = self._run.generator
         if not isinstance(generator, LinearVolumes) or self.box == self._run.grid.box:
             return self._run

@@ -17,6 +17,7 @@ from temporem.physics.poses import Poses
 from temporem.runs import names
 
 _BLOCK = "frames"
+_TIME = "temporemTimeSeconds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class FrameTable:
     Attributes:
         particle_names: movie of every frame.
         frame_numbers: position in the movie, int64 ``(N,)``.
+        times_seconds: float64 ``(N,)``, NaN where the dataset has no times.
         held_out: the frame's movie was kept from training, bool ``(N,)``.
         poses: as used or found.
         mean: posterior means of the latents, float32 ``(N, q)``; q is 0 for a method without.
@@ -35,6 +37,7 @@ class FrameTable:
 
     particle_names: list[str]
     frame_numbers: np.ndarray
+    times_seconds: np.ndarray
     held_out: np.ndarray
     poses: Poses
     mean: np.ndarray
@@ -54,7 +57,7 @@ def write_frame_table(
 
     Args:
         folder: the run.
-        dataset: names of frames, and the poses that the run used.
+        dataset: names and times of frames, and the poses that the run used.
         held_out: bool ``(N,)``.
         mean: posterior means of the latents, ``(N, q)``; None for a method without.
         covariance: ``(N, q, q)``, or variances ``(N, q)``; None where the method has neither.
@@ -64,6 +67,8 @@ def write_frame_table(
         "rlnParticleName": dataset.particle_names,
         "rlnMovieFrameNumber": dataset.frame_numbers,
     }
+    if np.isfinite(dataset.times_seconds).all():
+        columns[_TIME] = dataset.times_seconds
     if mean is not None:
         columns |= latent_columns(mean, covariance)
     columns |= columns_from_poses(dataset.poses)
@@ -94,11 +99,25 @@ def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTabl
     return FrameTable(
         particle_names=table.strings("rlnParticleName"),
         frame_numbers=table.ints("rlnMovieFrameNumber"),
+        times_seconds=table.floats(_TIME) if _TIME in table else np.full(table.n_rows, np.nan),
         held_out=table.ints("temporemHeldOut") == 1,
         poses=poses_from_table(table),
         mean=_read_means(table, z_dim),
         covariance=_read_covariance(table, z_dim, full=covariance),
     )
+
+
+def numeric_columns(folder: Path) -> dict[str, np.ndarray]:
+    """Read all columns of the table that hold numbers: float64 ``(N,)`` by name."""
+    path = folder / names.FRAMES
+    table = read_star(path).get(_BLOCK, StarTable({}, where=str(path)))
+    columns = {}
+    for name in table:
+        try:
+            columns[name] = table.floats(name)
+        except TemporemError:
+            continue  # texts, such as names of movies
+    return columns
 
 
 def latent_columns(mean: Tensor, covariance: Tensor | None) -> dict[str, np.ndarray]:

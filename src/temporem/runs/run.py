@@ -35,6 +35,7 @@ class Run(Reconstruction):
         facts: findings of the run.
         particle_names: movie of every frame, N names, in the order of the dataset's rows.
         frame_numbers: position in the movie, int64 ``(N,)``.
+        times_seconds: float64 ``(N,)``, NaN where the dataset has no times.
         held_out: the frame's movie was kept from training, bool ``(N,)``.
         poses: as used or found.
         latent_covariance: posterior covariance, float32 ``(N, q, q)``: of ``linear``; of networks
@@ -51,6 +52,7 @@ class Run(Reconstruction):
     facts: RunFacts
     particle_names: list[str]
     frame_numbers: np.ndarray
+    times_seconds: np.ndarray
     held_out: np.ndarray
     poses: Poses
     latent_covariance: np.ndarray | None
@@ -166,6 +168,7 @@ def load_run(path: str | Path) -> Run:
         facts=facts,
         particle_names=table.particle_names,
         frame_numbers=table.frame_numbers,
+        times_seconds=table.times_seconds,
         held_out=table.held_out,
         poses=table.poses,
         latent_covariance=table.covariance,
