@@ -1,0 +1,111 @@
+"""Images of one particle, cut from the frames of its track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from temporem.extraction.flat import FlatMovie
+from temporem.extraction.noise import NoiseSpectrum, background_disc
+from temporem.extraction.tracks import Track
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How images are cut out.
+
+    Attributes:
+        box: edge of an image, pixels, even.
+        bin: pixels of the movie, along an edge, that become one.
+        diameter_pixels: of the particle, in pixels of the movie.
+    """
+
+    box: int
+    bin: int
+    diameter_pixels: float
+
+    @property
+    def edge(self) -> int:
+        """Edge in pixels of the movie."""
+        return self.box * self.bin
+
+    def centres(self, track: Track) -> np.ndarray:
+        """Pixels about which images are cut, whole numbers ``(n, 2)``."""
+        return np.rint(track.places).astype(int)
+
+    def offsets(self, track: Track) -> np.ndarray:
+        """Displacement of the particle from the centre of its images, pixels of the movie."""
+        # After binning, pixel box / 2 shows pixel edge / 2 of the movie, as Fourier cropping does.
+        return np.asarray(track.places - self.centres(track))
+
+
+def usable(
+    tracks: Sequence[Track], cutting: Cutting, shape: tuple[int, int], min_frames: int
+) -> list[Track]:
+    """Leave out frames in which a particle is at the edge or overlaps another one.
+
+    Args:
+        tracks: of one movie.
+        cutting: how images are cut out.
+        shape: of a frame, y and x.
+        min_frames: tracks of fewer frames are left out.
+    """
+    kept = []
+    for i, track in enumerate(tracks):
+        corner = cutting.centres(track) - cutting.edge // 2
+        inside = ((corner >= 0) & (corner + cutting.edge <= np.array(shape[::-1]))).all(axis=1)
+        for j, other in enumerate(tracks):
+            if i != j:
+                _, mine, theirs = np.intersect1d(track.frames, other.frames, return_indices=True)
+                near = np.hypot(*(track.places[mine] - other.places[theirs]).T)
+                inside[mine[near < 0.75 * cutting.diameter_pixels]] = False
+        left = track.at(inside)
+        if len(left) >= min_frames:
+            kept.append(left)
+    return kept
+
+
+def cut_out(
+    movie: FlatMovie, tracks: Sequence[Track], cutting: Cutting, noise: NoiseSpectrum
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Cut images from frame after frame: background 0, noise of standard deviation 1.
+
+    Yields the index of the track, the position in it, and the image ``(box, box)``.
+    """
+    where: dict[int, list[tuple[int, int]]] = {}
+    for i, track in enumerate(tracks):
+        for position, frame in enumerate(track.frames.tolist()):
+            where.setdefault(frame, []).append((i, position))
+    outside = background_disc(cutting.edge, cutting.diameter_pixels)
+    centres = [cutting.centres(track) for track in tracks]
+    for frame in sorted(where):
+        image = movie.frame(frame)
+        for i, position in where[frame]:
+            x, y = centres[i][position] - cutting.edge // 2
+            crop = image[y : y + cutting.edge, x : x + cutting.edge]
+            crop = crop - _plane(crop, outside)
+            yield i, position, fourier_crop(crop, cutting.box) / noise.deviation
+
+
+def fourier_crop(image: np.ndarray, box: int) -> np.ndarray:
+    """Image ``(box, box)`` of the lowest frequencies; its values stay those of the larger image."""
+    edge = len(image)
+    if edge == box:
+        return image.astype(np.float32)
+    transformed = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image)))
+    low = edge // 2 - box // 2
+    part = transformed[low : low + box, low : low + box]
+    small = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part))).real
+    return np.asarray(small * (box / edge) ** 2, dtype=np.float32)
+
+
+def _plane(image: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Plane through the pixels outside the particle, by least squares."""
+    edge = len(image)
+    line = (np.arange(edge) - (edge - 1) / 2) / edge
+    y, x = np.meshgrid(line, line, indexing="ij")
+    design = np.stack([np.ones_like(x), x, y], axis=-1)
+    found = np.linalg.lstsq(design[outside], image[outside], rcond=None)[0]
+    return np.asarray(design @ found)
