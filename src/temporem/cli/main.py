@@ -14,6 +14,7 @@ from temporem.cli.demo import demo
 from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
 from temporem.cli.export import export
+from temporem.cli.extract import extract
 from temporem.cli.failures import describe
 from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
@@ -34,7 +35,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, reconstruct, evaluate, compare),
+    *(demo, simulate, extract, reconstruct, evaluate, compare),
     *(export, report, experiment, info),
 )
 for _command in _COMMANDS:

@@ -55,7 +55,9 @@ def usable(
     kept = []
     for i, track in enumerate(tracks):
         corner = cutting.centres(track) - cutting.edge // 2
-        inside = ((corner >= 0) & (corner + cutting.edge <= np.array(shape[::-1]))).all(axis=1)
+        inside = np.asarray(((corner >= 0) & (corner + cutting.edge <= np.array(shape[::-1]))).all(
+            axis=1
+        )
         for j, other in enumerate(tracks):
             if i != j:
                 _, mine, theirs = np.intersect1d(track.frames, other.frames, return_indices=True)
@@ -67,26 +69,34 @@ def usable(
     return kept
 
 
+def in_order(tracks: Sequence[Track]) -> list[tuple[int, int]]:
+    """List index of the track and position in it of every image, in the order of the frames."""
+    order = [
+        (frame, i, position)
+        for i, track in enumerate(tracks)
+        for position, frame in enumerate(track.frames.tolist())
+    ]
+    return [(i, position) for _, i, position in sorted(order)]
+
+
 def cut_out(
     movie: FlatMovie, tracks: Sequence[Track], cutting: Cutting, noise: NoiseSpectrum
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Cut images from frame after frame: background 0, noise of standard deviation 1.
+) -> Iterator[np.ndarray]:
+    """Cut images ``(box, box)`` from frame after frame, in the order of :func:`in_order`.
 
-    Yields the index of the track, the position in it, and the image ``(box, box)``.
+    The background of each is 0, and its noise has standard deviation 1.
     """
-    where: dict[int, list[tuple[int, int]]] = {}
-    for i, track in enumerate(tracks):
-        for position, frame in enumerate(track.frames.tolist()):
-            where.setdefault(frame, []).append((i, position))
     outside = background_disc(cutting.edge, cutting.diameter_pixels)
     centres = [cutting.centres(track) for track in tracks]
-    for frame in sorted(where):
-        image = movie.frame(frame)
-        for i, position in where[frame]:
-            x, y = centres[i][position] - cutting.edge // 2
-            crop = image[y : y + cutting.edge, x : x + cutting.edge]
-            crop = crop - _plane(crop, outside)
-            yield i, position, fourier_crop(crop, cutting.box) / noise.deviation
+    read, image = -1, np.zeros((0, 0))
+    for i, position in in_order(tracks):
+        frame = int(tracks[i].frames[position])
+        if frame != read:
+            read, image = frame, movie.frame(frame)
+        x, y = centres[i][position] - cutting.edge // 2
+        crop = image[y : y + cutting.edge, x : x + cutting.edge]
+        crop = crop - _plane(crop, outside)
+        yield fourier_crop(crop, cutting.box) / np.float32(noise.deviation)
 
 
 def fourier_crop(image: np.ndarray, box: int) -> np.ndarray:

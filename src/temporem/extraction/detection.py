@@ -1,8 +1,9 @@
 """Particles in averages of a few frames, by a filter that matches their size.
 
 The filter is matched to a round particle in the noise of the movie itself: the transform of a ball
-of the particle's diameter, times the CTF where it is known, over the noise spectrum. It is applied
-at several diameters. Values are in standard deviations of the filtered background.
+over the noise spectrum. It is applied at several diameters: the CTF takes the coarsest frequencies
+away, so that smaller balls often match better. Values are in standard deviations of the filtered
+background.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from skimage.feature import peak_local_max
 
 from temporem.extraction.flat import FlatMovie
 
-SCALES = (0.75, 1.0, 1.3)
+SCALES = (0.5, 0.7, 1.0, 1.3)
 """Diameters that are tried, as fractions of the given one."""
 
 _PIXELS_PER_DIAMETER = 10  # to which frames are binned
@@ -49,7 +50,6 @@ class Detector:
         diameter_pixels: of the particle.
         average: frames that are averaged for a detection, odd; about the frame itself.
         threshold: lowest peak, standard deviations.
-        ctf: CTF at frequencies in cycles per pixel, a function of ``|k|``; None for 1.
     """
 
     def __init__(
@@ -58,9 +58,8 @@ class Detector:
         drift: np.ndarray,
         diameter_pixels: float,
         *,
-        average: int = 5,
-        threshold: float = 4.5,
-        ctf: object = None,
+        average: int,
+        threshold: float,
     ) -> None:
         self.movie, self.drift = movie, drift
         self.diameter = diameter_pixels
@@ -70,7 +69,7 @@ class Detector:
         height, width = (n // self.binning for n in movie.movie.shape[1:])
         self.shape = (height, width)
         spectrum = self._noise_spectrum()
-        self.filters = [self._filter(scale * diameter_pixels, spectrum, ctf) for scale in SCALES]
+        self.filters = [self._filter(scale * diameter_pixels, spectrum) for scale in SCALES]
 
     def __iter__(self) -> Iterator[Detections]:
         """Find the particles of frame after frame."""
@@ -80,6 +79,10 @@ class Detector:
     def find(self, frame: int) -> Detections:
         """Find the particles of one frame."""
         return self._find(next(self._averages(range(frame, frame + 1))))
+
+    def of_frame(self, frame: int) -> np.ndarray:
+        """Filter a single frame; see :meth:`responses`."""
+        return self.responses(self._binned(frame))
 
     def responses(self, image: np.ndarray) -> np.ndarray:
         """Filtered images ``(scales, y, x)`` in standard deviations of their background."""
@@ -156,11 +159,9 @@ class Detector:
         ky, kx = np.fft.fftfreq(self.shape[0])[:, None], np.fft.rfftfreq(self.shape[1])[None]
         return np.hypot(kx, ky)
 
-    def _filter(self, diameter: float, spectrum: np.ndarray, ctf: object) -> np.ndarray:
+    def _filter(self, diameter: float, spectrum: np.ndarray) -> np.ndarray:
         k = self._radius() / self.binning  # cycles per pixel
         template = _ball(k * diameter)
-        if callable(ctf):
-            template = template * ctf(k)
         template = template * (1 - np.exp(-2 * (k * 2 * diameter) ** 2))  # no gradients
         return np.asarray(template / spectrum)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from temporem.errors import TemporemError
 from temporem.extraction.background import background_of, chosen_background
@@ -14,13 +13,13 @@ from temporem.extraction.crops import Cutting, cut_out, usable
 from temporem.extraction.detection import Detector
 from temporem.extraction.drift import Drift, measure_drift
 from temporem.extraction.flat import FlatMovie
+from temporem.extraction.following import follow
 from temporem.extraction.linking import link
 from temporem.extraction.noise import NoiseSpectrum, measure_noise
 from temporem.extraction.settings import ExtractionSettings
 from temporem.extraction.sums import group_means
 from temporem.extraction.tracks import Track
 from temporem.io.microscope.movie import FieldMovie
-from temporem.physics.ctf import CTFParameters, ctf_values
 from temporem.progress import Progress
 
 _FRAMES_FOR_SIGN = 8
@@ -55,8 +54,8 @@ class Extraction:
         """Particles are dark in the movie."""
         return self.flat.sign < 0
 
-    def images(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Cut images out; see :func:`temporem.extraction.crops.cut_out`."""
+    def images(self) -> Iterator[np.ndarray]:
+        """Cut the images out; see :func:`temporem.extraction.crops.cut_out`."""
         return cut_out(self.flat, self.tracks, self.cutting, self.noise)
 
 
@@ -65,21 +64,19 @@ def extract_particles(
     pixel_size_angstrom: float,
     settings: ExtractionSettings,
     *,
-    ctf: CTFParameters | None = None,
     gain: np.ndarray | None = None,
     given: Sequence[Track] | None = None,
     progress: Progress | None = None,
 ) -> Extraction:
     """Find and follow the particles of a movie.
 
-    The movie is read twice, frame by frame: for background and drift, and for detection. Cutting
-    reads it once more.
+    The movie is read three times, frame by frame: for background and drift, for detection, and to
+    follow the particles. Cutting reads it once more.
 
     Args:
         movie: T frames.
         pixel_size_angstrom: of the movie.
         settings: choices.
-        ctf: imaging parameters ``(1,)`` for the filter; None where they are not known.
         gain: factor of every pixel, ``(y, x)``.
         given: tracks to cut out instead of those that would be found.
         progress: receives the progress.
@@ -88,7 +85,11 @@ def extract_particles(
         TemporemError: the movie is damaged, or smaller than the box.
     """
     progress = progress or Progress()
-    cutting = Cutting(settings.box, settings.bin, settings.diameter_angstrom / pixel_size_angstrom)
+    cutting = Cutting(
+        settings.box_for(pixel_size_angstrom),
+        settings.bin,
+        settings.diameter_angstrom / pixel_size_angstrom,
+    )
     _require_room(movie, cutting, pixel_size_angstrom)
     first = progress.part(0, 0.3)
     sums = group_means(movie, gain, lambda done, total: first(done, total, "background and drift"))
@@ -96,7 +97,7 @@ def extract_particles(
     drift = measure_drift(sums) if settings.drift else Drift.none(movie.n_frames)
     flat = FlatMovie(movie, background_of(kind, sums), gain)
     if given is None:
-        detect = _Detecting(flat, drift, cutting, settings, ctf, pixel_size_angstrom)
+        detect = _Detecting(flat, drift, cutting, settings, pixel_size_angstrom)
         flat = detect.flat
         tracks = detect.tracks(progress.part(0.3, 1))
     else:
@@ -124,11 +125,9 @@ class _Detecting:
         drift: Drift,
         cutting: Cutting,
         settings: ExtractionSettings,
-        ctf: CTFParameters | None,
         pixel_size_angstrom: float,
     ) -> None:
         self._drift, self._cutting, self._settings = drift, cutting, settings
-        self._ctf = None if ctf is None else _radial_ctf(ctf, pixel_size_angstrom)
         step = settings.max_step_angstrom
         diameter = cutting.diameter_pixels
         self._max_step = 0.5 * diameter if step is None else step / pixel_size_angstrom
@@ -141,17 +140,19 @@ class _Detecting:
     def tracks(self, progress: Progress) -> list[Track]:
         """Find all tracks."""
         detector, found = self._detector(self.flat), []
-        n = self.flat.n_frames
+        n, first = self.flat.n_frames, progress.part(0, 0.5)
         for frame, detections in enumerate(detector, 1):
             found.append(detections)
-            progress(frame, n, "finding particles")
-        return link(
+            first(frame, n, "finding particles")
+        least = self._settings.min_frames
+        linked = link(
             found,
             self._drift.shifts,
             max_step=self._max_step,
             gap=self._settings.gap,
-            min_frames=self._settings.min_frames,
+            min_frames=least,
         )
+        return follow(detector, linked, min_frames=least, progress=progress.part(0.5, 1))
 
     def _detector(self, flat: FlatMovie) -> Detector:
         return Detector(
@@ -160,7 +161,6 @@ class _Detecting:
             self._cutting.diameter_pixels,
             average=self._settings.average,
             threshold=self._settings.threshold,
-            ctf=self._ctf,
         )
 
     def _evidence(self, flat: FlatMovie) -> float:
@@ -171,19 +171,6 @@ class _Detecting:
             found = detector.find(frame)
             total += float(np.square(found.strength).sum())
         return total
-
-
-def _radial_ctf(ctf: CTFParameters, pixel_size_angstrom: float):  # type: ignore[no-untyped-def]
-    """CTF as a function of ``|k|`` in cycles per pixel, without astigmatism."""
-    mean = (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom) / 2
-    round_ctf = replace(ctf, defocus_u_angstrom=mean, defocus_v_angstrom=mean)
-
-    def at(k: np.ndarray) -> np.ndarray:
-        flat = torch.from_numpy(np.ascontiguousarray(k).ravel() / pixel_size_angstrom)
-        along = torch.stack([flat, torch.zeros_like(flat)], dim=-1)
-        return ctf_values(round_ctf, along)[0].numpy().reshape(k.shape)
-
-    return at
 
 
 def _require_room(movie: FieldMovie, cutting: Cutting, pixel_size_angstrom: float) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from temporem.extraction.detection import Detections
-from temporem.extraction.tracks import Track
+from temporem.extraction.tracks import Track, track_of_places
 
 
 def link(
@@ -18,7 +19,7 @@ def link(
     gap: int,
     min_frames: int,
 ) -> list[Track]:
-    """Link detections to tracks, the best first.
+    """Link detections to tracks.
 
     Linear assignment between neighbouring frames, then between ends and beginnings of tracks over
     gaps. In the frames of a gap, the particle is on the straight line between both ends. Steps are
@@ -39,6 +40,7 @@ def link(
     frames = np.repeat(np.arange(len(counts)), counts)
     places = np.concatenate([found.places for found in detections])
     strength = np.concatenate([found.strength for found in detections])
+    scale = np.concatenate([found.scale for found in detections])
     still = places - drift[frames]
     tracker = LapTrack(
         cutoff=max_step**2,
@@ -55,12 +57,9 @@ def link(
     for nodes in _chains(tree, counts):
         rows = np.array([start[frame] + index for frame, index in nodes])
         if len(rows) >= min_frames:
-            tracks.append(_filled(frames[rows], places[rows], still[rows], strength[rows], drift))
-    tracks.sort(key=lambda track: -track.quality * len(track) ** 0.5)
-    return [
-        Track(f"{i:04d}", track.frames, track.places, track.strength)
-        for i, track in enumerate(tracks, 1)
-    ]
+            track = _filled(frames[rows], still[rows], strength[rows], drift)
+            tracks.append(replace(track, scale=float(np.median(scale[rows]))))
+    return tracks
 
 
 def _chains(tree: object, counts: Sequence[int]) -> list[list[tuple[int, int]]]:
@@ -77,13 +76,12 @@ def _chains(tree: object, counts: Sequence[int]) -> list[list[tuple[int, int]]]:
 
 
 def _filled(
-    frames: np.ndarray, places: np.ndarray, still: np.ndarray, strength: np.ndarray, drift: np.ndarray
+    frames: np.ndarray, still: np.ndarray, strength: np.ndarray, drift: np.ndarray
 ) -> Track:
     """Fill gaps with places on the straight line between both ends."""
     every = np.arange(frames[0], frames[-1] + 1)
     line = np.stack([np.interp(every, frames, still[:, axis]) for axis in (0, 1)], axis=1)
+    track = track_of_places("", every, line + drift[every])
     filled = np.full(len(every), np.nan)
     filled[frames - frames[0]] = strength
-    moved = line + drift[every]
-    moved[frames - frames[0]] = places
-    return Track("", every, moved, filled)
+    return replace(track, strength=filled)

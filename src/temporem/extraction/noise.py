@@ -61,7 +61,8 @@ def measure_noise(
     random = np.random.default_rng(seed)
     height, width = movie.movie.shape[1:]
     chosen = np.unique(np.linspace(0, movie.n_frames - 1, _FRAMES).astype(int))
-    spectra, variances = [], []
+    spectra: list[np.ndarray] = []
+    variances: list[float] = []
     for frame in chosen.tolist():
         taken = [track.places[track.frames == frame] for track in tracks]
         places = np.concatenate([np.empty((0, 2)), *taken])
@@ -77,7 +78,7 @@ def measure_noise(
             x, y = corner
             part = fourier_crop(image[y : y + edge, x : x + edge], box).astype(float)
             part -= part.mean()
-            variances.append(part.var())
+            variances.append(float(part.var()))
             spectra.append(np.abs(np.fft.rfft2(part, norm="ortho")) ** 2)
     if not spectra:
         raise TemporemError(

@@ -16,25 +16,26 @@ class Track:
         frames: index of each frame, from 0, rising, ``(n,)``.
         places: x and y in the frame, pixels from 0, ``(n, 2)``.
         strength: height of the detection, standard deviations; NaN between two, ``(n,)``.
+        evidence: logarithm of the likelihood ratio that the frame shows the particle, ``(n,)``.
+        error_pixels: standard deviation of the place in x or y, ``(n,)``.
+        scale: diameter that fits best, a fraction of the given one.
     """
 
     name: str
     frames: np.ndarray
     places: np.ndarray
     strength: np.ndarray
+    evidence: np.ndarray
+    error_pixels: np.ndarray
+    scale: float = 1.0
 
     def __len__(self) -> int:
         return len(self.frames)
 
     @property
-    def found(self) -> np.ndarray:
-        """The particle was detected in the frame, not only before and after it; bool ``(n,)``."""
-        return ~np.isnan(self.strength)
-
-    @property
     def quality(self) -> float:
-        """Mean strength of all frames, where those without a detection count as 0."""
-        return float(np.nan_to_num(self.strength).mean())
+        """Mean evidence of its frames."""
+        return float(self.evidence.mean())
 
     def at(self, chosen: np.ndarray) -> Track:
         """Some of the frames: bool ``(n,)``, or their positions."""
@@ -43,4 +44,12 @@ class Track:
             frames=self.frames[chosen],
             places=self.places[chosen],
             strength=self.strength[chosen],
+            evidence=self.evidence[chosen],
+            error_pixels=self.error_pixels[chosen],
         )
+
+
+def track_of_places(name: str, frames: np.ndarray, places: np.ndarray) -> Track:
+    """Make a track of known places."""
+    unknown = np.full(len(frames), np.nan)
+    return Track(name, frames, places, unknown, unknown, unknown)

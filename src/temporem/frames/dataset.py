@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -167,6 +167,7 @@ def write_dataset(
     frame_numbers: Sequence[int] | np.ndarray,
     times_seconds: np.ndarray | None = None,
     movie_names: Sequence[str] | None = None,
+    more: Mapping[str, Sequence[str] | np.ndarray] | None = None,
 ) -> None:
     """Write ``particles.star`` and ``particles.mrcs`` into a folder that exists.
 
@@ -183,6 +184,7 @@ def write_dataset(
         frame_numbers: ``(N,)`` position in the movie, from 1.
         times_seconds: ``(N,)`` or None.
         movie_names: ``(N,)`` source movie of each frame (``rlnMicrographMovieName``) or None.
+        more: further columns of the particles, ``(N,)`` each.
     """
     directory = Path(directory)
     names = {"rlnParticleName": particle_names}
@@ -226,6 +228,7 @@ def write_dataset(
     }
     if times_seconds is not None and not np.isnan(times_seconds).all():
         columns["temporemTimeSeconds"] = np.asarray(times_seconds)
+    columns.update(more or {})
     particles_table = StarTable(columns, where="data_particles")
     write_star(directory / STAR_NAME, {"optics": optics_table, "particles": particles_table})
 

@@ -92,4 +92,6 @@ def read_positions(path: str | Path, *, only_movie: str = "") -> Positions:
 
 
 def _bad(path: Path, row: int, what: str) -> TemporemError:
-    return TemporemError(f"{path} row {row} (counted from 0): {what}", expected="whole frames from 1")
+    return TemporemError(
+        f"{path} row {row} (counted from 0): {what}", expected="whole frames from 1"
+    )

@@ -242,3 +242,8 @@ class SimulationConfig(_Settings):
         """Names of structures and trajectories: files, or PDB codes."""
         named = [] if self.structure == BUILT_IN else [self.structure]
         return [*named, *self.motion.files]
+
+
+def with_field(config: SimulationConfig) -> SimulationConfig:
+    """The configuration with a section ``field``, by default if it has none."""
+    return config.model_copy(update={"field": config.field or FieldConfig()})

@@ -79,6 +79,8 @@ def simulate_field(
         n_fields = -(-config.movies // field.particles)
         particle = _index(frames)
         walks = [_walk(config, field, random) for _ in range(n_fields)]
+        owner = particle // field.particles
+        first_row = np.array([np.flatnonzero(owner == i)[0] for i in range(n_fields)])
         place = np.stack(
             [
                 walks[p // field.particles].positions[p % field.particles, number - 1]
@@ -90,6 +92,7 @@ def simulate_field(
         frames = FrameTable(
             **{
                 **vars(frames),
+                "ctf": frames.ctf[torch.from_numpy(first_row[owner])],  # one defocus a field
                 "poses": Poses(frames.poses.rotations, torch.from_numpy(place - centre) * size),
             }
         )
@@ -101,10 +104,15 @@ def simulate_field(
         images *= (config.snr * counts / variance) ** 0.5
         names = [f"field_{i + 1:02d}.mrc" for i in range(n_fields)]
         for i, name in enumerate(names):
-            inside = particle // field.particles == i
+            inside = owner == i
             drawn = _expected(
-                field, config, walks[i], images[inside], centre[inside],
-                frames.frame_numbers[inside], random,
+                field,
+                config,
+                walks[i],
+                images[inside],
+                centre[inside],
+                frames.frame_numbers[inside],
+                random,
             )
             blocks = (random.poisson(image).astype(np.float32)[None] for image in drawn)
             write_stack(directory / name, blocks, size)
@@ -123,7 +131,7 @@ def simulate_field(
             directory,
             FieldTruth(
                 truth=truth,
-                fields=np.array([names[p // field.particles] for p in particle]),
+                fields=np.array([names[i] for i in owner]),
                 positions=place,
                 drift={name: walk.drift for name, walk in zip(names, walks, strict=True)},
             ),
@@ -137,6 +145,10 @@ def simulate_field(
         "pixel_size_angstrom": size,
         "electrons_per_pixel_and_frame": counts,
         "snr": config.snr,
+        **{
+            f"defocus_of_{name}": round(float(frames.ctf.defocus_u_angstrom[row]))
+            for name, row in zip(names, first_row, strict=True)
+        },
     }
 
 

@@ -21,7 +21,7 @@ def read_tiff(path: Path) -> FieldMovie:
 
     try:
         file = tifffile.TiffFile(path)
-        series = file.series[0]
+        series: Any = file.series[0]
         first = series.keyframe
         shape = tuple(int(n) for n in series.shape)
         pixel = np.dtype(first.dtype)
@@ -60,7 +60,9 @@ def read_tiff(path: Path) -> FieldMovie:
 
     def read(start: int, stop: int) -> np.ndarray:
         if offset is None:
-            return np.stack([series[i].asarray().reshape(height, width) for i in range(start, stop)])
+            return np.stack(
+                [series[i].asarray().reshape(height, width) for i in range(start, stop)]
+            )
         with path.open("rb") as raw:
             raw.seek(offset + start * frame_bytes)
             count = (stop - start) * height * width

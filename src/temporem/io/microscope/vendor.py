@@ -53,7 +53,9 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
 
 def _choose(path: Path, name: str, signals: list[dict[str, Any]]) -> dict[str, Any]:
     """Find the signal that is a movie or an image of the specimen; the largest of several."""
-    usable = [s for s in signals if len(s["data"].shape) in (2, 3) and s["data"].dtype.kind in "iuf"]
+    usable = [
+        s for s in signals if len(s["data"].shape) in (2, 3) and s["data"].dtype.kind in "iuf"
+    ]
     usable = [s for s in usable if min(s["data"].shape) > 0]
     if not usable:
         found = [" x ".join(map(str, s["data"].shape)) for s in signals]
