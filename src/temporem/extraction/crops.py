@@ -55,9 +55,8 @@ def usable(
     kept = []
     for i, track in enumerate(tracks):
         corner = cutting.centres(track) - cutting.edge // 2
-        inside = np.asarray(((corner >= 0) & (corner + cutting.edge <= np.array(shape[::-1]))).all(
-            axis=1
-        )
+        low = (corner >= 0).all(axis=1)
+        inside = low & (corner + cutting.edge <= np.array(shape[::-1])).all(axis=1)
         for j, other in enumerate(tracks):
             if i != j:
                 _, mine, theirs = np.intersect1d(track.frames, other.frames, return_indices=True)
