@@ -55,8 +55,8 @@ def usable(
     kept = []
     for i, track in enumerate(tracks):
         corner = cutting.centres(track) - cutting.edge // 2
-        low = (corner >= 0).all(axis=1)
-        inside = low & (corner + cutting.edge <= np.array(shape[::-1])).all(axis=1)
+        ends = np.concatenate([corner, np.array(shape[::-1]) - corner - cutting.edge], axis=1)
+        inside = np.asarray((ends >= 0).all(axis=1))
         for j, other in enumerate(tracks):
             if i != j:
                 _, mine, theirs = np.intersect1d(track.frames, other.frames, return_indices=True)

@@ -24,6 +24,7 @@ SCALES = (0.5, 0.7, 1.0, 1.3)
 _PIXELS_PER_DIAMETER = 10  # to which frames are binned
 _MOST_PER_FRAME = 20_000  # detections; more means that the threshold is in the noise
 _NOISE_FRAMES = 16
+_MEAN_SHELLS = 2  # lowest frequencies, which the mean and the window distort
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ class Detector:
     def _noise_spectrum(self) -> np.ndarray:
         """Radial power spectrum of single frames, at the frequencies of :meth:`_radius`.
 
-        Particles are few and weak in one frame, so this is the background's; the median over
-        neighbouring frequencies is not moved by spots.
+        Many particles of one size, such as a lattice, raise it at some frequencies; the falling
+        curve below it is taken.
         """
         n = self.movie.n_frames
         chosen = np.unique(np.linspace(0, n - 1, min(n, _NOISE_FRAMES)).astype(int))
@@ -152,6 +153,9 @@ class Detector:
         counts = np.bincount(shell.ravel())
         radial = np.bincount(shell.ravel(), power.ravel()) / np.maximum(counts, 1)
         radial = median_filter(radial, 5, mode="nearest")
+        radial[:_MEAN_SHELLS] = radial[_MEAN_SHELLS]
+        # Noise and blurred background fall with frequency. What rises above are particles.
+        radial = np.minimum.accumulate(radial)
         return np.asarray(np.maximum(radial, 1e-6 * radial.max() + np.finfo(float).tiny)[shell])
 
     def _radius(self) -> np.ndarray:
