@@ -9,7 +9,7 @@ background.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,14 @@ class Detections:
     scale: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Filter:
+    """Filter of one scale, and the standard deviation of filtered noise."""
+
+    transfer: np.ndarray
+    deviation: float
+
+
 class Detector:
     """Finds particles of one diameter in the frames of one movie.
 
@@ -70,7 +78,10 @@ class Detector:
         height, width = (n // self.binning for n in movie.movie.shape[1:])
         self.shape = (height, width)
         spectrum = self._noise_spectrum()
-        self.filters = [self._filter(scale * diameter_pixels, spectrum) for scale in SCALES]
+        self._single = self._filters(spectrum)
+        # What rises above the noise of counts, at the highest frequencies, does not average out.
+        white = spectrum.min()
+        self._averaged = self._filters(spectrum - white * (1 - 1 / (2 * self.half + 1)))
 
     def __iter__(self) -> Iterator[Detections]:
         """Find the particles of frame after frame."""
@@ -82,22 +93,24 @@ class Detector:
         return self._find(next(self._averages(range(frame, frame + 1))))
 
     def of_frame(self, frame: int) -> np.ndarray:
-        """Filter a single frame; see :meth:`responses`."""
-        return self.responses(self._binned(frame))
+        """Filter a single frame: ``(scales, y, x)`` in standard deviations of the background."""
+        return self._responses(self._binned(frame), self._single)
 
-    def responses(self, image: np.ndarray) -> np.ndarray:
+    def _responses(self, image: np.ndarray, filters: Sequence[_Filter]) -> np.ndarray:
         """Filtered images ``(scales, y, x)`` in standard deviations of their background."""
         transformed = np.fft.rfft2(image - image.mean())
-        found = np.stack([np.fft.irfft2(transformed * f, s=self.shape) for f in self.filters])
-        for response in found:
+        found = np.empty((len(filters), *self.shape))
+        for response, used in zip(found, filters, strict=True):
+            response[:] = np.fft.irfft2(transformed * used.transfer, s=self.shape)
             middle = np.median(response)
             spread = 1.4826 * np.median(np.abs(response - middle))
             response -= middle
-            response /= max(float(spread), np.finfo(float).tiny)
+            # Particles everywhere make the median of deviations too large.
+            response /= max(min(float(spread), used.deviation), np.finfo(float).tiny)
         return found
 
     def _find(self, image: np.ndarray) -> Detections:
-        found = self.responses(image)
+        found = self._responses(image, self._averaged)
         best = found.max(axis=0)
         peaks = peak_local_max(
             best,
@@ -156,6 +169,7 @@ class Detector:
         radial[:_MEAN_SHELLS] = radial[_MEAN_SHELLS]
         # Noise and blurred background fall with frequency. What rises above are particles.
         radial = np.minimum.accumulate(radial)
+        radial /= len(chosen) * np.square(window).sum()  # that of white noise is its variance
         return np.asarray(np.maximum(radial, 1e-6 * radial.max() + np.finfo(float).tiny)[shell])
 
     def _radius(self) -> np.ndarray:
@@ -163,11 +177,20 @@ class Detector:
         ky, kx = np.fft.fftfreq(self.shape[0])[:, None], np.fft.rfftfreq(self.shape[1])[None]
         return np.hypot(kx, ky)
 
-    def _filter(self, diameter: float, spectrum: np.ndarray) -> np.ndarray:
-        k = self._radius() / self.binning  # cycles per pixel
-        template = _ball(k * diameter)
-        template = template * (1 - np.exp(-2 * (k * 2 * diameter) ** 2))  # no gradients
-        return np.asarray(template / spectrum)
+    def _filters(self, spectrum: np.ndarray) -> list[_Filter]:
+        """Make the filter of each scale for noise of a spectrum."""
+        height, width = self.shape
+        twice = np.full(spectrum.shape[1], 2.0)  # the half plane stands for the whole
+        twice[0] = 1.0
+        if width % 2 == 0:
+            twice[-1] = 1.0
+        filters = []
+        for scale in SCALES:
+            x = self._radius() / self.binning * scale * self.diameter
+            transfer = _ball(x) * (1 - np.exp(-2 * (2 * x) ** 2)) / spectrum  # no gradients
+            variance = (twice * transfer**2 * spectrum).sum() / (height * width)
+            filters.append(_Filter(transfer, float(variance**0.5)))
+        return filters
 
 
 def _ball(x: np.ndarray) -> np.ndarray:
