@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from temporem.errors import TemporemError
-from temporem.io.microscope.movie import FieldMovie, positive
+from temporem.io.microscope.movie import FieldMovie, Read, positive
 from temporem.io.mrc import MRC_HEADER_BYTES, open_stack
 from temporem.io.text_file import read_text
 
@@ -20,7 +21,15 @@ _MOST_INFO_BYTES = 10**7
 def read_mrc(path: Path) -> FieldMovie:
     """Open an MRC movie: modes 0, 1, 2, 6, 12 and 101 (4 bits a pixel)."""
     info = _camera_info(path)
-    pixel_nm = positive(info.get("Specimen Pixel Size X (nanometers)"))
+    pixel_nm, height_nm = (
+        positive(info.get(f"Specimen Pixel Size {axis} (nanometers)")) for axis in "XY"
+    )
+    if pixel_nm and height_nm and not math.isclose(pixel_nm, height_nm, rel_tol=0.01):
+        raise TemporemError(
+            f"{path}: its _info.txt has pixels of {pixel_nm:g} x {height_nm:g} nm",
+            expected="square pixels",
+            hint="mend that file",
+        )
     frame_ns = positive(info.get("Frame Time (nanoseconds)"))
     volts = positive(info.get("Instrument Accelerating Voltage (V)"))
     rate = positive(info.get("Exposure Rate (e-/pix/s)"))
@@ -28,13 +37,7 @@ def read_mrc(path: Path) -> FieldMovie:
     seconds = None if frame_ns is None else frame_ns * 1e-9
     known = rate is not None and seconds is not None and size is not None
     dose = rate * seconds / size**2 if known else None  # type: ignore[operator]
-    packed = _packed(path)
-    if packed is not None:
-        shape, read, header_size = packed
-    else:
-        stack = open_stack(path)
-        shape, header_size = stack.shape, stack.pixel_size_angstrom
-        read = lambda start, stop: stack.read(np.arange(start, stop))  # noqa: E731
+    shape, read, header_size = _packed(path) or _plain(path)
     if size is None and header_size > 0 and abs(header_size - _PLACEHOLDER_ANGSTROM) > 1e-4:
         size = header_size
     return FieldMovie(
@@ -49,12 +52,23 @@ def read_mrc(path: Path) -> FieldMovie:
     )
 
 
-def _packed(path: Path):  # type: ignore[no-untyped-def]
+def _plain(path: Path) -> tuple[tuple[int, int, int], Read, float]:
+    """Shape, reader and pixel size of a movie of whole numbers or floats."""
+    stack = open_stack(path)
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return stack.read(np.arange(start, stop))
+
+    return stack.shape, read, stack.pixel_size_angstrom
+
+
+def _packed(path: Path) -> tuple[tuple[int, int, int], Read, float] | None:
     """Shape, reader and pixel size of a movie with two pixels a byte; None for other modes.
 
     Every row begins at a byte of its own. The first pixel is in the lower four bits.
     """
-    raw = path.open("rb").read(MRC_HEADER_BYTES)
+    with path.open("rb") as file:
+        raw = file.read(MRC_HEADER_BYTES)
     if len(raw) < MRC_HEADER_BYTES:
         return None
     headers = [np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0] for order in "<>"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive
+
+_DAMAGED = ("page offset", "offset to first page", "missing data", "corrupted")
 
 _UNITS = {"nm": 10.0, "nanometer": 10.0, "å": 1.0, "a": 1.0, "angstrom": 1.0, "pm": 0.01}
 _MICROMETRES = {"um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "\\u00b5m": 1e4}
@@ -20,9 +25,12 @@ def read_tiff(path: Path) -> FieldMovie:
     import tifffile
 
     try:
-        file = tifffile.TiffFile(path)
-        series: Any = file.series[0]
-        first = series.keyframe
+        with _complaints() as complaints:
+            file = tifffile.TiffFile(path)
+            series: Any = file.series[0]
+            first = series.keyframe
+        if any(word in text for text in complaints for word in _DAMAGED):
+            raise ValueError(complaints[0])  # tifffile goes on with the pages that are left
         shape = tuple(int(n) for n in series.shape)
         pixel = np.dtype(first.dtype)
     except Exception as error:  # tifffile raises errors of many kinds on damaged files
@@ -76,6 +84,25 @@ def read_tiff(path: Path) -> FieldMovie:
         pixel_size_angstrom=_pixel_size(file, first),
         frame_seconds=positive((file.imagej_metadata or {}).get("finterval")),
     )
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect what tifffile logs, instead of printing it."""
+    log, texts = logging.getLogger("tifffile"), list[str]()
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            texts.append(record.getMessage())
+
+    handler, passed_on = Collect(logging.WARNING), log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield texts
+    finally:
+        log.removeHandler(handler)
+        log.propagate = passed_on
 
 
 def _pixel_size(file: Any, page: Any) -> float | None:

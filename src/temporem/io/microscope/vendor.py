@@ -18,6 +18,7 @@ _TO_ANGSTROM = {
     **{"pm": 0.01, "å": 1.0, "angstrom": 1.0, "a": 1.0, "nm": 10.0},
     **{"um": 1e4, "µm": 1e4, "μm": 1e4, "mm": 1e7, "m": 1e10},
 }
+_MOST_COMPRESSION = 200
 _TO_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0}
 
 
@@ -40,6 +41,8 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
         logging.getLogger("rsciio").setLevel(logging.CRITICAL)
         module = importlib.import_module(f"rsciio.{plugin}")
         try:
+            if plugin == "emd":
+                _require_honest_sizes(path)
             signals = module.file_reader(str(path), lazy=True)
         except Exception as error:  # damaged files end in errors of any kind
             raise TemporemError(
@@ -49,6 +52,25 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
         return _movie(path, name, _choose(path, name, signals))
 
     return read
+
+
+def _require_honest_sizes(path: Path) -> None:
+    """Raise a ValueError if an HDF5 file declares far more data than it can hold.
+
+    Such a file may come from a bad copy, or fill the memory on purpose.
+    """
+    import h5py
+
+    most = _MOST_COMPRESSION * path.stat().st_size + 2**24
+
+    def check(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            chunk = math.prod(item.chunks or (1,)) * item.dtype.itemsize
+            if max(math.prod(item.shape or (0,)) * item.dtype.itemsize, chunk) > most:
+                raise ValueError(f"{name} declares an array of {item.shape}, more than fits")
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
 
 
 def _choose(path: Path, name: str, signals: list[dict[str, Any]]) -> dict[str, Any]:
