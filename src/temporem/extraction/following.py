@@ -31,6 +31,10 @@ _LEAST_EVIDENCE = 8.0
 """Of a whole track: one place in a thousand frames looks so by chance about once."""
 
 
+_LOST = 1e-9
+"""Probability that a particle jumps anywhere in its patch."""
+
+
 @dataclass(frozen=True)
 class _Patches:
     """Responses about the path of a track: ``(n, u, u)`` at ``path + grid``, still coordinates."""
@@ -130,14 +134,14 @@ class _Chain:
         strength = max(float(middle.mean()), 0.1)
         for _ in range(_ROUNDS):
             prior, self.total = self._others(responses, kernels, strength)
-            likelihood = np.exp(strength * responses - strength**2 / 2)
+            likelihood, scale = _likelihood(responses, strength)
             joint = prior * likelihood
             sums = joint.sum(axis=(1, 2))
             posterior = joint / sums[:, None, None]
             # As often, places without a particle look best by chance; the mean over frames that
             # speak for one is the strength.
             strength = max(float((posterior * responses).sum(axis=(1, 2)).mean()), 0.1)
-        self.evidence = np.log(sums)
+        self.evidence = np.log(sums) + scale
         x = (posterior.sum(axis=1) * grid).sum(axis=1)
         y = (posterior.sum(axis=2) * grid).sum(axis=1)
         square = (posterior.sum(axis=1) * grid**2).sum(axis=1) - x**2
@@ -150,10 +154,10 @@ class _Chain:
         responses: np.ndarray, kernels: list[list[np.ndarray]], strength: float
     ) -> tuple[np.ndarray, float]:
         """Distribution of each place given all other frames, and the evidence of all frames."""
-        likelihood = np.exp(strength * responses - strength**2 / 2)
+        likelihood, scale = _likelihood(responses, strength)
         n, u = responses.shape[:2]
         forward, backward = np.empty_like(responses), np.empty_like(responses)
-        ahead, total = np.full((u, u), 1 / u**2), 0.0
+        ahead, total = np.full((u, u), 1 / u**2), float(scale.sum())
         for t in range(n):
             forward[t] = ahead
             ahead = ahead * likelihood[t]
@@ -161,16 +165,23 @@ class _Chain:
             total += float(np.log(weight))
             if t < n - 1:
                 kx, ky = kernels[t]
-                ahead = ky @ (ahead / weight) @ kx.T
+                ahead = ky @ (ahead / weight) @ kx.T + _LOST / u**2
         behind = np.full((u, u), 1 / u**2)
         for t in range(n - 1, -1, -1):
             backward[t] = behind
             if t:
                 kx, ky = kernels[t - 1]
                 behind = ky.T @ (behind * likelihood[t]) @ kx
-                behind = behind / behind.sum()
+                behind = behind / behind.sum() + _LOST / u**2
         prior = forward * backward
         return prior / prior.sum(axis=(1, 2), keepdims=True), total
+
+
+def _likelihood(responses: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Likelihood ratios ``(n, u, u)``, and the logarithm ``(n,)`` of what they are divided by."""
+    logarithm = strength * responses - strength**2 / 2
+    scale = logarithm.max(axis=(1, 2))
+    return np.exp(logarithm - scale[:, None, None]), scale
 
 
 def _best_part(evidence: np.ndarray) -> tuple[int, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ _TO_ANGSTROM = {
     **{"um": 1e4, "µm": 1e4, "μm": 1e4, "mm": 1e7, "m": 1e10},
 }
 _MOST_COMPRESSION = 200
+_HEADER_BYTES = 2**30  # far more than any header takes
 _TO_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0}
 
 
@@ -41,9 +43,10 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
         logging.getLogger("rsciio").setLevel(logging.CRITICAL)
         module = importlib.import_module(f"rsciio.{plugin}")
         try:
-            if plugin == "emd":
-                _require_honest_sizes(path)
-            signals = module.file_reader(str(path), lazy=True)
+            with _little_memory():
+                if plugin == "emd":
+                    _require_honest_sizes(path)
+                signals = module.file_reader(str(path), lazy=True)
         except Exception as error:  # damaged files end in errors of any kind
             raise TemporemError(
                 f"{path} is not a readable {name} file ({type(error).__name__}: {error})",
@@ -52,6 +55,31 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
         return _movie(path, name, _choose(path, name, signals))
 
     return read
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """Let the process grow little while a header is read: a damaged one may ask for gigabytes.
+
+    HDF5 allocates what a file says. Only Linux tells how large a process is; elsewhere there is no
+    limit.
+    """
+    pages = Path("/proc/self/statm")
+    if not pages.is_file():
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(pages.read_text().split()[0]) * resource.getpagesize()
+    most = now + _HEADER_BYTES
+    if before[1] != resource.RLIM_INFINITY:
+        most = min(most, before[1])
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _require_honest_sizes(path: Path) -> None:
