@@ -28,7 +28,7 @@ _LEAST_QUALITY = 0.15
 """Mean evidence of a frame, relative to the median of all tracks: weaker ones are side lobes."""
 
 _LEAST_EVIDENCE = 8.0
-"""Of a whole track: one place in a thousand frames looks so by chance about once."""
+"""Smallest sum of the evidence of a track."""
 
 
 _LOST = 1e-9
