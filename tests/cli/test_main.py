@@ -21,8 +21,8 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     result = command(given, "x")
     assert result.code == 2
     assert result.err == (
-        f"error: unknown command '{given}'; expected one of demo, simulate, reconstruct, "
-        f"evaluate, compare, export, report, experiment, info; {hint}\n"
+        f"error: unknown command '{given}'; expected one of demo, simulate, extract, "
+        f"reconstruct, evaluate, compare, export, report, experiment, info; {hint}\n"
     )
 
 

@@ -70,3 +70,11 @@ def test_arrays_are_for_import(tmp_path):
     np.save(tmp_path / "particles.npy", np.zeros(3))
     found = command("reconstruct", tmp_path / "particles.npy", "-o", tmp_path / "x")
     assert "use temporem import" in found.err
+
+
+def test_small_big_endian_mrc_files_are_no_dm_movies(tmp_path):
+    header = np.zeros(256, dtype=">i4")
+    header[:4] = 4, 6, 5, 1
+    (tmp_path / "a.mrc").write_bytes(header.tobytes() + bytes(4 * 6 * 5 * 2))
+    assert recognise(tmp_path / "a.mrc") is None
+    assert open_stack(tmp_path / "a.mrc").shape == (5, 6, 4)

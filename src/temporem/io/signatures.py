@@ -11,6 +11,7 @@ from temporem.errors import TemporemError
 
 _HEAD_BYTES = 1024
 _MRC_STAMP = slice(208, 212)
+_DM_HEADER = 100  # bytes that the length which a DM file declares may leave out
 
 _EXTRACT = "use temporem extract"
 _IMPORT = "use temporem import"
@@ -71,7 +72,7 @@ def recognise(path: str | Path) -> Format | None:
     for magic, known in _MAGIC:
         if head.startswith(magic):
             return known
-    return _structured(head, size)
+    return _structured(head, size, path.suffix.lower())
 
 
 def refuse_foreign(path: str | Path, *, but: tuple[str, ...] = ()) -> None:
@@ -86,7 +87,7 @@ def refuse_foreign(path: str | Path, *, but: tuple[str, ...] = ()) -> None:
         raise TemporemError(f"{path} is {found.name}", hint=found.hint)
 
 
-def _structured(head: bytes, size: int) -> Format | None:
+def _structured(head: bytes, size: int, suffix: str) -> Format | None:
     """Recognise formats whose first bytes are numbers or text."""
     if head[_MRC_STAMP] == b"MAP ":
         return _MRC
@@ -94,9 +95,11 @@ def _structured(head: bytes, size: int) -> Format | None:
         version, endian3 = struct.unpack(">i4xi", head[:12])
         endian4 = struct.unpack(">i", head[12:16])[0]
         length3, length4 = struct.unpack(">i", head[4:8])[0], struct.unpack(">q", head[4:12])[0]
-        if version == 3 and endian3 in (0, 1) and length3 > 0:
+        # A big-endian MRC file of 3 or 4 columns begins alike, but its length does not fit.
+        named = suffix in (".dm3", ".dm4")
+        if version == 3 and endian3 in (0, 1) and (named or 0 <= size - length3 < _DM_HEADER):
             return Format("dm", "a Gatan DM3 movie", _EXTRACT)
-        if version == 4 and endian4 in (0, 1) and length4 > 0:
+        if version == 4 and endian4 in (0, 1) and (named or 0 <= size - length4 < _DM_HEADER):
             return Format("dm", "a Gatan DM4 movie", _EXTRACT)
         header, tvips, width, height, bits = struct.unpack("<5i", head[:20].ljust(20, b"\0"))
         if header == 256 and tvips in (1, 2) and bits in (8, 16) and min(width, height) > 0:
