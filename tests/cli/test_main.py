@@ -21,9 +21,9 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     result = command(given, "x")
     assert result.code == 2
     assert result.err == (
-        f"error: unknown command '{given}'; expected one of demo, simulate, import, check, "
-        f"reconstruct, evaluate, compare, motion, select, export, report, experiment, info; "
-        f"{hint}\n"
+        f"error: unknown command '{given}'; expected one of demo, simulate, extract, import, "
+        f"check, reconstruct, evaluate, compare, motion, select, export, report, experiment, "
+        f"info; {hint}\n"
     )
 
 

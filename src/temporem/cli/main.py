@@ -15,6 +15,7 @@ from temporem.cli.demo import demo
 from temporem.cli.evaluate import compare, evaluate
 from temporem.cli.experiment import experiment
 from temporem.cli.export import export
+from temporem.cli.extract import extract
 from temporem.cli.failures import describe
 from temporem.cli.import_ import import_
 from temporem.cli.info import info
@@ -38,8 +39,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, import_, check, reconstruct, evaluate, compare, motion),
-    *(select, export, report, experiment, info),
+    *(demo, simulate, extract, import_, check, reconstruct, evaluate, compare),
+    *(motion, select, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
+from temporem.io.signatures import refuse_foreign
 
 
 def refuse_missing(
@@ -33,6 +34,7 @@ def refuse_missing(
         for path in [given] if isinstance(given, Path) else given or []:
             adopt_leftovers(path)
             if not is_there(path):
+                refuse_foreign(path)
                 raise TemporemError(f"{path} {problem}", expected=expected, hint=hint)
 
     return check

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from temporem.cli.console import print_facts, print_json, progress_bar, say
 from temporem.cli.options import Json, Overwrite, Settings, output
+from temporem.errors import TemporemError
 
 
 def simulate(
@@ -43,6 +44,15 @@ def simulate(
     seed: Annotated[
         int | None, Parameter(help="Seed of all random numbers; short for --set seed=N.")
     ] = None,
+    field: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Movies of the whole field of view, with many particles, for temporem extract; "
+            "--set field.width=512 and so on.",
+        ),
+    ] = False,
     set_: Settings = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -50,9 +60,11 @@ def simulate(
     """Simulate movies of a molecule that moves, and keep the true volumes and poses.
 
     Example:  temporem simulate 7bcq-free -o 7bcq-movies --set snr=0.3
+    Example:  temporem simulate toy-free -o field --field --set movies=30
     Example:  temporem simulate trajectory --topology a.psf --trajectory a.dcd --states 19 -o movies
     """
     from temporem.io.files import require_new_directory
+    from temporem.simulation.config import with_field
     from temporem.simulation.presets import load_simulation_config
     from temporem.structures.sources import locate_structure
 
@@ -65,11 +77,16 @@ def simulate(
     short = [f"{key}={value}" for key, value in given.items() if value is not None]
     overrides = [*(set_ or []), *short]
     settings = load_simulation_config(config, overrides)
+    if field:
+        settings = with_field(settings)
+    elif settings.field is not None:
+        raise TemporemError("the section field is set without --field", hint="pass --field")
     require_new_directory(out, overwrite=overwrite)
     for name in settings.files:
         locate_structure(name, structures)
 
     # The imports below load torch: refuse what needs no torch first.
+    from temporem.simulation.field import simulate_field
     from temporem.simulation.simulate import simulate as run_simulation
     from temporem.simulation.truth import require_simulated
 
@@ -77,13 +94,19 @@ def simulate(
         # A preset is not a file, and an output may be named after it.
         require_simulated(out, [config] if Path(config).is_file() else [])
     with progress_bar("Simulating") as progress:
-        summary = run_simulation(
+        run = simulate_field if field else run_simulation
+        summary = run(
             settings, out, structures_dir=structures, overwrite=overwrite, progress=progress
         )
     if json:
         print_json({"dataset": str(out), **summary})
         return
     print_facts({name.replace("_", " "): f"{value:g}" for name, value in summary.items()})
+    if field:
+        movies, diameter = shlex.quote(f"{out}/") + "field_*.mrc", "DIAMETER"
+        say(f"Fields:  {out}")
+        say(f"Next:    temporem extract {movies} -o DATASET --diameter {diameter}")
+        return
     if summary["residues_missing"]:
         say(
             f"Gaps: {summary['residues_missing']} residues inside chains lack coordinates, so no "

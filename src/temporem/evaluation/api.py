@@ -77,6 +77,7 @@ def evaluate(
         if movies is not None and can_be_probed(found.config):
             probed = probe_latents(found, movies)
         frames = frames_to_evaluate(known, held_out=found.held_out, every=every)
+        frames = frames.at(np.isin(frames.rows, known.known_rows))
         source: VolumeSource = Decoder(found, frames.rows)
         if latents is None:
             latents, covariance = found.latents, found.latent_covariance
@@ -88,6 +89,7 @@ def evaluate(
             )
         known = truth if isinstance(truth, Truth) else read_truth(truth)
         frames = frames_to_evaluate(known, every=every)
+        frames = frames.at(np.isin(frames.rows, known.known_rows))
         if isinstance(found, Path):
             config = known.config
             source = VolumeFolder(found, known.n_frames, config.box, config.pixel_size_angstrom)
@@ -131,7 +133,8 @@ def alignment(run: Run, truth: Truth) -> RigidTransform | None:
     """
     if same_poses(run.poses, truth.poses):
         return None
-    return align_poses(run.poses, truth.poses)[0]
+    rows = truth.known_rows
+    return align_poses(run.poses[rows], truth.poses[rows])[0]
 
 
 def require_made_from(run: Run, movies: Dataset) -> None:
@@ -228,7 +231,7 @@ def _measure(
     rows, aligned = frames.rows, None
     moved: Truth | AlignedStates = truth
     if poses is not None and not same_poses(poses, truth.poses):
-        agreement, change = pose_agreement(poses, truth.poses)
+        agreement, change = pose_agreement(poses, truth.poses, rows=truth.known_rows)
         if align == "states":
             moved = AlignedStates(truth, poses, mirrored=change.mirrored)
             agreement = replace(

@@ -72,10 +72,14 @@ def same_poses(one: Poses, other: Poses) -> bool:
 
 
 def pose_agreement(
-    estimated: Poses, true: Poses, *, mirrored: bool | None = None
+    estimated: Poses,
+    true: Poses,
+    *,
+    mirrored: bool | None = None,
+    rows: np.ndarray | slice = slice(None),
 ) -> tuple[PoseAgreement, RigidTransform]:
-    """Errors of all N frames after :func:`align_poses`, and the alignment."""
-    change, other = align_poses(estimated, true, mirrored=mirrored)
+    """Errors of all N frames after :func:`align_poses` on some rows, and the alignment."""
+    change, other = align_poses(estimated[rows], true[rows], mirrored=mirrored)
     aligned = estimated.transformed(change)
     angle = geodesic_degrees(aligned.rotations, true.rotations)
     shift = (aligned.shifts_angstrom - true.shifts_angstrom).norm(dim=-1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from temporem.errors import TemporemError
 from temporem.frames.dataset import STAR_NAME, Dataset, read_star_folder
+from temporem.io.signatures import refuse_foreign
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def read_dataset(path: str | Path) -> Dataset:
     for reader in READERS:
         if reader.recognises(path):
             return reader.read(path)
+    refuse_foreign(path)
     raise TemporemError(
         f"{path} is not a dataset" if path.exists() else f"{path} does not exist",
         expected=" or ".join(reader.name for reader in READERS),

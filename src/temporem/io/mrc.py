@@ -20,6 +20,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 
 from temporem.errors import TemporemError
 from temporem.io.files import atomic_write
+from temporem.io.signatures import refuse_foreign
 
 MRC_HEADER_BYTES = HEADER_DTYPE.itemsize
 
@@ -103,6 +104,7 @@ def open_stack(path: str | Path) -> Stack:
             raw = file.read(MRC_HEADER_BYTES)
     except OSError as error:
         raise TemporemError(f"cannot read {path}: {error.strerror}") from error
+    refuse_foreign(path, but=("mrc",))
     if len(raw) < MRC_HEADER_BYTES:
         raise TemporemError(
             f"{path} has {len(raw)} bytes", expected=f"an MRC header of {MRC_HEADER_BYTES} bytes"

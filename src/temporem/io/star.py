@@ -11,6 +11,7 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.io.files import atomic_write
 from temporem.io.limits import Limits
+from temporem.io.signatures import refuse_foreign
 from temporem.io.star_reader import read_blocks
 
 MAX_STAR_BYTES = 2**30
@@ -144,6 +145,7 @@ def read_star(path: str | Path) -> dict[str, StarTable]:
     try:
         if not path.is_file():
             raise TemporemError(f"{path} is not a file", expected="a STAR file")
+        refuse_foreign(path, but=("star",))
         if path.stat().st_size > MAX_STAR_BYTES:
             raise TemporemError(
                 f"{path} is larger than {MAX_STAR_BYTES >> 20} MiB", hint="split it into parts"

@@ -111,6 +111,34 @@ class PosesConfig(_Settings):
         return self
 
 
+class FieldConfig(_Settings):
+    """Movies of the whole field of view: moving particles on a specimen that drifts.
+
+    Every pixel is a Poisson count. Particles are as strong as ``snr`` says, in images of ``box``.
+    """
+
+    width: int = Field(default=384, ge=64, le=8192, description="Edge of the field, px.")
+    particles: int = Field(default=15, ge=1, le=10_000, description="Particles in each field.")
+    diffusion_angstrom2_per_second: NonNegativeFloat = Field(
+        default=80.0,
+        le=1e9,
+        description="Translational diffusion coefficient D: in x and in y, the mean square "
+        "displacement is 2 D t.",
+    )
+    drift_angstrom_per_second: NonNegativeFloat = Field(
+        default=20.0, le=1e9, description="Mean speed of the stage, in a direction that turns."
+    )
+    texture: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.2,
+        description="Standard deviation of the still background, as a fraction of its mean.",
+    )
+    dose_per_frame: float = Field(
+        default=2.0, gt=0, le=1e6, description="Electrons per Å² and frame."
+    )
+
+
 def _section_of_kind(settings: object) -> object:
     """Accept a kind in place of the section."""
     return {"kind": settings} if isinstance(settings, str) else settings
@@ -163,6 +191,9 @@ class SimulationConfig(_Settings):
     shift_sd_angstrom: NonNegativeFloat = Field(
         default=0.0, description="Standard deviation of the particle's displacement in x and y."
     )
+    field: FieldConfig | None = Field(
+        default=None, description="Movies of the whole field of view, for temporem extract."
+    )
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -211,3 +242,8 @@ class SimulationConfig(_Settings):
         """Names of structures and trajectories: files, or PDB codes."""
         named = [] if self.structure == BUILT_IN else [self.structure]
         return [*named, *self.motion.files]
+
+
+def with_field(config: SimulationConfig) -> SimulationConfig:
+    """The configuration with a section ``field``, by default if it has none."""
+    return config.model_copy(update={"field": config.field or FieldConfig()})

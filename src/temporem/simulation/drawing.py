@@ -18,7 +18,7 @@ from temporem.structures.motions import MOTIONS
 
 _STREAMS = (
     *("motion", "poses", "shifts", "ctf", "noise", "pose errors"),
-    *("schedule", "lengths", "missing frames"),
+    *("schedule", "lengths", "missing frames", "field"),
 )
 """Purposes of random numbers, each with a stream of its own. A new one goes to the end."""
 

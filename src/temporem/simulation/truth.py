@@ -30,7 +30,7 @@ from temporem.structures.scattering import element_index, form_factors
 from temporem.version import __version__
 
 TRUTH_NAME = "truth"
-_TABLE, _SETTINGS = "truth.star", "simulation.yaml"
+_TABLE, _SETTINGS, _INCOMPLETE = "truth.star", "simulation.yaml", "incomplete"
 _VOLUMES_PER_CHUNK = 8  # more do not fit a processor's cache and are slower
 _KEPT_BYTES = 2**28  # of volumes, if those of all conformations take no more
 
@@ -49,6 +49,8 @@ class Truth:
         times_seconds: ``(N,)`` float64.
         particle_names: the movie that each frame belongs to.
         frame_numbers: position in the movie, from 1, int64 ``(N,)``.
+        known: frames whose truth is known, bool ``(N,)``; the others, as of things that an
+            extraction took for particles, hold the truth of some other frame. None for all.
         linear: a rotation, or one and inversion, by which volumes are turned, ``(3, 3)``.
         offset_angstrom: by which volumes are displaced thereafter, ``(3,)``.
 
@@ -68,6 +70,7 @@ class Truth:
     times_seconds: np.ndarray
     particle_names: Sequence[str]
     frame_numbers: np.ndarray
+    known: np.ndarray | None = None
     linear: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))
     offset_angstrom: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
 
@@ -80,6 +83,11 @@ class Truth:
     def movies(self) -> list[np.ndarray]:
         """Rows of each movie in the order of its frames, as :attr:`Dataset.movies`."""
         return group_movies(self.particle_names, self.frame_numbers)
+
+    @cached_property
+    def known_rows(self) -> np.ndarray:
+        """Rows whose truth is known."""
+        return np.arange(self.n_frames) if self.known is None else np.flatnonzero(self.known)
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -147,22 +155,27 @@ class Truth:
 
 
 def write_truth(dataset: Path, truth: Truth) -> None:
-    """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings."""
+    """Write ``truth/`` into a dataset folder: a table, the molecule, its motion, the settings.
+
+    Frames whose truth is not known are left out of the table.
+    """
+    rows = truth.known_rows
     folder = dataset / TRUTH_NAME
     folder.mkdir()
     columns: dict[str, Sequence[str] | np.ndarray] = {
-        "rlnParticleName": truth.particle_names,
-        "rlnMovieFrameNumber": truth.frame_numbers,
-        "temporemState": truth.states,
-        **dict(zip(_columns(truth.motion), truth.parameters.T.numpy(), strict=True)),
-        **columns_from_poses(truth.poses),
-        "temporemTimeSeconds": truth.times_seconds,
+        "rlnParticleName": [truth.particle_names[row] for row in rows],
+        "rlnMovieFrameNumber": truth.frame_numbers[rows],
+        "temporemState": truth.states[rows],
+        **dict(zip(_columns(truth.motion), truth.parameters[rows].T.numpy(), strict=True)),
+        **columns_from_poses(truth.poses[rows]),
+        "temporemTimeSeconds": truth.times_seconds[rows],
     }
     write_star(folder / _TABLE, {"truth": StarTable(columns, where=_TABLE)})
     write_motion(folder, truth.config.motion.kind, truth.motion)
     settings = {
         "temporem_version": __version__,
         "noise_variance": truth.noise_variance,
+        **({} if truth.known is None else {_INCOMPLETE: True}),
         "simulation": truth.config.model_dump(mode="json"),
     }
     (folder / _SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -180,6 +193,32 @@ def read_truth(dataset: str | Path) -> Truth:
         ('angle_degrees',)
         >>> angles = truth.parameters[:, 0]
     """
+    truth, complete = _read_table(dataset)
+    particles = _block(Path(dataset) / STAR_NAME, "particles")
+    row = _rows_in_order_of(particles, truth, complete=complete)
+    return replace(
+        truth,
+        states=truth.states[row],
+        parameters=truth.parameters[row],
+        poses=truth.poses[row],
+        times_seconds=truth.times_seconds[row],
+        particle_names=particles.strings("rlnParticleName"),
+        frame_numbers=particles.ints("rlnMovieFrameNumber"),
+        known=None if complete else row >= 0,
+    )
+
+
+def read_truth_table(folder: str | Path) -> Truth:
+    """The truth in the order of its own table, for simulations without ``particles.star``.
+
+    Raises:
+        TemporemError: the folder has no truth, or it is damaged.
+    """
+    return _read_table(folder)[0]
+
+
+def _read_table(dataset: str | Path) -> tuple[Truth, bool]:
+    """The truth in the order of its table, and if the table has every frame of the dataset."""
     folder = Path(dataset) / TRUTH_NAME
     if not folder.is_dir():
         raise TemporemError(
@@ -190,22 +229,19 @@ def read_truth(dataset: str | Path) -> Truth:
     settings = load_settings(folder / _SETTINGS)
     source = str(folder / _SETTINGS)
     config = validate_settings(SimulationConfig, settings.get("simulation", {}), source=source)
-    noise_variance = _noise_variance(settings, source)
-    particles = _block(Path(dataset) / STAR_NAME, "particles")
-    row = _rows_in_order_of(particles, table)
-
-    parameters = [table.floats(column)[row] for column in _columns(motion)]
-    return Truth(
+    parameters = [table.floats(column) for column in _columns(motion)]
+    truth = Truth(
         config=config,
         motion=motion,
-        noise_variance=noise_variance,
-        states=table.ints("temporemState")[row],
+        noise_variance=_noise_variance(settings, source),
+        states=table.ints("temporemState"),
         parameters=torch.from_numpy(np.stack(parameters, axis=-1)),
-        poses=poses_from_table(table, rows=row),
-        times_seconds=table.floats("temporemTimeSeconds")[row],
-        particle_names=particles.strings("rlnParticleName"),
-        frame_numbers=particles.ints("rlnMovieFrameNumber"),
+        poses=poses_from_table(table),
+        times_seconds=table.floats("temporemTimeSeconds"),
+        particle_names=table.strings("rlnParticleName"),
+        frame_numbers=table.ints("rlnMovieFrameNumber"),
     )
+    return truth, settings.get(_INCOMPLETE) is not True
 
 
 def require_simulated(output: str | Path, inputs: Iterable[str | Path] = ()) -> None:
@@ -265,18 +301,20 @@ def _block(path: Path, name: str) -> StarTable:
     return blocks[name]
 
 
-def _rows_in_order_of(particles: StarTable, table: StarTable) -> np.ndarray:
-    """The row of ``table`` for each row of ``particles``, by movie and frame number."""
-    wanted, present = (
-        list(zip(t.strings("rlnParticleName"), t.ints("rlnMovieFrameNumber").tolist(), strict=True))
-        for t in (particles, table)
-    )
+def _rows_in_order_of(particles: StarTable, truth: Truth, *, complete: bool) -> np.ndarray:
+    """The row of the truth for each row of ``particles``, by movie and frame number.
+
+    A frame that an incomplete truth lacks has row −1.
+    """
+    names, numbers = particles.strings("rlnParticleName"), particles.ints("rlnMovieFrameNumber")
+    wanted = list(zip(names, numbers.tolist(), strict=True))
+    present = zip(truth.particle_names, truth.frame_numbers.tolist(), strict=True)
     row = {key: i for i, key in enumerate(present)}
     missing = [key for key in wanted if key not in row]
-    if missing:
+    if missing and (complete or len(missing) == len(wanted)):
         name, number = missing[0]
         raise TemporemError(
             f"{TRUTH_NAME}/{_TABLE} lacks frame {number} of movie '{name}'",
             expected=f"every frame of {STAR_NAME}",
         )
-    return np.array([row[key] for key in wanted])
+    return np.array([row.get(key, -1) for key in wanted])

@@ -1,0 +1,120 @@
+"""Images of one particle, cut from the frames of its track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from temporem.extraction.flat import FlatMovie
+from temporem.extraction.noise import NoiseSpectrum, background_disc
+from temporem.extraction.tracks import Track
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How images are cut out.
+
+    Attributes:
+        box: edge of an image, pixels, even.
+        bin: pixels of the movie, along an edge, that become one.
+        diameter_pixels: of the particle, in pixels of the movie.
+    """
+
+    box: int
+    bin: int
+    diameter_pixels: float
+
+    @property
+    def edge(self) -> int:
+        """Edge in pixels of the movie."""
+        return self.box * self.bin
+
+    def centres(self, track: Track) -> np.ndarray:
+        """Pixels about which images are cut, whole numbers ``(n, 2)``."""
+        return np.rint(track.places).astype(int)
+
+    def offsets(self, track: Track) -> np.ndarray:
+        """Displacement of the particle from the centre of its images, pixels of the movie."""
+        # After binning, pixel box / 2 shows pixel edge / 2 of the movie, as Fourier cropping does.
+        return np.asarray(track.places - self.centres(track))
+
+
+def usable(
+    tracks: Sequence[Track], cutting: Cutting, shape: tuple[int, int], min_frames: int
+) -> list[Track]:
+    """Leave out frames in which a particle is at the edge or overlaps another one.
+
+    Args:
+        tracks: of one movie.
+        cutting: how images are cut out.
+        shape: of a frame, y and x.
+        min_frames: tracks of fewer frames are left out.
+    """
+    kept = []
+    for i, track in enumerate(tracks):
+        corner = cutting.centres(track) - cutting.edge // 2
+        ends = np.concatenate([corner, np.array(shape[::-1]) - corner - cutting.edge], axis=1)
+        inside = np.asarray((ends >= 0).all(axis=1))
+        for j, other in enumerate(tracks):
+            if i != j:
+                _, mine, theirs = np.intersect1d(track.frames, other.frames, return_indices=True)
+                near = np.hypot(*(track.places[mine] - other.places[theirs]).T)
+                inside[mine[near < 0.75 * cutting.diameter_pixels]] = False
+        left = track.at(inside)
+        if len(left) >= min_frames:
+            kept.append(left)
+    return kept
+
+
+def in_order(tracks: Sequence[Track]) -> list[tuple[int, int]]:
+    """List index of the track and position in it of every image, in the order of the frames."""
+    order = [
+        (frame, i, position)
+        for i, track in enumerate(tracks)
+        for position, frame in enumerate(track.frames.tolist())
+    ]
+    return [(i, position) for _, i, position in sorted(order)]
+
+
+def cut_out(
+    movie: FlatMovie, tracks: Sequence[Track], cutting: Cutting, noise: NoiseSpectrum
+) -> Iterator[np.ndarray]:
+    """Cut images ``(box, box)`` from frame after frame, in the order of :func:`in_order`.
+
+    The background of each is 0, and its noise has standard deviation 1.
+    """
+    outside = background_disc(cutting.edge, cutting.diameter_pixels)
+    centres = [cutting.centres(track) for track in tracks]
+    read, image = -1, np.zeros((0, 0))
+    for i, position in in_order(tracks):
+        frame = int(tracks[i].frames[position])
+        if frame != read:
+            read, image = frame, movie.frame(frame)
+        x, y = centres[i][position] - cutting.edge // 2
+        crop = image[y : y + cutting.edge, x : x + cutting.edge]
+        crop = crop - _plane(crop, outside)
+        yield fourier_crop(crop, cutting.box) / np.float32(noise.deviation)
+
+
+def fourier_crop(image: np.ndarray, box: int) -> np.ndarray:
+    """Image ``(box, box)`` of the lowest frequencies; its values stay those of the larger image."""
+    edge = len(image)
+    if edge == box:
+        return image.astype(np.float32)
+    transformed = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image)))
+    low = edge // 2 - box // 2
+    part = transformed[low : low + box, low : low + box]
+    small = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part))).real
+    return np.asarray(small * (box / edge) ** 2, dtype=np.float32)
+
+
+def _plane(image: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Plane through the pixels outside the particle, by least squares."""
+    edge = len(image)
+    line = (np.arange(edge) - (edge - 1) / 2) / edge
+    y, x = np.meshgrid(line, line, indexing="ij")
+    design = np.stack([np.ones_like(x), x, y], axis=-1)
+    found = np.linalg.lstsq(design[outside], image[outside], rcond=None)[0]
+    return np.asarray(design @ found)

@@ -1,0 +1,1 @@
+"""Movies from microscopes and cameras, one reader a file, read lazily."""

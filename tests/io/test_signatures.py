@@ -1,0 +1,80 @@
+"""Foreign files are named by their first bytes, by every command."""
+
+import numpy as np
+import pytest
+
+from helpers.commands import command
+from helpers.shared import SHARED
+from temporem.errors import TemporemError
+from temporem.io.mrc import open_stack
+from temporem.io.signatures import recognise
+from temporem.io.star import read_star
+
+SPECIMENS = SHARED / "specimens"
+KEYS = {
+    "vendor/3D_test-1.dm3": "dm",
+    "vendor/3D_test-1.dm4": "dm",
+    "vendor/16_STOimage_1.ser": "ser",
+    "vendor/16_STOimage.emi": "emi",
+    "vendor/fei_example_tem_stack.emd": "hdf5",
+    "vendor/test_tvips_2233_000.tvips": "tvips",
+    "vendor/test_loading_image_saved_with_DM_stack.tif": "tiff",
+    "mrc/1ake.mrc": "mrc",
+    "liquid/nanorods_movie_jpeg/000000.jpg": "picture",
+    "cryosparc/empiar_10076_7.cs": "npy",
+    "relion/relion31.star": "star",
+    "mrc/emd_3197.map.gz": "gzip",
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_specimens_are_recognised(name):
+    found = recognise(SPECIMENS / name)
+    assert found is not None
+    assert found.key == KEYS[name]
+
+
+def test_a_pickle_is_named_and_never_loaded(tmp_path):
+    (tmp_path / "poses.pkl").write_bytes(b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.")
+    assert "pickle" in recognise(tmp_path / "poses.pkl").name
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"text", bytes(2000), b"\xff" * 2000])
+def test_other_files_are_not_recognised(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    assert recognise(tmp_path / "file") is None
+    assert recognise(tmp_path) is None
+
+
+@pytest.mark.parametrize("read", [open_stack, read_star])
+def test_readers_name_the_format_and_the_command(read):
+    with pytest.raises(TemporemError, match="is a Gatan DM4 movie; use temporem extract"):
+        read(SPECIMENS / "vendor/3D_test-1.dm4")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("reconstruct", "FILE", "-o", "x"), ("evaluate", "FILE"), ("export", "FILE")]
+)
+def test_commands_name_the_format_and_the_command(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    file = SPECIMENS / "vendor/3D_test-1.dm4"
+    if arguments[0] == "export":
+        arguments = (*arguments, "-o", "x")
+    found = command(*(file if word == "FILE" else word for word in arguments))
+    assert found.code == 2
+    assert "is a Gatan DM4 movie; use temporem extract" in found.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_arrays_are_for_import(tmp_path):
+    np.save(tmp_path / "particles.npy", np.zeros(3))
+    found = command("reconstruct", tmp_path / "particles.npy", "-o", tmp_path / "x")
+    assert "use temporem import" in found.err
+
+
+def test_small_big_endian_mrc_files_are_no_dm_movies(tmp_path):
+    header = np.zeros(256, dtype=">i4")
+    header[:4] = 4, 6, 5, 1
+    (tmp_path / "a.mrc").write_bytes(header.tobytes() + bytes(4 * 6 * 5 * 2))
+    assert recognise(tmp_path / "a.mrc") is None
+    assert open_stack(tmp_path / "a.mrc").shape == (5, 6, 4)
