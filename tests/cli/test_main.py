@@ -22,7 +22,7 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     assert result.code == 2
     assert result.err == (
         f"error: unknown command '{given}'; expected one of demo, simulate, reconstruct, "
-        f"evaluate, compare, export, report, experiment, info; {hint}\n"
+        f"evaluate, validate, compare, export, report, experiment, info; {hint}\n"
     )
 
 
@@ -31,6 +31,7 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     [
         ["reconstruct", "absent", "-o", "run"],
         ["evaluate", "absent"],
+        ["validate", "absent"],
         ["compare", "absent", "absent"],
         ["export", "absent", "-o", "volumes"],
         ["report", "absent"],

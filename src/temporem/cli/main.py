@@ -19,6 +19,7 @@ from temporem.cli.info import info
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.simulate import simulate
+from temporem.cli.validate import validate
 from temporem.errors import AlreadySaid, TemporemError
 from temporem.version import __version__
 
@@ -34,7 +35,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, reconstruct, evaluate, compare),
+    *(demo, simulate, reconstruct, evaluate, validate, compare),
     *(export, report, experiment, info),
 )
 for _command in _COMMANDS:

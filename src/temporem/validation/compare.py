@@ -1,0 +1,177 @@
+"""Which of several runs of one dataset predicts unseen movies best; no truth is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temporem.errors import TemporemError
+from temporem.evaluation.summary import finite
+from temporem.progress import Progress
+from temporem.runs.run import Run, load_run
+from temporem.validation.checks import HALF_SETS, HELD_OUT, check_held_out, dataset_of
+from temporem.validation.facts import HalfSetFacts, ScoreFacts
+from temporem.validation.held_out import Advantage, MovieScores, advantage
+from temporem.validation.storage import load_result
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Scores of several runs on movies that none of them was trained on.
+
+    Attributes:
+        baseline: name of the run that others are compared with.
+        scores: by name.
+        advantages: of every other run over the baseline, by name.
+        from_half_sets: the scores are those of half sets, each on the other's movies.
+    """
+
+    baseline: str
+    scores: Mapping[str, MovieScores]
+    advantages: Mapping[str, Advantage]
+    from_half_sets: bool
+
+    def sentences(self) -> list[str]:
+        """Say which run is better on this data, and by how much."""
+        one = next(iter(self.scores.values()))
+        movies = f"{len(one.movies)} movies that were not trained on"
+        if self.from_half_sets:
+            movies = f"the {len(one.movies)} movies, each with the half set that did not see it"
+        return [
+            f"{self._verdict(name, found, movies)}{self._of_motion(name, found)}"
+            for name, found in self.advantages.items()
+        ]
+
+    def _of_motion(self, name: str, found: Advantage) -> str:
+        """Say what part of an advantage comes from the motion; the rest is that of the mean."""
+        if found.motion_low != found.motion_low:
+            return ""
+        return (
+            f" The motion's part in this is {found.motion:+.2f} ({found.motion_low:+.2f} to "
+            f"{found.motion_high:+.2f}), and the rest is that of the mean volume."
+        )
+
+    def rows(self) -> dict[str, str]:
+        """Each run's score, in words, by name."""
+        texts = {}
+        for name, found in self.scores.items():
+            low, high = found.interval
+            interval = f" (95 % from {low:.2f} to {high:.2f})" if low == low else ""
+            texts[name] = f"{found.per_frame:+.2f} nats per frame over one volume{interval}"
+        return texts
+
+    def summary(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        return {
+            "baseline": self.baseline,
+            "from_half_sets": self.from_half_sets,
+            "nats_per_frame": {name: found.per_frame for name, found in self.scores.items()},
+            "advantages": {
+                name: {key: finite(value) for key, value in vars(found).items()}
+                for name, found in self.advantages.items()
+            },
+        }
+
+    def _verdict(self, name: str, found: Advantage, movies: str) -> str:
+        interval = f"95 % from {found.low:+.2f} to {found.high:+.2f}"
+        if found.low != found.low:
+            return (
+                f"{name} and {self.baseline} differ by {found.value:+.2f} nats per frame on "
+                f"{movies}; there are too few to say more."
+            )
+        if found.low <= 0 <= found.high:
+            return (
+                f"{name} and {self.baseline} do not differ significantly on {movies}: "
+                f"{found.value:+.2f} nats per frame ({interval})."
+            )
+        better, worse = (name, self.baseline) if found.value > 0 else (self.baseline, name)
+        return (
+            f"{better} is better than {worse} on this data: {movies} are likelier by "
+            f"{abs(found.value):.2f} nats per frame ({name}: {interval})."
+        )
+
+
+def compare_predictions(
+    runs: Mapping[str, Path], baseline: str | None = None, progress: Progress | None = None
+) -> Prediction:
+    """Compare runs on movies that none of them was trained on.
+
+    Held-out movies are scored where that was not done before. Runs without held-out movies are
+    compared by their half sets.
+
+    Args:
+        runs: folders of finished runs by name, two or more.
+        baseline: name of the run that others are compared with; the first when None.
+        progress: receives the progress.
+
+    Raises:
+        TemporemError: no such baseline; runs that held out no movies or different ones, and have no
+            half sets; runs that took images differently.
+    """
+    if baseline is not None and baseline not in runs:
+        raise TemporemError(
+            f"no run is named '{baseline}'", expected=" or ".join(f"'{name}'" for name in runs)
+        )
+    reference = baseline or next(iter(runs))
+    loaded = {name: load_run(path) for name, path in runs.items()}
+    _require_same_images(loaded)
+    halves = not all(run.held_out.any() for run in loaded.values())
+    score: Callable[[Run, Progress], MovieScores] = _of_half_sets if halves else _of_held_out
+    progress = progress or Progress()
+    scores = {
+        name: score(run, progress.part(index / len(loaded), (index + 1) / len(loaded), name))
+        for index, (name, run) in enumerate(loaded.items())
+    }
+    others = {
+        name: advantage(scores[reference], found)
+        for name, found in scores.items()
+        if name != reference
+    }
+    return Prediction(reference, scores, others, halves)
+
+
+def _of_held_out(run: Run, progress: Progress) -> MovieScores:
+    stored = load_result(run.path, HELD_OUT, ScoreFacts)
+    if stored is None:
+        stored = check_held_out(run, dataset_of(run), progress)
+    return stored.measured
+
+
+def _of_half_sets(run: Run, progress: Progress) -> MovieScores:
+    stored = load_result(run.path, HALF_SETS, HalfSetFacts)
+    if stored is None:
+        raise TemporemError(
+            f"{run.path} held out no movies, and has no half sets",
+            expected="movies that it was not trained on",
+            hint=f"run temporem validate {run.path} --half-sets, or reconstruct with "
+            "--set data.held_out_fraction=0.2",
+        )
+    return stored.other_half.measured
+
+
+def _require_same_images(runs: Mapping[str, Run]) -> None:
+    """Likelihoods of images can be compared only if the images are the same."""
+    (first, one), *others = runs.items()
+    for name, run in others:
+        for key in ("invert", "window_radius"):
+            a, b = getattr(one.config.data, key), getattr(run.config.data, key)
+            if a != b:
+                raise TemporemError(
+                    f"{first} has data.{key} = {a}, and {name} has {b}",
+                    expected="runs that take the images alike",
+                )
+        if not _same_frames(one, run):
+            raise TemporemError(
+                f"{name} is not of the same frames as {first}", expected="runs of one dataset"
+            )
+
+
+def _same_frames(a: Run, b: Run) -> bool:
+    names: Sequence[bool] = [
+        a.particle_names == b.particle_names,
+        a.frame_numbers.tolist() == b.frame_numbers.tolist(),
+        a.facts.noise_scale == b.facts.noise_scale,
+    ]
+    return all(names)
