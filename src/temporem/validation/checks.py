@@ -86,7 +86,7 @@ def check_half_sets(run: Run, dataset: Dataset, progress: Progress | None = None
     _write_maps(run, found, motion)
     scores = score_other_halves(models, run, dataset.particle_names, progress.part(0.67, 1))
     sizes = len(models[0].frames.training), len(models[1].frames.training)
-    facts = HalfSetFacts.of(found, scores, sizes, motion)
+    facts = HalfSetFacts.of(found, scores, sizes, motion, run.grid.pixel_size_angstrom)
     save_result(run.path, HALF_SETS, facts)
     return facts
 

@@ -124,23 +124,70 @@ def compare_predictions(
         name: score(run, progress.part(index / len(loaded), (index + 1) / len(loaded), name))
         for index, (name, run) in enumerate(loaded.items())
     }
+    return judge_scores(scores, reference, from_half_sets=halves)
+
+
+def judge_scores(
+    scores: Mapping[str, MovieScores], baseline: str, *, from_half_sets: bool
+) -> Prediction:
+    """Compare scores of runs by name with those of a baseline.
+
+    Raises:
+        TemporemError: the runs were scored on different movies.
+    """
     others = {
-        name: advantage(scores[reference], found)
+        name: advantage(scores[baseline], found)
         for name, found in scores.items()
-        if name != reference
+        if name != baseline
     }
-    return Prediction(reference, scores, others, halves)
+    return Prediction(baseline, scores, others, from_half_sets)
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """What tests of a run have found so far.
+
+    Attributes:
+        held_out: scores of its held-out movies; None if they were not scored.
+        half_sets: what its half sets agree on; None without half sets.
+    """
+
+    held_out: ScoreFacts | None = None
+    half_sets: HalfSetFacts | None = None
+
+    @property
+    def scores(self) -> MovieScores | None:
+        """Scores of unseen movies, held-out ones if there are any."""
+        if self.held_out is not None:
+            return self.held_out.measured
+        return None if self.half_sets is None else self.half_sets.other_half.measured
+
+    def sentences(self) -> list[str]:
+        """Say what the tests have found."""
+        texts = [] if self.held_out is None else [self.held_out.sentence("Held-out movies")]
+        return texts if self.half_sets is None else [*texts, *self.half_sets.sentences()]
+
+
+def stored_validation(run: Path) -> Validation:
+    """Read the results of the tests of a run.
+
+    Raises:
+        TemporemError: a damaged result, or one of another version.
+    """
+    return Validation(
+        load_result(run, HELD_OUT, ScoreFacts), load_result(run, HALF_SETS, HalfSetFacts)
+    )
 
 
 def _of_held_out(run: Run, progress: Progress) -> MovieScores:
-    stored = load_result(run.path, HELD_OUT, ScoreFacts)
+    stored = stored_validation(run.path).held_out
     if stored is None:
         stored = check_held_out(run, dataset_of(run), progress)
     return stored.measured
 
 
 def _of_half_sets(run: Run, progress: Progress) -> MovieScores:
-    stored = load_result(run.path, HALF_SETS, HalfSetFacts)
+    stored = stored_validation(run.path).half_sets
     if stored is None:
         raise TemporemError(
             f"{run.path} held out no movies, and has no half sets",

@@ -168,6 +168,7 @@ class HalfSetFacts(_Facts):
     Attributes:
         n_movies: movies of each half set.
         n_frames: frames whose volumes were compared.
+        pixel_size_angstrom: edge of a voxel, Å.
         regions: by mask, ``particle`` and ``moving``.
         states: number of frames of each state along the path.
         motion: agreement on the motion of a cloud; None for other generators.
@@ -176,6 +177,7 @@ class HalfSetFacts(_Facts):
 
     n_movies: tuple[int, int]
     n_frames: int
+    pixel_size_angstrom: float = Field(gt=0)
     regions: dict[str, RegionFacts]
     states: list[int]
     motion: MotionFacts | None = None
@@ -188,6 +190,7 @@ class HalfSetFacts(_Facts):
         scores: MovieScores,
         n_movies: tuple[int, int],
         motion: Determination | None,
+        pixel_size_angstrom: float,
     ) -> HalfSetFacts:
         import numpy as np
 
@@ -204,6 +207,7 @@ class HalfSetFacts(_Facts):
         return cls(
             n_movies=n_movies,
             n_frames=int(found.n_frames.sum()),
+            pixel_size_angstrom=pixel_size_angstrom,
             regions=regions,
             states=found.n_frames.tolist(),
             motion=None if motion is None else MotionFacts.of(motion),
