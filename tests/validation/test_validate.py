@@ -81,17 +81,17 @@ def test_half_sets_that_were_stopped_go_on_and_end_alike(runs) -> None:
 
 def test_unseen_movies_tell_motion_from_one_volume_without_a_truth(runs) -> None:
     said = succeed("compare", runs["homogeneous"], runs["linear"])
-    assert "linear is better than homogeneous on this data" in said
-    assert "6 movies that were not trained on" in said
+    assert "What changes between frames: linear is better than homogeneous" in said
+    assert "Scored on 6 movies that were not trained on" in said
     numbers = json.loads(succeed("compare", runs["homogeneous"], runs["linear"], "--json"))
-    gain = numbers["advantages"]["linear"]
+    gain = numbers["advantages"]["linear"]["change"]
     assert 0 < gain["low"] < gain["value"] < gain["high"]
     back = json.loads(
         succeed("compare", runs["linear"], runs["homogeneous"], "--json", "--baseline", "linear")
     )
-    assert back["advantages"]["homogeneous"]["value"] == pytest.approx(-gain["value"])
+    assert back["advantages"]["homogeneous"]["change"]["value"] == pytest.approx(-gain["value"])
     worse = succeed("compare", runs["linear"], runs["static"])
-    assert "linear is better than static" in worse
+    assert "In all: static is worse than linear" in worse
 
 
 def test_a_run_that_saw_all_movies_has_nothing_to_be_tested_with(movies, runs, tmp_path) -> None:
@@ -128,3 +128,27 @@ def test_a_damaged_result_is_refused_in_one_line(runs) -> None:
     assert "lists must be of one length" in failed.err
     assert failed.err.count("\n") == 1
     succeed("validate", run, "--overwrite")
+
+
+def test_a_report_tells_what_the_tests_found(runs, tmp_path) -> None:
+    for method in ("linear", "homogeneous"):
+        succeed("validate", runs[method], "--overwrite")
+    if not (runs["linear"] / "validation/half_sets.json").exists():
+        succeed("validate", runs["linear"], "--half-sets")
+    page = tmp_path / "report.html"
+    said = succeed("report", runs["homogeneous"], runs["linear"], "-o", page)
+    text = page.read_text()
+    assert "In all: linear is better than homogeneous" in said
+    assert "Tests without a truth" in text
+    assert "Half sets of 9 and 9 movies" in text
+    assert text.count("Half sets, whole molecule") == 1
+    assert text.count("FSC of half sets by resolution") == 2
+
+
+def test_a_run_that_is_made_again_has_no_old_results(movies, runs, tmp_path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(runs["homogeneous"], again)
+    succeed("validate", again, "--overwrite")
+    options = ("-o", again, "--method", "homogeneous", *settings((HOLD_OUT,)))
+    succeed("reconstruct", movies, *options, "--overwrite")
+    assert not (again / "validation").exists()

@@ -13,7 +13,7 @@ from temporem.progress import Progress
 from temporem.runs.run import Run, load_run
 from temporem.validation.checks import HALF_SETS, HELD_OUT, check_held_out, dataset_of
 from temporem.validation.facts import HalfSetFacts, ScoreFacts
-from temporem.validation.held_out import Advantage, MovieScores, advantage
+from temporem.validation.held_out import Advantage, Gain, MovieScores, advantage
 from temporem.validation.storage import load_result
 
 
@@ -34,24 +34,31 @@ class Prediction:
     from_half_sets: bool
 
     def sentences(self) -> list[str]:
-        """Say which run is better on this data, and by how much."""
+        """Say which run is better on this data, in what, and by how much."""
         one = next(iter(self.scores.values()))
-        movies = f"{len(one.movies)} movies that were not trained on"
-        if self.from_half_sets:
-            movies = f"the {len(one.movies)} movies, each with the half set that did not see it"
-        return [
-            f"{self._verdict(name, found, movies)}{self._of_motion(name, found)}"
-            for name, found in self.advantages.items()
+        n = len(one.movies)
+        texts = [
+            f"Scored on all {n} movies, each with the half set that did not see it."
+            if self.from_half_sets
+            else f"Scored on {n} movies that were not trained on."
         ]
+        for name, found in self.advantages.items():
+            texts += [
+                self._verdict("What changes between frames", name, found.change),
+                self._verdict("The mean of all frames", name, found.mean),
+                self._verdict("In all", name, found.whole),
+            ]
+        return texts
 
-    def _of_motion(self, name: str, found: Advantage) -> str:
-        """Say what part of an advantage comes from the motion; the rest is that of the mean."""
-        if found.motion_low != found.motion_low:
-            return ""
-        return (
-            f" The motion's part in this is {found.motion:+.2f} ({found.motion_low:+.2f} to "
-            f"{found.motion_high:+.2f}), and the rest is that of the mean volume."
-        )
+    def _verdict(self, what: str, name: str, gain: Gain) -> str:
+        numbers = f"{gain.value:+.2f} nats per frame"
+        if gain.low != gain.low:
+            return f"{what}: {numbers} for {name} over {self.baseline}; too few movies to say more."
+        numbers += f", 95 % from {gain.low:+.2f} to {gain.high:+.2f}"
+        if gain.low <= 0 <= gain.high:
+            return f"{what}: {name} and {self.baseline} do not differ significantly ({numbers})."
+        better = "better" if gain.value > 0 else "worse"
+        return f"{what}: {name} is {better} than {self.baseline} ({numbers})."
 
     def rows(self) -> dict[str, str]:
         """Each run's score, in words, by name."""
@@ -69,28 +76,13 @@ class Prediction:
             "from_half_sets": self.from_half_sets,
             "nats_per_frame": {name: found.per_frame for name, found in self.scores.items()},
             "advantages": {
-                name: {key: finite(value) for key, value in vars(found).items()}
+                name: {
+                    part: finite(getattr(found, part)._asdict())
+                    for part in ("change", "mean", "whole")
+                }
                 for name, found in self.advantages.items()
             },
         }
-
-    def _verdict(self, name: str, found: Advantage, movies: str) -> str:
-        interval = f"95 % from {found.low:+.2f} to {found.high:+.2f}"
-        if found.low != found.low:
-            return (
-                f"{name} and {self.baseline} differ by {found.value:+.2f} nats per frame on "
-                f"{movies}; there are too few to say more."
-            )
-        if found.low <= 0 <= found.high:
-            return (
-                f"{name} and {self.baseline} do not differ significantly on {movies}: "
-                f"{found.value:+.2f} nats per frame ({interval})."
-            )
-        better, worse = (name, self.baseline) if found.value > 0 else (self.baseline, name)
-        return (
-            f"{better} is better than {worse} on this data: {movies} are likelier by "
-            f"{abs(found.value):.2f} nats per frame ({name}: {interval})."
-        )
 
 
 def compare_predictions(

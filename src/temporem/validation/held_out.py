@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,23 +72,28 @@ class MovieScores:
         )
 
 
-@dataclass(frozen=True)
-class Advantage:
-    """How much better b predicts movies than a, nats per frame.
-
-    Attributes:
-        value: mean difference; positive favours b.
-        low, high: 95 % interval over movies.
-        motion, motion_low, motion_high: the part of it that comes from the motion.
-        n_movies: movies that were compared.
-    """
+class Gain(NamedTuple):
+    """A difference of two runs, nats per frame, with its 95 % interval over movies."""
 
     value: float
     low: float
     high: float
-    motion: float
-    motion_low: float
-    motion_high: float
+
+
+@dataclass(frozen=True)
+class Advantage:
+    """How much better b predicts movies than a; positive favours b.
+
+    Attributes:
+        change: what comes from what the volumes show of the change between frames.
+        mean: what comes from the mean of the volumes.
+        whole: both.
+        n_movies: movies that were compared.
+    """
+
+    change: Gain
+    mean: Gain
+    whole: Gain
     n_movies: int
 
 
@@ -191,15 +197,13 @@ def advantage(a: MovieScores, b: MovieScores) -> Advantage:
             expected="runs of one dataset that hold out the same movies",
             hint="use the same seed and data.held_out_fraction",
         )
-    whole, motion = b.likelihoods - a.likelihoods, b.motion - a.motion
+    whole, change = b.likelihoods - a.likelihoods, b.motion - a.motion
     n = a.n_frames
-    return Advantage(
-        float(whole.sum() / n.sum()),
-        *_interval(whole, n),
-        float(motion.sum() / n.sum()),
-        *_interval(motion, n),
-        len(a.movies),
-    )
+
+    def gain(part: np.ndarray) -> Gain:
+        return Gain(float(part.sum() / n.sum()), *_interval(part, n))
+
+    return Advantage(gain(change), gain(whole - change), gain(whole), len(a.movies))
 
 
 def _interval(sums: np.ndarray, n_frames: np.ndarray) -> tuple[float, float]:
