@@ -137,7 +137,7 @@ def judge_scores(
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What tests of a run have found so far.
+    """Results of the tests of a run so far.
 
     Attributes:
         held_out: scores of its held-out movies; None if they were not scored.

@@ -1,4 +1,4 @@
-"""What tests of a run found, as it is stored and said."""
+"""Results of tests as they are stored, and in words."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class MotionFacts(_Facts):
 
 
 class HalfSetFacts(_Facts):
-    """What two half sets agree on.
+    """Agreement of two half sets.
 
     Attributes:
         n_movies: movies of each half set.

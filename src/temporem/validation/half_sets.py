@@ -1,6 +1,6 @@
 """Agreement of two models of half of the movies each, frame by frame and state by state.
 
-The mean of a molecule agrees in two half sets whatever is said of its motion. So the change of a
+The mean of a molecule agrees in two half sets even if their motions are noise. So the change of a
 frame, its volume less the mean of its half set, has an FSC of its own:
 
 ``FSC(s) = Re Σ_t Σ_{k∈s} conj(A_t − Ā) (B_t − B̄) / √(Σ_t Σ |A_t − Ā|² · Σ_t Σ |B_t − B̄|²)``.
@@ -58,7 +58,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class HalfSetAgreement:
-    """What two half sets agree on.
+    """Agreement of two half sets.
 
     Attributes:
         volumes: mean FSC of the frames' volumes, by region.
