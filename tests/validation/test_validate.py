@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.commands import TINY_NETWORK, command, settings, succeed
+from temporem.frames.readers import read_dataset
 from temporem.io.mrc import read_volume
+from temporem.runs.half_models import half_models
+from temporem.runs.held_out import movies_of_run
+from temporem.runs.run import load_run
 
 pytestmark = pytest.mark.integration
 
@@ -77,6 +83,30 @@ def test_half_sets_that_were_stopped_go_on_and_end_alike(runs) -> None:
     (run / "validation/half2/latents.npz").unlink()
     succeed("validate", run, "--half-sets")
     assert result(run, "half_sets") == before
+
+
+def test_a_half_set_knows_nothing_of_the_other(movies, runs, tmp_path) -> None:
+    """With the images of the second half turned dark, the first model is the same to the bit."""
+    alone = tmp_path / "alone"
+    shutil.copytree(runs["linear"], alone, ignore=shutil.ignore_patterns("validation"))
+    run, data = load_run(alone), read_dataset(movies)
+    other = np.concatenate(movies_of_run(data, run.config)[1][1::2])
+    images = data.images[:].copy()
+    images[other] *= -1
+    before = half_models(run, data)
+    shutil.rmtree(alone / "validation")
+    after = half_models(run, replace(data, images=images))
+    assert torch.equal(before[0].generator.maps, after[0].generator.maps)
+    assert not torch.allclose(before[1].generator.maps, after[1].generator.maps)
+
+
+def test_half_sets_of_a_network(runs) -> None:
+    said = succeed("validate", runs["static"], "--half-sets")
+    found = result(runs["static"], "half_sets")
+    assert found["motion"] is None
+    assert set(found["regions"]) == {"particle", "moving"}
+    assert "Warning: the half sets do not find the same motion" in said  # it was hardly trained
+    assert (runs["static"] / "validation/half2/checkpoint/model.safetensors").is_file()
 
 
 def test_unseen_movies_tell_motion_from_one_volume_without_a_truth(runs) -> None:

@@ -31,7 +31,13 @@ def half_set_figures(runs: Sequence[ReportRun]) -> list[Markup]:
             pixel = facts.pixel_size_angstrom
         if curves:
             figure = plots.fsc_figure(
-                curves, box, pixel, threshold=HALF_MAP_THRESHOLD, title=title, runs=[*curves]
+                curves,
+                box,
+                pixel,
+                threshold=HALF_MAP_THRESHOLD,
+                title=title,
+                compared="FSC of half sets",
+                runs=[*curves],
             )
             figures.append(figure_svg(figure, f"FSC of half sets by resolution, {region}"))
     return figures

@@ -58,9 +58,10 @@ def half_models(
     """Train a run's method on each half of its movies, with its settings and poses.
 
     The start, the mean volume, the linear model and the network of a half come from its own movies
-    alone. The halves share given poses, and the noise level that images are divided by. Movies that
-    the run held out are in neither half. States are kept in ``RUN/validation``, so that what was
-    stopped goes on when it is called again, and what is finished is read.
+    alone. The halves share given poses, and the spectra of noise and signal, which are measured on
+    all images. Movies that the run held out are in neither half. States are kept in
+    ``RUN/validation``, so that what was stopped goes on when it is called again, and what is
+    finished is read.
 
     Args:
         run: a finished run.
