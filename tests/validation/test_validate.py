@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from helpers.commands import TINY_NETWORK, command, settings, succeed
 from temporem.frames.readers import read_dataset
