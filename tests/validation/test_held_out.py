@@ -7,6 +7,7 @@ import pytest
 
 from temporem.errors import TemporemError
 from temporem.validation.compare import judge_scores
+from temporem.validation.facts import ScoreFacts
 from temporem.validation.held_out import MovieScores, advantage
 
 N = np.array([5, 10, 8, 12, 7, 9, 11, 6])
@@ -46,6 +47,14 @@ def test_a_difference_that_movies_disagree_on_is_not_significant() -> None:
     said = judge_scores({"a": one, "b": other}, "a", from_half_sets=True).sentences()
     assert "each with the half set that did not see it" in said[0]
     assert "do not differ significantly" in said[1]
+
+
+def test_a_motion_that_predicts_nothing_is_warned_of() -> None:
+    seen = ScoreFacts.of(scores(1.0, 2.0)).sentence("Held-out movies")
+    assert "Warning" not in seen
+    lost = ScoreFacts.of(scores(1.0, 0.0)).sentence("Held-out movies")
+    assert "likelier than with one volume" in lost
+    assert "the motion in these volumes is not confirmed" in lost
 
 
 def test_two_movies_allow_no_interval() -> None:

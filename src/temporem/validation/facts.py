@@ -63,12 +63,18 @@ class ScoreFacts(_Facts):
         low, high = found.interval
         interval = f" (95 % from {low:.2f} to {high:.2f})" if low == low else ""
         worse = "" if found.per_frame >= 0 else "Warning: "
-        return (
+        text = (
             f"{worse}{which}: {len(found.movies)} movies, {sum(self.n_frames)} frames. Their "
             f"images are {'less likely' if worse else 'likelier'} than with one volume for all "
             f"frames: {found.per_frame:+.2f} nats per frame{interval}. "
             f"Of this, {found.motion_per_frame:+.2f} comes from the motion."
         )
+        if found.motion_interval[0] <= 0:
+            text += (
+                " Warning: this is no more than chance, so the motion in these volumes is not "
+                "confirmed."
+            )
+        return text
 
 
 class CurveFacts(_Facts):

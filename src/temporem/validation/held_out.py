@@ -61,6 +61,11 @@ class MovieScores:
         """95 % interval of :attr:`per_frame` over movies."""
         return _interval(self.scores, self.n_frames)
 
+    @property
+    def motion_interval(self) -> tuple[float, float]:
+        """95 % interval of :attr:`motion_per_frame` over movies."""
+        return _interval(self.motion, self.n_frames)
+
     def __add__(self, other: MovieScores) -> MovieScores:
         """The scores of both sets of movies."""
         return MovieScores(
