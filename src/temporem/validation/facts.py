@@ -231,9 +231,9 @@ class HalfSetFacts(_Facts):
             where = {"particle": "whole molecule", "moving": "where it moves"}.get(name, name)
             best, worst = min(region.states_angstrom), max(region.states_angstrom)
             texts.append(
-                f"  {where}: volumes {region.volumes.text} ({best:.1f} to {worst:.1f} Å along the "
-                f"path), their change alone {region.change.text}, correlation of the change "
-                f"{region.correlation:.2f}"
+                f"  {where}: volumes {region.volumes.text} (along the path, not corrected, {best:.1f} to "
+                f"{worst:.1f} Å), their change alone {region.change.text}, correlation of the "
+                f"change {region.correlation:.2f}"
             )
         moving = self.regions.get("moving")
         if moving is None or moving.correlation < _LEAST_CORRELATION:
