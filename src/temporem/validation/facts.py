@@ -231,8 +231,8 @@ class HalfSetFacts(_Facts):
             where = {"particle": "whole molecule", "moving": "where it moves"}.get(name, name)
             best, worst = min(region.states_angstrom), max(region.states_angstrom)
             texts.append(
-                f"  {where}: volumes {region.volumes.text} (along the path, not corrected, {best:.1f} to "
-                f"{worst:.1f} Å), their change alone {region.change.text}, correlation of the "
+                f"  {where}: volumes {region.volumes.text} (along the path, not corrected, "
+                f"{best:.1f} to {worst:.1f} Å), their change alone {region.change.text}, correlation of the "
                 f"change {region.correlation:.2f}"
             )
         moving = self.regions.get("moving")
