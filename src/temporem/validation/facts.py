@@ -232,8 +232,8 @@ class HalfSetFacts(_Facts):
             best, worst = min(region.states_angstrom), max(region.states_angstrom)
             texts.append(
                 f"  {where}: volumes {region.volumes.text} (along the path, not corrected, "
-                f"{best:.1f} to {worst:.1f} Å), their change alone {region.change.text}, correlation of the "
-                f"change {region.correlation:.2f}"
+                f"{best:.1f} to {worst:.1f} Å), their change alone "
+                f"{region.change.text}, correlation of the change {region.correlation:.2f}"
             )
         moving = self.regions.get("moving")
         if moving is None or moving.correlation < _LEAST_CORRELATION:
