@@ -22,8 +22,8 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     assert result.code == 2
     assert result.err == (
         f"error: unknown command '{given}'; expected one of demo, simulate, extract, import, "
-        f"check, reconstruct, evaluate, compare, motion, select, export, report, experiment, "
-        f"info; {hint}\n"
+        f"check, reconstruct, validate, evaluate, compare, motion, select, export, report, "
+        f"experiment, info; {hint}\n"
     )
 
 
@@ -32,6 +32,7 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     [
         ["reconstruct", "absent", "-o", "run"],
         ["evaluate", "absent"],
+        ["validate", "absent"],
         ["compare", "absent", "absent"],
         ["export", "absent", "-o", "volumes"],
         ["report", "absent"],

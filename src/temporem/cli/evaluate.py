@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from temporem.cli.console import print_json, print_table, progress_bar, say
+from temporem.cli.console import print_facts, print_json, print_table, progress_bar, say
 from temporem.cli.findings import say_order, warn_of_symmetry
 from temporem.cli.options import (
     All,
@@ -108,12 +108,15 @@ def compare(
     all_rows: All = False,
     json: Json = False,
 ) -> None:
-    """Compare evaluated runs with a baseline, frame by frame.
+    """Compare runs with a baseline: evaluated ones frame by frame, others on unseen movies.
+
+    Runs that were not evaluated against a truth are compared on held-out movies: those of
+    --set data.held_out_fraction=0.2 in reconstruct, or those of half sets (temporem validate).
 
     Example:  temporem compare static-run tempor-run
     """
     from temporem.evaluation.compare import compare as compare_evaluations
-    from temporem.evaluation.storage import load_evaluation
+    from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
     from temporem.report.collect import run_names
     from temporem.report.findings import judge
     from temporem.report.tables import MOST_IMPORTANT, comparison_table, metrics_table
@@ -121,6 +124,9 @@ def compare(
     if len(runs) < 2:
         raise TemporemError("compare got one run", expected="two or more run folders")
     names = run_names(runs)
+    if not any((run / SUMMARY_NAME).is_file() for run in runs):
+        _compare_predictions(dict(zip(names, runs, strict=True)), baseline, json=json)
+        return
     evaluations = {name: load_evaluation(run) for name, run in zip(names, runs, strict=True)}
     found = judge(evaluations, baseline)
     reference = found.baseline or names[0]
@@ -141,6 +147,20 @@ def compare(
         say("(--all shows all numbers, and the gains paired by frame)")
     _say_all([f"Caution: {text}" for text in found.warnings])
     say(f"Next: temporem report {' '.join(map(str, runs))} -o report.html")
+
+
+def _compare_predictions(runs: Mapping[str, Path], baseline: str | None, *, json: bool) -> None:
+    """Compare runs on movies that they were not trained on."""
+    from temporem.validation.compare import compare_predictions
+
+    with progress_bar("Scoring unseen movies", hidden=json) as progress:
+        found = compare_predictions(runs, baseline, progress)
+    if json:
+        print_json(found.summary())
+        return
+    _say_all(found.sentences())
+    print_facts(found.rows())
+    say(f"Next: temporem report {' '.join(map(str, runs.values()))} -o report.html")
 
 
 def evaluate_with_progress(

@@ -24,6 +24,7 @@ from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.select import select
 from temporem.cli.simulate import simulate
+from temporem.cli.validate import validate
 from temporem.errors import AlreadySaid, TemporemError
 from temporem.version import __version__
 
@@ -39,7 +40,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, extract, import_, check, reconstruct, evaluate, compare),
+    *(demo, simulate, extract, import_, check, reconstruct, validate, evaluate, compare),
     *(motion, select, export, report, experiment, info),
 )
 for _command in _COMMANDS:

@@ -22,6 +22,7 @@ from temporem.runs.names import METRICS
 from temporem.runs.persistence import read_metrics
 from temporem.runs.run import Run, load_run
 from temporem.simulation.truth import Truth, read_truth_of
+from temporem.validation.compare import stored_validation
 
 SHOWN_FRAMES = 6
 """Frames of one movie whose volumes are shown."""
@@ -136,6 +137,7 @@ def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportR
         components_found=None if agreement is None else agreement.components_found,
         doubtful_components=run.facts.doubtful_components,
         starts_alike=run.facts.starts_alike,
+        validation=stored_validation(run.path),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.words import parameter_label, parameter_unit
+from temporem.validation.compare import Validation
 
 HELD_OUT = "held_out_log_likelihood"
 """Entry of a log: log-likelihoods of left-out movies by number of components."""
@@ -99,6 +100,7 @@ class ReportRun:
         doubtful_components: sentence on components that may be errors of poses; empty without any.
         starts_alike: fraction of the frames that two random starts found in the same poses, where
             poses are from images alone.
+        validation: what tests without a truth have found.
     """
 
     name: str
@@ -112,6 +114,7 @@ class ReportRun:
     components_found: int | None = None
     doubtful_components: str = ""
     starts_alike: float | None = None
+    validation: Validation = field(default_factory=Validation)
 
     @property
     def shuffled(self) -> bool:

@@ -15,6 +15,7 @@ from temporem.evaluation.values import phrases, values
 from temporem.evaluation.words import join
 from temporem.poses.ab_initio import LEAST_ALIKE
 from temporem.report.content import ReportRun
+from temporem.validation.compare import judge_scores
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ def find(runs: Sequence[ReportRun], baseline: str | None = None) -> Findings:
         TemporemError: no evaluated run has the name of the baseline.
     """
     evaluated = {run.name: run.evaluation for run in runs if run.evaluation is not None}
-    found = judge(evaluated, baseline)
+    known = not evaluated and baseline in {run.name for run in runs}
+    found = judge(evaluated, None if known else baseline)
+    unseen = _of_unseen_movies(runs, baseline)
     doubts = [text for run in runs for text in _doubts(run)]
     return Findings(
         found.baseline,
         found.comparisons,
-        found.headline,
+        [*found.headline, *unseen],
         [*found.warnings, *doubts, *_unequal_training(runs)],
     )
 
@@ -88,6 +91,19 @@ def judge(evaluations: Mapping[str, Evaluation], baseline: str | None = None) ->
     if not comparisons:
         headline.append("The evaluations of these runs are not comparable.")
     return Findings(baseline, comparisons, headline, warnings)
+
+
+def _of_unseen_movies(runs: Sequence[ReportRun], baseline: str | None) -> list[str]:
+    """Say which run predicts unseen movies best, where all were scored on the same ones."""
+    scores = {run.name: run.validation.scores for run in runs if run.validation.scores is not None}
+    if len(scores) < max(len(runs), 2):
+        return []
+    halves = any(run.validation.held_out is None for run in runs)
+    reference = baseline if baseline in scores else next(iter(scores))
+    try:
+        return judge_scores(scores, reference, from_half_sets=halves).sentences()
+    except TemporemError:
+        return []  # other movies were held out
 
 
 def describe(name: str, evaluation: Evaluation) -> str:

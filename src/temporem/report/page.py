@@ -23,6 +23,7 @@ from temporem.report.camera import revealing_view
 from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.embed import figure_svg, strip_png
 from temporem.report.findings import Findings, find
+from temporem.report.half_set_plot import half_set_figures
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.pose_plot import POSE_ERRORS, pose_error_figure
 from temporem.report.render import matched_levels, moving_region, render_isosurface, trim
@@ -148,6 +149,7 @@ def build_report(
         latents_in_a_row=sum(run.latents is not None for run in runs) == _THREE,
         several_dimensions=any(values.shape[1] > 1 for values in latents),
         definitions=definitions(),
+        validations={run.name: run.validation.sentences() for run in runs},
         manifold=MANIFOLD,
         pose_errors=POSE_ERRORS,
         level=_confidence_level(evaluations.values()),
@@ -202,6 +204,7 @@ def _figures(
 ) -> dict[str, Markup | list[Markup] | None]:
     return {
         "fsc": _fsc_figures(runs),
+        "half_sets": half_set_figures(runs),
         "gains": [
             figure_svg(
                 plots.gain_figure(resolution_gains(item.a, item.b), name, findings.baseline or ""),

@@ -30,9 +30,10 @@ def fsc_figure(
     *,
     threshold: float = 0.5,
     title: str = "",
+    compared: str = "FSC with the truth",
     runs: Sequence[str] = (),
 ) -> Figure:
-    """Draw the mean FSC with the truth, and the range of 80 % of the frames.
+    """Draw the mean FSC and the range of 80 % of the frames.
 
     Args:
         curves: FSC of every frame by run, ``(frames, shells)``, shell i at i cycles per box.
@@ -40,6 +41,7 @@ def fsc_figure(
         pixel_size_angstrom: pixel size, Å.
         threshold: FSC at which the resolution is read.
         title: set above the axes.
+        compared: label of the axis, which says what was compared.
         runs: all runs of the page, in the order of their colours.
     """
     figure, axes = theme.new_figure()
@@ -56,7 +58,7 @@ def fsc_figure(
         )
     lowest = min(float(values.mean(axis=0).min()) for values in curves.values())
     fsc_axes(ax, box, pixel_size_angstrom, threshold, lowest)
-    theme.label(ax, "Resolution (Å)", "FSC with the truth", title)
+    theme.label(ax, "Resolution (Å)", compared, title)
     theme.legend(figure, ax)
     return figure
 

@@ -11,6 +11,7 @@
     RUN/run.json              grid and units of the volumes, findings
     RUN/frames.star           latent and pose of every frame; written last
     RUN/evaluation.json, .npz what temporem evaluate measured
+    RUN/validation/           what temporem validate found, and its half sets
 """
 
 CONFIG = "config.yaml"
@@ -21,6 +22,7 @@ MODEL = f"{CHECKPOINT}/model.safetensors"
 FACTS = "run.json"
 FRAMES = "frames.star"
 PREDICTED = "predicted.star"
+VALIDATION = "validation"
 
 IDENTITY = (FACTS, FRAMES, MODEL)
 """Files of a run that determine its volumes."""

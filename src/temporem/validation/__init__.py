@@ -1,0 +1,1 @@
+"""Tests of a run without a truth: held-out movies and half sets."""
