@@ -30,16 +30,8 @@ from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
 
 COMMANDS = (
-    "demo",
-    "simulate",
-    "reconstruct",
-    "evaluate",
-    "compare",
-    "export",
-    "select",
-    "report",
-    "experiment",
-    "info",
+    *("demo", "simulate", "extract", "import", "check", "reconstruct", "validate"),
+    *("evaluate", "compare", "motion", "select", "export", "report", "experiment", "info"),
 )
 
 

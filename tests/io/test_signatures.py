@@ -48,7 +48,9 @@ def test_other_files_are_not_recognised(tmp_path, content):
 
 @pytest.mark.parametrize("read", [open_stack, read_star])
 def test_readers_name_the_format_and_the_command(read):
-    with pytest.raises(TemporemError, match="is a Gatan DM4 movie; use temporem extract"):
+    with pytest.raises(
+        TemporemError, match=r"is a Gatan DM4 movie; expected .*; use temporem extract"
+    ):
         read(SPECIMENS / "vendor/3D_test-1.dm4")
 
 
@@ -62,7 +64,8 @@ def test_commands_name_the_format_and_the_command(tmp_path, monkeypatch, argumen
         arguments = (*arguments, "-o", "x")
     found = command(*(file if word == "FILE" else word for word in arguments))
     assert found.code == 2
-    assert "is a Gatan DM4 movie; use temporem extract" in found.err
+    assert "is a Gatan DM4 movie; expected a" in found.err
+    assert found.err.endswith("; use temporem extract\n")
     assert not (tmp_path / "x").exists()
 
 

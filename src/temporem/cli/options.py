@@ -34,7 +34,7 @@ def refuse_missing(
         for path in [given] if isinstance(given, Path) else given or []:
             adopt_leftovers(path)
             if not is_there(path):
-                refuse_foreign(path)
+                refuse_foreign(path, expected=expected)
                 raise TemporemError(f"{path} {problem}", expected=expected, hint=hint)
 
     return check

@@ -75,9 +75,10 @@ def read_dataset(path: str | Path) -> Dataset:
     for reader in READERS:
         if reader.recognises(path):
             return reader.read(path)
-    refuse_foreign(path)
+    expected = " or ".join(reader.name for reader in READERS)
+    refuse_foreign(path, expected=expected)
     raise TemporemError(
         f"{path} is not a dataset" if path.exists() else f"{path} does not exist",
-        expected=" or ".join(reader.name for reader in READERS),
+        expected=expected,
         hint="make one with temporem simulate, or of data of yours with temporem import",
     )

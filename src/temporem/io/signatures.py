@@ -75,16 +75,17 @@ def recognise(path: str | Path) -> Format | None:
     return _structured(head, size, path.suffix.lower())
 
 
-def refuse_foreign(path: str | Path, *, but: tuple[str, ...] = ()) -> None:
+def refuse_foreign(path: str | Path, *, expected: str, but: tuple[str, ...] = ()) -> None:
     """Raise a TemporemError that names the format of a file and the command that takes it.
 
     Args:
         path: the file; nothing happens for unknown formats and for folders.
+        expected: what should be there.
         but: keys of formats that may pass.
     """
     found = recognise(path)
     if found is not None and found.key not in but:
-        raise TemporemError(f"{path} is {found.name}", hint=found.hint)
+        raise TemporemError(f"{path} is {found.name}", expected=expected, hint=found.hint)
 
 
 def _structured(head: bytes, size: int, suffix: str) -> Format | None:
