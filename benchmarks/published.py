@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--epochs", type=positive, default=80)
     add("--width", type=positive, default=1024, help="of all networks (default: 1024)")
     add("--rate", type=float, default=1e-4, help="Adam's step size (default: 1e-4)")
+    text = "pixels of a frame in a step, drawn anew (default: all)"
+    add("--pixels", type=positive, default=1_000_000, help=text)
     add("--z-dim", type=positive, default=1)
     options = parser.parse_args(arguments)
     try:
@@ -95,6 +97,7 @@ def train_and_score(options: argparse.Namespace) -> None:
     widths = dict.fromkeys(("encoder_width", "rnn_width", "generator_width"), options.width)
     values["model"] |= {"z_dim": options.z_dim} | widths
     values["training"] |= {"epochs": options.epochs, "learning_rate": options.rate}
+    values["training"]["pixels_per_frame"] = options.pixels
     if options.method == "static":
         values["training"]["start"] = "none"
     values |= {"dataset": str(options.dataset), "method": options.method, "seed": options.seed}
