@@ -17,14 +17,14 @@ _SPAN_COEFFICIENTS = 2**29  # largest basis of a span: 4 GB, 122 volumes of 256�
 
 
 class FourierNetwork(VolumeModel):
-    """Generator ``V̂(k; z) = a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (TEMPOR Eq. 8, 12).
+    """Generator ``V̂(k; z) = a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (TEMPOR Eq. 8).
 
     It is an implicit neural representation in Fourier space (CryoDRGN, Zhong et al. 2021). Each
-    Fourier feature (Tancik et al. 2020) is the transform of a point at ``x_j``; the points are
-    drawn once from a Gaussian ball, whose size is the extent of the objects that are easy to learn.
-    The envelope ``a`` is the amplitude that the data have at a resolution, so that the network's
-    own values are of order one. The MLP sees the half space ``kx > 0`` only; the other half follows
-    exactly from ``V̂(−k) = conj V̂(k)``.
+    Fourier feature (Tancik et al. 2020), in place of the octaves of Eq. 12, is the transform of a
+    point at ``x_j``; the points are drawn once from a Gaussian ball, whose size is the extent of
+    the objects that are easy to learn. The envelope ``a`` is the amplitude that the data have at a
+    resolution, so that the network's own values are of order one. The MLP sees the half space ``kx
+    > 0`` only; the other half follows exactly from ``V̂(−k) = conj V̂(k)``.
 
     Args:
         box: edge length D, voxels.
