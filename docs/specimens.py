@@ -36,8 +36,7 @@ OPTIONS = {
     "relion/sample.mrcs": BARE,
     "relion/sample_particles_relion30.star": ONE_BY_ONE,
     "relion/sample_particles_relion31.star": "--stack-is-movie",
-    "relion/sta_testing_bin8.star": "--movie-from rlnGroupName --ignore rlnCtfBfactor "
-    "--ignore rlnCtfScalefactor",
+    "relion/sta_testing_bin8.star": "--movie-from rlnGroupName",
     "relion/toy_projections.mrcs": f"--no-normalise {BARE}",
     "relion/toy_projections.star": f"--no-normalise --input-pixel-size 2 {ONE_BY_ONE}",
 }

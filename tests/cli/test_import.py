@@ -45,7 +45,7 @@ def test_from_relion_31_to_a_result_in_two_commands(
     out = tmp_path / "movies"
     said = succeed("import", project / "Refine3D" / "run_data.star", "-o", out, *RULE)
     assert "5 of 4 frames (images with the same rlnGroupName are a movie" in said
-    assert "darker than its surroundings" in said
+    assert "20 frames are darker in the middle than around it" in said
     assert f"temporem check {out}" in said
     data, before = read_dataset(out), read_dataset(tiny_dataset)
     assert [m.tolist() for m in data.movies] == [m.tolist() for m in before.movies]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -86,8 +87,8 @@ def assert_same_frames(a: Dataset, b: Dataset, rows: np.ndarray) -> None:
     np.testing.assert_array_equal(a.images, b.images[rows])
     assert torch.equal(a.poses.rotations, b.poses.rotations[index])
     assert torch.equal(a.poses.shifts_angstrom, b.poses.shifts_angstrom[index])
-    for field in CTFParameters.__dataclass_fields__:
-        assert torch.equal(getattr(a.ctf, field), getattr(b.ctf, field)[index])
+    for field, values in a.ctf.columns().items():
+        assert torch.equal(values, getattr(b.ctf, field)[index])
     assert a.particle_names == [b.particle_names[row] for row in rows]
     np.testing.assert_array_equal(a.frame_numbers, b.frame_numbers[rows])
     np.testing.assert_array_equal(a.times_seconds, b.times_seconds[rows])
@@ -122,8 +123,7 @@ def test_round_trip(folder):
     poses = written["poses"]
     torch.testing.assert_close(read.poses.rotations, poses.rotations, rtol=0, atol=1e-13)
     assert read.poses.shifts_angstrom.equal(poses.shifts_angstrom)
-    for field in CTFParameters.__dataclass_fields__:
-        expected = getattr(written["ctf"], field)
+    for field, expected in written["ctf"].columns().items():
         torch.testing.assert_close(getattr(read.ctf, field), expected, rtol=1e-15, atol=0)
     assert read.particle_names == NAMES
     np.testing.assert_array_equal(read.frame_numbers, NUMBERS)
@@ -441,13 +441,13 @@ BAD_TABLES = {
             *(("rlnBeamTiltX", "0.3"), ("rlnOddZernike", "[0,0,1.5]"), ("rlnEvenZernike", "[x]")),
         )
     },
-    "a fall-off of the CTF": (
-        lambda particles, _: particles.update(rlnCtfBfactor=["0"] * (N - 1) + ["50"]),
-        "row 6 .*_rlnCtfBfactor is '50'.*not modelled",
+    "a CTF that rises": (
+        lambda particles, _: particles.update(rlnCtfBfactor=["0"] * (N - 1) + ["-50"]),
+        "row 6 .*_rlnCtfBfactor is '-50'.*0 to 100000 Å²",
     ),
-    "several scales of the CTF": (
-        lambda particles, _: particles.update(rlnCtfScalefactor=["0.8"] * (N - 1) + ["0.9"]),
-        "row 6 .*_rlnCtfScalefactor is '0.9'.*0.8 in all rows",
+    "a CTF of scale 0": (
+        lambda particles, _: particles.update(rlnCtfScalefactor=["1"] * (N - 1) + ["0"]),
+        "row 6 .*_rlnCtfScalefactor is '0'; expected a number from",
     ),
 }
 
@@ -456,7 +456,7 @@ def test_columns_that_change_nothing_and_groups_not_in_use_are_taken(folder):
     """A group that no particle names may say anything, also something that is no number."""
 
     def change(particles, optics):
-        particles.update(rlnCtfBfactor=["0.0"] * N, rlnCtfScalefactor=["0.8"] * N)
+        particles.update(rlnCtfBfactor=["0.0"] * N, rlnCtfScalefactor=["1.0"] * N)
         for column in optics:
             optics[column] = [*optics[column], "broken"]
         optics.update(rlnMagMat00=["1.0", "1", "7"], rlnOddZernike=["[0,0.0,-0]", "[]", "[5]"])
@@ -466,6 +466,22 @@ def test_columns_that_change_nothing_and_groups_not_in_use_are_taken(folder):
     after = read_dataset(folder)
     assert torch.equal(after.ctf.voltage_kv, before.ctf.voltage_kv)
     assert torch.equal(after.poses.rotations, before.poses.rotations)
+
+
+def test_fall_off_and_scale_of_the_ctf_are_kept(tmp_path):
+    """And only where there are any, so that other datasets keep their fingerprint."""
+    given = frames()
+    more = {
+        "b_factor_angstrom2": torch.linspace(0, 300, N, dtype=torch.float64),
+        "scale": torch.linspace(0.5, 1, N, dtype=torch.float64),
+    }
+    for name, ctf in (("with", replace(given["ctf"], **more)), ("without", given["ctf"])):
+        (tmp_path / name).mkdir()
+        write_dataset(tmp_path / name, **{**given, "ctf": ctf})
+        found = read_dataset(tmp_path / name).ctf.columns()
+        assert found.keys() == ctf.columns().keys()
+        for field, values in ctf.columns().items():
+            torch.testing.assert_close(found[field], values, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("case", BAD_TABLES)

@@ -121,6 +121,73 @@ def test_cryosparc_with_passthrough(dataset: Path, images: np.ndarray, tmp_path:
     assert np.array_equal(np.load(tmp_path / "out/source/particles.cs"), np.load(one))
 
 
+ABERRATIONS = {
+    "ctf/tilt_A": (3000.0, -4000.0),
+    "ctf/trefoil_A": (-6000.0, 2500.0),
+    "ctf/tetra_A": (1e5, -2e5, 3e5, 1e5),
+    "ctf/shift_A": (0.3, -0.4),
+    "ctf/anisomag": (0.01, -0.004, 0.002, -0.007),
+}
+
+
+def phases_of_cryosparc(field: str, k: np.ndarray, radius: float) -> np.ndarray:
+    """Phases by an aberration at frequencies (x, y), as Uhlemann and Haider (1998) count it."""
+    a = ABERRATIONS[field]
+    wavelength = 12.2643247 / np.sqrt(3e5 * (1 + 3e5 * 0.978466e-6))
+    w = wavelength * (k[:, 0] + 1j * k[:, 1])
+    if field == "ctf/tilt_A":
+        waves = (w**2 * w.conj() * complex(*a)).real
+    elif field == "ctf/trefoil_A":
+        waves = (w**3 * complex(*a)).real / 3
+    elif field == "ctf/tetra_A":
+        waves = (w**3 * w.conj() * complex(*a[:2])).real + (w**4 * complex(*a[2:])).real / 4
+    elif field == "ctf/shift_A":
+        waves = (w * complex(*a)).real
+    else:  # the edge of the image moves
+        edge = radius * np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 181)), np.sin(t)])
+        moved = np.array(a).reshape(2, 2) @ edge
+        return 2 * np.pi * np.abs(k @ moved).max(axis=1)
+    return 2 * np.pi / wavelength * waves
+
+
+@pytest.mark.parametrize("field", ABERRATIONS)
+def test_aberrations_of_cryosparc_are_judged_by_their_largest_phase(
+    dataset: Path, images: np.ndarray, tmp_path: Path, field: str
+) -> None:
+    """The bound is never too small, and never more than 1.5 times too large."""
+    records = cryosparc(dataset)
+    values = np.array([ABERRATIONS[field]] * 20, dtype=np.float32)
+    more = np.zeros(20, dtype=[*records.dtype.descr, (field, "f4", values.shape[1:])])
+    for name in records.dtype.names:
+        more[name] = records[name]
+    write_mrcs(tmp_path / "J1" / "stack.mrcs", images)
+    rule = MovieRule(frames_per_movie=4)
+    options = {**AS_THEY_ARE, "rule": rule, "ignore": (field,)}
+    more[field][3] = values[3]
+    plan = plan_import([save_cs(tmp_path / "a.cs", more)], ImportSettings(**options))
+    (item,) = plan.particles.unmodelled
+    spacing = 16.0
+    angles = np.linspace(0, 2 * np.pi, 721)
+    k = np.stack([np.cos(angles), np.sin(angles)], axis=1) / spacing
+    largest = np.abs(phases_of_cryosparc(field, k, radius=64.0)).max()
+    assert largest <= item.effect(spacing) * (1 + 1e-4)
+    assert item.effect(spacing) <= 1.5 * largest
+
+
+def test_b_factor_of_cryosparc_becomes_a_part_of_the_ctf(
+    dataset: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    records = cryosparc(dataset)
+    more = np.zeros(20, dtype=[*records.dtype.descr, ("ctf/bfactor", "f4")])
+    for name in records.dtype.names:
+        more[name] = records[name]
+    more["ctf/bfactor"] = np.linspace(0, 95, 20)
+    write_mrcs(tmp_path / "J1" / "stack.mrcs", images)
+    path = save_cs(tmp_path / "a.cs", more)
+    data = imported(tmp_path / "out", path, rule=MovieRule(frames_per_movie=4))
+    assert np.allclose(data.ctf.b_factor_angstrom2, np.linspace(0, 95, 20))
+
+
 def test_stack_with_poses_and_ctf_of_cryodrgn(
     dataset: Path, images: np.ndarray, tmp_path: Path
 ) -> None:
@@ -217,7 +284,7 @@ SPECIMEN_CASES = {
     "relion/sample_particles_relion30.star": {},
     "relion/empiar_10076_7.star": {},
     "relion/toy_projections.star": {"given": Given(pixel_size_angstrom=2.0)},
-    "relion/sta_testing_bin8.star": {"ignore": ("rlnCtfBfactor", "rlnCtfScalefactor")},
+    "relion/sta_testing_bin8.star": {},
 }
 
 

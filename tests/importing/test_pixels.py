@@ -10,13 +10,18 @@ import pytest
 import torch
 
 from helpers.foreign import star_text, write_mrcs
+from helpers.shared import SHARED
+from temporem.checks import Evidence
+from temporem.checks.contrast import measure_signs
 from temporem.errors import TemporemError
-from temporem.frames.contrast import measure_contrast
+from temporem.frames.contrast import MiddleContrast
 from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
+from temporem.frames.settings import DataSettings
 from temporem.importing.importer import ImportPlan, ImportSettings, plan_import, write_import
 from temporem.importing.movies import MovieRule
 from temporem.importing.pixels import choose_grid, without_plane
+from temporem.physics.ctf import ctf_values
 
 KV, CS, W = 300.0, 2.7, 0.1
 WAVELENGTH = 12.2643247 / math.sqrt(3e5 * (1 + 3e5 * 0.978466e-6))
@@ -201,6 +206,37 @@ def test_columns_without_a_correction_are_judged_by_their_effect(tmp_path: Path)
         plan(premultiplied)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fall_off_of_the_ctf_becomes_a_part_of_it(tmp_path: Path, sign: int) -> None:
+    """B factors of RELION, or of Warp, which writes −4 times the dose. Pixels stay as they are."""
+    image = blobs(*grid(32, 4.0))
+    star = project(tmp_path, np.stack([image, 2 * image]), 4.0)
+    columns = ("rlnCtfBfactor", "rlnCtfScalefactor")
+    text = star.read_text()
+    head = "_rlnOriginYAngst #9\n"
+    assert head in text
+    text = text.replace(head, head + "".join(f"_{c} #{10 + i}\n" for i, c in enumerate(columns)))
+    for row, values in enumerate(((20.0 * sign, 1.0), (480.0 * sign, 0.5)), start=1):
+        line = next(x for x in text.splitlines() if x.startswith(f"{row}@"))
+        text = text.replace(line, f"{line} {values[0]} {values[1]}")
+    star.write_text(text)
+    data = imported(star)
+    np.testing.assert_array_equal(data.images[:], np.stack([image, 2 * image]).astype(np.float32))
+    kx, ky = frequencies(32, 4.0)
+    k = torch.from_numpy(np.stack([kx, ky], -1).reshape(-1, 2))
+    plain = ctf(kx, ky, U, V, ANGLE)
+    for row, (b, scale) in enumerate(((20.0, 1.0), (480.0, 0.5))):
+        expected = scale * np.exp(-b / 4 * (kx**2 + ky**2)) * plain
+        found = ctf_values(data.ctf[row : row + 1], k).numpy().reshape(32, 32)
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+    said = " ".join(plan(star).notes)
+    assert ("Warp" in said) == (sign < 0)
+    assert "B factors up to 480" in said
+    star.write_text(text.replace(f" {20.0 * sign} ", f" {-20.0 * sign} "))
+    with pytest.raises(TemporemError, match=r"negative and positive \(-.*one sign"):
+        plan(star)
+
+
 def test_background_and_scale_of_every_frame(tmp_path: Path) -> None:
     """A plane and a gain of their own in each frame go; noise outside has mean 0 and sd 1."""
     random = np.random.default_rng(0)
@@ -242,21 +278,59 @@ def test_sign_is_found_in_noise(tmp_path: Path, sign: int) -> None:
     random = np.random.default_rng(0)
     clean = filtered(blobs(*grid(32, 4.0)), ctf(*frequencies(32, 4.0), U, V, ANGLE))
     images = sign * 0.3 * clean / clean.max() + random.normal(size=(400, 32, 32))
-    contrast = measure_contrast([images[:150], images[150:]])
-    assert contrast.sign == sign
-    assert contrast.n_frames == 400
     star = project(tmp_path, images, 4.0)
     made = plan(star, invert="auto", normalise=True)
     assert (made.work.sign == sign).all()
-    assert any("standard deviations" in note for note in made.notes)
+    assert made.contrast.sign == sign
+    assert made.contrast.n_frames == 400
+    assert any("(t = " in note for note in made.notes)
 
 
 def test_sign_of_noise_is_not_found(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(size=(200, 32, 32))
-    assert measure_contrast([noise]).sign == 0
     made = plan(project(tmp_path, noise, 4.0), invert="auto")
+    assert made.contrast.sign == 0
     assert (made.work.sign == 1).all()
     assert any(note.startswith("Warning: the sign is not certain") for note in made.notes)
+
+
+def test_import_and_check_go_by_the_same_number(tmp_path: Path) -> None:
+    """On images that are displaced and have a CTF and a background."""
+    random = np.random.default_rng(3)
+    x, y = grid(32, 4.0)
+    clean = filtered(blobs(x - 6, y + 4), ctf(*frequencies(32, 4.0), U, V, ANGLE))
+    images = 0.3 * clean / clean.max() + random.normal(size=(60, 32, 32)) + 7
+    star = project(tmp_path, images, 4.0)
+    given = {"rule": MovieRule(frames_per_movie=3), "normalise": False}
+    made = plan(star, invert="auto", **given)
+    write_import(made, tmp_path / "out")
+    evidence = Evidence.of(read_dataset(tmp_path / "out"), DataSettings())
+    found = measure_signs(evidence).middle
+    assert found.n_frames == made.contrast.n_frames == 60
+    assert found.t == pytest.approx(made.contrast.t, rel=1e-3)
+
+
+def test_chance_of_the_sign_is_that_of_students_t() -> None:
+    assert MiddleContrast(2.447, 7).chance == pytest.approx(0.05, rel=1e-3)  # from tables
+    assert MiddleContrast(-2.447, 7).chance == pytest.approx(0.05, rel=1e-3)
+    assert MiddleContrast(0.0, 1).sign == 0
+    draws = np.random.default_rng(0).standard_normal((4000, 9))
+    chances = [MiddleContrast(float(d.mean() / d.std(ddof=1) * 3), 9).chance for d in draws]
+    assert np.mean(np.array(chances) < 0.1) == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("star", "settings", "sign"),
+    [
+        ("sta_testing_bin8.star", {}, 1),
+        ("empiar_10076_7.star", {"box": 64}, -1),
+    ],
+)
+def test_sign_of_real_ribosomes(star: str, settings: dict, sign: int) -> None:
+    """The seven of EMPIAR-10076 are dark, as the blob/sign of their cryoSPARC file says."""
+    made = plan(SHARED / "specimens/relion" / star, invert="auto", **settings)
+    assert made.contrast.sign == sign
+    assert (made.work.sign == sign).all()
 
 
 @pytest.mark.parametrize(

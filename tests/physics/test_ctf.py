@@ -144,7 +144,7 @@ def test_defocus_u_is_along_the_astigmatism_angle() -> None:
 def test_frames_are_independent_and_parameters_index_like_them() -> None:
     frames = [parameters(), parameters(**ASTIGMATIC), parameters(voltage_kv=200.0)]
     stacked = CTFParameters(
-        *(torch.cat([getattr(f, n) for f in frames]) for n in CTFParameters.__dataclass_fields__)
+        **{n: torch.cat([getattr(f, n) for f in frames]) for n in frames[0].columns()}
     )
     assert len(stacked) == 3
     together = ctf_values(stacked, FREQUENCIES)
@@ -162,3 +162,16 @@ def test_phase_is_computed_in_double_precision() -> None:
     single = ctf_values(p, k.float())
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), ctf_values(p, k), rtol=0, atol=1e-6)
+
+
+def test_b_factor_and_scale_multiply_the_ctf() -> None:
+    """RELION's ``A exp(−B s²/4)``: with B of 4d² the signal at spacing d falls to 1/e."""
+    plain = parameters(**ASTIGMATIC)
+    k = torch.tensor([[0.0, 0.0], [0.1, 0.0], [0.0, -0.1], [0.03, 0.04]], dtype=torch.float64)
+    fallen = parameters(**ASTIGMATIC, b_factor_angstrom2=4 * 10.0**2, scale=0.7)
+    ratio = ctf_values(fallen, k) / ctf_values(plain, k)
+    expected = 0.7 * torch.tensor([[1, math.exp(-1), math.exp(-1), math.exp(-0.25)]])
+    torch.testing.assert_close(ratio, expected.double())
+    for same in (fallen[torch.tensor([0])], fallen.to(torch.float64), fallen[:1]):
+        torch.testing.assert_close(ctf_values(same, k), ctf_values(fallen, k))
+    assert len(plain[:1].columns()) == 7

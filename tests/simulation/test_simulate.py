@@ -162,7 +162,7 @@ def test_a_setting_changes_only_what_it_is_about(change: dict, differs: set[str]
     def drawn(config: SimulationConfig) -> dict[str, torch.Tensor]:
         frames = draw_frames(config)
         poses = {name: getattr(frames.poses, name) for name in ("rotations", "shifts_angstrom")}
-        return {"parameters": frames.parameters, **poses, **vars(frames.ctf)}
+        return {"parameters": frames.parameters, **poses, **frames.ctf.columns()}
 
     before, after = drawn(TOY), drawn(changed(**change))
     assert {name for name in before if not before[name].equal(after[name])} == differs

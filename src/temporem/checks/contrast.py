@@ -3,9 +3,8 @@
 Image formation itself does not tell: negated images fit the negated volume as well. What tells is
 that a molecule is a compact thing, denser than the liquid all around it. Two numbers follow.
 
-- Frames with the sign of their CTF undone are brighter in the middle than farther out. Every frame
-  gives one number, its product with a blob in the middle of the box, without the mean of the image.
-  Their mean over frames, in units of its standard error, is Student's t where there is only noise.
+- Frames with the sign of their CTF undone are brighter in the middle than farther out, as
+  :mod:`temporem.frames.contrast` measures. `temporem import` goes by the same number.
 - The mean volume has a few dense voxels and much liquid, so its skewness is positive. Volumes of
   the same power spectrum and random phases tell how far it is from 0 by chance.
 
@@ -16,21 +15,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
 
 from temporem.checks.base import Finding, Verdict
 from temporem.checks.evidence import Evidence
+from temporem.frames.contrast import LIKELY, MiddleContrast, measure_contrast
 from temporem.frames.image_statistics import LOW_RADIUS
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PaddedGrid
 from temporem.volumes.back_projection import BackProjection
 
-_BLOB = 0.12  # standard deviation of the blob, of the box
-_SURE, _LIKELY = 1e-6, 1e-3  # chance that noise alone gives the number
+_SURE = 1e-6  # chance that noise alone gives the number
 _DRAWS = 200
 _SMALLEST_CHANCE = 1e-300
 
@@ -40,19 +38,17 @@ class Signs:
     """Evidence on the sign of the contrast; positive numbers speak for bright molecules.
 
     Attributes:
-        middle: Student's t of the frames' middle against its surroundings.
-        frames: number of frames behind it.
+        middle: brightness of the frames' middle against its surroundings.
         skewness: standard deviations from 0 of the mean volume's skewness; None without poses.
     """
 
-    middle: float
-    frames: int
+    middle: MiddleContrast
     skewness: float | None
 
     @property
     def chances(self) -> list[float]:
         """Chance that noise gives so large a number of either sign, for each of them."""
-        chances = [2 * float(stats.t.sf(abs(self.middle), max(self.frames - 1, 1)))]
+        chances = [self.middle.chance]
         if self.skewness is not None:
             # The skewness of few voxels has longer tails than a Gaussian.
             chances.append(2 * float(stats.t.sf(abs(self.skewness), 10)))
@@ -61,7 +57,8 @@ class Signs:
     @property
     def numbers(self) -> list[float]:
         """The numbers that there are."""
-        return [self.middle] if self.skewness is None else [self.middle, self.skewness]
+        t = self.middle.t
+        return [t] if self.skewness is None else [t, self.skewness]
 
 
 class Contrast:
@@ -71,10 +68,7 @@ class Contrast:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         signs = measure_signs(evidence)
-        text = (
-            f"with their CTF undone, frames are {'brighter' if signs.middle > 0 else 'darker'} in "
-            f"the middle than around it (t = {signs.middle:.1f}, by chance 0 ± 1)"
-        )
+        text = str(signs.middle)
         if signs.skewness is not None:
             text += (
                 f", and the density of their mean volume has a skewness {signs.skewness:.1f} "
@@ -83,7 +77,7 @@ class Contrast:
         telling = [
             (number, chance)
             for number, chance in zip(signs.numbers, signs.chances, strict=True)
-            if chance < _LIKELY
+            if chance < LIKELY
         ]
         bright = any(number > 0 for number, _ in telling)
         dark = any(number < 0 for number, _ in telling)
@@ -114,16 +108,9 @@ class Contrast:
 def measure_signs(evidence: Evidence) -> Signs:
     """Measure both numbers from the lowest frequencies of the frames."""
     images, ctf = evidence.low_frames
-    support = evidence.forward_model.support
-    n = images.shape[1]
-    radii = support.radii[:n] / 1.0
-    blob = torch.exp(-2 * (torch.pi * _BLOB * radii) ** 2) * support.weights[:n]
-    blob[0] = 0  # a background level, or its subtraction, sits there
-    products = (images.real * ctf * blob).sum(1).double().numpy()
-    spread = float(products.std(ddof=1)) if len(products) > 1 else np.inf
-    middle = float(products.mean()) / max(spread / len(products) ** 0.5, 1e-30)
+    middle = measure_contrast(images, ctf, evidence.forward_model)
     skewness = _skewness(evidence, images, ctf) if evidence.dataset.has_poses else None
-    return Signs(middle, len(products), skewness)
+    return Signs(middle, skewness)
 
 
 def _skewness(evidence: Evidence, images: Tensor, ctf: Tensor) -> float:

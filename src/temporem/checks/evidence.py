@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from temporem.frames.contrast import low_frequencies
 from temporem.frames.dataset import Dataset
 from temporem.frames.image_statistics import ImageStatistics
 from temporem.frames.settings import DataSettings
@@ -52,12 +52,10 @@ class Evidence:
     @cached_property
     def low_frames(self) -> tuple[Tensor, Tensor]:
         """Lowest frequencies of some frames, centred, and their CTF, each ``(M, K)``."""
-        model, images = self.forward_model, self.images
-        index, n = torch.from_numpy(images.low_rows), images.low.shape[1]
-        centring = model.shift_phase(-self.dataset.poses.shifts_angstrom[index], slice(n))
-        centred = images.low * centring
-        sign = -1 if self.settings.invert else 1
-        return sign * centred, model.ctf(self.dataset.ctf[index], n)
+        data = self.dataset
+        shifts = data.poses.shifts_angstrom
+        centred, ctf = low_frequencies(self.images, self.forward_model, shifts, data.ctf)
+        return (-centred if self.settings.invert else centred), ctf
 
     @cached_property
     def movie_of_row(self) -> np.ndarray:

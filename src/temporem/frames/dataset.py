@@ -28,11 +28,12 @@ STACK_NAME = "particles.mrcs"
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _LONGEST_NAME = 4096  # characters
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+_B_FACTOR, _SCALE = "rlnCtfBfactor", "rlnCtfScalefactor"
 
 USED_COLUMNS = frozenset(
     (
         *("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup"),
-        *(*_DEFOCUS, "rlnDefocusAngle", "rlnPhaseShift", *_OPTICS),
+        *(*_DEFOCUS, "rlnDefocusAngle", "rlnPhaseShift", *_OPTICS, _B_FACTOR, _SCALE),
         *("rlnImagePixelSize", "rlnPixelSize", "rlnImageSize", "rlnCtfDataAreCtfPremultiplied"),
         *(*POSE_COLUMNS, "temporemTimeSeconds"),
     )
@@ -238,6 +239,9 @@ def write_dataset(
         "rlnDefocusAngle": torch.rad2deg(ctf.astigmatism_radians).numpy(),
         "rlnPhaseShift": torch.rad2deg(ctf.phase_shift_radians).numpy(),
     }
+    for column, values in ((_B_FACTOR, ctf.b_factor_angstrom2), (_SCALE, ctf.scale)):
+        if values is not None:
+            table[column] = values.numpy()
     if times_seconds is not None and not np.isnan(times_seconds).all():
         table["temporemTimeSeconds"] = np.asarray(times_seconds)
     particles_table = StarTable({**table, **(columns or {})}, where="data_particles")
@@ -323,7 +327,16 @@ def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
         amplitude[group],
         phase_shift,
     )
-    return CTFParameters(*map(torch.from_numpy, fields))
+
+    def optional(column: str, bounds: limits.Limits) -> torch.Tensor | None:
+        there = column in particles
+        return torch.from_numpy(particles.floats(column, limits=bounds)) if there else None
+
+    return replace(
+        CTFParameters(*map(torch.from_numpy, fields)),
+        b_factor_angstrom2=optional(_B_FACTOR, limits.B_FACTOR_ANGSTROM2),
+        scale=optional(_SCALE, limits.CTF_SCALE),
+    )
 
 
 def _read_times(particles: StarTable, movies: list[np.ndarray]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
 
 import numpy as np
 
@@ -26,8 +25,8 @@ def fingerprint(dataset: Dataset) -> str:
     add(np.array([dataset.pixel_size_angstrom]))
     add(dataset.poses.rotations.numpy())
     add(dataset.poses.shifts_angstrom.numpy())
-    for field in fields(dataset.ctf):
-        add(getattr(dataset.ctf, field.name).numpy())
+    for values in dataset.ctf.columns().values():
+        add(values.numpy())
     digest.update("\n".join(dataset.particle_names).encode())
     add(dataset.frame_numbers)
     add(dataset.times_seconds)

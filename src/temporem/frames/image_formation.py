@@ -17,20 +17,17 @@ _NEUTRAL = {
     "rlnMagMat01": (0.0, "anisotropic magnification"),
     "rlnMagMat10": (0.0, "anisotropic magnification"),
     "rlnMagMat11": (1.0, "anisotropic magnification"),
-    "rlnCtfBfactor": (0.0, "a fall-off of the CTF"),
 }
 _LISTS = {
     "rlnOddZernike": "antisymmetric aberrations",
     "rlnEvenZernike": "symmetric aberrations",
 }
-_SCALE = "rlnCtfScalefactor"
 
 
 def refuse_unmodelled(*tables: StarTable) -> None:
     """Raise a TemporemError about a column that the forward model does not know.
 
-    A column with the value that changes nothing is taken. One factor for all CTFs only changes the
-    unit of the volumes.
+    A column with the value that changes nothing is taken.
     """
     for table in tables:
         for column, (neutral, what) in _NEUTRAL.items():
@@ -41,10 +38,6 @@ def refuse_unmodelled(*tables: StarTable) -> None:
                 lists = [number_list(text) for text in table.strings(column)]
                 zero = np.array([v is not None and not any(v) for v in lists])
                 _refuse(table, column, zero, "zeros", what)
-        if _SCALE in table:
-            scale = table.floats(_SCALE)
-            what = "a scale of the CTF that differs between images"
-            _refuse(table, _SCALE, scale == scale[0], f"{scale[0]:g} in all rows", what)
 
 
 def _refuse(table: StarTable, column: str, neutral: np.ndarray, expected: str, what: str) -> None:

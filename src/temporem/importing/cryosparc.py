@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.importing.locating import find_stacks
-from temporem.importing.table import ForeignParticles, Given, Optics, Unmodelled, no_ctf
+from temporem.importing.table import (
+    ForeignParticles,
+    Given,
+    Optics,
+    Unmodelled,
+    fall_off,
+    no_ctf,
+)
 from temporem.io import limits
 from temporem.io.cryosparc import CsTable, read_cs
 from temporem.physics.ctf import CTFParameters, electron_wavelength
@@ -60,7 +68,7 @@ def read_cryosparc(paths: Sequence[Path], given: Given) -> ForeignParticles:
         sections=table.integers("blob/idx").astype(np.int64),
         pixel_size_angstrom=sizes,
         box=shape[:, 0],
-        ctf=no_ctf(len(table)) if given.no_ctf else _ctf(table),
+        ctf=no_ctf(len(table)) if given.no_ctf else _ctf(table, notes),
         poses=poses,
         poses_in_pixels=False,
         optics=[Optics()],
@@ -102,7 +110,7 @@ def _sign(table: CsTable) -> np.ndarray:
     return sign.astype(np.int64)
 
 
-def _ctf(table: CsTable) -> CTFParameters | None:
+def _ctf(table: CsTable, notes: list[str]) -> CTFParameters | None:
     if "ctf/df1_A" not in table:
         return None
     table.require(*_CTF)
@@ -117,7 +125,11 @@ def _ctf(table: CsTable) -> CTFParameters | None:
     table.check("ctf/amp_contrast", (amplitude >= 0) & (amplitude <= 1), "a fraction from 0 to 1")
     for field, values in (("ctf/df_angle_rad", angle), ("ctf/phase_shift_rad", shift)):
         table.check(field, np.abs(values) <= 1e4, "an angle in radians")
-    return CTFParameters(*map(torch.from_numpy, (u, v, angle, voltage, cs, amplitude, shift)))
+    ctf = CTFParameters(*map(torch.from_numpy, (u, v, angle, voltage, cs, amplitude, shift)))
+    if "ctf/bfactor" not in table:
+        return ctf
+    b_factor = fall_off("ctf/bfactor", table.numbers("ctf/bfactor"), table.path, notes)
+    return replace(ctf, b_factor_angstrom2=b_factor)
 
 
 def _poses(table: CsTable, notes: list[str]) -> Poses | None:
@@ -141,29 +153,42 @@ def _poses(table: CsTable, notes: list[str]) -> Poses | None:
 def _unmodelled(table: CsTable) -> list[Unmodelled]:
     """Columns that change image formation, with an upper bound of their effect.
 
-    Beam tilt and trefoil turn phases by ``2π λ² a |k|³``, tetrafoil by ``½π λ³ a |k|⁴``, a shift
-    by ``2π a |k|``; a magnification of 1 + a moves the edge of the image.
+    Sizes follow Uhlemann and Haider (1998). A wave aberration a of order n and symmetry m turns
+    phases by ``2π/λ · a/c · (λ|k|)ⁿ``. Here c is 1 for the shift, axial coma (tilt) and star
+    aberration (the first half of tetra), 3 for trefoil and 4 for tetrafoil. A magnification of
+    1 + a moves the edge of the image. Signs and axes against RELION's are not documented, so none
+    is applied.
     """
     voltage = table.numbers("ctf/accel_kv") if "ctf/accel_kv" in table else np.array([300.0])
     wavelength = float(electron_wavelength(torch.from_numpy(voltage)).max())
     radius = float(
         (table.numbers("blob/psize_A") * table.integers("blob/shape", 2)[:, 0]).max() / 2
     )
+
+    def length(values: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(values, axis=-1)
+
+    def stretch(values: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(values.reshape(-1, 2, 2), ord=2, axis=(1, 2))
+
+    def fourth(values: np.ndarray) -> np.ndarray:
+        return length(values[:, :2]) + length(values[:, 2:]) / 4
+
     found = []
-    for field, width, factor, power, what in (
-        ("ctf/tilt_A", 2, 2 * math.pi * wavelength**2, 3, "beam tilt"),
-        ("ctf/trefoil_A", 2, 2 * math.pi * wavelength**2, 3, "trefoil"),
-        ("ctf/tetra_A", 4, 0.5 * math.pi * wavelength**3, 4, "tetrafoil"),
-        ("ctf/shift_A", 2, 2 * math.pi, 1, "a shift of its exposure group"),
-        ("ctf/anisomag", 4, 2 * math.pi * radius, 1, "anisotropic magnification"),
-        ("ctf/bfactor", 1, 0.25, 2, "a fall-off of the CTF"),
+    for field, width, size, factor, power, what in (
+        ("ctf/tilt_A", 2, length, wavelength**2, 3, "beam tilt"),
+        ("ctf/trefoil_A", 2, length, wavelength**2 / 3, 3, "trefoil"),
+        ("ctf/tetra_A", 4, fourth, wavelength**3, 4, "tetrafoil"),
+        ("ctf/shift_A", 2, length, 1.0, 1, "a shift of its exposure group"),
+        ("ctf/anisomag", 4, stretch, radius, 1, "anisotropic magnification"),
     ):
         if field in table:
-            size = np.abs(table.numbers(field, width)).reshape(len(table), -1).max()
-            if size > 0:
-                found.append(
-                    Unmodelled(field, f"{what}, up to {size:g}", factor * float(size), power)
-                )
+            values = table.numbers(field, width)
+            largest = float(size(values).max())
+            if largest > 0:
+                what = f"{what}, up to {np.abs(values).max():g}"
+                amount = 2 * math.pi * factor * largest
+                found.append(Unmodelled(field, what, amount, power))
     if "ctf/scale" in table:
         scale = table.numbers("ctf/scale")
         middle = float(np.median(scale))

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from temporem.errors import TemporemError
-from temporem.frames.contrast import Contrast, measure_contrast
+from temporem.frames.contrast import MiddleContrast, contrast_of_images
 from temporem.frames.dataset import read_star_folder, write_dataset
 from temporem.importing.montage import Montage
 from temporem.importing.movies import MovieRule, Movies, csv_rows, make_movies
@@ -23,6 +23,7 @@ from temporem.importing.readers import read_foreign
 from temporem.importing.table import ForeignParticles, Given
 from temporem.io.files import fresh_directory
 from temporem.io.mrc import open_stack
+from temporem.physics.forward import ForwardModel
 from temporem.physics.poses import Poses
 
 SOURCE_FOLDER = "source"
@@ -76,7 +77,7 @@ class ImportPlan:
     particles: ForeignParticles
     movies: Movies
     work: PixelWork
-    contrast: Contrast | None
+    contrast: MiddleContrast | None
     notes: Sequence[str]
     doses: np.ndarray | None
 
@@ -225,7 +226,7 @@ def record(plan: ImportPlan) -> dict[str, Any]:
         "files": [str(path.resolve()) for path in plan.files],
         "facts": plan.facts(),
         "notes": list(plan.notes),
-        "contrast": None if contrast is None else contrast._asdict(),
+        "contrast": None if contrast is None else asdict(contrast),
     }
 
 
@@ -305,7 +306,7 @@ def _in_angstrom(particles: ForeignParticles, sizes: np.ndarray, grid: Grid) -> 
 
 def _with_sign(
     work: PixelWork, invert: Invert, notes: list[str]
-) -> tuple[PixelWork, Contrast | None]:
+) -> tuple[PixelWork, MiddleContrast | None]:
     """Decide which images are inverted, so that the molecule is bright."""
     n = len(work.particles)
     if invert == "no":
@@ -319,7 +320,7 @@ def _with_sign(
     recorded = work.particles.sign
     known = bool((recorded != 0).any())
     signed = replace(raw, sign=np.where(recorded == 0, 1, recorded).astype(float)) if known else raw
-    contrast = measure_contrast(signed.images(part) for part in parts)
+    contrast = _contrast(signed, parts)
     if known:
         dark = int((recorded < 0).sum())
         notes.append(f"blob/sign says that {dark} of {n} images are dark; these are inverted.")
@@ -338,6 +339,19 @@ def _with_sign(
             "montage.png; --invert yes or no decides."
         )
     return work, contrast
+
+
+def _contrast(work: PixelWork, parts: Sequence[np.ndarray]) -> MiddleContrast:
+    """Measure the contrast of some rows, given in parts, on the grid of the dataset."""
+    p, grid, rows = work.particles, work.grid, torch.from_numpy(np.concatenate(parts))
+    assert p.ctf is not None
+    none = torch.zeros(len(rows), 2, dtype=torch.float64)
+    return contrast_of_images(
+        (work.images(part) for part in parts),
+        none if p.poses is None else p.poses.shifts_angstrom[rows],
+        p.ctf[rows],
+        ForwardModel(grid.box, grid.pixel_size_angstrom),
+    )
 
 
 def _source_columns(plan: ImportPlan, source: Path) -> dict[str, Any]:

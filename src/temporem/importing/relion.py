@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,18 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.importing.locating import find_stacks
-from temporem.importing.table import ForeignParticles, Given, Optics, Unmodelled, no_ctf
+from temporem.importing.table import (
+    ForeignParticles,
+    Given,
+    Optics,
+    Unmodelled,
+    fall_off,
+    no_ctf,
+)
 from temporem.io import limits
 from temporem.io.image_names import split_image_names
 from temporem.io.number_lists import number_list
-from temporem.io.optics_groups import groups_in_use, optics_rows
+from temporem.io.optics_groups import MAGNIFICATION_COLUMNS, groups_in_use, optics_rows
 from temporem.io.pose_columns import ANGLE_COLUMNS, ORIGIN_COLUMNS
 from temporem.io.star import StarTable, read_star
 from temporem.physics.aberrations import with_even_zernike
@@ -26,7 +34,6 @@ _IMAGE = "rlnImageName"
 _OLD_ORIGINS = ("rlnOriginX", "rlnOriginY")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
-_MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 _LARGEST_STRETCH = 0.5
 
 
@@ -45,7 +52,7 @@ def read_relion(paths: Sequence[Path], given: Given) -> ForeignParticles:
     (path,) = paths
     blocks = read_star(path)
     particles = _particles(path, blocks)
-    table = _Columns(particles, _optics(particles, blocks), blocks.get("general"))
+    table = _Columns(path, particles, _optics(particles, blocks), blocks.get("general"))
     _refuse_premultiplied(table)
     sections, index, names = split_image_names(particles, lone_images=True)
     stacks = find_stacks(names, path, given.data_dir)
@@ -81,8 +88,13 @@ class _Columns:
     """Columns of particles, and those of their optics groups, by one name each."""
 
     def __init__(
-        self, particles: StarTable, optics: StarTable | None, general: StarTable | None
+        self,
+        path: Path,
+        particles: StarTable,
+        optics: StarTable | None,
+        general: StarTable | None,
     ) -> None:
+        self.path = path
         self.particles = particles
         self.optics = optics
         self.general = general
@@ -243,7 +255,19 @@ def _ctf(table: _Columns, given: Given, notes: list[str]) -> CTFParameters | Non
         amplitude,
         np.radians(table.floats("rlnPhaseShift", 0, limits.ANGLE_DEGREES)),
     )
-    return CTFParameters(*map(torch.from_numpy, fields))
+    b_factor, scale = _fall_off(table, notes)
+    ctf = CTFParameters(*map(torch.from_numpy, fields))
+    return replace(ctf, b_factor_angstrom2=b_factor, scale=scale)
+
+
+def _fall_off(table: _Columns, notes: list[str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """B factor and scale of the CTF of every image, or None where they change nothing."""
+    b_factor = fall_off("_rlnCtfBfactor", table.floats("rlnCtfBfactor", 0), table.path, notes)
+    scale = table.floats("rlnCtfScalefactor", 1, limits.CTF_SCALE)
+    if (scale == 1).all():
+        return b_factor, None
+    notes.append(f"The CTF has scales from {scale.min():g} to {scale.max():g}.")
+    return b_factor, torch.from_numpy(scale)
 
 
 def _poses(table: _Columns, notes: list[str]) -> tuple[Poses | None, bool]:
@@ -281,7 +305,7 @@ def _aberrations(
         column: table.floats(column, default)
         for column, default in (
             *(("rlnBeamTiltX", 0.0), ("rlnBeamTiltY", 0.0)),
-            *zip(_MAGNIFICATION, (1.0, 0.0, 0.0, 1.0), strict=True),
+            *zip(MAGNIFICATION_COLUMNS, (1.0, 0.0, 0.0, 1.0), strict=True),
             ("rlnCtfDataArePhaseFlipped", 0.0),
             *(
                 ("rlnSphericalAberration", given.cs_mm or 0.0),
@@ -289,7 +313,7 @@ def _aberrations(
             ),
         )
     }
-    for column, neutral in zip(_MAGNIFICATION, (1.0, 0.0, 0.0, 1.0), strict=True):
+    for column, neutral in zip(MAGNIFICATION_COLUMNS, (1.0, 0.0, 0.0, 1.0), strict=True):
         if (np.abs(numbers[column] - neutral) > _LARGEST_STRETCH).any():
             raise TemporemError(
                 f"{table.particles.where}: _{column} is far from {neutral:g}",
@@ -304,7 +328,7 @@ def _aberrations(
         tilt_x, tilt_y, m00, m01, m10, m11, flipped, cs, voltage = row
         matrix = ((m00, m01), (m10, m11))
         optics.append(Optics(odd[group], (tilt_x, tilt_y), matrix, bool(flipped), cs, voltage))
-    unmodelled = _unmodelled(table)
+    unmodelled: list[Unmodelled] = []
     if ctf is not None and any(any(c) for c in even):
         parts, largest = {}, dict[int, float]()
         for group in range(len(even)):
@@ -325,36 +349,9 @@ def _merged(
 ) -> CTFParameters:
     """Parameters of all rows from those of each group."""
     fields = {}
-    for name in vars(ctf):
-        whole = getattr(ctf, name).clone().double()
+    for name, values in ctf.columns().items():
+        whole = values.clone().double()
         for number, part in parts.items():
             whole[torch.from_numpy(group == number)] = getattr(part, name)
         fields[name] = whole
     return CTFParameters(**fields)
-
-
-def _unmodelled(table: _Columns) -> list[Unmodelled]:
-    """Factors of the CTF that a dataset has no column for."""
-    found = []
-    b_factor = table.floats("rlnCtfBfactor", 0)
-    if (b_factor != 0).any():
-        spread = float(np.abs(b_factor).max())
-        sign = ""
-        if (b_factor < 0).any():
-            sign = "; Warp and M write −4 times the dose there, and RELION would sharpen by it"
-        found.append(
-            Unmodelled(
-                "rlnCtfBfactor",
-                f"a fall-off of the CTF, B up to {spread:g} Å²{sign}",
-                spread / 4,
-                2,
-            )
-        )
-    scale = table.floats("rlnCtfScalefactor", 1)
-    middle = float(np.median(scale))
-    if (scale != middle).any():
-        lowest, highest = float(scale.min()), float(scale.max())
-        spread = max(highest - middle, middle - lowest) / max(abs(middle), 1e-9)
-        what = f"a scale of the CTF that differs between images, {lowest:g} to {highest:g}"
-        found.append(Unmodelled("rlnCtfScalefactor", what, spread))
-    return found

@@ -94,6 +94,45 @@ def no_ctf(n: int) -> CTFParameters:
     return CTFParameters(zero, zero, zero, 300 * one, zero, one, zero)
 
 
+def fall_off(
+    column: str, b_factor: np.ndarray, file: Path, notes: list[str]
+) -> torch.Tensor | None:
+    """B factors ``exp(−B s²/4)`` of the CTF of N images, Å² ``(N,)``; None where all are 0.
+
+    Negative ones are fall-offs too: no microscope makes the signal rise with frequency.
+
+    Args:
+        column: where they stand, for messages.
+        b_factor: as they stand there, ``(N,)``.
+        file: the table, for messages.
+        notes: sentences for the user are added.
+
+    Raises:
+        TemporemError: they have both signs, or one is beyond all sense.
+    """
+    if (b_factor < 0).any():
+        if (b_factor > 0).any():
+            raise TemporemError(
+                f"{file}: {column} is negative and positive ({b_factor.min():g} to "
+                f"{b_factor.max():g} Å²)",
+                expected="one sign: RELION's, or that of Warp and M",
+            )
+        notes.append(
+            f"{column} is negative, as Warp and M write −4 times the dose. It is taken as a "
+            "fall-off of the same size."
+        )
+        b_factor = -b_factor
+    if not limits.B_FACTOR_ANGSTROM2.hold(b_factor).all():
+        raise TemporemError(
+            f"{file}: {column} reaches {b_factor.max():g} Å²",
+            expected=f"a number from {limits.B_FACTOR_ANGSTROM2}",
+        )
+    if not b_factor.any():
+        return None
+    notes.append(f"The CTF falls off by B factors up to {b_factor.max():g} Å² ({column}).")
+    return torch.from_numpy(b_factor)
+
+
 @dataclass(frozen=True)
 class Unmodelled:
     """Column that changes image formation and that no correction can undo.

@@ -25,6 +25,8 @@ class Limits(NamedTuple):
 VOLTAGE_KV = Limits(1, 1e4, "kV")
 CS_MM = Limits(-1e3, 1e3, "mm")
 DEFOCUS_ANGSTROM = Limits(-1e7, 1e7, "Å")
+B_FACTOR_ANGSTROM2 = Limits(0, 1e5, "Å²")
+CTF_SCALE = Limits(1e-6, 1e6, "(a factor)")
 ANGLE_DEGREES = Limits(-1e6, 1e6, "°")
 PIXEL_SIZE_ANGSTROM = Limits(1e-3, 1e4, "Å")
 

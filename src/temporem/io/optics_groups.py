@@ -8,6 +8,7 @@ from temporem.errors import TemporemError
 from temporem.io.star import StarTable
 
 OPTICS_COLUMN = "rlnOpticsGroup"
+MAGNIFICATION_COLUMNS = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 
 
 def groups_in_use(particles: StarTable, optics: StarTable) -> StarTable:
@@ -43,6 +44,18 @@ def optics_rows(particles: StarTable, optics: StarTable) -> np.ndarray:
     rows = order[np.searchsorted(groups, wanted, sorter=order).clip(max=len(groups) - 1)]
     particles.check(OPTICS_COLUMN, groups[rows] == wanted, f"a group of {optics.where}")
     return rows
+
+
+def magnification(particles: StarTable, optics: StarTable | None) -> np.ndarray:
+    """Matrices from nominal to true frequencies of every image, ``(N, 2, 2)``; 1 if unrecorded."""
+    group = None if optics is None else optics_rows(particles, optics)
+    entries = []
+    for column, neutral in zip(MAGNIFICATION_COLUMNS, (1.0, 0.0, 0.0, 1.0), strict=True):
+        if optics is not None and group is not None and column in optics:
+            entries.append(optics.floats(column)[group])
+        else:
+            entries.append(particles.floats(column, default=neutral))
+    return np.stack(entries, axis=-1).reshape(-1, 2, 2)
 
 
 def _number(text: str) -> int | None:

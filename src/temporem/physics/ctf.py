@@ -15,6 +15,8 @@ _PLANCK, _CHARGE, _MASS, _LIGHT = 6.62607015e-34, 1.602176634e-19, 9.1093837015e
 class CTFParameters:
     """Imaging parameters of N frames; every field is a tensor of shape ``(N,)``.
 
+    The last two may be None: then the CTF does not fall off, and has no scale.
+
     Attributes:
         defocus_u_angstrom: defocus along the major axis, Å, underfocus positive.
         defocus_v_angstrom: defocus along the minor axis, Å.
@@ -23,6 +25,8 @@ class CTFParameters:
         cs_mm: spherical aberration, mm.
         amplitude_contrast: fraction w of amplitude contrast, in [0, 1].
         phase_shift_radians: phase plate shift.
+        b_factor_angstrom2: B of the fall-off ``exp(−B s²/4)``, Å², 0 or more.
+        scale: factor of the whole CTF, above 0.
 
     Example:
         >>> same = torch.ones(10)
@@ -41,16 +45,24 @@ class CTFParameters:
     cs_mm: Tensor
     amplitude_contrast: Tensor
     phase_shift_radians: Tensor
+    b_factor_angstrom2: Tensor | None = None
+    scale: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.defocus_u_angstrom)
 
     def __getitem__(self, index: Any) -> CTFParameters:
-        return CTFParameters(*(getattr(self, f.name)[index] for f in fields(self)))
+        return CTFParameters(**{name: values[index] for name, values in self.columns().items()})
+
+    def columns(self) -> dict[str, Tensor]:
+        """All fields that are there, by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def to(self, *args: Any, **kwargs: Any) -> CTFParameters:
         """Move or cast every field, as :meth:`torch.Tensor.to`."""
-        return CTFParameters(*(getattr(self, f.name).to(*args, **kwargs) for f in fields(self)))
+        moved = {name: value.to(*args, **kwargs) for name, value in self.columns().items()}
+        return CTFParameters(**moved)
 
 
 def electron_wavelength(voltage_kv: Tensor) -> Tensor:
@@ -64,9 +76,10 @@ def electron_wavelength(voltage_kv: Tensor) -> Tensor:
 def ctf_values(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> Tensor:
     """CTF of N frames at P frequencies ``(P, 2)``, 1/Å → real ``(N, P)``.
 
-    ``CTF = √(1−w²) sin χ + w cos χ``, ``χ = π λ Δf s² − ½ π Cs λ³ s⁴ + phase shift`` and
+    ``CTF = A exp(−B s²/4) (√(1−w²) sin χ + w cos χ)`` with scale A, and
+    ``χ = π λ Δf s² − ½ π Cs λ³ s⁴ + phase shift``,
     ``Δf = ½ (dU + dV + (dU − dV) cos 2(α − α₀))``. RELION uses the same formula; the CTF is +w at
-    s = 0.
+    s = 0, but for A.
     """
     # χ reaches hundreds of radians at high defocus, too many for float32.
     p = parameters.to(torch.float64)
@@ -82,4 +95,9 @@ def ctf_values(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> T
         chi - 0.5 * torch.pi * cs_angstrom * wavelength**3 * s2**2 + p.phase_shift_radians[:, None]
     )
     w = p.amplitude_contrast[:, None]
-    return ((1 - w**2).sqrt() * chi.sin() + w * chi.cos()).to(frequencies_per_angstrom.dtype)
+    values = (1 - w**2).sqrt() * chi.sin() + w * chi.cos()
+    if p.b_factor_angstrom2 is not None:
+        values = values * (-0.25 * p.b_factor_angstrom2[:, None] * s2).exp()
+    if p.scale is not None:
+        values = values * p.scale[:, None]
+    return values.to(frequencies_per_angstrom.dtype)

@@ -67,6 +67,8 @@ class Resampler:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Resample real images ``(n, box, box)`` → ``(n, new_box, new_box)``, float32."""
+        if self.box == self.new_box and self.ratio == 1:
+            return images.float()  # to the last bit
         waves = self._matrix
         spectrum = waves @ images.to(torch.complex64) @ waves.mT
         # A frequency at Nyquist has no partner of the other sign. A cropped one would fold there.

@@ -11,6 +11,7 @@ import torch
 from temporem.errors import TemporemError
 from temporem.frames.dataset import STAR_NAME
 from temporem.io import cryosparc
+from temporem.io.optics_groups import groups_in_use, magnification
 from temporem.io.pose_columns import ANGLE_COLUMNS, ORIGIN_COLUMNS, columns_from_poses
 from temporem.io.star import StarTable, read_star
 from temporem.io.star_rows import copy_rows, particles_block
@@ -216,7 +217,10 @@ def _star_poses(selected: Selected, block: str, poses: Poses) -> dict[str, list[
     """Columns of poses in the units of the file."""
     blocks = read_star(selected.source)
     table = blocks[block]
-    values = columns_from_poses(poses)
+    # Import undoes a stretch of the images, in which the original file counts displacements.
+    matrices = magnification(*_in_use(table, blocks.get("optics")))[selected.rows]
+    shifts = poses.shifts_angstrom.double()[:, None] @ torch.from_numpy(matrices)  # Mᵀ d, as rows
+    values = columns_from_poses(Poses(poses.rotations, shifts[:, 0]))
     pixels = _PIXEL_ORIGINS[0] in table or "optics" not in blocks
     if pixels and ORIGIN_COLUMNS[0] not in table:
         size = _pixel_size_of_3_0(table, selected.source)[selected.rows]
@@ -224,6 +228,11 @@ def _star_poses(selected: Selected, block: str, poses: Poses) -> dict[str, list[
             values[new] = values.pop(name) / size
     assert set(ANGLE_COLUMNS) <= values.keys()
     return {name: [f"{value:.6f}" for value in column] for name, column in values.items()}
+
+
+def _in_use(particles: StarTable, optics: StarTable | None) -> tuple[StarTable, StarTable | None]:
+    """The tables, without optics groups that no particle names."""
+    return particles, None if optics is None else groups_in_use(particles, optics)
 
 
 def _pixel_size_of_3_0(table: StarTable, path: Path) -> np.ndarray:
