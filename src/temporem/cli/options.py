@@ -23,7 +23,7 @@ def refuse_missing(
 
     Args:
         is_there: tells if the input exists at a path.
-        problem: message for a path without the input.
+        problem: message for a path that holds something else.
         expected: valid input.
         hint: way to make one.
     """
@@ -35,7 +35,8 @@ def refuse_missing(
             adopt_leftovers(path)
             if not is_there(path):
                 refuse_foreign(path, expected=expected)
-                raise TemporemError(f"{path} {problem}", expected=expected, hint=hint)
+                fault = problem if path.exists() else "does not exist"
+                raise TemporemError(f"{path} {fault}", expected=expected, hint=hint)
 
     return check
 
