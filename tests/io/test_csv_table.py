@@ -62,11 +62,11 @@ def test_any_bytes_are_a_table_or_an_error(tmp_path: Path, content: bytes) -> No
 
 def test_memory_stays_near_the_size_of_the_file(tmp_path: Path) -> None:
     """The worst is a file of short values: 16 bytes are kept of each."""
-    n_rows = 100_000
+    n_rows = 60_000
     path = tmp_path / "a.csv"
     path.write_text("image,movie\n" + "12,ab\n" * n_rows)
     tracemalloc.start()
     assert read_csv(path).ints("image").sum() == 12 * n_rows
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 10 * path.stat().st_size + 5e6
+    assert peak < 7e6  # as lists of texts it would take 9 MB
