@@ -357,17 +357,22 @@ def _markdown_table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> 
 
 
 def formats_page() -> str:
-    """The page with the table of test files, as far as those are there."""
+    """The page with the tables of test files, as far as those are there."""
     text = (DOCS / "formats.md").read_text(encoding="utf-8")
     if not specimens.SPECIMENS.is_dir():
         return text
-    table = _markdown_table(("file", "options", "result"), specimens.rows())
-    return re.sub(
-        r"(<!-- specimens:begin -->\n).*?(<!-- specimens:end -->)",
-        lambda found: f"{found[1]}{table}\n{found[2]}",
-        text,
-        flags=re.DOTALL,
-    )
+    tables = {
+        "specimens": _markdown_table(("file", "options", "result"), specimens.rows()),
+        "movies": _markdown_table(("file or folder", "what it tells"), specimens.movie_rows()),
+    }
+    for name, table in tables.items():
+        text = re.sub(
+            rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)",
+            lambda found, table=table: f"{found[1]}{table}\n{found[2]}",  # type: ignore[misc]
+            text,
+            flags=re.DOTALL,
+        )
+    return text
 
 
 PAGES = {

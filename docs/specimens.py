@@ -1,4 +1,8 @@
-"""The table of formats.md: every file of other programs in ``../shared``, imported or refused."""
+"""Tables of formats.md: every file of other programs in ``../shared``, read or refused.
+
+Particles go through ``temporem import``, movies of the field of view through the readers of
+``temporem extract``.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,16 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from temporem.cli.main import main
+from temporem.errors import TemporemError
 from temporem.frames.readers import read_dataset
+from temporem.io.microscope.readers import open_movie
 
 SHARED = Path(os.environ.get("TEMPOREM_SHARED", Path(__file__).parents[2] / "shared"))
 SPECIMENS = SHARED / "specimens"
 FOLDERS = ("cryosparc", "mrc", "relion")
+MOVIE_FOLDERS = ("liquid", "vendor")
+NOTES = (".txt", ".csv")
+"""Endings of files that lie beside movies and are none."""
 
 ONE_BY_ONE = "--frames-per-movie 1"
 BARE = f"--no-ctf --input-pixel-size 2 {ONE_BY_ONE}"
@@ -58,16 +67,45 @@ def outcome(name: str) -> str:
         with redirect_stdout(io.StringIO()), redirect_stderr(error):
             code = main(["import", str(SPECIMENS / name), "-o", str(out), *words])
         if code:
-            said = error.getvalue().strip().removeprefix("error: ").split("; ")[0]
-            for path in {SPECIMENS, SPECIMENS.resolve()}:
-                said = said.replace(f"{path}/", "")
-            return f"refused: {said}"
+            return refusal(error.getvalue().strip().removeprefix("error: "))
         data = read_dataset(out)
     poses = "with" if data.has_poses else "without"
     return (
         f"{data.n_frames} images in {data.n_movies} movies, {data.box} pixels of "
         f"{data.pixel_size_angstrom:.4g} Å, {poses} poses"
     )
+
+
+def refusal(message: str) -> str:
+    """First part of an error, without the place of the specimens."""
+    said = message.split("; ")[0]
+    for path in {SPECIMENS, SPECIMENS.resolve()}:
+        said = said.replace(f"{path}/", "")
+    return f"refused: {said}"
+
+
+def movie_outcome(name: str) -> str:
+    """Open a movie and read its first and last frame; what the file tells, or why it is refused."""
+    try:
+        movie = open_movie(SPECIMENS / name)
+        movie.frames(0, 1)
+        movie.frames(movie.n_frames - 1, movie.n_frames)
+    except TemporemError as error:
+        return refusal(str(error))
+    told = (
+        (movie.pixel_size_angstrom, "pixels of {:.4g} Å"),
+        (movie.frame_seconds, "{:.4g} s a frame"),
+        (movie.voltage_kv, "{:g} kV"),
+    )
+    n, height, width = movie.shape
+    size = f"{n} {'frame' if n == 1 else 'frames'} of {width} x {height} pixels"
+    return ", ".join([size, *(text.format(value) for value, text in told if value is not None)])
+
+
+def movie_rows() -> list[tuple[str, str]]:
+    """File or folder, and what its reader finds."""
+    names = sorted(f"{f}/{p.name}" for f in MOVIE_FOLDERS for p in (SPECIMENS / f).iterdir())
+    return [(f"`{name}`", movie_outcome(name)) for name in names if not name.endswith(NOTES)]
 
 
 def rows() -> list[tuple[str, str, str]]:

@@ -30,16 +30,8 @@ from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
 
 COMMANDS = (
-    "demo",
-    "simulate",
-    "reconstruct",
-    "evaluate",
-    "compare",
-    "export",
-    "select",
-    "report",
-    "experiment",
-    "info",
+    *("demo", "simulate", "extract", "import", "check", "reconstruct", "validate"),
+    *("evaluate", "compare", "motion", "select", "export", "report", "experiment", "info"),
 )
 
 
@@ -135,7 +127,7 @@ def test_module_runs_as_the_command_does() -> None:
         [sys.executable, "-m", "temporem", "evaluate", "nowhere"], capture_output=True, text=True
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: nowhere is not a folder")
+    assert result.stderr.startswith("error: nowhere does not exist")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -51,8 +51,13 @@ def test_missing_folder_is_said_before_anything_heavy_is_imported(arguments, tmp
     )
     assert done.returncode == 2
     assert done.stdout == "False\n"
-    problem = "does not exist" if arguments[0] == "reconstruct" else "is not a folder"
-    assert done.stderr.startswith(f"error: absent {problem}; expected a ")
+    assert done.stderr.startswith("error: absent does not exist; expected a ")
+
+
+def test_unknown_options_point_to_settings_where_there_are_some() -> None:
+    told = "; a setting is written --set KEY=VALUE"
+    assert told in command("simulate", "toy-free", "--movies", "20", "-o", "x").err
+    assert told not in command("check", "toy", "--movies", "20").err
 
 
 def test_folder_that_a_crash_has_moved_aside_is_put_back(tmp_path) -> None:

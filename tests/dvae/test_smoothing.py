@@ -1,8 +1,10 @@
 """Posteriors of one latent on a grid."""
 
 import numpy as np
+import pytest
 import torch
 
+from helpers.elsewhere import ELSEWHERE, elsewhere
 from temporem.dvae.smoothing import smoothed, unsmoothed
 
 PLACES = torch.linspace(-2, 2, 41)
@@ -85,3 +87,15 @@ def test_movies_may_differ_in_length_and_leave_rows_out():
     # A movie cut short gives what it gives among others.
     alone = smoothed(likelihood[:8], [np.arange(3)], index_of(8), EVEN, PLACES)
     assert torch.isfinite(alone).all()
+
+
+def test_another_device_finds_what_the_cpu_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, likelihood = drifting(10, 6, sd=0.4)
+    arguments = (movies_of(10, 6), index_of(60), EVEN)
+    expected = smoothed(likelihood, *arguments, PLACES)
+    with elsewhere(monkeypatch):
+        found = smoothed(likelihood.to(ELSEWHERE), *arguments, PLACES.to(ELSEWHERE))
+        alone = unsmoothed(likelihood.to(ELSEWHERE), arguments[0])
+        assert found.device.type == alone.device.type == ELSEWHERE.type
+        found = found.cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -150,4 +150,4 @@ def test_help_names_every_format() -> None:
     assert all(name in said for name in FORMATS)
     for name in FORMATS:
         result = command("export", "absent", "--format", name, "-o", "x")
-        assert "absent is not a folder" in result.err
+        assert "absent does not exist" in result.err

@@ -566,7 +566,7 @@ def test_table_and_header_may_differ_by_a_calibration(factor, agrees, folder):
 def test_what_is_not_a_dataset_is_one_clear_line(folder, tmp_path):
     with pytest.raises(TemporemError, match=r"does not exist.*particles\.star.*simulate"):
         read_dataset(tmp_path / "missing")
-    with pytest.raises(TemporemError, match="is not a dataset"):
+    with pytest.raises(TemporemError, match=r"is one file of a folder; expected .*name the folder"):
         read_dataset(folder / "particles.mrcs")
     with pytest.raises(TemporemError, match="is not a dataset"):
         read_dataset(tmp_path)

@@ -1,5 +1,7 @@
 """Foreign files are named by their first bytes, by every command."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -62,22 +64,70 @@ def test_other_files_are_not_recognised(tmp_path, content):
 
 @pytest.mark.parametrize("read", [open_stack, read_star])
 def test_readers_name_the_format_and_the_command(read):
-    with pytest.raises(TemporemError, match="is a Gatan DM4 movie; use temporem extract"):
+    with pytest.raises(
+        TemporemError, match=r"is a Gatan DM4 movie; expected .*; use temporem extract"
+    ):
         read(SPECIMENS / "vendor/3D_test-1.dm4")
 
 
-@pytest.mark.parametrize(
-    "arguments", [("reconstruct", "FILE", "-o", "x"), ("evaluate", "FILE"), ("export", "FILE")]
-)
-def test_commands_name_the_format_and_the_command(tmp_path, monkeypatch, arguments):
+COMMANDS = {
+    "check": ("check", "FILE", "-o", "x.png"),
+    "reconstruct": ("reconstruct", "FILE", "-o", "x"),
+    "config": ("reconstruct", ".", "-o", "x", "--config", "FILE"),
+    "validate": ("validate", "FILE"),
+    "evaluate": ("evaluate", "FILE"),
+    "compare": ("compare", "FILE", "FILE"),
+    "motion": ("motion", "FILE", "-o", "x"),
+    "select": ("select", "FILE", "--poses", "-o", "x.star"),
+    "export": ("export", "FILE", "-o", "x"),
+    "report": ("report", "FILE", "-o", "x.html"),
+    "simulate": ("simulate", "FILE", "-o", "x"),
+    "experiment": ("experiment", "FILE", "-o", "x"),
+}
+FOREIGN = {
+    "vendor/3D_test-1.dm4": "is a Gatan DM4 movie; expected .*; use temporem extract",
+    "mrc/EMD-3001.map": "is an MRC file; expected .*; use temporem extract for a movie, or",
+    "relion/relion31.mrcs": "is an MRC file; expected .*; use temporem extract for a movie, or",
+    "relion/relion31.star": "is a STAR file; expected .*; use temporem import",
+    "mrc/emd_3197.map.gz": "is packed by gzip; expected .*; unpack it first",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_commands_name_the_format_and_the_command(tmp_path, monkeypatch, arguments, name):
     monkeypatch.chdir(tmp_path)
-    file = SPECIMENS / "vendor/3D_test-1.dm4"
-    if arguments[0] == "export":
-        arguments = (*arguments, "-o", "x")
-    found = command(*(file if word == "FILE" else word for word in arguments))
+    found = command(*(SPECIMENS / name if word == "FILE" else word for word in arguments))
     assert found.code == 2
-    assert "is a Gatan DM4 movie; use temporem extract" in found.err
-    assert not (tmp_path / "x").exists()
+    assert re.search(FOREIGN[name], found.err)
+    assert found.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words", [("check",), ("validate",), ("reconstruct", "-o", "x"), ("import", "-o", "x")]
+)
+def test_a_folder_of_pictures_is_a_movie(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    found = command(*words, SPECIMENS / "liquid/nanorods_movie_jpeg")
+    assert "is a folder of pictures; expected" in found.err
+    assert "use temporem extract" in found.err
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, key in KEYS.items() if key in ("dm", "ser", "emi", "hdf5", "tiff")]
+)
+def test_import_sends_movies_to_extract(tmp_path, name):
+    found = command("import", SPECIMENS / name, "-o", tmp_path / "x")
+    assert found.code == 2
+    assert found.err.rstrip().endswith("use temporem extract")
+
+
+def test_a_file_of_a_dataset_is_answered_with_its_folder(tmp_path):
+    (tmp_path / "particles.star").write_text("data_particles\n")
+    found = command("check", tmp_path / "particles.star")
+    assert found.code == 2
+    assert f"name the folder, {tmp_path};" in found.err
 
 
 def test_arrays_are_for_import(tmp_path):

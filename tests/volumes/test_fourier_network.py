@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from temporem.physics.fourier import FourierSupport
-from temporem.volumes.fourier_network import FourierNetwork
+from temporem.volumes.fourier_network import FourierNetwork, OctaveNetwork
 
 BOX, Z_DIM = 12, 2
 
@@ -92,3 +92,20 @@ def test_amplitude_scales_shells(generator: FourierNetwork, z: torch.Tensor) -> 
     generator.set_amplitude(amplitudes)
     expected = torch.tensor([3.0, 4.0, 0.1 * 1 + 0.9 * 7])  # linear between integer radii
     torch.testing.assert_close(generator(k, z), flat * expected, rtol=1e-5, atol=1e-6)
+
+
+def test_octaves_encode_each_axis_by_powers_of_two() -> None:
+    made = OctaveNetwork(16, Z_DIM, 8)
+    voxels = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    torch.testing.assert_close(made.positions.norm(dim=1), voxels.repeat_interleave(3) / 16)
+    assert (made.positions.count_nonzero(dim=1) == 1).all()
+    # Points lie on voxels, so that frequencies a box apart look alike.
+    k = torch.tensor([[1.0, 0.0, 0.0], [17.0, 0.0, 0.0]])
+    one, a_box_apart = made(k, torch.ones(1, Z_DIM))[0]
+    torch.testing.assert_close(one, a_box_apart)
+
+
+def test_octaves_keep_friedel_symmetry(z: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    made, k = OctaveNetwork(BOX, Z_DIM, 16), random_frequencies()
+    torch.testing.assert_close(made(-k, z), made(k, z).conj().resolve_conj(), rtol=0, atol=0)

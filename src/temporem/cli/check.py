@@ -63,12 +63,6 @@ def check(
 
     Example:  temporem check movies -o check.png
     """
-    if dataset.is_file():
-        raise TemporemError(
-            f"{dataset} is a file of another program",
-            expected="a dataset folder with particles.star",
-            hint=f"import it first: temporem import {shlex.quote(str(dataset))} -o DATASET",
-        )
     if out is not None:
         _require_picture(out, overwrite=overwrite)
     from temporem.checks import Evidence, Verdict, examine

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, UnknownCommandError
+from cyclopts import App, CycloptsError, UnknownCommandError, UnknownOptionError
 
 from temporem.cli.check import check
 from temporem.cli.demo import demo
@@ -89,6 +89,11 @@ def _replace_what_cannot_be_printed() -> None:
 
 
 def _explain(error: CycloptsError) -> str:
+    if isinstance(error, UnknownOptionError) and any(
+        "--set" in argument.names for argument in error.argument_collection or ()
+    ):
+        said = str(error).rstrip(".")
+        return f"{said}; see --help for options; a setting is written --set KEY=VALUE"
     if not (isinstance(error, UnknownCommandError) and error.unused_tokens):
         return f"{str(error).rstrip('.')}; see --help"
     given = error.unused_tokens[0]

@@ -23,7 +23,7 @@ def refuse_missing(
 
     Args:
         is_there: tells if the input exists at a path.
-        problem: message for a path without the input.
+        problem: message for a path that holds something else.
         expected: valid input.
         hint: way to make one.
     """
@@ -34,8 +34,9 @@ def refuse_missing(
         for path in [given] if isinstance(given, Path) else given or []:
             adopt_leftovers(path)
             if not is_there(path):
-                refuse_foreign(path)
-                raise TemporemError(f"{path} {problem}", expected=expected, hint=hint)
+                refuse_foreign(path, expected=expected)
+                fault = problem if path.exists() else "does not exist"
+                raise TemporemError(f"{path} {fault}", expected=expected, hint=hint)
 
     return check
 

@@ -52,7 +52,8 @@ class NetworkSettings(BaseModel):
     generator: str = Field(
         "volumes",
         description="`--generator`: volumes: density changes in place. cloud: Gaussians that move; "
-        "sharper where parts move.",
+        "sharper where parts move. octaves: volumes with the positional encoding of Eq. 12 "
+        "(paper).",
     )
     generator_width: int = Field(
         256,

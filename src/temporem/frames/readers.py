@@ -75,9 +75,16 @@ def read_dataset(path: str | Path) -> Dataset:
     for reader in READERS:
         if reader.recognises(path):
             return reader.read(path)
-    refuse_foreign(path)
+    expected = " or ".join(reader.name for reader in READERS)
+    if path.is_file() and any(reader.recognises(path.parent) for reader in READERS):
+        raise TemporemError(
+            f"{path} is one file of a folder",
+            expected=expected,
+            hint=f"name the folder, {path.parent}; or import it, if another program wrote it",
+        )
+    refuse_foreign(path, expected=expected)
     raise TemporemError(
         f"{path} is not a dataset" if path.exists() else f"{path} does not exist",
-        expected=" or ".join(reader.name for reader in READERS),
+        expected=expected,
         hint="make one with temporem simulate, or of data of yours with temporem import",
     )

@@ -16,6 +16,7 @@ from temporem.importing.relion import read_relion
 from temporem.importing.stacks import STACK_SUFFIXES, read_stacks, with_cryodrgn, with_csv
 from temporem.importing.table import ForeignParticles, Given
 from temporem.io.csv_table import read_csv
+from temporem.io.signatures import refuse_foreign
 from temporem.io.star import StarTable
 
 _PACKED = (".gz", ".bz2", ".zip", ".xz")
@@ -99,10 +100,9 @@ def _reader_of(file: Path) -> ForeignReader:
     if file.suffix in _PACKED:
         raise TemporemError(f"{file} is packed", expected="files as they are", hint="unpack it")
     endings = [suffix for reader in FOREIGN_READERS for suffix in reader.suffixes]
-    raise TemporemError(
-        f"{file}: its name does not tell what it is",
-        expected=f"a name that ends in {', '.join((*endings, _CSV, *_CRYODRGN))}",
-    )
+    expected = f"a name that ends in {', '.join((*endings, _CSV, *_CRYODRGN))}"
+    refuse_foreign(file, expected=expected, but=("star", "mrc", "npy", "pickle", "zip"))
+    raise TemporemError(f"{file}: its name does not tell what it is", expected=expected)
 
 
 def _formats() -> str:

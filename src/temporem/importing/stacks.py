@@ -17,6 +17,7 @@ from temporem.io import limits
 from temporem.io.mrc import open_stack
 from temporem.io.npz import NpzFile
 from temporem.io.restricted_pickle import read_arrays
+from temporem.io.signatures import refuse_foreign
 from temporem.io.star import StarTable
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
@@ -238,9 +239,9 @@ def _stacks_in(path: Path) -> list[Path]:
         )
     found = [p for p in path.iterdir() if p.suffix in STACK_SUFFIXES and p.is_file()]
     if not found:
-        raise TemporemError(
-            f"{path} has no stacks", expected=f"files that end in {', '.join(STACK_SUFFIXES)}"
-        )
+        expected = f"files that end in {', '.join(STACK_SUFFIXES)}"
+        refuse_foreign(path, expected=expected)
+        raise TemporemError(f"{path} has no stacks", expected=expected)
     return sorted(found, key=lambda p: [int(t) if t.isdecimal() else t for t in _parts(p.name)])
 
 

@@ -104,7 +104,7 @@ def open_stack(path: str | Path) -> Stack:
             raw = file.read(MRC_HEADER_BYTES)
     except OSError as error:
         raise TemporemError(f"cannot read {path}: {error.strerror}") from error
-    refuse_foreign(path, but=("mrc",))
+    refuse_foreign(path, expected="an MRC file", but=("mrc",))
     if len(raw) < MRC_HEADER_BYTES:
         raise TemporemError(
             f"{path} has {len(raw)} bytes", expected=f"an MRC header of {MRC_HEADER_BYTES} bytes"

@@ -15,6 +15,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from temporem.errors import TemporemError
+from temporem.io.signatures import refuse_foreign
 from temporem.io.text_file import read_text
 
 MOST_BYTES = 10**6
@@ -129,6 +130,7 @@ def _parse(text: str) -> Any:
 
 def load_settings(path: Path) -> dict[str, Any]:
     """Read settings from a YAML file, not yet validated."""
+    refuse_foreign(path, expected="a YAML file of settings")
     try:
         settings = _parse(read_text(path, most_bytes=MOST_BYTES))
     except yaml.YAMLError as error:

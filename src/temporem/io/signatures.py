@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from temporem.errors import TemporemError
 
+MRC_SUFFIXES = frozenset({".mrc", ".mrcs", ".map", ".st", ".rec"})
+PICTURE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
+
 _HEAD_BYTES = 1024
 _MRC_STAMP = slice(208, 212)
 _DM_HEADER = 100  # bytes that the length which a DM file declares may leave out
@@ -75,16 +78,33 @@ def recognise(path: str | Path) -> Format | None:
     return _structured(head, size, path.suffix.lower())
 
 
-def refuse_foreign(path: str | Path, *, but: tuple[str, ...] = ()) -> None:
+def refuse_foreign(path: str | Path, *, expected: str, but: tuple[str, ...] = ()) -> None:
     """Raise a TemporemError that names the format of a file and the command that takes it.
 
+    A folder of pictures is a movie. MRC files without their stamp are known by name.
+
     Args:
-        path: the file; nothing happens for unknown formats and for folders.
+        path: the file or folder; nothing happens for unknown formats and for other folders.
+        expected: what should be there.
         but: keys of formats that may pass.
     """
+    path = Path(path)
     found = recognise(path)
+    if found is None and path.suffix.lower() in MRC_SUFFIXES and path.is_file():
+        found = _MRC if path.stat().st_size >= _HEAD_BYTES else None
+    if found is None and _holds_pictures(path):
+        found = Format("pictures", "a folder of pictures", _EXTRACT)
     if found is not None and found.key not in but:
-        raise TemporemError(f"{path} is {found.name}", hint=found.hint)
+        raise TemporemError(f"{path} is {found.name}", expected=expected, hint=found.hint)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """True for a folder that holds pictures, and other files only beside them."""
+    try:
+        names = [path.suffix.lower() for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return False
+    return 2 * sum(name in PICTURE_SUFFIXES for name in names) > len(names)
 
 
 def _structured(head: bytes, size: int, suffix: str) -> Format | None:

@@ -145,7 +145,7 @@ def read_star(path: str | Path) -> dict[str, StarTable]:
     try:
         if not path.is_file():
             raise TemporemError(f"{path} is not a file", expected="a STAR file")
-        refuse_foreign(path, but=("star",))
+        refuse_foreign(path, expected="a STAR file", but=("star",))
         if path.stat().st_size > MAX_STAR_BYTES:
             raise TemporemError(
                 f"{path} is larger than {MAX_STAR_BYTES >> 20} MiB", hint="split it into parts"

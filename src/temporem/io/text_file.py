@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from temporem.errors import TemporemError
+from temporem.io.signatures import refuse_foreign
 
 
 def read_text(path: Path, *, most_bytes: int) -> str:
@@ -23,8 +24,9 @@ def read_text(path: Path, *, most_bytes: int) -> str:
         text = content.decode("utf-8")
     except OSError as error:
         raise TemporemError(f"{path}: not readable ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise TemporemError(f"{path}: not text ({error})", expected="UTF-8") from None
+    except UnicodeDecodeError:
+        refuse_foreign(path, expected="a text file")
+        raise TemporemError(f"{path}: not text", expected="a text file in UTF-8") from None
     if len(content) > most_bytes:
         raise TemporemError(
             f"{path}: too large", expected=f"a text file of up to {most_bytes:,} bytes"

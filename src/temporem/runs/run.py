@@ -15,6 +15,7 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.fingerprint import fingerprint
 from temporem.io.checkpoint import load_checkpoint
 from temporem.io.settings import load_settings
+from temporem.io.signatures import refuse_foreign
 from temporem.physics.poses import Poses
 from temporem.runs import names
 from temporem.runs.config import RunConfig, build_config
@@ -183,9 +184,11 @@ def load_run_config(path: str | Path) -> RunConfig:
     """
     file = Path(path) / names.CONFIG
     if not is_run(path):
+        expected = f"a folder with {names.CONFIG}"
+        refuse_foreign(path, expected=expected)
         raise TemporemError(
             f"{path} is not a run",
-            expected=f"a folder with {names.CONFIG}",
+            expected=expected,
             hint="make one with temporem reconstruct",
         )
     return build_config(load_settings(file), source=str(file))

@@ -111,6 +111,55 @@ class PosesConfig(_Settings):
         return self
 
 
+class DefectsConfig(_Settings):
+    """Defects of real movies, each drawn anew; none by default. ``truth.star`` keeps them.
+
+    The signal-to-noise ratio is that of the images without defects.
+    """
+
+    background_sd: NonNegativeFloat = Field(
+        default=0.0,
+        le=1e4,
+        description="Standard deviation of the background level of a frame, in standard deviations "
+        "of the noise.",
+    )
+    gradient_sd: NonNegativeFloat = Field(
+        default=0.0,
+        le=1e4,
+        description="Standard deviation of the rise of the background from edge to edge, along x "
+        "and along y, in standard deviations of the noise.",
+    )
+    scale_sd: NonNegativeFloat = Field(
+        default=0.0,
+        le=3,
+        description="Standard deviation of the logarithm of a frame's intensity.",
+    )
+    noise_knee_cycles_per_pixel: NonNegativeFloat = Field(
+        default=0.0,
+        le=10,
+        description="Frequency k0 of coloured noise of power 1 + (k0/k)^p; 0 is white.",
+    )
+    noise_exponent: float = Field(
+        default=2.0, ge=0, le=6, description="Exponent p of coloured noise."
+    )
+    junk_fraction: float = Field(
+        default=0.0, ge=0, le=1, description="Probability that a frame does not show the molecule."
+    )
+    junk: Literal["other", "noise"] = Field(
+        default="other", description="Junk shows one other molecule of its size, or only noise."
+    )
+    defocus_error_angstrom: NonNegativeFloat = Field(
+        default=0.0,
+        le=1e5,
+        description="Standard deviation of the error of a movie's written defocus.",
+    )
+
+    @property
+    def any(self) -> bool:
+        """True if there is a defect."""
+        return self != DefectsConfig(noise_exponent=self.noise_exponent, junk=self.junk)
+
+
 class FieldConfig(_Settings):
     """Movies of the whole field of view: moving particles on a specimen that drifts.
 
@@ -191,6 +240,7 @@ class SimulationConfig(_Settings):
     shift_sd_angstrom: NonNegativeFloat = Field(
         default=0.0, description="Standard deviation of the particle's displacement in x and y."
     )
+    defects: DefectsConfig = Field(default_factory=DefectsConfig)
     field: FieldConfig | None = Field(
         default=None, description="Movies of the whole field of view, for temporem extract."
     )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.io import limits
 from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_of_vector
 from temporem.simulation.config import CTFConfig, SimulationConfig
+from temporem.simulation.nuisances import Nuisances
 from temporem.simulation.schedules import PathSchedule
 from temporem.structures.motions import MOTIONS
 
 _STREAMS = (
     *("motion", "poses", "shifts", "ctf", "noise", "pose errors"),
     *("schedule", "lengths", "missing frames", "field"),
+    *("background", "scale", "junk", "other molecule", "defocus errors"),
 )
 """Purposes of random numbers, each with a stream of its own. A new one goes to the end."""
 
@@ -37,6 +40,7 @@ class FrameTable:
     parameters: Tensor
     poses: Poses
     ctf: CTFParameters
+    nuisances: Nuisances
 
 
 def draw_frames(config: SimulationConfig) -> FrameTable:
@@ -65,6 +69,18 @@ def draw_frames(config: SimulationConfig) -> FrameTable:
         parameters=parameters.flatten(0, 1)[rows],
         poses=poses[rows],
         ctf=ctf[rows],
+        nuisances=_draw_nuisances(config)[rows],
+    )
+
+
+def written_ctf(frames: FrameTable) -> CTFParameters:
+    """CTF parameters that ``particles.star`` gets, with the errors of their defocus."""
+    ctf, error = frames.ctf, frames.nuisances.defocus_error_angstrom
+    low, high = limits.DEFOCUS_ANGSTROM.low, limits.DEFOCUS_ANGSTROM.high
+    return replace(
+        ctf,
+        defocus_u_angstrom=(ctf.defocus_u_angstrom + error).clamp(low, high),
+        defocus_v_angstrom=(ctf.defocus_v_angstrom + error).clamp(low, high),
     )
 
 
@@ -91,6 +107,27 @@ def random_stream(seed: int, stream: str) -> torch.Generator:
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(_STREAMS.index(stream),))
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _draw_nuisances(config: SimulationConfig) -> Nuisances:
+    """Defects of the frames of movies of the largest length, movie after movie."""
+    defects, movies, seed = config.defects, config.movies, config.seed
+    n = movies * config.longest_movie
+
+    def normal(stream: str, *size: int) -> Tensor:
+        generator = random_stream(seed, stream)
+        return torch.randn(*size, generator=generator, dtype=torch.float64)
+
+    level, rises = normal("background", n, 3).split((1, 2), dim=1)
+    draws = torch.rand(n, generator=random_stream(seed, "junk"), dtype=torch.float64)
+    defocus = defects.defocus_error_angstrom * normal("defocus errors", movies)
+    return Nuisances(
+        background=defects.background_sd * level[:, 0],
+        gradient=defects.gradient_sd * rises,
+        scale=(defects.scale_sd * normal("scale", n)).exp(),
+        junk=draws < defects.junk_fraction,
+        defocus_error_angstrom=defocus.repeat_interleave(config.longest_movie),
+    )
 
 
 def _draw_parameters(config: SimulationConfig) -> Tensor:

@@ -64,8 +64,13 @@ def simulate_field(
 
     Raises:
         TemporemError: as :func:`temporem.simulation.in_memory.make_movies`, or the particles do not
-            fit the field.
+            fit the field, or the configuration has defects.
     """
+    if config.defects.any:
+        raise TemporemError(
+            "the section defects is for movies of particles, and this simulates fields",
+            hint="leave out defects, or --field",
+        )
     field = config.field or FieldConfig()
     config = config.model_copy(update={"missing_fraction": 0.0, "field": field})
     if overwrite:

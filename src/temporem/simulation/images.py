@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
+from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
+from temporem.physics.poses import Poses
 from temporem.physics.structure_factors import structure_factors
 from temporem.simulation.config import SimulationConfig
 from temporem.simulation.drawing import FrameTable
+from temporem.structures.molecule import Molecule
 from temporem.structures.motions.base import Motion, conformations
 from temporem.structures.scattering import element_index, form_factors
 
@@ -27,19 +30,47 @@ def clean_images(
     progress: Callable[[int, int], None] | None,
 ) -> np.ndarray:
     """Project all frames, CTF and shift included but no noise: ``(N, D, D)`` float32."""
+    return project(
+        config,
+        motion.molecule,
+        lambda rows: conformations(motion, frames.parameters[rows]),
+        frames.poses,
+        frames.ctf,
+        progress,
+    )
+
+
+def project(
+    config: SimulationConfig,
+    molecule: Molecule,
+    positions: Callable[[slice], Tensor],
+    all_poses: Poses,
+    ctf: CTFParameters,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Project the atoms of a molecule: ``(N, D, D)`` float32.
+
+    Args:
+        config: box, pixel size and B-factor.
+        molecule: the elements of the atoms.
+        positions: atoms, Å, of some of the frames, ``(n, atoms, 3)``, or ``(atoms, 3)`` for all.
+        all_poses: of the N frames.
+        ctf: of the N frames.
+        progress: called with the number of frames done and of all frames.
+    """
     model = ForwardModel(config.box, config.pixel_size_angstrom)
-    index, numbers = element_index(motion.molecule)
+    index, numbers = element_index(molecule)
     factors = form_factors(numbers, config.b_factor_angstrom2)
-    n, chunk = len(frames.poses), max(1, _ATOMS_PER_CHUNK // len(motion.molecule))
+    n, chunk = len(all_poses), max(1, _ATOMS_PER_CHUNK // len(molecule))
     images = np.empty((n, config.box, config.box), dtype=np.float32)
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
-        poses = frames.poses[rows]
-        atoms = conformations(motion, frames.parameters[rows]) @ poses.rotations.mT
+        poses = all_poses[rows]
+        atoms = positions(rows) @ poses.rotations.mT
         slices = structure_factors(atoms, index, factors, model.support, config.pixel_size_angstrom)
         observed = model.observe(
             slices,
-            model.ctf(frames.ctf[rows]),
+            model.ctf(ctf[rows]),
             model.shift_phase(poses.shifts_angstrom),
         )
         images[rows] = model.support.ifft(observed).numpy()

@@ -12,7 +12,8 @@ import numpy as np
 from temporem.frames.dataset import Dataset, group_movies
 from temporem.physics.poses import Poses
 from temporem.simulation.config import SimulationConfig
-from temporem.simulation.drawing import draw_frames, random_stream, written_poses
+from temporem.simulation.defects import add_background, add_coloured_noise, spoil_signal
+from temporem.simulation.drawing import draw_frames, random_stream, written_ctf, written_poses
 from temporem.simulation.images import (
     add_white_noise,
     clean_images,
@@ -74,10 +75,11 @@ def make_movies(
 ) -> SimulatedMovies:
     """Simulate the movies of a configuration.
 
-    Frames are ``X = CTF · S · slice + noise`` of exact projections of all atoms. The noise is white
-    over all pixels. Its variance is the variance of the clean images (CTF and shift included)
-    divided by the signal-to-noise ratio. The same configuration gives the same images. A change of
-    one setting leaves unchanged what is drawn for the others.
+    Frames are ``X = CTF · S · slice + noise`` of exact projections of all atoms, unless the
+    configuration has defects. The noise is white over all pixels. Its variance is the variance of
+    the clean images (CTF and shift included) divided by the signal-to-noise ratio. The same
+    configuration gives the same images. A change of one setting leaves unchanged what is drawn for
+    the others.
 
     Args:
         config: what to simulate.
@@ -103,14 +105,20 @@ def make_movies(
     images = clean_images(config, motion, frames, progress)
     signal_variance = float(images.var(dtype=np.float64))
     noise_variance = signal_variance / config.snr
-    add_white_noise(images, noise_variance, random_stream(config.seed, "noise"))
+    spoil_signal(images, config, motion.molecule, frames)
+    noise = random_stream(config.seed, "noise")
+    if config.defects.noise_knee_cycles_per_pixel:
+        add_coloured_noise(images, noise_variance, config.defects, noise)
+    else:
+        add_white_noise(images, noise_variance, noise)
+    add_background(images, frames.nuisances, noise_variance**0.5)
     n = len(images)
     dataset = Dataset(
         path=Path(f"{config.structure} in memory"),
         images=images,
         pixel_size_angstrom=config.pixel_size_angstrom,
         poses=poses or Poses.identity(n),
-        ctf=frames.ctf,
+        ctf=written_ctf(frames),
         particle_names=frames.particle_names,
         frame_numbers=frames.frame_numbers,
         times_seconds=frames.times_seconds,
@@ -127,6 +135,7 @@ def make_movies(
         times_seconds=frames.times_seconds,
         particle_names=frames.particle_names,
         frame_numbers=frames.frame_numbers,
+        nuisances=frames.nuisances if config.defects.any else None,
     )
     summary = {
         "movies": config.movies,

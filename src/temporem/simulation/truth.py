@@ -24,6 +24,7 @@ from temporem.physics.fourier import FourierSupport
 from temporem.physics.poses import Poses
 from temporem.physics.structure_factors import FormFactor, structure_factors
 from temporem.simulation.config import SimulationConfig
+from temporem.simulation.nuisances import Nuisances
 from temporem.structures.motion_files import read_motion, write_motion
 from temporem.structures.motions.base import Motion
 from temporem.structures.scattering import element_index, form_factors
@@ -51,6 +52,7 @@ class Truth:
         frame_numbers: position in the movie, from 1, int64 ``(N,)``.
         known: frames whose truth is known, bool ``(N,)``; the others, as of things that an
             extraction took for particles, hold the truth of some other frame. None for all.
+        nuisances: defects of the frames; None for a simulation without.
         linear: a rotation, or one and inversion, by which volumes are turned, ``(3, 3)``.
         offset_angstrom: by which volumes are displaced thereafter, ``(3,)``.
 
@@ -71,6 +73,7 @@ class Truth:
     particle_names: Sequence[str]
     frame_numbers: np.ndarray
     known: np.ndarray | None = None
+    nuisances: Nuisances | None = None
     linear: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))
     offset_angstrom: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
 
@@ -169,6 +172,7 @@ def write_truth(dataset: Path, truth: Truth) -> None:
         **dict(zip(_columns(truth.motion), truth.parameters[rows].T.numpy(), strict=True)),
         **columns_from_poses(truth.poses[rows]),
         "temporemTimeSeconds": truth.times_seconds[rows],
+        **({} if truth.nuisances is None else truth.nuisances[rows].columns()),
     }
     write_star(folder / _TABLE, {"truth": StarTable(columns, where=_TABLE)})
     write_motion(folder, truth.config.motion.kind, truth.motion)
@@ -205,6 +209,7 @@ def read_truth(dataset: str | Path) -> Truth:
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
         known=None if complete else row >= 0,
+        nuisances=None if truth.nuisances is None else truth.nuisances[row],
     )
 
 
@@ -240,6 +245,7 @@ def _read_table(dataset: str | Path) -> tuple[Truth, bool]:
         times_seconds=table.floats("temporemTimeSeconds"),
         particle_names=table.strings("rlnParticleName"),
         frame_numbers=table.ints("rlnMovieFrameNumber"),
+        nuisances=Nuisances.from_table(table),
     )
     return truth, settings.get(_INCOMPLETE) is not True
 

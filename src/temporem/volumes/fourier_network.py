@@ -17,14 +17,14 @@ _SPAN_COEFFICIENTS = 2**29  # largest basis of a span: 4 GB, 122 volumes of 256�
 
 
 class FourierNetwork(VolumeModel):
-    """Generator ``V̂(k; z) = a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (TEMPOR Eq. 8, 12).
+    """Generator ``V̂(k; z) = a(|k|) · MLP([sin 2πk·x_j, cos 2πk·x_j]_j, z)`` (TEMPOR Eq. 8).
 
     It is an implicit neural representation in Fourier space (CryoDRGN, Zhong et al. 2021). Each
-    Fourier feature (Tancik et al. 2020) is the transform of a point at ``x_j``; the points are
-    drawn once from a Gaussian ball, whose size is the extent of the objects that are easy to learn.
-    The envelope ``a`` is the amplitude that the data have at a resolution, so that the network's
-    own values are of order one. The MLP sees the half space ``kx > 0`` only; the other half follows
-    exactly from ``V̂(−k) = conj V̂(k)``.
+    Fourier feature (Tancik et al. 2020), in place of the octaves of Eq. 12, is the transform of a
+    point at ``x_j``; the points are drawn once from a Gaussian ball, whose size is the extent of
+    the objects that are easy to learn. The envelope ``a`` is the amplitude that the data have at a
+    resolution, so that the network's own values are of order one. The MLP sees the half space ``kx
+    > 0`` only; the other half follows exactly from ``V̂(−k) = conj V̂(k)``.
 
     Args:
         box: edge length D, voxels.
@@ -132,6 +132,24 @@ class FourierNetwork(VolumeModel):
         radius = frequencies.norm(dim=-1)
         lower = radius.long().clamp(max=self.box // 2 - 1)
         return torch.lerp(self.envelope[lower], self.envelope[lower + 1], radius - lower)
+
+
+class OctaveNetwork(FourierNetwork):
+    """A :class:`FourierNetwork` with the paper's positional encoding (TEMPOR Eq. 12).
+
+    The features are ``sin 2^l k_a`` and ``cos 2^l k_a`` of every axis a and octave l, which are
+    the transforms of points on the axes. The paper leaves the unit of k open. Here the points lie
+    1, 2, 4 … voxels from the centre, as far as half a box, so that the fastest feature tells
+    neighbouring frequencies apart.
+
+    Args:
+        box, z_dim, width, depth: as in :class:`FourierNetwork`.
+    """
+
+    def __init__(self, box: int, z_dim: int, width: int, depth: int = 3) -> None:
+        distances = 2.0 ** torch.arange(max(1, (box // 2).bit_length())) / box
+        super().__init__(box, z_dim, width, depth, n_features=3 * len(distances))
+        self.positions.copy_(torch.kron(distances[:, None], torch.eye(3)))
 
 
 def _half_space_sign(frequencies: Tensor) -> Tensor:

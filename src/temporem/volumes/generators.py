@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from temporem.errors import TemporemError
 from temporem.volumes.cloud import CloudVolumes
-from temporem.volumes.fourier_network import FourierNetwork
+from temporem.volumes.fourier_network import FourierNetwork, OctaveNetwork
 from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.model import VolumeModel
 from temporem.volumes.refined_volumes import RefinedVolumes
@@ -17,6 +17,7 @@ number of components of the linear model."""
 
 GENERATORS: dict[str, Generator] = {
     "volumes": FourierNetwork,
+    "octaves": OctaveNetwork,
     "cloud": CloudVolumes,
 }
 """All generators; the setting ``model.generator`` is one of these names."""

@@ -47,7 +47,7 @@ OPENED = {  # shape, pixel size in Å, seconds a frame, mean of all pixels
     "liquid/nanorods_movie_jpeg": ((20, 1024, 1024), None, None, None),
 }
 REFUSED = {
-    "vendor/3D_test-23.dm4": "RGBA",
+    "vendor/3D_test-23.dm4": "holds colour pictures; expected grey frames; export it",
     "vendor/20241021_00405_movie.mrc": "pixels of 0.1 x 0.2 nm",
     "vendor/Custom_info.txt": "in no known format",
     "vendor/20241021_00405_info.txt": "in no known format",

@@ -11,14 +11,12 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.io.microscope.movie import FieldMovie
 from temporem.io.microscope.tiff_movie import read_tiff
-from temporem.io.signatures import recognise
-
-_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg"}
+from temporem.io.signatures import PICTURE_SUFFIXES, recognise
 
 
 def pictures(folder: Path) -> list[Path]:
     """List the pictures of a folder, 2 before 10; those with one suffix only."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()]
+    found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
     kinds = {path.suffix.lower() for path in found}
     if len(kinds) > 1:
         raise TemporemError(

@@ -11,7 +11,7 @@ from temporem.io.microscope.movie import FieldMovie
 from temporem.io.microscope.mrc_movie import read_mrc
 from temporem.io.microscope.tiff_movie import read_tiff
 from temporem.io.microscope.vendor import vendor_reader
-from temporem.io.signatures import recognise
+from temporem.io.signatures import MRC_SUFFIXES, recognise
 
 _TIA = vendor_reader("tia", "SER/EMI")
 
@@ -27,8 +27,6 @@ READERS: Mapping[str, Callable[[Path], FieldMovie]] = {
     "mib": vendor_reader("quantumdetector", "Merlin"),
 }
 """Readers by the key of the format (:mod:`temporem.io.signatures`)."""
-
-_MRC_SUFFIXES = {".mrc", ".mrcs", ".map", ".st", ".rec"}
 
 
 def open_movie(path: str | Path) -> FieldMovie:
@@ -47,7 +45,7 @@ def open_movie(path: str | Path) -> FieldMovie:
     if not path.is_file():
         raise TemporemError(f"{path} is a device or a pipe", expected="a movie")
     found = recognise(path)
-    if found is None and path.suffix.lower() in _MRC_SUFFIXES:
+    if found is None and path.suffix.lower() in MRC_SUFFIXES:
         return read_mrc(path)
     if found is None:
         raise TemporemError(

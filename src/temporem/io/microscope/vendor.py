@@ -48,6 +48,12 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
                     _require_honest_sizes(path)
                 signals = module.file_reader(str(path), lazy=True)
         except Exception as error:  # damaged files end in errors of any kind
+            if isinstance(error, ValueError) and "RGB" in str(error):
+                raise TemporemError(
+                    f"{path} holds colour pictures",
+                    expected="grey frames",
+                    hint="export it as a grey TIFF stack",
+                ) from error
             raise TemporemError(
                 f"{path} is not a readable {name} file ({type(error).__name__}: {error})",
                 expected="a whole file of grey frames",
