@@ -129,6 +129,8 @@ def project_of_relion(tiny_dataset: Path, folder: Path, **optics: list[str]) -> 
     particles["rlnImageName"] = [f"{i + 1:06d}@Extract/a.mrcs" for i in order]
     for name in ORIGINS:
         particles[name] = [f"{value:.3f}" for value in random.normal(0, 6, 20)]
+    doses = [str(-4.0 * int(number)) for number in particles["rlnMovieFrameNumber"]]
+    particles |= {"rlnCtfBfactor": doses, "rlnCtfScalefactor": ["0.8"] * 20}  # as Warp writes them
     unknown = {"rlnClassNumber": ["3"] * 20, "myComment": ["'two  words'"] * 20}
     write_mrcs(folder / "Extract" / "a.mrcs", read_dataset(tiny_dataset).images[:])
     star = folder / "run_data.star"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,15 @@ def test_any_bytes_are_a_table_or_an_error(tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     with contextlib.suppress(TemporemError):
         assert read_csv(path).n_rows > 0
+
+
+def test_memory_stays_near_the_size_of_the_file(tmp_path: Path) -> None:
+    """The worst is a file of short values: 16 bytes are kept of each."""
+    n_rows = 60_000
+    path = tmp_path / "a.csv"
+    path.write_text("image,movie\n" + "12,ab\n" * n_rows)
+    tracemalloc.start()
+    assert read_csv(path).ints("image").sum() == 12 * n_rows
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 7e6  # as lists of texts it would take 9 MB

@@ -1,13 +1,17 @@
 """MRC files: those of other programs are read, and no size in a header is taken on trust."""
 
 import bz2
+import contextlib
 import gzip
 import os
+import tracemalloc
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mrcfile.dtypes import HEADER_DTYPE
 
 from helpers.shared import SHARED
@@ -276,3 +280,47 @@ def test_nibbles_of_imod_are_refused(tmp_path: Path) -> None:
         open_stack(path)
     with pytest.raises(TemporemError, match="two pixels in a byte"):
         read_volume(path, 8)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_damaged_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    """Packed or not, as a stack and as a volume; most bytes of the header change the meaning."""
+    voxels = np.arange(512, dtype=np.float32).reshape(8, 8, 8)
+    content = bytearray(write_raw(tmp_path / "whole.mrc", voxels, 2).read_bytes())
+    for _ in range(data.draw(st.integers(0, 6))):
+        place = data.draw(st.one_of(st.integers(0, 255), st.integers(0, len(content) - 1)))
+        content[place : place + 1] = data.draw(st.binary(max_size=4))
+    content = content[: data.draw(st.integers(0, len(content) + 10))]
+    packed = data.draw(st.sampled_from((bytes, gzip.compress, bz2.compress)))
+    path = tmp_path / "a.mrc"
+    path.write_bytes(packed(bytes(content)))
+    with contextlib.suppress(TemporemError):
+        stack = open_stack(path)
+        assert stack.read(np.arange(min(3, stack.shape[0]))).shape[1:] == stack.shape[1:]
+    with contextlib.suppress(TemporemError):
+        volume = read_volume(path, 8)
+        assert volume.shape == (8, 8, 8)
+        assert np.isfinite(volume).all()
+
+
+def test_a_packed_volume_that_goes_on_for_ever_is_read_to_its_end_only(tmp_path: Path) -> None:
+    """200 MB of zeros behind it take 0.2 MB on the disk, and no memory."""
+    voxels = np.arange(512, dtype=np.float32).reshape(8, 8, 8)
+    content = write_raw(tmp_path / "whole.mrc", voxels, 2).read_bytes()
+    path = tmp_path / "a.map.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(content)
+        for _ in range(100):
+            file.write(bytes(2 * 10**6))
+    assert path.stat().st_size < 2e6
+    tracemalloc.start()
+    np.testing.assert_array_equal(read_volume(path, 8), voxels)
+    with pytest.raises(TemporemError, match=r"8 x 8 x 8 voxels; expected 400 x 400 x 400"):
+        read_volume(path, 400)
+    with pytest.raises(TemporemError, match=r"a\.map\.gz is packed by gzip.*gunzip"):
+        open_stack(path)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()

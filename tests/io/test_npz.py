@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from temporem.errors import TemporemError
 from temporem.io.npz import NpzFile
@@ -76,3 +79,22 @@ def test_missing_file_is_said(tmp_path):
         TemporemError, match=r"no file .*; expected arrays of a test; make it again"
     ):
         read(tmp_path / "a.npz")
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_damaged_archives_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    save = data.draw(st.sampled_from((np.savez, np.savez_compressed)))
+    save(tmp_path / "whole.npz", x=np.arange(40.0), names=np.array(["a", "b"]))
+    content = bytearray((tmp_path / "whole.npz").read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + 1] = data.draw(st.binary(max_size=3))
+    (tmp_path / "a.npz").write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with contextlib.suppress(TemporemError):
+        file = read(tmp_path / "a.npz")
+        for name in file.names:
+            with contextlib.suppress(TemporemError):
+                assert np.isfinite(file.numbers(name, "float64", None)).all()

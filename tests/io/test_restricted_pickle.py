@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,25 @@ def test_a_refused_function_is_not_called(tmp_path: Path) -> None:
     assert not mark.exists()
     pickle.loads(path.read_bytes())  # the test can fail
     assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02K\x01r\xff\xff\xff\x7f.",  # a table of 2³² entries
+        b"\x80\x02K\x01p9999999999\n.",
+        b"\x80\x05\x96" + (2**33).to_bytes(8, "little") + b"x.",  # 8 GiB of bytes are announced
+        b"\x80\x04\x8e" + (2**33).to_bytes(8, "little") + b"x.",
+        b"\x80\x02" + b"N" * 2_000_000 + b".",  # a stack of millions
+    ],
+)
+def test_small_programs_take_little_memory(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(TemporemError, match="is damaged or no pickle"):
+        read_arrays(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 @settings(

@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from helpers.commands import command
 from helpers.shared import SHARED
@@ -39,6 +41,18 @@ def test_specimens_are_recognised(name):
 def test_a_pickle_is_named_and_never_loaded(tmp_path):
     (tmp_path / "poses.pkl").write_bytes(b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.")
     assert "pickle" in recognise(tmp_path / "poses.pkl").name
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.sampled_from(sorted(KEYS)), st.integers(0, 300), st.binary(max_size=8))
+def test_any_first_bytes_have_a_format_or_none(tmp_path, name, length, more):
+    """Never an error: every reader asks this first."""
+    with (SPECIMENS / name).open("rb") as file:
+        (tmp_path / "file").write_bytes(file.read(length) + more)
+    found = recognise(tmp_path / "file")
+    assert found is None or found.hint
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"text", bytes(2000), b"\xff" * 2000])

@@ -1,5 +1,6 @@
 """STAR files: the files of other programs are read, and ours come back as they were."""
 
+import contextlib
 import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gemmi import cif
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -285,6 +286,22 @@ def test_row_may_begin_with_a_word_of_the_language(tmp_path):
 
 def test_table_without_rows_is_read(tmp_path):
     assert read_star(write_text(tmp_path, "data_a\nloop_\n_x\n"))["a"].n_rows == 0
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary(max_size=60), st.integers(0, 60))
+def test_any_bytes_are_tables_or_an_error(tmp_path, junk, place):
+    whole = b"data_optics\n\n_rlnX 1\n\ndata_a # b\nloop_\n_x #1\n_y #2\n1 'a b'\n2 c\n"
+    path = tmp_path / "table.star"
+    path.write_bytes(whole[:place] + junk + whole[place + len(junk) // 2 :])
+    with contextlib.suppress(TemporemError):
+        for table in read_star(path).values():
+            for column in table:
+                assert len(table.strings(column)) == table.n_rows
+                with contextlib.suppress(TemporemError):
+                    assert np.isfinite(table.floats(column)).all()
 
 
 def test_memory_stays_near_the_size_of_the_file(tmp_path):

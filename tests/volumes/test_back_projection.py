@@ -1,6 +1,7 @@
 """Weighted back-projection recovers a molecule from frames, with its scale, sign and hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -64,6 +65,29 @@ def test_recovers_the_molecule_up_to_nyquist(frames: Frames) -> None:
         mirrored = result.volume.flip(axis).roll(1, axis)
         assert shell_correlation(mirrored, truth)[2:7].mean() < 0.6
     assert (result.half_fsc[:7] > 0.9).all()
+
+
+def test_frames_weigh_less_where_their_signal_falls_off() -> None:
+    """Half of the frames have B factors of 600 Å². Who ignores them gets a blurred molecule."""
+    generator = torch.Generator().manual_seed(3)
+    rotations = random_rotations(N, generator)
+    one = torch.ones(N, dtype=torch.float64)
+    defocus = 8000 + 12000 * torch.rand(N, generator=generator, dtype=torch.float64)
+    plain = CTFParameters(defocus, defocus, 0 * one, 300 * one, 2.7 * one, 0.1 * one, 0 * one)
+    late = torch.arange(N) % 2 == 1
+    fallen = replace(plain, b_factor_angstrom2=600.0 * late, scale=1 - 0.3 * late.double())
+    slices = coefficients(molecule() @ rotations.mT, MODEL.support)
+    images = add_noise(0.2 * MODEL.observe(slices, MODEL.ctf(fallen)), generator)
+    truth = 0.2 * SUPPORT.ifft(coefficients(molecule(), SUPPORT))
+    fsc, slopes = [], []
+    for parameters in (fallen, plain):
+        frames = (images, MODEL.ctf(parameters), rotations.float(), torch.arange(N) // 10 % 2)
+        volume = back_project(MODEL, [frames], window_radius=0.95).volume
+        fsc.append(shell_correlation(volume, truth)[3:7].mean())
+        slopes.append(float((volume * truth).sum() / truth.square().sum()))
+    assert fsc[0] > fsc[1] + 0.01
+    assert slopes[0] == pytest.approx(1, abs=0.1)
+    assert slopes[1] < slopes[0] - 0.15
 
 
 def test_blocks_of_frames_add_up(frames: Frames) -> None:

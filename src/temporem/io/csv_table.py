@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
-
 from temporem.errors import TemporemError
 from temporem.io.star import StarTable
+from temporem.io.star_reader import TextColumns
 
 MAX_CSV_BYTES = 2**28
 """Larger files are refused: a million rows take about a fifth of this."""
 
 _MOST_COLUMNS = 1000
+_MOST_ROWS = 10**7
 
 
 def read_csv(path: str | Path) -> StarTable:
@@ -33,7 +33,7 @@ def read_csv(path: str | Path) -> StarTable:
             rows = csv.reader(file, skipinitialspace=True, strict=True)
             names = [name.strip() for name in next(rows, [])]
             _check_names(path, names)
-            columns: list[list[str]] = [[] for _ in names]
+            columns = TextColumns(names)
             for row in rows:
                 if not row:
                     continue
@@ -42,20 +42,16 @@ def read_csv(path: str | Path) -> StarTable:
                         f"{path}: line {rows.line_num} has {len(row)} values",
                         expected=f"{len(names)}, one for each name in the first line",
                     )
-                for column, value in zip(columns, row, strict=True):
-                    column.append(value.strip())
+                columns.add([value.strip() for value in row])
+                if columns.n_rows > _MOST_ROWS:
+                    raise TemporemError(f"{path} has more than {_MOST_ROWS:,} rows")
     except OSError as error:
         raise TemporemError(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TemporemError(f"{path} is not a CSV file ({error})", expected="text") from None
-    if not columns[0]:
+    if not columns.n_rows:
         raise TemporemError(f"{path} has no rows", expected="one row for each image")
-    text = np.dtypes.StringDType()
-    return StarTable(
-        {n: np.array(c, dtype=text) for n, c in zip(names, columns, strict=True)},
-        where=str(path),
-        mark="",
-    )
+    return StarTable(columns.columns(), where=str(path), mark="")
 
 
 def _check_names(path: Path, names: list[str]) -> None:

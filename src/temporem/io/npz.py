@@ -16,7 +16,8 @@ _DAMAGED = (
     *(SyntaxError, tokenize.TokenError),  # numpy's headers are Python text
     *(MemoryError, NotImplementedError, OverflowError, RuntimeError),
 )
-_MOST_BYTES = 2**33  # unpacked; a small file may claim any number of bytes
+_MOST_BYTES = 2**33  # unpacked
+_MOST_COMPRESSION, _SMALL_BYTES = 20, 2**27  # a small file may unpack to any number of bytes
 _WORDS = {"f": "float64", "i": "int64", "b": "bool", "U": "text"}
 
 
@@ -41,7 +42,9 @@ class NpzFile:
             if not zipfile.is_zipfile(path):  # else numpy takes it for an array or a pickle
                 raise zipfile.BadZipFile
             with zipfile.ZipFile(path) as archive:
-                if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
+                unpacked = sum(part.file_size for part in archive.infolist())
+                honest = _SMALL_BYTES + _MOST_COMPRESSION * path.stat().st_size
+                if unpacked > min(_MOST_BYTES, honest):
                     raise MemoryError
             with np.load(path, allow_pickle=False) as arrays:
                 self._arrays = {name: _array(arrays[name], name) for name in arrays}

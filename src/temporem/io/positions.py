@@ -15,6 +15,7 @@ from temporem.io.files import atomic_write
 from temporem.io.text_file import read_text
 
 _MOST_BYTES = 2**28
+_MOST_ROWS = 3 * 10**6  # each takes some 300 bytes while it is read
 _COLUMNS = ("movie", "track", "frame", "x", "y")
 
 
@@ -60,7 +61,14 @@ def read_positions(path: str | Path, *, only_movie: str = "") -> Positions:
         TemporemError: no such file, columns missing, or a value that is no number.
     """
     path = Path(path)
-    rows = csv.DictReader(io.StringIO(read_text(path, most_bytes=_MOST_BYTES)))
+    text = read_text(path, most_bytes=_MOST_BYTES)
+    try:
+        return _read(csv.DictReader(io.StringIO(text)), path, only_movie)
+    except csv.Error as error:
+        raise TemporemError(f"{path} is not a CSV file ({error})") from None
+
+
+def _read(rows: csv.DictReader[str], path: Path, only_movie: str) -> Positions:
     names = rows.fieldnames or []
     needed = [name for name in _COLUMNS if name != "movie" or not only_movie]
     missing = [name for name in needed if name not in names]
@@ -71,11 +79,15 @@ def read_positions(path: str | Path, *, only_movie: str = "") -> Positions:
         )
     movies, tracks, frames, places = [], [], [], []
     for number, row in enumerate(rows):
+        if number == _MOST_ROWS:
+            raise TemporemError(
+                f"{path} has more than {_MOST_ROWS:,} rows", hint="split it and the movies"
+            )
         try:
             frame, place = int(row["frame"]), (float(row["x"]), float(row["y"]))
         except (TypeError, ValueError):
             raise _bad(path, number, "frame, x or y is no number") from None
-        if not (1 <= frame < 2**31 and np.isfinite(place).all() and abs(max(place)) < 1e7):
+        if not (1 <= frame < 2**31 and all(abs(value) < 1e7 for value in place)):  # false for NaN
             raise _bad(path, number, f"frame {frame} at {place} is impossible")
         movies.append(row.get("movie") or only_movie)
         tracks.append(row["track"] or "")
@@ -84,11 +96,19 @@ def read_positions(path: str | Path, *, only_movie: str = "") -> Positions:
     if not frames:
         raise TemporemError(f"{path} has no rows", expected="at least one row")
     return Positions(
-        movies=np.array(movies, dtype=str),
-        tracks=np.array(tracks, dtype=str),
+        movies=_texts(movies, path),
+        tracks=_texts(tracks, path),
         frames=np.array(frames, dtype=np.int64),
         places=np.array(places, dtype=np.float64),
     )
+
+
+def _texts(values: list[str], path: Path) -> np.ndarray:
+    """Names as an array, in which all take the room of the longest."""
+    longest = max(map(len, values))
+    if longest * len(values) > _MOST_BYTES:
+        raise TemporemError(f"{path} has a name of {longest} characters", expected="shorter names")
+    return np.array(values, dtype=str)
 
 
 def _bad(path: Path, row: int, what: str) -> TemporemError:

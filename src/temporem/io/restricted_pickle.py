@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from temporem.errors import TemporemError
 
 MAX_PICKLE_BYTES = 2**30
 """Larger files are refused: poses of a million particles take a tenth of this."""
+
+_MOST_STEPS = 10**5
+"""Steps of the program; arrays take some tens."""
 
 _EXPECTED = "NumPy arrays and nothing else"
 
@@ -38,6 +42,7 @@ def read_arrays(path: str | Path) -> list[np.ndarray]:
     except OSError as error:
         raise TemporemError(f"cannot read {path}: {error.strerror}") from error
     try:
+        _require_small(content)
         loaded = _Unpickler(io.BytesIO(content)).load()
     except _NotAnArray as error:
         raise TemporemError(
@@ -55,6 +60,18 @@ def read_arrays(path: str | Path) -> list[np.ndarray]:
     ):
         raise TemporemError(f"{path} holds no arrays of numbers", expected=_EXPECTED)
     return items
+
+
+def _require_small(content: bytes) -> None:
+    """Raise a ValueError about a program that would take memory without bounds.
+
+    A few bytes may put a value at place 2³² of the unpickler's table, which then has so many
+    entries, or claim any number of bytes that follow.
+    """
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(content), start=1):
+        far = "PUT" in opcode.name and int(argument or 0) > step
+        if far or step > _MOST_STEPS:
+            raise ValueError
 
 
 class _NotAnArray(Exception):

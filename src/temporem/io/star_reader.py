@@ -7,7 +7,7 @@ the file, and a wrong row is named by its line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -52,7 +52,7 @@ class _Reader:
         self.blocks: dict[str, Columns] = {}
         self.name: str | None = None
         self.pairs: dict[str, list[str]] = {}
-        self.loop: _Loop | None = None
+        self.loop: TextColumns | None = None
 
     def read(self) -> dict[str, Columns]:
         for line in self._lines():
@@ -111,7 +111,7 @@ class _Reader:
         elif kind == "loop_" and self.name is not None:
             if self.pairs or self.loop is not None:
                 raise self._error("several tables in a data block", "one table per data block")
-            self.loop = _Loop()
+            self.loop = TextColumns()
         else:
             raise self._error(f"'{word[:40]}' is out of place", "a STAR file")
 
@@ -158,22 +158,28 @@ class _Reader:
         return TemporemError(f"{where}: {what}", expected=expected, hint=hint)
 
 
-class _Loop:
-    """Columns of a loop, made of parts of some thousand rows."""
+class TextColumns:
+    """Columns of compact text, made of parts of some thousand rows.
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
+    Args:
+        names: of the columns; names may be added before the first row.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names = list(names)
         self.n_rows = 0
         self.rows: list[list[str]] = []
         self.parts: list[list[np.ndarray]] = []
 
     def add(self, row: list[str]) -> None:
+        """Add a value for each column."""
         self.rows.append(row)
         self.n_rows += 1
         if len(self.rows) == _ROWS_AT_A_TIME:
             self._flush()
 
     def columns(self) -> Columns:
+        """All columns; the parts are emptied."""
         self._flush()
         columns = {}
         for i, name in enumerate(self.names):
