@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from helpers.bad_input import refuse
@@ -14,7 +15,10 @@ from temporem.frames.readers import read_dataset
 from temporem.io.mrc import open_stack, write_stack
 from temporem.io.positions import read_positions
 from temporem.io.star import read_star
+from temporem.physics.poses import Poses
+from temporem.simulation.drawing import FrameTable
 from temporem.simulation.field_truth import read_field_truth
+from temporem.simulation.images import clean_images
 from temporem.simulation.truth import read_truth_of
 
 SMALL = (
@@ -68,8 +72,8 @@ def test_the_dataset_is_an_ordinary_one(extracted):
     images = data.images[:]
     assert images[:, :3, :3].std() == pytest.approx(1, abs=0.15)
     columns = read_star(extracted / "particles.star")["particles"]
-    place, rest = columns.floats("rlnCoordinateX"), columns.floats("temporemOffsetXAngst")
-    assert np.allclose(np.rint(place) * 8 + rest, place * 8, atol=0.01)
+    tracks = read_positions(extracted / "extraction/tracks.csv")
+    assert np.allclose(columns.floats("rlnCoordinateX"), tracks.places[:, 0], atol=0.01)
     assert np.allclose(columns.floats("rlnMicrographPreExposure"), 2 * (data.frame_numbers - 1))
 
 
@@ -110,7 +114,36 @@ def test_known_places_are_cut_out_exactly(field, tmp_path):
     assert summary["scores"]["error_pixels"] == 0
     assert summary["scores"]["purity"] == 1
     truth = read_truth_of(read_dataset(tmp_path / "d"))
-    assert truth.poses.shifts_angstrom.abs().max() <= 4.01  # half a pixel
+    assert truth.poses.shifts_angstrom.abs().max() < 0.01
+
+
+def test_images_show_the_particles_where_the_truth_says(extracted):
+    """The true molecule in its true pose and shift matches the images best where it is."""
+    data = read_dataset(extracted)
+    truth = read_truth_of(data)
+    rows = truth.known_rows
+    index = torch.from_numpy(rows)
+
+    def match(x: float, y: float) -> float:
+        moved = truth.poses.shifts_angstrom + 8 * torch.tensor([x, y]).double()
+        frames = FrameTable(
+            states=truth.states[rows],
+            parameters=truth.parameters[index],
+            poses=Poses(truth.poses.rotations, moved)[index],
+            ctf=data.ctf[index],
+            times_seconds=truth.times_seconds[rows],
+            particle_names=[data.particle_names[row] for row in rows],
+            frame_numbers=truth.frame_numbers[rows],
+        )
+        return float((clean_images(truth.config, truth.motion, frames, None) * images).sum())
+
+    images = data.images[rows]
+    here = match(0, 0)
+    for step in ((0.5, 0), (0, 0.5)):
+        before, after = match(-step[0], -step[1]), match(*step)
+        peak = 0.25 * (before - after) / (before - 2 * here + after)
+        assert before < here > after
+        assert abs(peak) < 0.15  # pixels; the images' places are off by more
 
 
 def test_without_defocus_images_have_no_ctf(field, tmp_path):

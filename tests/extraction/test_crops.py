@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from temporem.extraction.crops import Cutting, fourier_crop, in_order, usable
+from temporem.extraction.crops import Cutting, cut_out, fourier_crop, in_order, usable
+from temporem.extraction.flat import FlatMovie
+from temporem.extraction.noise import NoiseSpectrum
 from temporem.extraction.tracks import track_of_places
+from temporem.io.microscope.movie import FieldMovie
 
 
 def test_fourier_cropping_keeps_values_and_centre():
@@ -15,11 +18,26 @@ def test_fourier_cropping_keeps_values_and_centre():
     assert small == pytest.approx(expected, abs=1e-3)
 
 
-def test_places_are_the_centre_and_the_rest():
-    cutting = Cutting(box=16, bin=1, diameter_pixels=8)
-    track = track_of_places("a", np.arange(2), np.array([[20.3, 30.6], [21.0, 29.5]]))
-    assert cutting.centres(track) + cutting.offsets(track) == pytest.approx(track.places)
-    assert np.abs(cutting.offsets(track)).max() <= 0.5
+@pytest.mark.parametrize("binning", [1, 2])
+def test_particles_between_pixels_come_to_the_central_pixel(binning):
+    places, sigma = np.array([[20.3, 30.6], [24.5, 29.5], [21.0, 33.8]]), 3.0 * binning
+    line = np.arange(64)
+    pixels = np.array(
+        [
+            np.exp(-((line[None] - x) ** 2 + (line[:, None] - y) ** 2) / (2 * sigma**2))
+            for x, y in places
+        ]
+    )
+    movie = FieldMovie(None, "test", pixels.shape, lambda start, stop: pixels[start:stop])
+    flat = FlatMovie(movie, lambda frame: 0.0)
+    noise = NoiseSpectrum(np.zeros(0), np.zeros(0), deviation=1.0, boxes=1)
+    cutting = Cutting(box=36 // binning, bin=binning, diameter_pixels=30)
+    track = track_of_places("a", np.arange(3), places)
+    axis = np.arange(cutting.box) - cutting.box // 2
+    for image in cut_out(flat, [track], cutting, noise):
+        bright = np.where(image > 0.3 * image.max(), image, 0)
+        centre = [(bright.sum(axis=a) * axis).sum() / bright.sum() for a in (0, 1)]
+        assert centre == pytest.approx([0, 0], abs=0.03)
 
 
 def test_edges_and_neighbours_are_left_out():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import fourier_shift
 
 from temporem.extraction.flat import FlatMovie
 from temporem.extraction.noise import NoiseSpectrum, background_disc
@@ -34,11 +35,6 @@ class Cutting:
     def centres(self, track: Track) -> np.ndarray:
         """Pixels about which images are cut, whole numbers ``(n, 2)``."""
         return np.rint(track.places).astype(int)
-
-    def offsets(self, track: Track) -> np.ndarray:
-        """Displacement of the particle from the centre of its images, pixels of the movie."""
-        # After binning, pixel box / 2 shows pixel edge / 2 of the movie, as Fourier cropping does.
-        return np.asarray(track.places - self.centres(track))
 
 
 def usable(
@@ -83,10 +79,13 @@ def cut_out(
 ) -> Iterator[np.ndarray]:
     """Cut images ``(box, box)`` from frame after frame, in the order of :func:`in_order`.
 
-    The background of each is 0, and its noise has standard deviation 1.
+    The background of each is 0, and its noise has standard deviation 1. The place of the particle,
+    which is between pixels, comes to pixel ``box / 2``: searches for poses start from volumes so
+    coarse that they look for no shifts.
     """
     outside = background_disc(cutting.edge, cutting.diameter_pixels)
     centres = [cutting.centres(track) for track in tracks]
+    rests = [track.places - centre for track, centre in zip(tracks, centres, strict=True)]
     read, image = -1, np.zeros((0, 0))
     for i, position in in_order(tracks):
         frame = int(tracks[i].frames[position])
@@ -94,8 +93,17 @@ def cut_out(
             read, image = frame, movie.frame(frame)
         x, y = centres[i][position] - cutting.edge // 2
         crop = image[y : y + cutting.edge, x : x + cutting.edge]
-        crop = crop - _plane(crop, outside)
+        crop = recentred(crop - _plane(crop, outside), rests[i][position])
         yield fourier_crop(crop, cutting.box) / np.float32(noise.deviation)
+
+
+def recentred(image: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """Move an image back by a displacement x, y in pixels, exact for all frequencies it holds.
+
+    What leaves at one edge comes in at the other, where only background is.
+    """
+    moved = fourier_shift(np.fft.fft2(image), -displacement[::-1])
+    return np.asarray(np.fft.ifft2(moved).real)
 
 
 def fourier_crop(image: np.ndarray, box: int) -> np.ndarray:

@@ -56,18 +56,16 @@ class _Rows:
         order = [in_order(movie.extraction.tracks) for movie in movies]
         self.movie = np.repeat(np.arange(len(movies)), [len(rows) for rows in order])
         self.track, self.position = np.array([row for rows in order for row in rows]).T
-        places, centres, frames, names = [], [], [], []
+        places, frames, names = [], [], []
         self.strength, self.evidence, self.error = np.empty((3, len(self.movie)))
         for row, (m, i, p) in enumerate(self):
             track = movies[m].extraction.tracks[i]
             places.append(track.places[p])
-            centres.append(np.rint(track.places[p]).astype(int))
             frames.append(track.frames[p] + 1)
             names.append(f"{movies[m].name}-{track.name}")
             self.strength[row], self.evidence[row] = track.strength[p], track.evidence[p]
             self.error[row] = track.error_pixels[p]
-        self.places, self.centres = np.array(places), np.array(centres)
-        self.frames, self.names = np.array(frames), names
+        self.places, self.frames, self.names = np.array(places), np.array(frames), names
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         return zip(self.movie.tolist(), self.track.tolist(), self.position.tolist(), strict=True)
@@ -159,7 +157,6 @@ def _score(
     known = truth_of_images(
         truth,
         positions,
-        rows.centres,
         rows.names,
         box=cutting.box,
         pixel_size_angstrom=size,
@@ -224,13 +221,9 @@ def _per_frame(rows: _Rows, per_movie: Sequence[float | None]) -> np.ndarray | N
 
 
 def _columns(rows: _Rows) -> dict[str, np.ndarray]:
-    size = rows.movies[0].extraction.pixel_size_angstrom
-    offset = (rows.places - rows.centres) * size
     columns = {
         "rlnCoordinateX": rows.places[:, 0].round(3),
         "rlnCoordinateY": rows.places[:, 1].round(3),
-        "temporemOffsetXAngst": offset[:, 0].round(3),
-        "temporemOffsetYAngst": offset[:, 1].round(3),
     }
     dose = _per_frame(rows, [movie.dose_per_frame for movie in rows.movies])
     if dose is not None:

@@ -27,7 +27,6 @@ def true_positions(known: FieldTruth) -> Positions:
 def truth_of_images(
     known: FieldTruth,
     found: Positions,
-    centres: np.ndarray,
     particle_names: Sequence[str],
     *,
     box: int,
@@ -38,8 +37,7 @@ def truth_of_images(
 
     Args:
         known: truth of the fields.
-        found: place of the particle of each image, ``(N,)``.
-        centres: pixel about which each image was cut, ``(N, 2)``.
+        found: place of the particle of each image, the centre of that image, ``(N,)``.
         particle_names: names of the tracks in the dataset, ``(N,)``.
         box: edge of the images.
         pixel_size_angstrom: of the images.
@@ -48,7 +46,7 @@ def truth_of_images(
     row = match(found, true_positions(known), radius)
     truth = known.truth
     field_pixel = truth.config.pixel_size_angstrom
-    shifts = torch.from_numpy(known.positions[row] - centres) * field_pixel
+    shifts = torch.from_numpy(known.positions[row] - found.places) * field_pixel
     config = truth.config.model_copy(
         update={"box": box, "pixel_size_angstrom": pixel_size_angstrom}
     )
