@@ -82,7 +82,7 @@ def extract_particles(
         progress: receives the progress.
 
     Raises:
-        TemporemError: the movie is damaged, or smaller than the box.
+        TemporemError: the movie is damaged, smaller than the box, or shorter than a track.
     """
     progress = progress or Progress()
     cutting = Cutting(
@@ -91,6 +91,12 @@ def extract_particles(
         settings.diameter_angstrom / pixel_size_angstrom,
     )
     _require_room(movie, cutting, pixel_size_angstrom)
+    if given is None and movie.n_frames < settings.min_frames:
+        raise TemporemError(
+            f"{movie.path} has {movie.n_frames} {'frame' if movie.n_frames == 1 else 'frames'}",
+            expected=f"{settings.min_frames} frames or more, as --min-frames says",
+            hint="name the whole movie; of pictures in a folder, name the folder",
+        )
     first = progress.part(0, 0.3)
     sums = group_means(movie, gain, lambda done, total: first(done, total, "background and drift"))
     kind = chosen_background(settings.background, sums)

@@ -14,6 +14,7 @@ from temporem.extraction.tracks import Track
 
 _WIDTH, _MOST_PICTURES, _TAIL = 512, 40, 10
 _TILE, _LABEL, _WINDOWS = 64, 150, 10
+_LETTERS = 22  # of a name that fit into a label; the track is at its end
 _MILLISECONDS = 150
 
 
@@ -78,7 +79,8 @@ class Contacts:
         draw = ImageDraw.Draw(sheet)
         for row, (name, track) in enumerate(self._tracks):
             top = row * (tile + 2)
-            text = f"{name[-22:]}\n{len(track)} frames\nevidence {track.quality:.1f}"
+            short = name if len(name) <= _LETTERS else f"...{name[3 - _LETTERS :]}"
+            text = f"{short}\n{len(track)} frames\nevidence {track.quality:.1f}"
             draw.text((4, top + 4), text.encode("ascii", "replace").decode(), fill=0)
             used = self._counts[row] > 0
             means = self._sums[row][used] / self._counts[row][used, None, None]
