@@ -208,7 +208,7 @@ def _ctf(rows: _Rows) -> CTFParameters:
 
     fields = {
         name: torch.cat([getattr(movie.ctf, name) for movie in rows.movies])
-        for name in CTFParameters.__dataclass_fields__
+        for name in rows.movies[0].ctf.columns()
     }
     return CTFParameters(**fields)[torch.from_numpy(rows.movie)]
 
