@@ -163,6 +163,16 @@ def test_a_pixel_that_is_wrong_in_all_images_is_seen() -> None:
     assert "x 9, y 2" in finding.evidence
 
 
+def test_a_hole_of_one_coarse_pixel_in_the_middle_of_all_molecules_is_no_broken_pixel() -> None:
+    """A CTF makes one in the mean of all views."""
+    y, x = np.mgrid[:16, :16] - 8
+
+    def hole(pixels: np.ndarray, deviation: float) -> np.ndarray:
+        return pixels - 6 * deviation * ((x == 0) & (y == 0))
+
+    assert "broken pixels" not in faults(look(spoilt(hole)))
+
+
 def test_blank_and_repeated_images_are_named() -> None:
     def blank(pixels: np.ndarray, _: float) -> np.ndarray:
         pixels[7] = 0

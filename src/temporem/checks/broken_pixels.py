@@ -65,6 +65,10 @@ class BrokenPixels:
         noise = 1 / np.sqrt(len(images))
         spread = ndimage.maximum_filter(_steepness(mean), size=3)
         limit = 2 * furthest(mean.size) * noise + spread
+        # Molecules overlap at the particle's centre, where their mean may have a peak or, with its
+        # CTF, a hole that is one coarse pixel wide.
+        middle = mean.shape[0] // 2
+        rest[middle - 1 : middle + 2, middle - 1 : middle + 2] = 0
         y, x = np.nonzero(np.abs(rest) > limit)
         if len(x) == 0:
             return []
