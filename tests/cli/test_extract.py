@@ -19,6 +19,7 @@ from temporem.physics.poses import Poses
 from temporem.simulation.drawing import FrameTable
 from temporem.simulation.field_truth import read_field_truth
 from temporem.simulation.images import clean_images
+from temporem.simulation.nuisances import Nuisances
 from temporem.simulation.truth import read_truth_of
 
 SMALL = (
@@ -117,6 +118,17 @@ def test_known_places_are_cut_out_exactly(field, tmp_path):
     assert truth.poses.shifts_angstrom.abs().max() < 0.01
 
 
+def flawless(n: int) -> Nuisances:
+    zero = torch.zeros(n)
+    return Nuisances(
+        background=zero,
+        gradient=torch.zeros(n, 2),
+        scale=torch.ones(n),
+        junk=zero.bool(),
+        defocus_error_angstrom=zero,
+    )
+
+
 def test_images_show_the_particles_where_the_truth_says(extracted):
     """The true molecule in its true pose and shift matches the images best where it is."""
     data = read_dataset(extracted)
@@ -134,6 +146,7 @@ def test_images_show_the_particles_where_the_truth_says(extracted):
             times_seconds=truth.times_seconds[rows],
             particle_names=[data.particle_names[row] for row in rows],
             frame_numbers=truth.frame_numbers[rows],
+            nuisances=flawless(len(rows)),
         )
         return float((clean_images(truth.config, truth.motion, frames, None) * images).sum())
 
