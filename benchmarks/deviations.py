@@ -6,9 +6,7 @@ The experiment ``deviations`` runs this as a program: ``python -m benchmarks.dev
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from temporem.dvae.schedule import Position, Schedule
 from temporem.errors import TemporemError
 from temporem.evaluation.api import evaluate
 from temporem.evaluation.storage import save_evaluation
+from temporem.experiments.execute import RunClock
 from temporem.frames import frames
 from temporem.frames.dataset import Dataset
 from temporem.frames.frame_noise import FrameNoise
@@ -137,15 +136,10 @@ def run_and_score(dataset: Path, output: Path, seed: int, every: int) -> None:
     """Run ``tempor`` in ``output/run``, and leave its scores and times in ``output``."""
     values = {"dataset": str(dataset), "method": "tempor", "seed": seed}
     config = build_config(values, source="benchmarks.deviations")
-    wall, processor = time.monotonic(), time.process_time()
+    clock = RunClock()
     output.mkdir(parents=True, exist_ok=True)
     run = reconstruct(config, output / "run")
-    times = {
-        "seconds": time.monotonic() - wall,
-        "processor_seconds": time.process_time() - processor,
-        "threads": torch.get_num_threads(),
-    }
-    (output / "time.json").write_text(json.dumps(times), encoding="utf-8")
+    clock.write(output)
     save_evaluation(evaluate(run, dataset, every=every), output)
 
 

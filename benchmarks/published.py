@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from temporem.dvae.training import training_states
 from temporem.errors import TemporemError
 from temporem.evaluation.api import evaluate
 from temporem.evaluation.storage import save_evaluation
+from temporem.experiments.execute import RunClock
 from temporem.physics.pixel_sample import PixelSample
 from temporem.runs.config import build_config, load_run_settings
 from temporem.runs.methods import network
@@ -105,14 +104,9 @@ def train_and_score(options: argparse.Namespace) -> None:
     values["data"] = {"held_out_fraction": _HELD_OUT}
     config = build_config(values, source="benchmarks.published")
     network.training_states = watched(output / "curve.csv", max(1, options.epochs // 20))
-    wall, processor = time.monotonic(), time.process_time()
+    clock = RunClock()
     run = reconstruct(config, output / "run")
-    times = {
-        "seconds": time.monotonic() - wall,
-        "processor_seconds": time.process_time() - processor,
-        "threads": torch.get_num_threads(),
-    }
-    (output / "time.json").write_text(json.dumps(times), encoding="utf-8")
+    clock.write(output)
     evaluation = evaluate(run, options.dataset, every=options.every)
     # All frames count as one set, as in the evaluations that an experiment compares it with.
     together = replace(evaluation.frames, held_out=np.zeros_like(evaluation.frames.held_out))

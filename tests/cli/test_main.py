@@ -30,10 +30,15 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["import", "absent", "-o", "movies"],
+        ["extract", "absent", "-o", "movies", "--diameter", "100"],
+        ["check", "absent"],
         ["reconstruct", "absent", "-o", "run"],
         ["evaluate", "absent"],
         ["validate", "absent"],
         ["compare", "absent", "absent"],
+        ["motion", "absent", "-o", "motion"],
+        ["select", "absent", "--cluster", "1/2", "-o", "some.star"],
         ["export", "absent", "-o", "volumes"],
         ["report", "absent"],
     ],

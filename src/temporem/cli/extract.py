@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from temporem.cli.console import print_facts, print_json, progress_bar, say
-from temporem.cli.options import Json, Overwrite, output
+from temporem.cli.options import Json, Overwrite, output, refuse_missing
 
 
 def extract(
@@ -20,6 +20,9 @@ def extract(
             "folders of pictures.",
             negative="",
             show_default=False,
+            validator=refuse_missing(
+                Path.exists, "", expected="a movie, or a folder of pictures", hint="see --help"
+            ),
         ),
     ],
     /,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from temporem.cli.console import print_facts, print_json, progress_bar, say
-from temporem.cli.options import Json, Overwrite, output
+from temporem.cli.options import Json, Overwrite, output, refuse_missing
 
 
 def import_(
@@ -17,6 +17,9 @@ def import_(
         list[Path],
         Parameter(
             negative="",
+            validator=refuse_missing(
+                Path.exists, "", expected="a STAR file, .cs files or stacks", hint="see --help"
+            ),
             help="A RELION .star file; or cryoSPARC .cs files of one job, passthrough last; or "
             "image stacks and folders of them. Beside them .csv, .pkl or .npz files of poses, CTF "
             "or movies.",

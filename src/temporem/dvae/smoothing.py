@@ -93,7 +93,8 @@ def smoothed(
     blocks = [movies[i : i + _MOVIES] for i in range(0, len(movies), _MOVIES)]
     padded = [_padded(block, log_likelihood, interval_index) for block in blocks]
     for _ in range(_ROUNDS):
-        sums = [_expect(transitions, intervals, *block) for block in padded]
+        chances = transitions.chances(intervals)
+        sums = [_expect(transitions, chances, intervals, *block) for block in padded]
         transitions = _maximised(transitions, [one for one, _ in sums])
     for block, (rows, *_), (_, posterior) in zip(blocks, padded, sums, strict=True):
         for i, movie in enumerate(block):
@@ -145,6 +146,7 @@ def _padded(
 
 def _expect(
     transitions: Transitions,
+    chances: tuple[Tensor, Tensor],
     intervals: Tensor,
     rows: Tensor,
     likelihood: Tensor,
@@ -152,7 +154,7 @@ def _expect(
     exists: Tensor,
 ) -> tuple[_Sums, Tensor]:
     """Go forward and backward through B movies; also posteriors of places ``(B, T, G)``."""
-    moves, turns = transitions.chances(intervals)
+    moves, turns = chances
     missed, turned = transitions.missed(intervals), transitions.turned()
     n_frames = likelihood.shape[1]
     here = transitions.first * likelihood[:, 0, None]

@@ -90,7 +90,7 @@ def _run(part: ResultPart, progress: Progress) -> None:
     if not is_run(part.folder) or not is_finished(part.folder):
         dataset = str(part.dataset.folder.resolve())
         config = part.config.model_copy(update={"dataset": dataset})
-        resume, clock = is_run(part.folder), _Clock()
+        resume, clock = is_run(part.folder), RunClock()
         told = progress.part(0, 1 - _EVALUATION)
         reconstruct(config, part.folder, resume=resume, progress=told)
         if not resume:  # the time before an interruption is not known
@@ -169,7 +169,7 @@ def _filled(word: str, words: dict[str, str]) -> str:
     return word
 
 
-class _Clock:
+class RunClock:
     """Measures wall-clock and processor time of this process."""
 
     def __init__(self) -> None:

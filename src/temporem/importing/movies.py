@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.importing.movie_names import plain_names
 from temporem.importing.table import ForeignParticles
 from temporem.io.star import StarTable
 
@@ -22,7 +23,6 @@ _COORDINATES = (
     ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac"),
 )
 _MOST_CANDIDATES = 6
-_LONGEST_NAME = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _by_own_columns(particles: ForeignParticles) -> Movies:
             numbers = table.ints(number)
             table.check(number, numbers >= 1, "a frame number from 1")
             return Movies(
-                _plain(table.texts(name)), numbers, times, f"the columns _{name} and _{number}"
+                plain_names(table.texts(name)), numbers, times, f"the columns _{name} and _{number}"
             )
     raise TemporemError(
         f"{particles.file} does not say which images are frames of one molecule",
@@ -178,10 +178,10 @@ def _by_columns(particles: ForeignParticles, rule: MovieRule) -> Movies:
     said = f"images with the same {rule.movie_column} are a movie"
     if rule.frame_column is None:
         numbers = _ranks(movie, np.arange(len(movie)))
-        return Movies(_plain(movie), numbers, None, f"{said}, in the order of the rows")
+        return Movies(plain_names(movie), numbers, None, f"{said}, in the order of the rows")
     frame = _text_column(particles, rule.frame_column)
     numbers = _numbers_of(particles, movie, frame, rule.frame_column)
-    return Movies(_plain(movie), numbers, None, f"{said}, ordered by {rule.frame_column}")
+    return Movies(plain_names(movie), numbers, None, f"{said}, ordered by {rule.frame_column}")
 
 
 def _by_number(particles: ForeignParticles, length: int) -> Movies:
@@ -227,7 +227,7 @@ def _by_stack(particles: ForeignParticles) -> Movies:
         names = [f"{i:0{width}d}_{name}" for i, name in enumerate(names, start=1)]
     texts = np.array(names, dtype=np.dtypes.StringDType())[particles.stack_index]
     numbers = _ranks(particles.stack_index, particles.sections)
-    return Movies(_plain(texts), numbers, None, "every stack is a movie")
+    return Movies(plain_names(texts), numbers, None, "every stack is a movie")
 
 
 def _by_csv(particles: ForeignParticles, csv: StarTable) -> Movies:
@@ -241,7 +241,7 @@ def _by_csv(particles: ForeignParticles, csv: StarTable) -> Movies:
         numbers = _ranks(movie, times)
     else:
         numbers = _ranks(movie, rows)
-    return Movies(_plain(movie), numbers, times, f"the columns of {csv.where}")
+    return Movies(plain_names(movie), numbers, times, f"the columns of {csv.where}")
 
 
 def _check_places(particles: ForeignParticles, movies: Movies) -> None:
@@ -314,7 +314,7 @@ def _candidates(particles: ForeignParticles) -> str:
         counts = np.unique(values, return_counts=True)[1]
         if not (1 < len(counts) < len(particles)) or counts.min() < 2:
             continue
-        trial = Movies(_plain(values), _ranks(values, np.arange(len(values))), None, "")
+        trial = Movies(plain_names(values), _ranks(values, np.arange(len(values))), None, "")
         if _two_particles(particles, trial) is None:
             found.append((_looks_like_text(values), name, counts))
     found.sort(key=lambda item: (-item[0], -len(item[2])))
@@ -387,19 +387,3 @@ def _ranks(movie: np.ndarray, values: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = np.arange(len(order)) - np.repeat(starts, lengths) + 1
     return ranks
-
-
-def _plain(names: np.ndarray) -> np.ndarray:
-    """Names without spaces and unprintable characters, still different from one another."""
-    unique, index = np.unique(names, return_inverse=True)
-    plain: list[str] = []
-    taken: set[str] = set()
-    for name in unique:
-        text = re.sub(r"[\s'\"]+", "_", str(name)) or "_"
-        text = "".join(c if c.isprintable() else "_" for c in text)[-_LONGEST_NAME:]
-        candidate, i = text, 2
-        while candidate in taken:
-            candidate, i = f"{text}_{i}", i + 1
-        taken.add(candidate)
-        plain.append(candidate)
-    return np.array(plain, dtype=np.dtypes.StringDType())[index.reshape(-1)]
