@@ -18,7 +18,7 @@ from temporem.frames.source import FrameSource, Weighted
 from temporem.frames.statistics import FrameStatistics
 
 _WHITE = 0.04  # correlation of neighbours
-_STRONG = 0.5  # signal-to-noise ratio; with more, molecules' tails reach into the corners
+_STRONG = 1.5  # signal-to-noise ratio; with more, molecules' tails reach into the corners
 _ROUNDS = 2  # the mean volume is better once junk is out of it
 
 

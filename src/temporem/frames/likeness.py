@@ -27,7 +27,7 @@ from temporem.frames.mean_comparison import MeanComparison
 _LEAST_SHELLS, _LEAST_FRAMES = 3, 50
 _SMALLEST_SPREAD = 0.1  # of intensities; a change of conformation can look like less
 _PRIOR_FRAMES = (19.0, 0.5, 0.5)  # counted with the frames: molecule, something else, nothing
-_CHANGES = {1.0: 0.99, 2.0: 0.01}  # power of a frame's change of conformation: its chance
+_CHANGES = {1.0: 0.99, 1.3: 0.01}  # power of a frame's change of conformation: its chance
 _ROUNDS = 30
 _MOST_JUNK = 0.5  # of the frames; with more, it is the mean volume that is wrong
 
