@@ -156,10 +156,12 @@ def test_an_extreme_pixel_is_refused_with_its_row_and_place(height: float) -> No
         pixels[10, 12, 9] = height * deviation
         return pixels
 
-    finding = faults(look(spoilt(hot)))["broken pixels"]
+    finding = faults(look(spoilt(hot), UNCORRECTED))["broken pixels"]
     assert finding.verdict == Verdict.REFUSED
     assert "row 10 " in finding.evidence
     assert "x 9, y 12" in finding.evidence
+    assert faults(look(spoilt(hot))) == {}
+    assert "row 10 " in said(look(spoilt(hot)), "broken pixels")
 
 
 def test_a_pixel_that_is_wrong_in_all_images_is_seen() -> None:

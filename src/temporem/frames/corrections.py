@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from temporem.frames.background import Background
+from temporem.frames.broken_pixels import BrokenPixels
 from temporem.frames.likeness import Likeness, judge_frames
 from temporem.frames.mean_comparison import MeanComparison
 from temporem.frames.noise_spectrum import noise_spectrum
@@ -28,12 +29,14 @@ class Corrections:
 
     Attributes:
         background: planes that were subtracted, and factors that followed.
+        broken: pixels that were repaired.
         spectrum: power of the noise at integer radii, ``(R,)``, by which frames were whitened; None
             for white noise.
         likeness: intensities, and frames that were left out; None where poses were not known.
     """
 
     background: Background
+    broken: BrokenPixels
     spectrum: Tensor | None = None
     likeness: Likeness | None = None
 
@@ -62,6 +65,10 @@ class Corrections:
         """Say what was done, a sentence for each correction."""
         said = []
         background, likeness = self.background, self.likeness
+        if n_broken := len(self.broken):
+            rows = sorted(self.broken.repairs)
+            named = ", ".join(map(str, rows[:3])) + (" …" if len(rows) > 3 else "")
+            said.append(f"Repaired broken pixels: {n_broken}, in rows {named} (counted from 0).")
         if background.planes.any():
             level, along_x, along_y = background.planes.std(0).tolist()
             said.append(
@@ -107,6 +114,7 @@ class FrameCorrection:
         measure: measures frames.
         compare: compares frames with their mean volume.
         background: what was subtracted before.
+        broken: pixels that were repaired before.
         correlation: of the noise in neighbouring pixels.
         movies: rows of every movie.
     """
@@ -114,12 +122,13 @@ class FrameCorrection:
     measure: Callable[[FrameSource], FrameStatistics]
     compare: Callable[[FrameSource, FrameStatistics], MeanComparison]
     background: Background
+    broken: BrokenPixels
     correlation: float
     movies: list[np.ndarray]
 
     def without(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
         """Leave frames as they are."""
-        return source, self.measure(source), Corrections(self.background)
+        return source, self.measure(source), Corrections(self.background, self.broken)
 
     def of(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
         """Whiten the noise, then fit intensities and leave junk out.
@@ -148,4 +157,4 @@ class FrameCorrection:
                 break
             source = Weighted(given, likeness.intensity, whitening)
             statistics = self.measure(source)
-        return source, statistics, Corrections(self.background, spectrum, likeness)
+        return source, statistics, Corrections(self.background, self.broken, spectrum, likeness)

@@ -13,7 +13,7 @@ between models count only the share ⟨w²⟩ of the coefficients
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,12 @@ from temporem.frames.background import (
     PlaneMeter,
     corner_pixels,
     find_background,
+)
+from temporem.frames.broken_pixels import (
+    BrokenPixels,
+    brightest_allowed,
+    find_broken,
+    most_extreme,
 )
 from temporem.frames.dataset import Dataset
 from temporem.frames.image_statistics import ImageMeter, ImageStatistics
@@ -51,6 +57,7 @@ class FrameStack:
         invert: flip the sign.
         noise_scale: divisor of the images, so that noise has unit variance in every coefficient.
         correlation: of the noise in neighbouring pixels, as the corners have it.
+        broken: pixels that are repaired.
         block_samples: Fourier pixels that are read and prepared together; None for a number that
             bounds memory.
         background: what is subtracted from frames, and factors that follow.
@@ -63,6 +70,7 @@ class FrameStack:
     background: Background
     noise_scale: float = 1.0
     correlation: float = 0.0
+    broken: BrokenPixels = field(default_factory=BrokenPixels)
     block_samples: int | None = None
 
     @property
@@ -100,7 +108,7 @@ class FrameStack:
             images, ctf = self._prepare(rows.repeat(2), n_pixels)
             return images[:1], ctf[:1]
         model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
-        pixels = torch.from_numpy(self.dataset.images[rows]).to(device)
+        pixels = torch.from_numpy(self.broken.repair(self.dataset.images[rows], rows)).to(device)
         if not self.background.is_none:
             pixels = self.background.apply(pixels, index)
         pixels = -pixels if self.invert else pixels
@@ -153,19 +161,32 @@ def _open(
     corners, planes_of = corner_pixels(dataset.box), PlaneMeter(window)
     n, n_corner = dataset.n_frames, int(corners.sum())
     planes, variance = torch.zeros(n, 2, 3, dtype=torch.float64), torch.zeros(n).double()
-    square, largest, correlation = 0.0, 0.0, NeighbourCorrelation(dataset.box)
-    for rows in blocks_of(np.arange(n), len(model.support), block_samples):
-        images = torch.from_numpy(dataset.images[rows])
+    square, correlation = 0.0, NeighbourCorrelation(dataset.box)
+    extreme = torch.zeros(n, dtype=torch.float64)
+
+    def measure(rows: np.ndarray, images: Tensor) -> Tensor:
         outside = images[:, corners].double()
-        square += float(outside.square().sum()) / (n * n_corner)
         planes[rows] = planes_of.measure(images)
         left = planes_of.residuals(outside, planes[rows, 0])
         variance[rows] = left.square().sum(1) / (n_corner - planes.shape[-1])
+        extreme[rows] = most_extreme(images, planes[rows, 0, 0])
+        return left
+
+    for rows in blocks_of(np.arange(n), len(model.support), block_samples):
+        images = torch.from_numpy(dataset.images[rows])
+        left = measure(rows, images)
+        outside = images[:, corners].double()
+        square += float(outside.square().sum()) / (n * n_corner)
         correlation.add(left, variance[rows])
-        largest = max(largest, float((images - outside.mean()).abs().max()))
         if meter is not None:
             meter.add(images, outside)
-    noise = float(variance.mean())
+    broken = BrokenPixels()
+    if settings.corrections:
+        broken = _broken_pixels(dataset, planes[:, 0, 0], extreme, variance)
+        for row in broken.repairs:
+            own = np.array([row])
+            measure(own, torch.from_numpy(broken.repair(dataset.images[own], own)))
+    noise, largest = float(variance.mean()), float(extreme.max())
     if noise <= 1e-12 * max(square, 1e-30):
         raise TemporemError(
             f"{dataset.path}: images are constant in their corners, so noise cannot be measured",
@@ -194,8 +215,25 @@ def _open(
         background,
         noise_scale,
         correlation.result(),
+        broken,
         block_samples,
     )
+
+
+def _broken_pixels(
+    dataset: Dataset, levels: Tensor, extreme: Tensor, variance: Tensor
+) -> BrokenPixels:
+    """Look for broken pixels in the images that have an extreme one."""
+    sd = float(variance.median().sqrt())
+    if sd == 0:
+        return BrokenPixels()
+    limit = sd * brightest_allowed(extreme.numpy() / sd, dataset.box)
+    repairs = {}
+    for row in (extreme > limit).nonzero()[:, 0].tolist():
+        places, values = find_broken(dataset.images[row], float(levels[row]), limit)
+        if len(places):
+            repairs[row] = (places, values)
+    return BrokenPixels(repairs)
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:
