@@ -125,11 +125,11 @@ class Panel:
         Raises:
             TemporemError: this panel has no latents.
         """
-        self._paths[key] = self._run().series_of(points)
+        self._paths[key] = self.run().series_of(points)
 
     def length(self, clip: int | str) -> int:
         """Number of volumes of a movie, by its index, or of a path, by its name."""
-        return len(self._path(clip)) if isinstance(clip, str) else len(self._rows(clip))
+        return len(self.path(clip)) if isinstance(clip, str) else len(self.rows(clip))
 
     def row(self, movie: int, frame: int) -> int:
         """Row of a frame, by its place in a movie.
@@ -137,7 +137,7 @@ class Panel:
         Raises:
             TemporemError: there is no such movie or frame.
         """
-        rows = self._rows(movie)
+        rows = self.rows(movie)
         if not 0 <= frame < len(rows):
             raise TemporemError(f"movie {movie} has no frame {frame}")
         return int(rows[frame])
@@ -169,7 +169,7 @@ class Panel:
 
     def mesh_of(self, points: LatentPoints, sigmas: float) -> bytes:
         """The surface of a single latent, coloured by the motion over all frames."""
-        run = self._run()
+        run = self.run()
         with self._lock:
             volume = run.voxels_of(run.series_of(points))[0]
         self._measure()
@@ -193,7 +193,7 @@ class Panel:
     def _decode(self, clip: int | str, frame: int) -> np.ndarray:
         """Decode a volume and keep it; of a path all, which costs little more."""
         if isinstance(clip, str):
-            volumes = self._run().voxels_of(self._path(clip))
+            volumes = self.run().voxels_of(self.path(clip))
             for i, volume in enumerate(volumes):
                 self._volumes[clip, i] = volume
             return volumes[frame]
@@ -215,19 +215,34 @@ class Panel:
                 mean, sigma, start, _LOWEST * start, min(_HIGHEST * start, 0.95 * top)
             )
 
-    def _rows(self, movie: int) -> np.ndarray:
+    def rows(self, movie: int) -> np.ndarray:
+        """Rows of a movie, by its index.
+
+        Raises:
+            TemporemError: there is none.
+        """
         movies = self.shown.movies
         if not 0 <= movie < len(movies):
             raise TemporemError(f"there is no movie {movie}", expected=f"0 to {len(movies) - 1}")
         return movies[movie]
 
-    def _path(self, key: str) -> Series:
+    def path(self, key: str) -> Series:
+        """The volumes of a path, by its name.
+
+        Raises:
+            TemporemError: it is not kept.
+        """
         path = self._paths.get(key)
         if path is None:
             raise TemporemError("this path is no longer kept", hint="draw it again")
         return path
 
-    def _run(self) -> ShownRun:
+    def run(self) -> ShownRun:
+        """The run, where this is one that has latents.
+
+        Raises:
+            TemporemError: it is not.
+        """
         if not isinstance(self.shown, ShownRun) or self.shown.latents is None:
             raise TemporemError(f"{self.shown.name} has no latents")
         return self.shown

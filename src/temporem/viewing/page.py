@@ -18,6 +18,12 @@ MODULES: Mapping[str, str] = {
     "temporem/store": "store.js",
     "temporem/player": "player.js",
     "temporem/server": "server.js",
+    "temporem/draw": "draw.js",
+    "temporem/pictures": "pictures.js",
+    "temporem/latents": "latents.js",
+    "temporem/scatter": "scatter.js",
+    "temporem/timeline": "timeline.js",
+    "temporem/movies": "movies.js",
     "temporem/app": "app.js",
 }
 """Names by which modules import each other, and their files."""

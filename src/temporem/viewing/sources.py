@@ -12,11 +12,12 @@ import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.evaluation.api import alignment
-from temporem.evaluation.poses import into_frame
-from temporem.frames.dataset import Dataset, group_movies
+from temporem.evaluation.poses import into_frame, same_poses
+from temporem.frames.dataset import group_movies
 from temporem.frames.readers import read_dataset
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.rigid_transform import RigidTransform
+from temporem.poses.alignment import align_poses
 from temporem.report.collect import run_names
 from temporem.runs.export import Cut, ExportOptions
 from temporem.runs.latent_points import LatentPoints
@@ -125,20 +126,20 @@ class ShownTruth(Shown):
     """The true volumes of a simulated dataset.
 
     Args:
-        dataset: the dataset.
-        truth: its truth.
-        name: how the page calls it.
+        truth: the truth.
+        path: its dataset.
+        name: how the page calls the dataset.
     """
 
     kind = "truth"
 
-    def __init__(self, dataset: Dataset, truth: Truth, name: str) -> None:
+    def __init__(self, truth: Truth, path: Path, name: str) -> None:
         self.truth = truth
-        self.name, self.path = name, dataset.path
-        self.particle_names, self.frame_numbers = dataset.particle_names, dataset.frame_numbers
-        self.times_seconds = dataset.times_seconds
-        box, self.box = dataset.box, _shown_box(dataset.box)
-        self.pixel_size_angstrom = dataset.pixel_size_angstrom * box / self.box
+        self.name, self.path = name, path
+        self.particle_names, self.frame_numbers = truth.particle_names, truth.frame_numbers
+        self.times_seconds = truth.times_seconds
+        box, self.box = truth.config.box, _shown_box(truth.config.box)
+        self.pixel_size_angstrom = truth.config.pixel_size_angstrom * box / self.box
         self._support = FourierSupport(self.box, 3)
         self._scale = (self.box / box) ** 1.5  # transforms are orthonormal
 
@@ -151,26 +152,27 @@ class ShownTruth(Shown):
 def open_sources(paths: Sequence[Path]) -> list[Shown]:
     """Open runs and datasets; a dataset shows its truth.
 
-    Where the truth is shown, runs are turned into its reference frame.
+    Runs are turned into the reference frame of the truth, or else of the first run.
 
     Raises:
         TemporemError: a path is neither, a run is not finished, a dataset has no truth, or they are
             not of the same frames.
     """
     names = run_names(paths)
-    runs = {path: load_run(path) for path in paths if is_run(path)}
-    truths = {path: _read_truth(path) for path in paths if path not in runs}
-    truth = next((found for _, found in truths.values()), None)
+    opened = [load_run(path) if is_run(path) else _read_truth(path) for path in paths]
+    for other in opened[1:]:
+        _require_same_frames(opened[0], other)
+    truth = next((one for one in opened if isinstance(one, Truth)), None)
+    first = next((one for one in opened if isinstance(one, Run)), None)
     shown: list[Shown] = []
-    for path, name in zip(paths, names, strict=True):
-        if path in runs:
-            run = runs[path]
-            same = truth is not None and list(truth.particle_names) == run.particle_names
-            shown.append(ShownRun(run, name, alignment(run, truth) if same and truth else None))
+    for one, path, name in zip(opened, paths, names, strict=True):
+        if isinstance(one, Truth):
+            shown.append(ShownTruth(one, path, name))
+        elif truth is not None:
+            shown.append(ShownRun(one, name, alignment(one, truth)))
         else:
-            shown.append(ShownTruth(*truths[path], name))
-    for other in shown[1:]:
-        _require_same_frames(shown[0], other)
+            assert first is not None
+            shown.append(ShownRun(one, name, _alignment_of_runs(one, first)))
     return shown
 
 
@@ -184,7 +186,7 @@ def points_key(points: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(points, dtype="<f4").tobytes()).hexdigest()[:24]
 
 
-def _read_truth(path: Path) -> tuple[Dataset, Truth]:
+def _read_truth(path: Path) -> Truth:
     dataset = read_dataset(path)
     if not (dataset.path / TRUTH_NAME).is_dir():
         raise TemporemError(
@@ -192,16 +194,23 @@ def _read_truth(path: Path) -> tuple[Dataset, Truth]:
             expected="a run, or a dataset of temporem simulate",
             hint=f"make a run with temporem reconstruct {path} -o run",
         )
-    return dataset, read_truth_of(dataset)
+    return read_truth_of(dataset)
 
 
-def _require_same_frames(one: Shown, other: Shown) -> None:
+def _alignment_of_runs(run: Run, first: Run) -> RigidTransform | None:
+    """Find the transform into the reference frame of another run; None if poses are the same."""
+    if run is first or same_poses(run.poses, first.poses):
+        return None
+    return align_poses(run.poses, first.poses)[0]
+
+
+def _require_same_frames(one: Run | Truth, other: Run | Truth) -> None:
     same = list(one.particle_names) == list(other.particle_names) and np.array_equal(
         one.frame_numbers, other.frame_numbers
     )
     if not same:
         raise TemporemError(
-            f"{other.path} and {one.path} are not of the same frames",
+            "the runs and datasets are not of the same frames",
             expected="runs of one dataset, or a run and its dataset",
         )
 

@@ -73,7 +73,7 @@ export class Player extends EventTarget {
     for (const panel of panels) {
       const name = document.createElement("div");
       name.innerHTML = "<b></b> <span></span>";
-      name.firstChild.textContent = panel.name;
+      name.firstChild.textContent = panel.kind === "truth" ? "truth" : panel.name;
       this.get(".names").append(name);
     }
     const slider = this.get(".level");
@@ -201,7 +201,8 @@ export class Player extends EventTarget {
 
   _when(frame) {
     const label = `${this.clip.labels[frame]} of ${this.frames}`;
-    return this.clock.measured ? `${short(this.clip.times[frame])} s · ${label}` : label;
+    const time = this.clock.measured ? `${short(this.clip.times[frame])} s · ` : "";
+    return `${this.clip.name} · ${time}${label}`;
   }
 
   _tick(now) {

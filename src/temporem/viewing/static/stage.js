@@ -210,8 +210,11 @@ export class Stage extends EventTarget {
     this.width = box.width;
     this.height = box.height;
     const n = this.surfaces.length;
-    const fits = (columns) =>
-      Math.min(box.width / columns, box.height / Math.ceil(n / columns));
+    const fits = (columns) => {
+      const rows = Math.ceil(n / columns);
+      const filled = Math.sqrt(n / (columns * rows)); // a gap looks worse than smaller pictures
+      return filled * Math.min(box.width / columns, box.height / rows);
+    };
     this.columns = Array.from({ length: n }, (_, i) => i + 1).reduce((a, b) =>
       fits(b) > fits(a) ? b : a,
     );
