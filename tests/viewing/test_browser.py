@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import pages
+from helpers.pages import inked, until
 from temporem.io.star import read_star
 from temporem.viewing.server import ViewServer
 
@@ -60,24 +60,9 @@ def page(opened: tuple[Any, list[str]]) -> Iterator[Any]:
     assert complaints == []
 
 
-def until(page: Any, condition: str, seconds: float = 20.0) -> None:
-    """Wait for a condition; the page's policy forbids the waiting of Playwright itself."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, f"not reached: {condition}"
-        page.wait_for_timeout(20)
-
-
 def picture(page: Any) -> np.ndarray:
-    """Pixels of the surfaces."""
     page.evaluate("temporem.player.stage.draw()")
-    shot = page.locator(".stage").screenshot()
-    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-
-
-def inked(pixels: np.ndarray) -> np.ndarray:
-    """Pixels that are not ground."""
-    return np.abs(pixels - pixels[5, -5]).max(-1) > 40
+    return pages.picture(page)
 
 
 def test_surfaces_of_both_panels_are_drawn(page) -> None:

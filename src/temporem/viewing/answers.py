@@ -84,37 +84,11 @@ class Answers:
 
     def describe(self, request: Request) -> Response:
         """Describe panels, movies, first view and colours."""
-        first = self._gallery.panels[0].shown
-        movies = [
-            {"name": first.movie_name(i), "frames": len(rows)}
-            for i, rows in enumerate(first.movies)
-        ]
-        shades = STATE_COLOURS(np.linspace(0, 1, _SHADES))
-        return JSONResponse(
-            {
-                "panels": [_describe(panel) for panel in self._gallery.panels],
-                "movies": movies,
-                "view": _describe_view(self._gallery),
-                "colours": {
-                    "scale": [to_hex(shade) for shade in shades],
-                    "classes": list(RUN_COLOURS),
-                },
-            }
-        )
+        return JSONResponse(describe(self._gallery))
 
     def movie(self, request: Request) -> Response:
         """List the frames of a movie."""
-        panel = self._gallery.panels[0]
-        index = _whole(request, "movie")
-        rows = panel.rows(index)
-        return JSONResponse(
-            {
-                "name": panel.shown.movie_name(index),
-                "rows": rows.tolist(),
-                "numbers": panel.shown.frame_numbers[rows].tolist(),
-                "times": _times(panel.shown, rows),
-            }
-        )
+        return JSONResponse(describe_movie(self._gallery, _whole(request, "movie")))
 
     def mesh(self, request: Request) -> Response:
         """Give a surface: of a frame of a movie or path, or of one latent."""
@@ -211,6 +185,37 @@ class Answers:
                 name = truth.parameter_names[0].replace("_", " ")
                 return {"name": name, "values": truth.parameters[:, 0].tolist()}
         return None
+
+
+def describe(gallery: Gallery) -> dict[str, Any]:
+    """Describe panels, movies, first view and colours: a JSON value."""
+    first = gallery.panels[0].shown
+    movies = [
+        {"name": first.movie_name(i), "frames": len(rows)} for i, rows in enumerate(first.movies)
+    ]
+    shades = STATE_COLOURS(np.linspace(0, 1, _SHADES))
+    return {
+        "panels": [_describe(panel) for panel in gallery.panels],
+        "movies": movies,
+        "view": _describe_view(gallery),
+        "colours": {"scale": [to_hex(shade) for shade in shades], "classes": list(RUN_COLOURS)},
+    }
+
+
+def describe_movie(gallery: Gallery, index: int) -> dict[str, Any]:
+    """List the frames of a movie, by its index: a JSON value.
+
+    Raises:
+        TemporemError: there is no such movie.
+    """
+    panel = gallery.panels[0]
+    rows = panel.rows(index)
+    return {
+        "name": panel.shown.movie_name(index),
+        "rows": rows.tolist(),
+        "numbers": panel.shown.frame_numbers[rows].tolist(),
+        "times": _times(panel.shown, rows),
+    }
 
 
 def _describe(panel: Panel) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MAGIC = b"TMM1"
 _HEADER = struct.Struct("<4sIIff")
 _STEPS = 2**16 - 1  # of a position
 _SHORT = 2**16  # vertices that indices of two bytes count
-_FINE = 60  # steps across the box below which triangles become visible
+_FINE = 48  # steps across the box below which triangles become visible
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from temporem.runs.series import Series, frames_series, points_series
 from temporem.simulation.truth import TRUTH_NAME, Truth, read_truth_of
 
 MOST_VOXELS = 128
-"""Largest edge of a volume that is shown; larger ones lose their high frequencies."""
+"""Largest edge of a volume that is shown."""
 
 _SAMPLE = 24  # volumes that level and motion are measured on
 
@@ -84,14 +84,21 @@ class ShownRun(Shown):
         run: the run.
         name: how the page calls it.
         change: transform into the reference frame of the truth, where that is shown too.
+        most_voxels: largest edge of the volumes.
     """
 
-    def __init__(self, run: Run, name: str, change: RigidTransform | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        name: str,
+        change: RigidTransform | None = None,
+        most_voxels: int = MOST_VOXELS,
+    ) -> None:
         self.run = run
         self.name, self.kind, self.path = name, run.config.method, run.path
         self.particle_names, self.frame_numbers = run.particle_names, run.frame_numbers
         self.times_seconds = run.times_seconds
-        self._options = ExportOptions(downsample=_shown_box(run.grid.box))
+        self._options = ExportOptions(downsample=min(run.grid.box, most_voxels))
         self._change = change
         self._cut = self._cut_of(frames_series(run, np.arange(run.n_frames)))
         self.box = self._cut.decoder.box
@@ -129,16 +136,17 @@ class ShownTruth(Shown):
         truth: the truth.
         path: its dataset.
         name: how the page calls the dataset.
+        most_voxels: largest edge of the volumes.
     """
 
     kind = "truth"
 
-    def __init__(self, truth: Truth, path: Path, name: str) -> None:
+    def __init__(self, truth: Truth, path: Path, name: str, most_voxels: int = MOST_VOXELS) -> None:
         self.truth = truth
         self.name, self.path = name, path
         self.particle_names, self.frame_numbers = truth.particle_names, truth.frame_numbers
         self.times_seconds = truth.times_seconds
-        box, self.box = truth.config.box, _shown_box(truth.config.box)
+        box, self.box = truth.config.box, min(truth.config.box, most_voxels)
         self.pixel_size_angstrom = truth.config.pixel_size_angstrom * box / self.box
         self._support = FourierSupport(self.box, 3)
         self._scale = (self.box / box) ** 1.5  # transforms are orthonormal
@@ -149,10 +157,14 @@ class ShownTruth(Shown):
         return self._support.ifft(self._scale * lowest).numpy()
 
 
-def open_sources(paths: Sequence[Path]) -> list[Shown]:
+def open_sources(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> list[Shown]:
     """Open runs and datasets; a dataset shows its truth.
 
     Runs are turned into the reference frame of the truth, or else of the first run.
+
+    Args:
+        paths: folders.
+        most_voxels: largest edge of the volumes; larger ones lose their high frequencies.
 
     Raises:
         TemporemError: a path is neither, a run is not finished, a dataset has no truth, or they are
@@ -167,12 +179,12 @@ def open_sources(paths: Sequence[Path]) -> list[Shown]:
     shown: list[Shown] = []
     for one, path, name in zip(opened, paths, names, strict=True):
         if isinstance(one, Truth):
-            shown.append(ShownTruth(one, path, name))
+            shown.append(ShownTruth(one, path, name, most_voxels))
         elif truth is not None:
-            shown.append(ShownRun(one, name, alignment(one, truth)))
+            shown.append(ShownRun(one, name, alignment(one, truth), most_voxels))
         else:
             assert first is not None
-            shown.append(ShownRun(one, name, _alignment_of_runs(one, first)))
+            shown.append(ShownRun(one, name, _alignment_of_runs(one, first), most_voxels))
     return shown
 
 
@@ -213,7 +225,3 @@ def _require_same_frames(one: Run | Truth, other: Run | Truth) -> None:
             "the runs and datasets are not of the same frames",
             expected="runs of one dataset, or a run and its dataset",
         )
-
-
-def _shown_box(box: int) -> int:
-    return min(box, MOST_VOXELS)

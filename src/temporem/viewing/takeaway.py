@@ -1,4 +1,4 @@
-"""What a user takes away: volumes, particles, and the commands that make the same."""
+"""Downloads of the page: volumes, particles, and the commands that make the same."""
 
 from __future__ import annotations
 

@@ -78,7 +78,10 @@ export class Player extends EventTarget {
     }
     const slider = this.get(".level");
     const { low, high, step } = panels[0].level;
-    Object.assign(slider, { min: round(low, step), max: round(high, step), step });
+    // The first level is on the slider's grid.
+    const [min, max] = [low, high].map((end) => this.level + Math.trunc((end - this.level) / step) * step);
+    Object.assign(slider, { min, max, step });
+    slider.parentElement.hidden = min === max;
     slider.value = this.level;
     await this.openMovie(movie);
   }
@@ -94,6 +97,16 @@ export class Player extends EventTarget {
       labels: movie.numbers.map((number) => `frame ${number}`),
       only: null, // all panels
     });
+  }
+
+  // Let the viewer choose among movies, where nothing else on the page does.
+  chooseMovies(movies) {
+    const choice = document.createElement("select");
+    choice.setAttribute("aria-label", "Movie");
+    choice.append(...movies.map(({ name }, index) => new Option(name, index)));
+    choice.onchange = () => this.openMovie(Number(choice.value));
+    choice.hidden = movies.length < 2;
+    this.get(".more").prepend(choice);
   }
 
   // Show a clip; `only` is the panel that a path belongs to.
@@ -146,9 +159,10 @@ export class Player extends EventTarget {
   }
 
   // Level of a panel: as far above its own first level as that of the first panel.
-  levelOf(panel) {
+  levelOf(panel, level = this.level) {
     const [first, own] = [this.about.panels[0].level, this.about.panels[panel].level];
-    return round(Math.max(own.step, (this.level * own.start) / first.start), own.step);
+    const steps = Math.round((level / first.start - 1) * (own.start / own.step) + 1e-9);
+    return Math.max(own.start + steps * own.step, own.step / 2);
   }
 
   // Show a mesh that belongs to no clip, such as that of a latent under the pointer.
@@ -169,9 +183,8 @@ export class Player extends EventTarget {
     return this.clip.only === null ? all : [this.clip.only];
   }
 
-  _wish(panel, frame, by = 0) {
-    const level = this.levelOf(panel) + by * this.about.panels[panel].level.step;
-    return { panel, clip: this.clip, frame, level };
+  _wish(panel, frame, level = this.level) {
+    return { panel, clip: this.clip, frame, level: this.levelOf(panel, level) };
   }
 
   _show() {
@@ -233,12 +246,11 @@ export class Player extends EventTarget {
       for (const panel of this._panels()) yield this._wish(panel, (this.frame + i) % this.frames);
     }
     if (!this.store.roomy || this.playing) return;
+    const { min, max, step } = this.get(".level");
     for (let by = 1; by <= NEIGHBOURS; by += 1) {
-      for (const sign of [1, -1]) {
-        for (const panel of this._panels()) {
-          const wish = this._wish(panel, this.frame, sign * by);
-          if (wish.level > 0) yield wish;
-        }
+      for (const level of [this.level + by * step, this.level - by * step]) {
+        if (level < Number(min) || level > Number(max)) continue;
+        for (const panel of this._panels()) yield this._wish(panel, this.frame, level);
       }
     }
   }
@@ -353,10 +365,6 @@ export function save(blob, name) {
 
 function css(colour) {
   return `rgb(${colour.map((part) => Math.round(255 * part)).join(" ")})`;
-}
-
-function round(value, step) {
-  return Math.round(value / step) * step;
 }
 
 export function short(value) {
