@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -58,4 +59,5 @@ def view(
         say("Ctrl-C ends it.")
         if not no_open:
             webbrowser.open(server.address)
-        server.run()
+        with suppress(KeyboardInterrupt):  # the way to end it
+            server.run()

@@ -3,6 +3,7 @@
 import {
   BufferGeometry,
   DoubleSide,
+  FrontSide,
   InterleavedBuffer,
   InterleavedBufferAttribute,
   BufferAttribute,
@@ -44,13 +45,17 @@ varying float moves;
 const vec3 light = vec3(-0.4479, 0.6470, 0.6171);
 const vec3 halfway = vec3(-0.2491, 0.3598, 0.8992);
 void main() {
+#ifdef CUT
   if (depth > cut) discard;
+#endif
   vec3 colour = mix(still, moving, coloured * moves);
   float behind = clamp((middle - depth) / reach, -1.0, 1.0);
+#ifdef CUT
   if (!gl_FrontFacing) {
     gl_FragColor = vec4(colour * (0.52 - 0.1 * behind), 1.0);
     return;
   }
+#endif
   vec3 n = normalize(turned);
   float lit = 0.54 + 0.18 * (0.5 + 0.5 * n.y) + 0.54 * max(dot(n, light), 0.0);
   float outline = 1.0 - 0.35 * pow(1.0 - max(n.z, 0.0), 3.0);
@@ -73,12 +78,28 @@ export function makeGeometry(mesh) {
   return geometry;
 }
 
+// Drawing on the processor: a picture that takes longer than SLOW is drawn coarser while it moves.
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+const [SLOW, FAST] = [25, 10]; // ms
+const COARSEST = 0.4; // of the pixels along an edge
+const REST = 200; // ms without motion, after which the picture is sharp again
+
+function drawsOnProcessor() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const name = gl?.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL;
+  const software = name !== undefined && SOFTWARE.test(gl.getParameter(name));
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return software;
+}
+
 export class Stage extends EventTarget {
   // view: {rotation, centre, extent}, as report/camera.py has them; lengths in Å.
   constructor(canvas, panels, view) {
     super();
     this.canvas = canvas;
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
+    this.software = drawsOnProcessor();
+    this.quality = 1; // while it moves, of the pixels along an edge
+    this.renderer = new WebGLRenderer({ canvas, antialias: !this.software, alpha: true });
     this.renderer.outputColorSpace = LinearSRGBColorSpace; // colours are written as they are
     this.renderer.setScissorTest(true);
     this.uniforms = {
@@ -89,15 +110,14 @@ export class Stage extends EventTarget {
       middle: { value: 0 },
       reach: { value: 1 },
     };
-    const material = new ShaderMaterial({
+    this.material = new ShaderMaterial({
       uniforms: this.uniforms,
       vertexShader: VERTEX,
       fragmentShader: FRAGMENT,
-      side: DoubleSide,
     });
     this.nothing = new BufferGeometry();
     this.surfaces = Array.from({ length: panels }, () => {
-      const surface = new Mesh(this.nothing, material);
+      const surface = new Mesh(this.nothing, this.material);
       surface.frustumCulled = false;
       const scene = new Scene();
       scene.add(surface);
@@ -138,7 +158,13 @@ export class Stage extends EventTarget {
     this.invalidate();
   }
 
+  // The inside is drawn only where a cut opens it.
   set cut(share) {
+    if (share > 0 !== this.cutDepth > 0) {
+      this.material.defines = share > 0 ? { CUT: 1 } : {};
+      this.material.side = share > 0 ? DoubleSide : FrontSide;
+      this.material.needsUpdate = true;
+    }
     this.cutDepth = share;
     this.invalidate();
   }
@@ -150,13 +176,30 @@ export class Stage extends EventTarget {
   invalidate() {
     if (this.dirty) return;
     this.dirty = true;
-    requestAnimationFrame(() => this.draw());
+    requestAnimationFrame(() => this._drawInMotion());
   }
 
-  draw() {
+  _drawInMotion() {
+    if (!this.software) return this.draw();
+    const started = performance.now();
+    const moves = started - (this._last ?? 0) < REST;
+    this._last = started;
+    this.draw(moves ? this.quality : 1);
+    const gl = this.renderer.getContext();
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
+    const took = performance.now() - started;
+    if (moves && took > SLOW) this.quality = Math.max(COARSEST, 0.8 * this.quality);
+    if (moves && took < FAST) this.quality = Math.min(1, this.quality / 0.8);
+    clearTimeout(this._sharpen);
+    if (moves && this.quality < 1) this._sharpen = setTimeout(() => this.draw(), REST);
+  }
+
+  draw(quality = 1) {
     this.dirty = false;
     const { width, height, columns } = this;
     if (!width || !height) return;
+    const ratio = quality * Math.min(window.devicePixelRatio, 2);
+    if (ratio !== this.renderer.getPixelRatio()) this.renderer.setPixelRatio(ratio);
     const distance = this.camera.position.distanceTo(this.controls.target);
     const reach = this.extent * 0.6;
     this.uniforms.middle.value = -distance;
@@ -227,7 +270,6 @@ export class Stage extends EventTarget {
       bottom: -half * h,
     });
     this.camera.updateProjectionMatrix();
-    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     this.renderer.setSize(box.width, box.height, false);
     this.dispatchEvent(new Event("resized"));
     this.invalidate();
