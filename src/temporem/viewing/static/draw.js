@@ -19,6 +19,24 @@ export function prepare(canvas) {
   return { context, width, height };
 }
 
+// What is drawn now, to be brought back before something else is drawn on top.
+export function keep(canvas) {
+  const copy = document.createElement("canvas");
+  [copy.width, copy.height] = [canvas.width, canvas.height];
+  copy.getContext("2d").drawImage(canvas, 0, 0);
+  return copy;
+}
+
+export function bringBack(canvas, copy) {
+  const context = canvas.getContext("2d");
+  context.save();
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.globalCompositeOperation = "copy";
+  context.drawImage(copy, 0, 0);
+  context.restore();
+  return context;
+}
+
 // Draw again when the size of a canvas or the colours of the page change.
 export function redraw(canvas, draw) {
   new ResizeObserver(draw).observe(canvas);

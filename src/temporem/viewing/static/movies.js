@@ -91,7 +91,16 @@ export class MovieTable extends EventTarget {
     for (const line of this.root.querySelectorAll("tbody tr")) {
       const shown = clip?.kind === "movie" && Number(line.dataset.movie) === clip.id;
       line.classList.toggle("shown", shown);
-      if (shown) line.scrollIntoView({ block: "nearest" });
+      if (shown) this._uncover(line);
     }
+  }
+
+  // Scroll the table, and not the page, until a line is seen.
+  _uncover(line) {
+    const box = this.root.querySelector(".scroll");
+    const head = this.root.querySelector("thead").offsetHeight;
+    const [top, bottom] = [line.offsetTop - head, line.offsetTop + line.offsetHeight];
+    if (top < box.scrollTop) box.scrollTop = top;
+    if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
   }
 }

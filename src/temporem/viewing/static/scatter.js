@@ -1,6 +1,6 @@
 // Latent space: all frames of a run as points; pick one, lasso some, or draw a path through it.
 
-import { PLOT, axes, extent, prepare, redraw, scale, tokens } from "temporem/draw";
+import { PLOT, axes, bringBack, extent, keep, prepare, redraw, scale, tokens } from "temporem/draw";
 import { ask, json } from "temporem/server";
 import { save } from "temporem/player";
 
@@ -43,7 +43,7 @@ export class Scatter extends EventTarget {
     this.canvas.onpointerdown = (event) => this._down(event);
     this.canvas.onpointermove = (event) => this._move(event);
     this.canvas.onpointerup = (event) => this._up(event);
-    player.addEventListener("frame", () => this.draw());
+    player.addEventListener("frame", () => this.drawOver());
   }
 
   get(name) {
@@ -90,7 +90,15 @@ export class Scatter extends EventTarget {
     this.y = scale(extent(along.values), height - PLOT.bottom, PLOT.top);
     axes(context, this.x, this.y, [across.name, along.name], { width, height });
     this._points(context, across.values, along.values);
-    this._current(context, across.values, along.values);
+    this.base = keep(this.canvas);
+    this.drawOver();
+  }
+
+  // What changes while a movie plays or a line is drawn; the points stay.
+  drawOver() {
+    if (!this.base) return;
+    const context = bringBack(this.canvas, this.base);
+    this._current(context, ...this.plane.map(({ values }) => values));
     this._strokes(context);
   }
 
@@ -173,7 +181,7 @@ export class Scatter extends EventTarget {
     const [x, y] = this.stroke.at(-1);
     if (Math.hypot(event.offsetX - x, event.offsetY - y) < 3) return;
     this.stroke.push([event.offsetX, event.offsetY]);
-    this.draw();
+    this.drawOver();
     if (this.tool === "path") this._preview();
   }
 

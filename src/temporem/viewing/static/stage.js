@@ -82,14 +82,13 @@ export function makeGeometry(mesh) {
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 const [SLOW, FAST] = [25, 10]; // ms
 const COARSEST = 0.4; // of the pixels along an edge
-const REST = 200; // ms without motion, after which the picture is sharp again
+const FINE = 2; // at rest, which smooths edges
+const REST = 200; // ms without motion until then
 
 function drawsOnProcessor() {
   const gl = document.createElement("canvas").getContext("webgl2");
   const name = gl?.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL;
-  const software = name !== undefined && SOFTWARE.test(gl.getParameter(name));
-  gl?.getExtension("WEBGL_lose_context")?.loseContext();
-  return software;
+  return name !== undefined && SOFTWARE.test(gl.getParameter(name));
 }
 
 export class Stage extends EventTarget {
@@ -182,23 +181,21 @@ export class Stage extends EventTarget {
   _drawInMotion() {
     if (!this.software) return this.draw();
     const started = performance.now();
-    const moves = started - (this._last ?? 0) < REST;
-    this._last = started;
-    this.draw(moves ? this.quality : 1);
+    this.draw(this.quality);
     const gl = this.renderer.getContext();
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
     const took = performance.now() - started;
-    if (moves && took > SLOW) this.quality = Math.max(COARSEST, 0.8 * this.quality);
-    if (moves && took < FAST) this.quality = Math.min(1, this.quality / 0.8);
+    if (took > SLOW) this.quality = Math.max(COARSEST, 0.8 * this.quality);
+    if (took < FAST) this.quality = Math.min(1, this.quality / 0.8);
     clearTimeout(this._sharpen);
-    if (moves && this.quality < 1) this._sharpen = setTimeout(() => this.draw(), REST);
+    this._sharpen = setTimeout(() => this.draw(FINE), REST);
   }
 
   draw(quality = 1) {
     this.dirty = false;
     const { width, height, columns } = this;
     if (!width || !height) return;
-    const ratio = quality * Math.min(window.devicePixelRatio, 2);
+    const ratio = Math.min(quality * window.devicePixelRatio, 2);
     if (ratio !== this.renderer.getPixelRatio()) this.renderer.setPixelRatio(ratio);
     const distance = this.camera.position.distanceTo(this.controls.target);
     const reach = this.extent * 0.6;
@@ -225,7 +222,7 @@ export class Stage extends EventTarget {
 
   // The picture as a PNG on the colour of the page.
   async png(ground) {
-    this.draw();
+    this.draw(this.software ? FINE : 1);
     const copy = document.createElement("canvas");
     [copy.width, copy.height] = [this.canvas.width, this.canvas.height];
     const context = copy.getContext("2d");

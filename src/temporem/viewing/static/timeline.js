@@ -1,6 +1,6 @@
 // Timeline: one coordinate of the latents of all movies over time, with its posterior.
 
-import { PLOT, axes, extent, prepare, redraw, scale, tokens } from "temporem/draw";
+import { PLOT, axes, bringBack, extent, keep, prepare, redraw, scale, tokens } from "temporem/draw";
 
 const MOST_MOVIES = 300; // that are drawn behind the one that is shown
 const BAND = 2; // standard deviations on each side
@@ -17,7 +17,7 @@ export class Timeline {
     this.select = root.querySelector("select");
     this.select.onchange = () => this.draw();
     redraw(this.canvas, () => this.draw());
-    player.addEventListener("frame", () => this.draw());
+    player.addEventListener("frame", () => this.drawOver());
     this.canvas.onpointerdown = (event) => this._seek(event);
     this.canvas.onpointermove = (event) => event.buttons && this._seek(event);
   }
@@ -36,21 +36,33 @@ export class Timeline {
     if (!this.latents || !this.canvas.clientWidth) return;
     const { context, width, height } = prepare(this.canvas);
     const { time, rows } = this.latents;
-    const { values, sd, name } = this.latents.column(this.select.value);
+    const { values, name } = this.latents.column(this.select.value);
     this.x = scale(extent(time), PLOT.left, width - PLOT.right);
     this.y = scale(extent(values), height - PLOT.bottom, PLOT.top);
     axes(context, this.x, this.y, [this.latents.timeColumn.name, name], { width, height });
-    const line = (movie) => {
-      context.beginPath();
-      for (const row of movie) context.lineTo(this.x(time[row]), this.y(values[row]));
-      context.stroke();
-    };
-    const { soft, mark, ink, ground } = tokens();
-    context.strokeStyle = soft;
+    context.strokeStyle = tokens().soft;
     context.globalAlpha = Math.max(0.12, Math.min(0.4, 12 / rows.length));
     const step = Math.ceil(rows.length / MOST_MOVIES);
-    rows.filter((_, i) => i % step === 0).forEach(line);
+    rows.filter((_, i) => i % step === 0).forEach((movie) => this._line(context, movie, values));
     context.globalAlpha = 1;
+    this.base = keep(this.canvas);
+    this.drawOver();
+  }
+
+  _line(context, movie, values) {
+    context.beginPath();
+    for (const row of movie) context.lineTo(this.x(this.latents.time[row]), this.y(values[row]));
+    context.stroke();
+  }
+
+  // The movie that is shown, its posterior and its frame.
+  drawOver() {
+    if (!this.base) return;
+    const context = bringBack(this.canvas, this.base);
+    const height = this.canvas.clientHeight;
+    const { time } = this.latents;
+    const { values, sd } = this.latents.column(this.select.value);
+    const { mark, ink, ground } = tokens();
     const { clip, frame } = this.player;
     if (clip?.kind !== "movie") return;
     const own = clip.rows;
@@ -67,7 +79,7 @@ export class Timeline {
     }
     context.strokeStyle = mark;
     context.lineWidth = 2;
-    line(own);
+    this._line(context, own, values);
     const now = Math.round(this.x(time[own[frame]])) + 0.5;
     context.strokeStyle = ink;
     context.lineWidth = 1;
