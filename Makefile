@@ -4,13 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test lint browser benchmark clean
 
 demo: $(STAMP)  ## Simulate, reconstruct, evaluate and report on a small molecule
 	$(BIN)/temporem demo -o temporem-demo --overwrite
 
 test: lint  ## All checks that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal  # two processes, a thread each
+
+CHROMIUM := chromium chromium-browser google-chrome google-chrome-stable
+
+browser:  ## Chromium for the tests of pages, if there is none; asks apt-get on Debian and Ubuntu
+	@for name in $(CHROMIUM); do command -v $$name && exit 0; done; \
+	if command -v apt-get > /dev/null; then \
+	  run=; [ "$$(id -u)" = 0 ] || run=sudo; \
+	  $$run apt-get update -qq && $$run apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "Install Chromium or Google Chrome, so that one of these is in PATH: $(CHROMIUM)"; exit 1; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks

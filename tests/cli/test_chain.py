@@ -31,7 +31,7 @@ from temporem.simulation.truth import read_truth
 
 COMMANDS = (
     *("demo", "simulate", "extract", "import", "check", "reconstruct", "validate"),
-    *("evaluate", "compare", "motion", "select", "export", "report", "experiment", "info"),
+    *("evaluate", "compare", "motion", "select", "view", "export", "report", "experiment", "info"),
 )
 
 

@@ -22,8 +22,8 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     assert result.code == 2
     assert result.err == (
         f"error: unknown command '{given}'; expected one of demo, simulate, extract, import, "
-        f"check, reconstruct, validate, evaluate, compare, motion, select, export, report, "
-        f"experiment, info; {hint}\n"
+        f"check, reconstruct, validate, evaluate, compare, motion, select, view, export, "
+        f"report, experiment, info; {hint}\n"
     )
 
 
@@ -41,6 +41,7 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
         ["select", "absent", "--cluster", "1/2", "-o", "some.star"],
         ["export", "absent", "-o", "volumes"],
         ["report", "absent"],
+        ["view", "absent"],
     ],
 )
 def test_missing_folder_is_said_before_anything_heavy_is_imported(arguments, tmp_path) -> None:

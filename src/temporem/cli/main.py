@@ -25,6 +25,7 @@ from temporem.cli.report import report
 from temporem.cli.select import select
 from temporem.cli.simulate import simulate
 from temporem.cli.validate import validate
+from temporem.cli.view import view
 from temporem.errors import AlreadySaid, TemporemError
 from temporem.version import __version__
 
@@ -41,7 +42,7 @@ app = App(
 )
 _COMMANDS = (
     *(demo, simulate, extract, import_, check, reconstruct, validate, evaluate, compare),
-    *(motion, select, export, report, experiment, info),
+    *(motion, select, view, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -58,6 +58,10 @@ def find_level(volumes: np.ndarray, value: float | None = None) -> Level:
             f"no voxel exceeds the level {value:.3g}",
             expected=f"a level between {float(volumes.min()):.3g} and {float(volumes.max()):.3g}",
         )
-    spread = float(volumes.std(dtype=np.float64))
-    height = value - float(volumes.mean(dtype=np.float64))
-    return Level(value, height / spread)
+    mean, spread = mean_and_sigma(volumes)
+    return Level(value, (value - mean) / spread)
+
+
+def mean_and_sigma(volumes: np.ndarray) -> tuple[float, float]:
+    """Measure what levels in σ are counted from, and σ: mean and deviation of all voxels."""
+    return float(volumes.mean(dtype=np.float64)), float(volumes.std(dtype=np.float64))

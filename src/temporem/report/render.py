@@ -78,7 +78,7 @@ def render_isosurface(
     view = view or View()
     canvas = size * _SUPERSAMPLING
     scale = canvas / (view.extent or len(volume))
-    vertices, faces, normals = _surface(volume, level, steps=math.ceil(scale / _COARSE))
+    vertices, faces, normals = find_surface(volume, level, steps=math.ceil(scale / _COARSE))
     camera = (vertices[:, ::-1] - len(volume) // 2) @ view.rotation.T * scale
     middle, (right, up) = (canvas - 1) / 2, np.array(view.centre) * scale
     screen = np.stack([middle + camera[:, 0] - right, middle - camera[:, 1] + up], axis=-1)
@@ -86,7 +86,7 @@ def render_isosurface(
     if not len(seen.pixels):
         return np.zeros((size, size, 4), np.uint8)
 
-    amount = np.zeros(len(vertices)) if tint is None else _sample(tint, vertices)
+    amount = np.zeros(len(vertices)) if tint is None else sample_at(tint, vertices)
     amount = seen.interpolate(amount.clip(0, 1), faces)[:, None]
     colour = (1 - amount) * np.array(BODY) + amount * np.array(MOVING)
     normal = seen.interpolate(normals[:, ::-1] @ view.rotation.T, faces)
@@ -114,7 +114,7 @@ def _seen(opacity: np.ndarray) -> slice:
     return slice(max(index[0] - _GAP, 0), index[-1] + 1 + _GAP) if len(index) else slice(None)
 
 
-def _surface(
+def find_surface(
     volume: np.ndarray, level: float, *, steps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find vertices (z, y, x) ``(V, 3)``, faces ``(F, 3)`` and unit normals ``(V, 3)``.
@@ -135,12 +135,13 @@ def _surface(
     padded = np.pad(part, 1, constant_values=min(float(part.min()), level - 1e-6))
     vertices, faces, _, _ = marching_cubes(padded, level, allow_degenerate=False)
     smooth = gaussian_filter(padded, 0.35 * steps if steps > 1 else 0.7)
-    slope = np.stack([_sample(axis, vertices) for axis in np.gradient(smooth)], axis=-1)
+    slope = np.stack([sample_at(axis, vertices) for axis in np.gradient(smooth)], axis=-1)
     normals = -slope / np.maximum(np.linalg.norm(slope, axis=-1, keepdims=True), 1e-12)
     return (vertices - 1) / steps + low, faces, normals
 
 
-def _sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
+def sample_at(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Interpolate a volume at points (z, y, x) in voxels, ``(V, 3)``: ``(V,)``."""
     return map_coordinates(volume, points.T, order=1, mode="nearest")
 
 

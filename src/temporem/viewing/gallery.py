@@ -1,0 +1,279 @@
+"""Volumes, levels and meshes of what is shown, made when asked for and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from temporem.errors import TemporemError
+from temporem.report.camera import View, revealing_view
+from temporem.report.level import find_level, mean_and_sigma
+from temporem.report.render import moving_region
+from temporem.runs.latent_points import LatentPoints
+from temporem.runs.series import Series
+from temporem.viewing.meshes import surface_mesh
+from temporem.viewing.sources import Shown, ShownRun, evenly
+
+LEVEL_STEP = 0.25
+"""Levels are multiples of this, σ: so that neighbours can be fetched ahead."""
+
+_LOWEST, _HIGHEST = 0.5, 2.5  # of the range of levels, times the first one
+_MESH_BYTES, _VOLUME_BYTES = 2**28, 2**28  # kept
+_PATHS = 16  # kept
+_SAMPLE_OF_VIEW = 5  # every so many volumes of a sample tell the direction
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of the surface of one panel, the same for all its movies.
+
+    Attributes:
+        mean: of the voxels, in units of the volumes.
+        sigma: standard deviation of the voxels.
+        start: level to begin with, in σ above the mean.
+        low, high: range in which there is a surface, σ.
+    """
+
+    mean: float
+    sigma: float
+    start: float
+    low: float
+    high: float
+
+    def value(self, sigmas: float) -> float:
+        """Density at a level in σ."""
+        return self.mean + sigmas * self.sigma
+
+
+class Gallery:
+    """Everything that the page can ask for about volumes.
+
+    Args:
+        shown: the panels, all of the same frames.
+    """
+
+    def __init__(self, shown: Sequence[Shown]) -> None:
+        self.panels = [Panel(one) for one in shown]
+
+    def measure(self) -> None:
+        """Measure levels now, so that the page need not wait."""
+        for panel in self.panels:
+            _ = panel.levels
+        _ = self.view
+
+    @property
+    def view(self) -> View:
+        """Direction from which all panels are seen at first."""
+        return self.panels[0].view
+
+    def panel(self, index: int) -> Panel:
+        """A panel by its index.
+
+        Raises:
+            TemporemError: there is none.
+        """
+        if not 0 <= index < len(self.panels):
+            raise TemporemError(f"there is no panel {index}")
+        return self.panels[index]
+
+
+class Panel:
+    """One run or truth.
+
+    Args:
+        shown: its volumes.
+    """
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self._lock = threading.Lock()
+        self._levels: Levels | None = None
+        self._still: np.ndarray | None = None
+        self._volumes = _Kept[object, np.ndarray](_VOLUME_BYTES, lambda volume: volume.nbytes)
+        self._meshes = _Kept[object, bytes](_MESH_BYTES, len)
+        self._amplitudes = _Kept[object, np.ndarray](_VOLUME_BYTES // 4, lambda tint: tint.nbytes)
+        self._paths = _Kept[str, Series](_PATHS, lambda series: 1)
+
+    @property
+    def levels(self) -> Levels:
+        """Levels, from volumes that are spread over all frames."""
+        self._measure()
+        assert self._levels is not None
+        return self._levels
+
+    @cached_property
+    def view(self) -> View:
+        """Direction in which most of the motion is seen."""
+        level = self.levels.value(self.levels.start)
+        rows = np.concatenate(self.shown.movies)
+        with self._lock:
+            few = self.shown.spread_sample(rows)[::_SAMPLE_OF_VIEW]
+        return revealing_view(few, level).framing(few, level)
+
+    def add_path(self, key: str, points: LatentPoints) -> None:
+        """Keep latents under a name, so that their volumes can be asked for.
+
+        Raises:
+            TemporemError: this panel has no latents.
+        """
+        self._paths[key] = self.run().series_of(points)
+
+    def length(self, clip: int | str) -> int:
+        """Number of volumes of a movie, by its index, or of a path, by its name."""
+        return len(self.path(clip)) if isinstance(clip, str) else len(self.rows(clip))
+
+    def row(self, movie: int, frame: int) -> int:
+        """Row of a frame, by its place in a movie.
+
+        Raises:
+            TemporemError: there is no such movie or frame.
+        """
+        rows = self.rows(movie)
+        if not 0 <= frame < len(rows):
+            raise TemporemError(f"movie {movie} has no frame {frame}")
+        return int(rows[frame])
+
+    def volume(self, clip: int | str, frame: int) -> np.ndarray:
+        """A volume of a movie or path: ``(d, d, d)`` (z, y, x)."""
+        if not 0 <= frame < self.length(clip):
+            raise TemporemError(f"there is no volume {frame}")
+        key = (clip, frame) if isinstance(clip, str) else self.row(clip, frame)
+        with self._lock:
+            kept = self._volumes.get(key)
+            return self._decode(clip, frame) if kept is None else kept
+
+    def mesh(self, clip: int | str, frame: int, sigmas: float) -> bytes:
+        """A surface in the format of :mod:`temporem.viewing.meshes`.
+
+        Args:
+            clip: index of a movie, or name of a path.
+            frame: place in it.
+            sigmas: level above the mean, σ; rounded to a multiple of :data:`LEVEL_STEP`.
+        """
+        step = round(sigmas / LEVEL_STEP)
+        key = (clip, frame, step)
+        mesh = self._meshes.get(key)
+        if mesh is None:
+            volume, amplitude = self.volume(clip, frame), self.amplitude(clip)
+            mesh = self._meshes[key] = self._make_mesh(volume, step * LEVEL_STEP, amplitude)
+        return mesh
+
+    def mesh_of(self, points: LatentPoints, sigmas: float) -> bytes:
+        """The surface of a single latent, coloured by the motion over all frames."""
+        run = self.run()
+        with self._lock:
+            volume = run.voxels_of(run.series_of(points))[0]
+        self._measure()
+        assert self._still is not None
+        return self._make_mesh(volume, sigmas, self._still)
+
+    def amplitude(self, clip: int | str) -> np.ndarray:
+        """How much every voxel moves in a movie or path: 0 … 1, ``(d, d, d)``."""
+        found = self._amplitudes.get(clip)
+        if found is None:
+            level = self.levels.value(self.levels.start)
+            spread = evenly(self.length(clip))
+            volumes = np.stack([self.volume(clip, frame) for frame in spread.tolist()])
+            found = self._amplitudes[clip] = moving_region(volumes, level).astype(np.float32)
+        return found
+
+    def _make_mesh(self, volume: np.ndarray, sigmas: float, amplitude: np.ndarray) -> bytes:
+        level, size = self.levels.value(sigmas), self.shown.pixel_size_angstrom
+        return surface_mesh(volume, level, size, amplitude).to_bytes()
+
+    def _decode(self, clip: int | str, frame: int) -> np.ndarray:
+        """Decode a volume and keep it; of a path all, which costs little more."""
+        if isinstance(clip, str):
+            volumes = self.run().voxels_of(self.path(clip))
+            for i, volume in enumerate(volumes):
+                self._volumes[clip, i] = volume
+            return volumes[frame]
+        row = self.row(clip, frame)
+        volume = self._volumes[row] = self.shown.voxels(np.array([row]))[0]
+        return volume
+
+    def _measure(self) -> None:
+        with self._lock:
+            if self._levels is not None:
+                return
+            sample = self.shown.spread_sample(np.concatenate(self.shown.movies))
+            mean, sigma = mean_and_sigma(sample)
+            found = find_level(sample)
+            start = max(1, round(found.sigmas / LEVEL_STEP)) * LEVEL_STEP
+            top = (float(sample.max()) - mean) / sigma
+            self._still = moving_region(sample, found.value).astype(np.float32)
+            self._levels = Levels(
+                mean, sigma, start, _LOWEST * start, min(_HIGHEST * start, 0.95 * top)
+            )
+
+    def rows(self, movie: int) -> np.ndarray:
+        """Rows of a movie, by its index.
+
+        Raises:
+            TemporemError: there is none.
+        """
+        movies = self.shown.movies
+        if not 0 <= movie < len(movies):
+            raise TemporemError(f"there is no movie {movie}", expected=f"0 to {len(movies) - 1}")
+        return movies[movie]
+
+    def path(self, key: str) -> Series:
+        """The volumes of a path, by its name.
+
+        Raises:
+            TemporemError: it is not kept.
+        """
+        path = self._paths.get(key)
+        if path is None:
+            raise TemporemError("this path is no longer kept", hint="draw it again")
+        return path
+
+    def run(self) -> ShownRun:
+        """The run, where this is one that has latents.
+
+        Raises:
+            TemporemError: it is not.
+        """
+        if not isinstance(self.shown, ShownRun) or self.shown.latents is None:
+            raise TemporemError(f"{self.shown.name} has no latents")
+        return self.shown
+
+
+class _Kept(Generic[_K, _V]):
+    """A dictionary of bounded size that forgets what was asked for longest ago.
+
+    Args:
+        most: largest sum of the sizes.
+        size: size of a value.
+    """
+
+    def __init__(self, most: int, size: Callable[[_V], int]) -> None:
+        self._most, self._size = most, size
+        self._values: OrderedDict[_K, _V] = OrderedDict()
+        self._total = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: _K) -> _V | None:
+        """A value, or None if it is not kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def __setitem__(self, key: _K, value: _V) -> None:
+        with self._lock:
+            if key in self._values:
+                self._total -= self._size(self._values.pop(key))
+            self._values[key] = value
+            self._total += self._size(value)
+            while self._total > self._most and len(self._values) > 1:
+                self._total -= self._size(self._values.popitem(last=False)[1])

@@ -1,0 +1,227 @@
+"""Sources of what is shown: the volumes of a run, and the true ones of a simulated dataset."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from temporem.errors import TemporemError
+from temporem.evaluation.api import alignment
+from temporem.evaluation.poses import into_frame, same_poses
+from temporem.frames.dataset import group_movies
+from temporem.frames.readers import read_dataset
+from temporem.physics.fourier import FourierSupport
+from temporem.physics.rigid_transform import RigidTransform
+from temporem.poses.alignment import align_poses
+from temporem.report.collect import run_names
+from temporem.runs.export import Cut, ExportOptions
+from temporem.runs.latent_points import LatentPoints
+from temporem.runs.run import Run, is_run, load_run
+from temporem.runs.series import Series, frames_series, points_series
+from temporem.simulation.truth import TRUTH_NAME, Truth, read_truth_of
+
+MOST_VOXELS = 128
+"""Largest edge of a volume that is shown."""
+
+_SAMPLE = 24  # volumes that level and motion are measured on
+
+
+class Shown(ABC):
+    """Volumes of the N frames of some movies.
+
+    Attributes:
+        name: how the page calls it.
+        kind: method of the run, or ``truth``.
+        path: the folder.
+        particle_names: movie of every frame, N names.
+        frame_numbers: position in the movie, int64 ``(N,)``.
+        times_seconds: ``(N,)``, NaN where there are none.
+        box: edge of the volumes that are shown, voxels.
+        pixel_size_angstrom: edge of their voxels, Å.
+    """
+
+    name: str
+    kind: str
+    path: Path
+    particle_names: Sequence[str]
+    frame_numbers: np.ndarray
+    times_seconds: np.ndarray
+    box: int
+    pixel_size_angstrom: float
+
+    @cached_property
+    def movies(self) -> list[np.ndarray]:
+        """Rows of every movie in order of time, as in :class:`Dataset`."""
+        return group_movies(self.particle_names, self.frame_numbers)
+
+    def movie_name(self, movie: int) -> str:
+        """Name of a movie by its index in :attr:`movies`."""
+        return self.particle_names[self.movies[movie][0]]
+
+    @abstractmethod
+    def voxels(self, rows: np.ndarray) -> np.ndarray:
+        """Volumes of frames ``(B,)`` as shown: ``(B, d, d, d)`` (z, y, x)."""
+
+    @property
+    def latents(self) -> np.ndarray | None:
+        """Latents of the frames, ``(N, q)``; None without."""
+        return None
+
+    def spread_sample(self, rows: np.ndarray) -> np.ndarray:
+        """Volumes of up to 24 of some frames, evenly spread: ``(S, d, d, d)``."""
+        return self.voxels(rows[evenly(len(rows))])
+
+
+class ShownRun(Shown):
+    """A finished run.
+
+    Args:
+        run: the run.
+        name: how the page calls it.
+        change: transform into the reference frame of the truth, where that is shown too.
+        most_voxels: largest edge of the volumes.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        name: str,
+        change: RigidTransform | None = None,
+        most_voxels: int = MOST_VOXELS,
+    ) -> None:
+        self.run = run
+        self.name, self.kind, self.path = name, run.config.method, run.path
+        self.particle_names, self.frame_numbers = run.particle_names, run.frame_numbers
+        self.times_seconds = run.times_seconds
+        self._options = ExportOptions(downsample=min(run.grid.box, most_voxels))
+        self._change = change
+        self._cut = self._cut_of(frames_series(run, np.arange(run.n_frames)))
+        self.box = self._cut.decoder.box
+        self.pixel_size_angstrom = self._cut.pixel_size_angstrom
+
+    @property
+    def latents(self) -> np.ndarray | None:
+        return self.run.latents
+
+    def voxels(self, rows: np.ndarray) -> np.ndarray:
+        return self._turned(self._cut.voxels(np.asarray(rows)))
+
+    def series_of(self, points: LatentPoints) -> Series:
+        """The volumes of latents, for :meth:`voxels_of`."""
+        return points_series(self.run, points)
+
+    def voxels_of(self, series: Series) -> np.ndarray:
+        """All volumes of a series, as shown: ``(n, d, d, d)``."""
+        cut = self._cut_of(series)
+        return self._turned(cut.voxels(np.arange(len(series))))
+
+    def _cut_of(self, series: Series) -> Cut:
+        return Cut(series, self._options)
+
+    def _turned(self, volumes: np.ndarray) -> np.ndarray:
+        if self._change is None:
+            return volumes
+        return into_frame(volumes, self._change, self.pixel_size_angstrom)
+
+
+class ShownTruth(Shown):
+    """The true volumes of a simulated dataset.
+
+    Args:
+        truth: the truth.
+        path: its dataset.
+        name: how the page calls the dataset.
+        most_voxels: largest edge of the volumes.
+    """
+
+    kind = "truth"
+
+    def __init__(self, truth: Truth, path: Path, name: str, most_voxels: int = MOST_VOXELS) -> None:
+        self.truth = truth
+        self.name, self.path = name, path
+        self.particle_names, self.frame_numbers = truth.particle_names, truth.frame_numbers
+        self.times_seconds = truth.times_seconds
+        box, self.box = truth.config.box, min(truth.config.box, most_voxels)
+        self.pixel_size_angstrom = truth.config.pixel_size_angstrom * box / self.box
+        self._support = FourierSupport(self.box, 3)
+        self._scale = (self.box / box) ** 1.5  # transforms are orthonormal
+
+    def voxels(self, rows: np.ndarray) -> np.ndarray:
+        # Coefficients are sorted by radius: the lowest are those of the smaller box.
+        lowest = self.truth.volumes(np.asarray(rows))[:, : len(self._support.radii)]
+        return self._support.ifft(self._scale * lowest).numpy()
+
+
+def open_sources(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> list[Shown]:
+    """Open runs and datasets; a dataset shows its truth.
+
+    Runs are turned into the reference frame of the truth, or else of the first run.
+
+    Args:
+        paths: folders.
+        most_voxels: largest edge of the volumes; larger ones lose their high frequencies.
+
+    Raises:
+        TemporemError: a path is neither, a run is not finished, a dataset has no truth, or they are
+            not of the same frames.
+    """
+    names = run_names(paths)
+    opened = [load_run(path) if is_run(path) else _read_truth(path) for path in paths]
+    for other in opened[1:]:
+        _require_same_frames(opened[0], other)
+    truth = next((one for one in opened if isinstance(one, Truth)), None)
+    first = next((one for one in opened if isinstance(one, Run)), None)
+    shown: list[Shown] = []
+    for one, path, name in zip(opened, paths, names, strict=True):
+        if isinstance(one, Truth):
+            shown.append(ShownTruth(one, path, name, most_voxels))
+        elif truth is not None:
+            shown.append(ShownRun(one, name, alignment(one, truth), most_voxels))
+        else:
+            assert first is not None
+            shown.append(ShownRun(one, name, _alignment_of_runs(one, first), most_voxels))
+    return shown
+
+
+def evenly(n: int) -> np.ndarray:
+    """Find up to 24 of n places, evenly spread and with both ends."""
+    return np.linspace(0, n - 1, min(n, _SAMPLE)).round().astype(int)
+
+
+def points_key(points: np.ndarray) -> str:
+    """Name latents ``(n, q)`` by their values."""
+    return hashlib.sha256(np.ascontiguousarray(points, dtype="<f4").tobytes()).hexdigest()[:24]
+
+
+def _read_truth(path: Path) -> Truth:
+    dataset = read_dataset(path)
+    if not (dataset.path / TRUTH_NAME).is_dir():
+        raise TemporemError(
+            f"{path} has no truth, so there is no volume to show",
+            expected="a run, or a dataset of temporem simulate",
+            hint=f"make a run with temporem reconstruct {path} -o run",
+        )
+    return read_truth_of(dataset)
+
+
+def _alignment_of_runs(run: Run, first: Run) -> RigidTransform | None:
+    """Find the transform into the reference frame of another run; None if poses are the same."""
+    if run is first or same_poses(run.poses, first.poses):
+        return None
+    return align_poses(run.poses, first.poses)[0]
+
+
+def _require_same_frames(one: Run | Truth, other: Run | Truth) -> None:
+    same = list(one.particle_names) == list(other.particle_names) and np.array_equal(
+        one.frame_numbers, other.frame_numbers
+    )
+    if not same:
+        raise TemporemError(
+            "the runs and datasets are not of the same frames",
+            expected="runs of one dataset, or a run and its dataset",
+        )

@@ -1,0 +1,93 @@
+// Latents of all frames of a run: columns of numbers, and the way from a place back to a latent.
+
+import { json } from "temporem/server";
+
+export async function loadLatents(panel) {
+  return new Latents(panel, await json("latents", { panel }));
+}
+
+export class Latents {
+  constructor(panel, sent) {
+    this.panel = panel;
+    this.movie = unpack(sent.movie, Uint32Array);
+    this.place = unpack(sent.place, Uint32Array);
+    this.mean = sent.mean;
+    this.q = sent.mean.length;
+    this.state = sent.state;
+    this.heldOut = new Set(sent.held_out);
+    this.rows = []; // of every movie, in order of time
+    this.movie.forEach((movie, row) => ((this.rows[movie] ??= [])[this.place[row]] = row));
+    this.measured = sent.times !== null;
+    this.time = Float32Array.from(this.movie, (movie, row) =>
+      this.measured ? sent.times[row] - sent.times[this.rows[movie][0]] : this.place[row],
+    );
+    this.columns = sent.names.map((name, i) => ({
+      name,
+      values: unpack(sent.values[i], Float32Array),
+      sd: sent.deviations && unpack(sent.deviations[i], Float32Array),
+      direction: sent.directions[i],
+      offset: sent.offsets[i],
+    }));
+    this.timeColumn = {
+      name: this.measured ? "time (s)" : "frame",
+      values: this.time,
+      sd: null,
+      direction: null,
+    };
+  }
+
+  get all() {
+    return [...this.columns, this.timeColumn];
+  }
+
+  column(name) {
+    return this.all.find((column) => column.name === name);
+  }
+
+  // The latent nearest to the mean whose columns have some values.
+  latentAt(columns, values) {
+    const kept = columns.map((column, i) => ({ column, value: values[i] }));
+    const real = kept.filter(({ column }) => column.direction !== null);
+    const away = real.map(
+      ({ column, value }) => value - column.offset - dot(column.direction, this.mean),
+    );
+    const [a, b] = real.map(({ column }) => column.direction);
+    const z = [...this.mean];
+    if (real.length === 0) return z;
+    if (real.length === 1 || a.every((value, i) => value === b[i])) {
+      return z.map((value, i) => value + (a[i] * away[0]) / dot(a, a));
+    }
+    const [aa, ab, bb] = [dot(a, a), dot(a, b), dot(b, b)];
+    const det = aa * bb - ab * ab;
+    if (Math.abs(det) < 1e-9) return z.map((value, i) => value + (a[i] * away[0]) / aa);
+    const u = (bb * away[0] - ab * away[1]) / det;
+    const v = (aa * away[1] - ab * away[0]) / det;
+    return z.map((value, i) => value + u * a[i] + v * b[i]);
+  }
+
+  // How far the latents of a movie spread, in standard deviations of those of all frames.
+  motionOf(movie) {
+    const own = this.columns.slice(0, this.q);
+    this.spread ??= own.map(({ values }) => variance(values));
+    const total = this.spread.reduce((sum, value) => sum + value, 0);
+    const inside = own.map(({ values }) => variance(this.rows[movie].map((row) => values[row])));
+    return Math.sqrt(inside.reduce((sum, value) => sum + value, 0) / Math.max(total, 1e-30));
+  }
+}
+
+function dot(a, b) {
+  return a.reduce((sum, value, i) => sum + value * b[i], 0);
+}
+
+function variance(values) {
+  let [sum, squares] = [0, 0];
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  for (const value of values) squares += (value - mean) ** 2;
+  return squares / values.length;
+}
+
+function unpack(text, Kind) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Kind(bytes.buffer);
+}

@@ -1,0 +1,106 @@
+// Timeline: one coordinate of the latents of all movies over time, with its posterior.
+
+import { PLOT, axes, bringBack, extent, keep, prepare, redraw, scale, tokens } from "temporem/draw";
+
+const MOST_MOVIES = 300; // that are drawn behind the one that is shown
+const BAND = 2; // standard deviations on each side
+const HTML = `<div class="row"><label>coordinate <select></select></label></div>
+<canvas class="plot" aria-label="Latents over time"></canvas>
+<p class="hint soft"></p>`;
+
+export class Timeline {
+  constructor(root, player) {
+    this.root = root;
+    this.player = player;
+    root.innerHTML = HTML;
+    this.canvas = root.querySelector("canvas");
+    this.select = root.querySelector("select");
+    this.select.onchange = () => this.draw();
+    redraw(this.canvas, () => this.draw());
+    player.addEventListener("frame", () => this.drawOver());
+    this.canvas.onpointerdown = (event) => this._seek(event);
+    this.canvas.onpointermove = (event) => event.buttons && this._seek(event);
+  }
+
+  show(latents) {
+    this.latents = latents;
+    this.select.replaceChildren(...latents.columns.map(({ name }) => new Option(name)));
+    this.select.value = latents.q > 1 ? "PC1" : "z1";
+    const band = latents.columns[0].sd ? ` Band: ± ${BAND} posterior standard deviations.` : "";
+    this.root.querySelector(".hint").textContent =
+      `Other movies are faint.${band} Click to go to a frame.`;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.latents || !this.canvas.clientWidth) return;
+    const { context, width, height } = prepare(this.canvas);
+    const { time, rows } = this.latents;
+    const { values, name } = this.latents.column(this.select.value);
+    this.x = scale(extent(time), PLOT.left, width - PLOT.right);
+    this.y = scale(extent(values), height - PLOT.bottom, PLOT.top);
+    axes(context, this.x, this.y, [this.latents.timeColumn.name, name], { width, height });
+    context.strokeStyle = tokens().soft;
+    context.globalAlpha = Math.max(0.12, Math.min(0.4, 12 / rows.length));
+    const step = Math.ceil(rows.length / MOST_MOVIES);
+    rows.filter((_, i) => i % step === 0).forEach((movie) => this._line(context, movie, values));
+    context.globalAlpha = 1;
+    this.base = keep(this.canvas);
+    this.drawOver();
+  }
+
+  _line(context, movie, values) {
+    context.beginPath();
+    for (const row of movie) context.lineTo(this.x(this.latents.time[row]), this.y(values[row]));
+    context.stroke();
+  }
+
+  // The movie that is shown, its posterior and its frame.
+  drawOver() {
+    if (!this.base) return;
+    const context = bringBack(this.canvas, this.base);
+    const height = this.canvas.clientHeight;
+    const { time } = this.latents;
+    const { values, sd } = this.latents.column(this.select.value);
+    const { mark, ink, ground } = tokens();
+    const { clip, frame } = this.player;
+    if (clip?.kind !== "movie") return;
+    const own = clip.rows;
+    if (sd) {
+      context.globalAlpha = 0.2;
+      context.fillStyle = mark;
+      context.beginPath();
+      const edge = (row, sign) =>
+        context.lineTo(this.x(time[row]), this.y(values[row] + sign * BAND * sd[row]));
+      own.forEach((row) => edge(row, 1));
+      [...own].reverse().forEach((row) => edge(row, -1));
+      context.fill();
+      context.globalAlpha = 1;
+    }
+    context.strokeStyle = mark;
+    context.lineWidth = 2;
+    this._line(context, own, values);
+    const now = Math.round(this.x(time[own[frame]])) + 0.5;
+    context.strokeStyle = ink;
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(now, PLOT.top);
+    context.lineTo(now, height - PLOT.bottom);
+    context.stroke();
+    context.beginPath();
+    context.arc(now, this.y(values[own[frame]]), 4.5, 0, 7);
+    context.fillStyle = mark;
+    context.fill();
+    context.strokeStyle = ground;
+    context.stroke();
+  }
+
+  _seek(event) {
+    const { clip } = this.player;
+    if (clip?.kind !== "movie" || !this.x) return;
+    const wanted = this.x.back(event.offsetX);
+    const away = clip.rows.map((row) => Math.abs(this.latents.time[row] - wanted));
+    this.player.pause();
+    this.player.seek(away.indexOf(Math.min(...away)));
+  }
+}
