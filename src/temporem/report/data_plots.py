@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.ndimage import affine_transform, map_coordinates
 
 from temporem.checks.views import Coverage
 from temporem.report import theme
-from temporem.report.camera import revealing_view
+from temporem.report.camera import View, revealing_view
 from temporem.report.content import Ends, Residuals
-from temporem.report.level import Level, find_level
+from temporem.report.level import find_level
 from temporem.report.plots import colour_bar
 from temporem.report.render import moving_region, render_isosurface, trim
 
@@ -68,7 +69,7 @@ def residual_figure(residuals: Residuals) -> Figure:
         "projection": residuals.predicted[:count],
         "rest": (residuals.observed - residuals.predicted)[:count],
     }
-    reach = 2.5 * float(residuals.observed.std())
+    reach = float(np.quantile(np.abs(residuals.observed), 0.995))
     edge = theme.COLUMN_INCHES / (count + 0.35)
     figure = Figure(figsize=(theme.COLUMN_INCHES, 3 * edge + 0.25), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, hspace=0, wspace=0)  # type: ignore[union-attr, call-arg]
@@ -126,30 +127,33 @@ def ends_figure(ends: Ends) -> Figure:
     view = revealing_view(bright, level.height).framing(bright, level.height)
     tint = moving_region(bright, level.height)
     drawn = [render_isosurface(v, level.height, view, _PICTURE, tint=tint) for v in bright]
-    trimmed = trim({"": drawn})[""]
-    high, wide = trimmed[0].shape[:2]
-    edge = theme.COLUMN_INCHES / 3
-    height = edge * max(0.6, min(high / wide, 1.4)) + 0.3
+    change = _projected(bright[1] - bright[0], view)
+    reach = max(float(np.abs(change).max()), 1e-12)
+    colours = theme.SIGNED_COLOURS(0.5 + 0.5 * change / reach)
+    seen = np.clip(2 * np.abs(change) / reach - 0.1, 0, 1)
+    colours[..., 3] = seen  # what does not change lets the page through
+    pictures = trim({"": [*drawn, (255 * colours).astype(np.uint8)]})[""]
+    high, wide = pictures[0].shape[:2]
+    height = theme.COLUMN_INCHES / 3 * min(high / wide, 1.5) + 0.25
     figure = Figure(figsize=(theme.COLUMN_INCHES, height), layout="constrained")
     axes = figure.subplots(1, 3)
-    for ax, picture, title in zip(axes, trimmed, ("one end", "other end"), strict=False):
+    for ax, picture, title in zip(axes, pictures, ("one end", "other end", "change"), strict=True):
         ax.imshow(picture)
         _bare(ax, title)
-    change = _projected(bright[1] - bright[0], level, view.rotation)
-    reach = max(float(np.quantile(np.abs(change), 0.999)), 1e-12)
-    axes[2].imshow(change, cmap=theme.SIGNED_COLOURS, vmin=-reach, vmax=reach, origin="lower")
-    _bare(axes[2], "change")
     return figure
 
 
-def _projected(volume: np.ndarray, level: Level, rotation: np.ndarray) -> np.ndarray:
-    """Sum a volume along the direction of view: (up, right)."""
-    from scipy.ndimage import affine_transform
-
-    matrix = rotation[::-1, ::-1].T
+def _projected(volume: np.ndarray, view: View) -> np.ndarray:
+    """Sum a volume along the direction of view, within its frame: (down, right)."""
+    matrix = view.rotation[::-1, ::-1].T
     centre = np.full(3, len(volume) // 2)
     turned = affine_transform(volume, matrix, centre - matrix @ centre, order=1)
-    return np.asarray(turned.sum(axis=0))
+    flat = turned.sum(axis=0)
+    half = (view.extent or len(volume)) / 2
+    right, up = (c + len(volume) // 2 for c in view.centre)
+    rows, columns = (np.linspace(middle - half, middle + half, _PICTURE) for middle in (up, right))
+    grid = np.stack(np.meshgrid(rows[::-1], columns, indexing="ij"))
+    return np.asarray(map_coordinates(flat, grid, order=1))
 
 
 def angle_figure(deviations: Sequence[tuple[str, np.ndarray]], runs: Sequence[str]) -> Figure:

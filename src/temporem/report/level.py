@@ -13,6 +13,7 @@ from temporem.errors import TemporemError
 _LEAST_SIGMAS = 3.0
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _MOST_ENCLOSED = 0.25  # of the sphere; a surface around more is a brick, and no molecule
+_LEAST_ENCLOSED = 0.001  # so that a map without a background still has a surface
 _TAILS = (0.0005, 0.9995)  # quantiles, between which only specks of noise are left out
 _CLEARLY_DARKER = 1.5
 
@@ -118,5 +119,6 @@ def _level_of_bright(inside: np.ndarray) -> float:
     background = float(np.median(inside))
     sigma = _MAD_TO_SIGMA * float(np.median(np.abs(inside - background)))
     otsu = float(threshold_otsu(inside)) if inside.min() < inside.max() else background
-    brick = float(np.quantile(inside, 1 - _MOST_ENCLOSED))
-    return max(otsu, background + _LEAST_SIGMAS * sigma, brick)
+    brick, specks = np.quantile(inside, [1 - _MOST_ENCLOSED, 1 - _LEAST_ENCLOSED])
+    wanted = max(otsu, background + _LEAST_SIGMAS * sigma)
+    return float(min(max(wanted, brick), specks))

@@ -70,7 +70,12 @@ def manifold_figure(
         theme.label(above, title=theme.shorten(name))
         _draw(plane, above, beside, values, _Truth(state, parameter, norm))
     bar = add(columns * width + 0.1, size[1] / 2 - _PLANE / 2, 0.09, _PLANE)
-    colour_bar(figure, ScalarMappable(norm, theme.STATE_COLOURS), f"True {label}", cax=bar)
+    colour_bar(
+        figure,
+        ScalarMappable(norm, theme.STATE_COLOURS),
+        f"True {label[:1].lower()}{label[1:]}",
+        cax=bar,
+    )
     return figure
 
 

@@ -120,6 +120,7 @@ def build_report(
         dataset=dataset,
         facts=tables.dataset_sentence(dataset),
         findings=findings,
+        compared=_compared(findings, len(evaluations)),
         lead=lead.name,
         verdict=verdicts[lead.name],
         others={name: found for name, found in verdicts.items() if name != lead.name},
@@ -142,6 +143,17 @@ def build_report(
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _compared(findings: Findings, n_evaluated: int) -> dict[str, list[str]] | None:
+    """Sentences that compare runs: decided ones, and those that leave a question open.
+
+    None with fewer than two runs to compare; what one evaluation says is part of the verdict.
+    """
+    if n_evaluated == 1 or not findings.headline:
+        return None
+    decided = [t for t in findings.headline if " is better than " in t or " is worse than " in t]
+    return {"decided": decided, "open": [t for t in findings.headline if t not in decided]}
 
 
 def _confidence_level(evaluations: Iterable[Evaluation]) -> str:

@@ -96,7 +96,7 @@ def fsc_axes(
         color=theme.INK,
     )
     ax.set_xlim(0, 0.5 / pixel_size_angstrom)
-    ax.set_ylim(min(0.0, lowest), 1.02)
+    ax.set_ylim(max(min(0.0, lowest), -0.3), 1.02)
     _resolution_ticks(ax, box * pixel_size_angstrom)
 
 

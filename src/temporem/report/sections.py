@@ -85,7 +85,7 @@ def _against_truth(runs: Sequence[ReportRun], findings: Findings) -> Section:
     note = ""
     if drawings:
         note = "FSC: mean over frames, with the range of 80% of them."
-    if findings.comparisons and drawings:
+    if any(item.file_name.startswith("resolution-gain") for item in drawings):
         note += (
             " Gain: (r₀ − r) / r₀ for the resolution r of a frame and r₀ of the same frame in "
             f"{findings.baseline}, whole box. Frames beyond the axis are counted at its ends."
@@ -105,7 +105,7 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
     for run in runs:
         components = {name: c for name, c in run.half_fsc.items() if name != "mean"}
         if components:
-            figure, data = _curves(components, dataset, f"Components of {run.name}", ())
+            figure, data = _curves(components, dataset, f"Components of {run.name}", (), read=False)
             caption = (
                 "The halves begin with the same latents, so they agree at low resolution "
                 "whatever they show. What counts is where a curve falls."
@@ -125,7 +125,12 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
 
 
 def _curves(
-    curves: dict[str, np.ndarray], dataset: ReportDataset, title: str, runs: Sequence[str]
+    curves: dict[str, np.ndarray],
+    dataset: ReportDataset,
+    title: str,
+    runs: Sequence[str],
+    *,
+    read: bool = True,
 ) -> tuple[Any, dict[str, Any]]:
     n_shells = max(len(curve) for curve in curves.values())
     padded = {name: _padded(curve, n_shells)[None] for name, curve in curves.items()}
@@ -138,7 +143,7 @@ def _curves(
         title=title,
         compared="FSC of half sets",
         runs=runs,
-        read=True,
+        read=read,
     )
     return figure, plots.fsc_columns(padded, box, pixel)
 

@@ -20,8 +20,8 @@ PICTURE_SIZE = 220
 TRUTH = "truth"
 """Name of the row of true volumes."""
 
-_POINTS = 20  # of labels; the page shows the strips at half size on phones
-_LINE = 30
+_POINTS = 17  # of labels; the page shows the strips at half size on phones
+_LINE = 28
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def make_stills(rows: Mapping[str, Sequence[np.ndarray]], labels: Sequence[str])
     total = len(rows) * (height + _LINE) + _LINE
     parts = [
         f'<svg viewBox="0 0 {width * count} {total}" role="img" '
-        'aria-label="Surfaces of frames of one movie" font-family="sans-serif" '
+        'aria-label="Surfaces of frames of one movie" '
         f'font-size="{_POINTS}" fill="currentColor">'
     ]
     parts += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -197,7 +198,7 @@ def _part(part: MovingPart, *, first: bool) -> str:
     subject = _share(part.share) if first else f"Another {percent(part.share)}"
     if part.fades:
         return f"{subject} comes and goes."
-    return f"{subject} moves: its centre of mass goes {part.travel_angstrom:.0f} Å."
+    return f"{subject} moves; the centre of mass of this part travels {part.travel_angstrom:.0f} Å."
 
 
 def _share(fraction: float) -> str:
@@ -313,12 +314,12 @@ def _right(run: ReportRun, dataset: ReportDataset) -> list[str]:
 
 
 def _next(run: ReportRun, dataset: ReportDataset, claim: Claim) -> tuple[str, str]:
-    folder = run.path or run.name
+    folder = shlex.quote(run.path or run.name)
     if run.evaluation is None and dataset.truth is not None:
         return f"temporem evaluate {folder}", "compares the run with the truth of the dataset"
     if claim is Claim.NO_POSES:
         told = "says what in the images may keep poses from being found"
-        return f"temporem check {dataset.path or dataset.name}", told
+        return f"temporem check {shlex.quote(dataset.path or dataset.name)}", told
     if claim in (Claim.REPEATED, Claim.UNTESTED) and len(dataset.movies) >= _FEW_MOVIES:
         return (
             f"temporem validate {folder} --half-sets",
