@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.ndimage import affine_transform, map_coordinates
 
 from temporem.checks.views import Coverage
@@ -109,6 +110,9 @@ def residual_power_figure(residuals: Residuals, colour: str) -> Figure:
     )
     ax.axhline(1, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(0, float(residuals.shells[-1]))
     theme.label(ax, "Frequency (1/Å)", "Power (white noise: 1)")
     theme.legend(figure, ax)

@@ -84,8 +84,12 @@ def render_rows(
         for (name, stack), level in zip(stacks.items(), levels, strict=True)
     }
     first, level = next(iter(bright.values()))
-    view = revealing_view(first, level).framing(first, level)
-    tint = moving_region(first, level)
+    motion = first
+    if dataset.truth is None and runs[0].path_volumes is not None:
+        # One movie may show only some of the motion, or none of it.
+        motion = np.concatenate([first, levels[0].sign * runs[0].path_volumes])
+    view = revealing_view(motion, level).framing(first, level)
+    tint = moving_region(motion, level)
     rows = {
         name: [render_isosurface(volume, height, view, size, tint=tint) for volume in stack]
         for name, (stack, height) in bright.items()

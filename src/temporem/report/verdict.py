@@ -234,10 +234,10 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
     if held_out is not None and claim is not Claim.NO_POSES:
         found = held_out.measured
         low, high = found.motion_interval
-        interval = f" (95 % from {low:+.2f} to {high:+.2f})" if low == low else ""
+        interval = f" (95% from {_signed(low)} to {_signed(high)})" if low == low else ""
         texts.append(
-            f"{len(found.movies)} held-out movies: the motion makes them likelier by "
-            f"{found.motion_per_frame:+.2f} nats per frame{interval}."
+            f"{len(found.movies)} held-out movies: the motion changes their log-likelihood by "
+            f"{_signed(found.motion_per_frame)} nats per frame{interval}."
         )
     if run.components_found is not None and run.components:
         if claim is Claim.NO_POSES:
@@ -249,7 +249,7 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
             )
     if not texts and claim is not Claim.NO_MODEL:
         texts.append("No test was run: no half sets, and no held-out movies were scored.")
-    return [text.replace("-", "\N{MINUS SIGN}") if "nats" in text else text for text in texts]
+    return texts
 
 
 def _limits(run: ReportRun, dataset: ReportDataset) -> list[str]:
@@ -347,6 +347,10 @@ def _motion_correlation(run: ReportRun) -> float:
 def percent(fraction: float) -> str:
     """A fraction as a whole percentage; small ones keep a digit."""
     return f"{fraction:.0%}" if fraction >= 0.0095 or fraction == 0 else f"{fraction:.1%}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _sentence(text: str) -> str:
