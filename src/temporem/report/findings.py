@@ -147,8 +147,7 @@ def _list(gains: Sequence[Gain]) -> str:
 
 def _cautions(name: str, item: Evaluation) -> list[str]:
     """Caveats on the numbers of a run."""
-    others = (metric for name, metric in METRICS.items() if name != FSC.name)
-    texts = [text for metric in others for text in metric.cautions(item)]
+    texts = [text for metric in METRICS.values() for text in metric.cautions(item)]
     if item.n_left_out:
         wanted = len(item.frames) + item.n_left_out
         texts.insert(0, f"{item.n_left_out} of {wanted} frames lack a volume; they are left out.")

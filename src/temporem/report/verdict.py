@@ -124,12 +124,10 @@ def _headline(run: ReportRun, claim: Claim, moves: Sequence[str]) -> str:
     seen = moves[0] if moves else ""
     match claim:
         case Claim.NO_MODEL:
-            return "One volume for all frames: this run cannot show motion."
+            doubt = f" It may be wrong: {_lost(run)}" if run.poses_lost else ""
+            return f"One volume for all frames: this run cannot show motion.{doubt}"
         case Claim.NO_POSES:
-            return (
-                "No motion can be claimed, because the poses were not found: two random starts "
-                f"agree on only {percent(run.starts_alike or 0)} of the frames."
-            )
+            return f"No motion can be claimed: {_lost(run)}"
         case Claim.REFUTED:
             return f"No motion is confirmed. {_refutation(run)}"
         case Claim.UNTESTED:
@@ -144,6 +142,13 @@ def _headline(run: ReportRun, claim: Claim, moves: Sequence[str]) -> str:
                 start = "it predicts" if tests else "It predicts"
                 tests.append(f"{start} movies that were not trained on")
             return f"{seen} {', and '.join(tests)}."
+
+
+def _lost(run: ReportRun) -> str:
+    return (
+        "the poses were not found. Two random starts agree on only "
+        f"{percent(run.starts_alike or 0)} of the frames."
+    )
 
 
 def _refutation(run: ReportRun) -> str:
