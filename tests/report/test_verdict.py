@@ -98,6 +98,15 @@ def test_claims_follow_from_tests(run, dataset, changes: dict[str, Any], claim: 
         assert not found.moves
 
 
+def test_independent_motions_are_counted_with_care(run, dataset) -> None:
+    found = {"components_found": 3, "components": 4}
+    assert "one motion along a path" in text_of(replace(run, **found), dataset)
+    wide = np.random.default_rng(0).normal(size=(30, 4))
+    text = text_of(replace(run, latents=wide, **found), dataset)
+    assert "At most 3 independent motions" in text
+    assert "agree on 3 of 4 components" in text
+
+
 def test_numbers_of_the_tests_are_named(run, dataset) -> None:
     text = text_of(replace(run, validation=CONFIRMED), dataset)
     assert "correlates with 0.80 where it moves" in text

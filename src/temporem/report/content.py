@@ -109,7 +109,7 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """What the volumes leave of the images. All is in units of the noise.
+    """Rest of the images that the volumes do not explain. All is in units of the noise.
 
     Attributes:
         observed: images of n frames, without their high frequencies, ``(n, D, D)``.

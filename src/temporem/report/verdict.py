@@ -37,7 +37,7 @@ class Claim(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run shows, in sentences.
+    """Statements on a run, in sentences.
 
     Attributes:
         claim: how strong a statement on motion the tests allow.
@@ -211,16 +211,14 @@ def _share(fraction: float) -> str:
 
 
 def _independent(run: ReportRun) -> list[str]:
-    """Say how many independent motions there are, as far as halves of the movies agree."""
-    if run.components_found is None or run.components is None or not run.components_found:
+    """Say how many independent motions there may be."""
+    if run.latents is not None and run.latents.shape[1] == 1:
+        return ["The run has one latent: one motion along a path."]
+    if not run.components_found:
         return []
-    found, asked = run.components_found, run.components
-    motions = "one component" if found == 1 else f"{found} components"
-    of_all = f" of {asked}" if asked != found else ""
-    return [
-        f"Halves of the movies agree on {motions}{of_all} of the linear model. A large motion "
-        "along one path takes several."
-    ]
+    found = run.components_found
+    motions = "one independent motion" if found == 1 else f"{found} independent motions"
+    return [f"At most {motions}; a large motion along one path takes several components."]
 
 
 def _sure(run: ReportRun, claim: Claim) -> list[str]:
@@ -249,8 +247,8 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
             texts.append("Wrong poses are a change that halves agree on, so they prove nothing.")
         elif not texts:
             texts.append(
-                f"At low resolution, {run.components_found} of {run.components} linear components "
-                "are found by each half of the movies alone."
+                f"Halves of the movies, each fitted on its own at low resolution, agree on "
+                f"{run.components_found} of {run.components} components of the linear model."
             )
     if not texts and claim is not Claim.NO_MODEL:
         texts.append("No test was run: no half sets, and no held-out movies were scored.")
