@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.reports import TRUE_VOLUMES, reconstruction, swinging_dataset
+from temporem.checks.contrast import DARK
 from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.verdict import Claim, judge_run, leading_run, percent
 from temporem.validation.compare import Validation
@@ -86,6 +87,10 @@ CONFIRMED = Validation(held_out=scores(1.0), half_sets=half_sets(0.8))
             Claim.REFUTED,
         ),
         ({"validation": CONFIRMED, "starts_alike": 0.14}, Claim.NO_POSES),
+        (
+            {"components_found": 2, "components": 2, "data_warnings": [f"{DARK}: t = -64"]},
+            Claim.NO_CONTRAST,
+        ),
     ],
 )
 def test_claims_follow_from_tests(run, dataset, changes: dict[str, Any], claim: Claim) -> None:
@@ -94,8 +99,10 @@ def test_claims_follow_from_tests(run, dataset, changes: dict[str, Any], claim: 
     moves = "moves;" in found.headline
     assert moves == (claim in (Claim.UNTESTED, Claim.REPEATED, Claim.CONFIRMED))
     assert ("confirmed this yet" in found.headline) == (claim is Claim.UNTESTED)
-    if claim in (Claim.NO_POSES, Claim.NO_MODEL):
+    if claim in (Claim.NO_POSES, Claim.NO_MODEL, Claim.NO_CONTRAST):
         assert not found.moves
+        assert not any("agree on 2" in text for text in found.sure)
+    assert ("--invert" in found.next[0]) == (claim is Claim.NO_CONTRAST)
 
 
 def test_independent_motions_are_counted_with_care(run, dataset) -> None:

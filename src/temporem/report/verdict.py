@@ -9,6 +9,7 @@ from enum import Enum
 
 import numpy as np
 
+from temporem.checks.contrast import DARK
 from temporem.errors import TemporemError
 from temporem.evaluation.masks import MOVING
 from temporem.evaluation.values import value_of
@@ -28,11 +29,17 @@ class Claim(Enum):
     """Strength of what a report may say about motion."""
 
     NO_MODEL = "the method has one volume for all frames"
+    NO_CONTRAST = "molecules are dark where the method takes them to be bright"
     NO_POSES = "poses were not found"
     REFUTED = "a test speaks against it"
     UNTESTED = "nothing was tested"
     REPEATED = "halves of the movies agree at low resolution"
     CONFIRMED = "half sets or unseen movies confirm it"
+
+    @property
+    def on_motion(self) -> bool:
+        """False where a report may say nothing on what moves."""
+        return self not in (Claim.NO_MODEL, Claim.NO_CONTRAST, Claim.NO_POSES)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class Verdict:
 def judge_run(run: ReportRun, dataset: ReportDataset) -> Verdict:
     """Judge one run. Its claims are never stronger than its tests."""
     claim = _claim(run)
-    moves = _moves(run, dataset) if claim not in (Claim.NO_MODEL, Claim.NO_POSES) else []
+    moves = _moves(run, dataset) if claim.on_motion else []
     return Verdict(
         claim=claim,
         headline=_headline(run, claim, moves),
@@ -93,6 +100,8 @@ def leading_run(runs: Sequence[ReportRun]) -> ReportRun:
 def _claim(run: ReportRun) -> Claim:
     if run.latents is None:
         return Claim.NO_MODEL
+    if _wrong_contrast(run):
+        return Claim.NO_CONTRAST
     if run.poses_lost:
         return Claim.NO_POSES
     tests = [*_half_sets_agree(run), *_predicts_unseen(run)]
@@ -126,6 +135,11 @@ def _headline(run: ReportRun, claim: Claim, moves: Sequence[str]) -> str:
         case Claim.NO_MODEL:
             doubt = f" It may be wrong: {_lost(run)}" if run.poses_lost else ""
             return f"One volume for all frames: this run cannot show motion.{doubt}"
+        case Claim.NO_CONTRAST:
+            return (
+                "No motion can be claimed: the molecules are dark in these images, and the method "
+                "takes them to be bright."
+            )
         case Claim.NO_POSES:
             return f"No motion can be claimed: {_lost(run)}"
         case Claim.REFUTED:
@@ -224,7 +238,7 @@ def _independent(run: ReportRun) -> list[str]:
 def _sure(run: ReportRun, claim: Claim) -> list[str]:
     texts = []
     halves, held_out = run.validation.half_sets, run.validation.held_out
-    if halves is not None and claim is not Claim.NO_POSES:
+    if halves is not None and claim.on_motion:
         moving = halves.regions.get("moving")
         if moving is None:
             texts.append("Half sets: no change is left in their volumes.")
@@ -234,7 +248,7 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
                 f"correlates with {moving.correlation:.2f} where it moves, and agrees to "
                 f"{moving.change.text}."
             )
-    if held_out is not None and claim is not Claim.NO_POSES:
+    if held_out is not None and claim.on_motion:
         found = held_out.measured
         low, high = found.motion_interval
         interval = f" (95% from {_signed(low)} to {_signed(high)})" if low == low else ""
@@ -245,12 +259,12 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
     if run.components_found is not None and run.components:
         if claim is Claim.NO_POSES:
             texts.append("Wrong poses are a change that halves agree on, so they prove nothing.")
-        elif not texts:
+        elif not texts and claim.on_motion:
             texts.append(
                 f"Halves of the movies, each fitted on its own at low resolution, agree on "
                 f"{run.components_found} of {run.components} components of the linear model."
             )
-    if not texts and claim is not Claim.NO_MODEL:
+    if not texts and claim.on_motion:
         texts.append("No test was run: no half sets, and no held-out movies were scored.")
     return texts
 
@@ -320,6 +334,11 @@ def _next(run: ReportRun, dataset: ReportDataset, claim: Claim) -> tuple[str, st
     folder = shlex.quote(run.path or run.name)
     if run.evaluation is None and dataset.truth is not None:
         return f"temporem evaluate {folder}", "compares the run with the truth of the dataset"
+    if claim is Claim.NO_CONTRAST:
+        data = shlex.quote(dataset.path or dataset.name)
+        inverted = run.config.get("data", {}).get("invert", False)
+        option = "" if inverted else " --invert"
+        return f"temporem reconstruct {data} -o NEW{option}", "takes the images the other way"
     if claim is Claim.NO_POSES:
         told = "says what in the images may keep poses from being found"
         return f"temporem check {shlex.quote(dataset.path or dataset.name)}", told
@@ -329,6 +348,10 @@ def _next(run: ReportRun, dataset: ReportDataset, claim: Claim) -> tuple[str, st
             "fits each half of the movies on its own and compares them",
         )
     return "", ""
+
+
+def _wrong_contrast(run: ReportRun) -> bool:
+    return dark_molecule(run.volumes) or any(text.startswith(DARK) for text in run.data_warnings)
 
 
 def dark_molecule(volumes: np.ndarray) -> bool:
