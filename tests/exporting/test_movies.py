@@ -17,7 +17,9 @@ from helpers.exports import make_job
 from temporem.errors import TemporemError
 from temporem.exporting.formats import FORMATS
 from temporem.exporting.gif import Gif
+from temporem.exporting.movie import Movie
 from temporem.exporting.mp4 import Mp4
+from temporem.exporting.png import Png, side_by_side
 from temporem.runs.run import Run
 from temporem.runs.series import Series
 
@@ -69,7 +71,34 @@ def test_mp4_shows_the_same(run: Run, series: Series, tmp_path: Path) -> None:
     assert np.abs(pictures - gif).mean() < 8  # of 255: compression
 
 
-@pytest.mark.parametrize(("format", "other"), [("gif", "a.mp4"), ("mp4", "a.gif"), ("mp4", "a")])
+def test_png_shows_the_same_side_by_side(run: Run, series: Series, tmp_path: Path) -> None:
+    """The pictures of the movie, one beside the other."""
+    job = make_job(run, series, tmp_path / "a.png", size=160)
+    assert "Surface at level" in Png().write(job)[0]
+    picture = np.asarray(Image.open(tmp_path / "a.png"))
+    assert picture.shape == (160, 480, 3)
+    np.testing.assert_array_equal(np.split(picture, 3, axis=1), list(Movie(job).pictures()))
+
+
+def test_many_pictures_go_into_even_rows() -> None:
+    pictures = [np.full((4, 4, 3), i, np.uint8) for i in range(7)]
+    sheet = side_by_side(pictures)
+    assert sheet.shape == (8, 16, 3)  # four and three
+    assert sheet[0, 12, 0] == 3
+    assert sheet[4, 8, 0] == 6
+    assert (sheet[4:, 12:] == 255).all()
+
+
+def test_too_many_volumes_for_one_picture_are_refused(
+    run: Run, series: Series, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("temporem.exporting.png.MOST", 2)
+    with pytest.raises(TemporemError, match="3 volumes do not fit into one picture"):
+        Png().write(make_job(run, series, tmp_path / "a.png"))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("format", "other"), [("gif", "a.mp4"), ("mp4", "a.gif"), ("png", "a")])
 def test_ending_must_fit(format: str, other: str, tiny_runs, tmp_path: Path) -> None:
     arguments = ("export", tiny_runs["tempor"], "--format", format, "-o", tmp_path / other)
     assert f"expected a name that ends in .{format}" in refuse(tmp_path, *arguments)

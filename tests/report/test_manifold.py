@@ -29,6 +29,10 @@ def drawn(figure: Figure) -> Figure:
     return figure
 
 
+def figure_of(latents: dict[str, np.ndarray], state: np.ndarray) -> Figure:
+    return manifold_figure(latents, state, 10.0 * state, "Angle (°)")
+
+
 def dots(figure: Figure) -> list[PathCollection]:
     return [c for ax in figure.axes for c in ax.collections if isinstance(c, PathCollection)]
 
@@ -48,11 +52,11 @@ def test_components_are_turned_alike_whatever_their_signs(arch, sign) -> None:
 
 
 def test_every_run_has_a_plane_and_two_margins_on_its_axes(arch) -> None:
-    figure = drawn(manifold_figure({"a": arch, "b": arch[:, :3], "c": -arch, "d": arch}, STATES))
+    figure = drawn(figure_of({"a": arch, "b": arch[:, :3], "c": -arch, "d": arch}, STATES))
     planes = dots(figure)
     assert len(planes) == 4
     for plane in planes:
-        np.testing.assert_array_equal(plane.get_array(), STATES)
+        np.testing.assert_array_equal(plane.get_array(), 10 * STATES)
         assert plane.get_cmap() is theme.STATE_COLOURS
     first, above, beside = figure.axes[:3]
     assert first.get_xlabel().startswith("PC 1 (")
@@ -61,11 +65,11 @@ def test_every_run_has_a_plane_and_two_margins_on_its_axes(arch) -> None:
     assert above.get_xlim() == first.get_xlim()
     assert beside.get_ylim() == first.get_ylim()
     assert len(above.lines) == len(beside.lines) == 9
-    assert "state" in figure.axes[-1].get_ylabel().lower()
+    assert figure.axes[-1].get_ylabel() == "True angle (°)"
 
 
 def test_densities_peak_where_the_states_are(arch) -> None:
-    figure = manifold_figure({"a": arch}, STATES)
+    figure = figure_of({"a": arch}, STATES)
     components, _ = oriented_components(arch, STATES)
     for margin, component, sideways in zip(figure.axes[1:3], components.T, (0, 1), strict=True):
         for state, line in enumerate(margin.lines):
@@ -80,7 +84,7 @@ def test_states_far_narrower_than_their_distances_have_their_densities() -> None
     rng = np.random.default_rng(2)
     points = 10 * np.stack([np.cos(STATES), np.sin(STATES)], axis=1)
     points += 1e-4 * rng.normal(size=points.shape)
-    figure = manifold_figure({"narrow": points}, STATES)
+    figure = figure_of({"narrow": points}, STATES)
     components, _ = oriented_components(points, STATES)
     for margin, component, sideways in zip(figure.axes[1:3], components.T, (0, 1), strict=True):
         assert len(margin.lines) == 9
@@ -93,7 +97,7 @@ def test_states_far_narrower_than_their_distances_have_their_densities() -> None
 
 
 def test_nothing_of_one_panel_lies_in_another(arch) -> None:
-    figure = drawn(manifold_figure({f"a long name {i}": 100 * arch for i in range(5)}, STATES))
+    figure = drawn(figure_of({f"a long name {i}": 100 * arch for i in range(5)}, STATES))
     renderer = figure.canvas.get_renderer()
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes if dots_of(ax) or ax.lines]
     groups = [boxes[i : i + 3] for i in range(0, 15, 3)]
@@ -111,7 +115,7 @@ def dots_of(ax) -> bool:
 
 def test_one_dimension_has_the_states_for_its_other_axis(arch) -> None:
     line = STATES[:, None] + 0.1 * np.random.default_rng(1).normal(size=(len(STATES), 1))
-    figure = drawn(manifold_figure({"line": -line}, STATES))
+    figure = drawn(figure_of({"line": -line}, STATES))
     (plane,) = dots(figure)
     x, y = plane.get_offsets().T
     np.testing.assert_array_equal(y, STATES)
@@ -121,9 +125,9 @@ def test_one_dimension_has_the_states_for_its_other_axis(arch) -> None:
 
 
 def test_latents_that_say_nothing_and_lone_states_do_no_harm() -> None:
-    figure = drawn(manifold_figure({"flat": np.ones((10, 3))}, np.arange(10)))
+    figure = drawn(figure_of({"flat": np.ones((10, 3))}, np.arange(10)))
     assert "do not vary" in figure.axes[0].texts[0].get_text()
     values = np.random.default_rng(0).normal(size=(100, 2))
-    figure = drawn(manifold_figure({"each its own": values}, np.arange(100)))
+    figure = drawn(figure_of({"each its own": values}, np.arange(100)))
     assert len(figure.axes[1].lines) == 1  # of all frames
-    drawn(manifold_figure({"one": values}, np.zeros(100, int)))
+    drawn(figure_of({"one": values}, np.zeros(100, int)))

@@ -7,11 +7,13 @@ import io
 import numpy as np
 import pytest
 import torch
-from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from temporem.evaluation.metrics.pose_conformation_coupling import pose_conformation_coupling
 from temporem.report import plots, theme
+from temporem.report.latent_plots import latent_figure
+from temporem.report.learning import curves_figure
 from temporem.report.pose_plot import pose_error_figure
 
 BOX, PIXEL = 32, 2.0
@@ -20,6 +22,10 @@ BOX, PIXEL = 32, 2.0
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def kl(record) -> float:
+    return float(record["kl"])
 
 
 def drawn(figure: Figure) -> Figure:
@@ -82,70 +88,6 @@ def test_gain_histogram_counts_every_frame_outliers_too() -> None:
     assert area / step == pytest.approx(1000, rel=1e-6)
 
 
-def test_latent_panels_rise_with_the_parameter_and_carry_the_states(
-    rng: np.random.Generator,
-) -> None:
-    angle, state = np.linspace(0, 90, 40), np.arange(40) // 4
-    latents = {
-        "falls": (3 - angle / 30)[:, None],
-        "second axis": np.stack([10 * rng.normal(size=40), np.exp(angle / 30)], axis=1),
-    }
-    figure = drawn(plots.latent_figure(latents, angle, state, "Angle (°)"))
-    for ax in figure.axes[:2]:
-        (dots,) = (c for c in ax.collections if isinstance(c, PathCollection))
-        x, y = dots.get_offsets().T
-        np.testing.assert_allclose(x, angle)
-        assert np.corrcoef(x, y)[0, 1] > 0.85
-        np.testing.assert_array_equal(dots.get_array(), state)
-        assert ax.get_xlabel() == "Angle (°)"
-    assert figure.axes[0].get_title(loc="left") == "falls\n|ρ| = 1.00"
-    assert "state" in figure.axes[-1].get_ylabel().lower()
-
-
-def test_latents_that_say_nothing_do_no_harm() -> None:
-    angle = np.linspace(0, 90, 10)
-    figure = plots.latent_figure({"flat": np.ones((10, 2))}, angle, np.arange(10), "Angle (°)")
-    assert figure.axes[0].get_title(loc="left") == "flat\n|ρ| = 0.00"
-
-
-def test_latent_paths_draw_each_movie_in_order_of_time() -> None:
-    movies = [np.array([3, 0, 1]), np.array([2, 4])]
-    numbers, latents = np.array([2, 3, 1, 1, 4]), np.arange(5.0)[:, None]
-    ax = drawn(plots.latent_path_figure({"run": latents}, movies, numbers)).axes[0]
-    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2, 3], [1, 4]]
-    differences = [np.abs(np.diff(line.get_ydata())).tolist() for line in ax.lines]
-    assert differences == [[3, 1], [2]]
-
-
-def records(*stages: tuple[str, int]) -> list[dict[str, object]]:
-    names = [name for name, epochs in stages for _ in range(epochs)]
-    return [
-        {"stage": name, "epoch": i + 1, "log_likelihood": -100.0 / (i + 1), "kl": 0.1 * i}
-        for i, name in enumerate(names)
-    ]
-
-
-def test_training_curves_break_between_stages_and_name_runs_once() -> None:
-    metrics = {"tempor": records(("static", 4), ("tempor", 3)), "static": records(("static", 7))}
-    figure = drawn(plots.training_figure(metrics, {"log_likelihood": "Log-likelihood", "kl": "KL"}))
-    for ax, key in zip(figure.axes, ("log_likelihood", "kl"), strict=True):
-        assert [len(line.get_xdata()) for line in ax.lines] == [4, 3, 7]
-        first, second, other = ax.lines
-        assert first.get_color() == second.get_color() != other.get_color()
-        np.testing.assert_allclose(second.get_xdata(), [5, 6, 7])
-        np.testing.assert_allclose(other.get_ydata(), [r[key] for r in metrics["static"]])
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["tempor", "static"]
-
-
-def test_training_axis_is_not_flattened_by_the_first_epochs() -> None:
-    values = [-1e6, *np.linspace(-1010, -1000, 19)]
-    log = [{"stage": "s", "epoch": i, "nll": v} for i, v in enumerate(values)]
-    low, high = plots.training_figure({"a": log}, {"nll": "x"}).axes[0].get_ylim()
-    assert low > -1020
-    assert high >= -1000
-
-
 def test_image_montage_shows_each_image_with_y_upwards(rng: np.random.Generator) -> None:
     images = rng.normal(size=(7, 8, 8))
     figure = drawn(plots.image_figure(images, [f"frame {i}" for i in range(7)], columns=4))
@@ -164,7 +106,7 @@ def test_hostile_names_neither_break_nor_crowd_a_figure() -> None:
     assert len(texts) == 2
     assert all(len(text) <= 24 for text in texts)
     drawn(plots.gain_figure(np.array([0.1, -0.1]), name, name))
-    drawn(plots.training_figure({name: records(("s", 3))}, {"kl": "KL"}))
+    drawn(curves_figure({name: [{"epoch": 1, "stage": name, "kl": 2.0}]}, kl, name))
 
 
 def test_run_colours_differ_in_lightness_or_hue_for_dichromats() -> None:
@@ -185,13 +127,20 @@ def test_a_run_has_one_colour_in_all_figures() -> None:
     rotations, states = torch.eye(3).double().repeat(4, 1, 1), np.array([0, 0, 1, 1])
     coupling = pose_conformation_coupling(rotations, rotations, np.arange(4), None, states)
     record = {"epoch": 1, "stage": "tempor", "kl": 2.0}
-    movies, numbers = [np.arange(4)], np.arange(1, 5)
+    movie = np.array([0, 0, 1, 1])
     figures = [
         plots.fsc_figure({"tempor": np.full((3, 8), 0.7)}, 16, 2.0, runs=runs),
-        plots.latent_path_figure({"tempor": np.arange(4.0)[:, None]}, movies, numbers, runs=runs),
-        plots.training_figure({"tempor": [record]}, {"kl": "KL"}, runs=runs),
+        curves_figure({"tempor": [record]}, kl, "KL", runs=runs),
         pose_error_figure({"tempor": coupling}, runs),
     ]
     for figure in figures:
         lines = figure.axes[0].get_lines()
         assert theme.run_colour(2) in {line.get_color() for line in lines}
+    dots = (
+        latent_figure(
+            {"tempor": np.arange(4.0)[:, None]}, np.arange(4.0), movie, "Angle (°)", runs=runs
+        )
+        .axes[0]
+        .collections[0]
+    )
+    assert to_hex(dots.get_facecolor()[0]).lower() == theme.run_colour(2).lower()

@@ -7,16 +7,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from temporem.report.camera import View, revealing_view
+from temporem.report.level import find_level, matched_levels
 from temporem.report.raster import rasterise
-from temporem.report.render import (
-    BODY,
-    MOVING,
-    isosurface_level,
-    matched_levels,
-    moving_region,
-    render_isosurface,
-    trim,
-)
+from temporem.report.render import moving_region, render_isosurface, trim
+from temporem.report.theme import BODY, MOVING
 
 BOX = 40
 SIZE = 160
@@ -131,8 +125,8 @@ def test_nothing_above_the_level_gives_an_empty_picture() -> None:
 
 def test_matched_levels_enclose_the_same_volume_whatever_the_scale() -> None:
     stack = np.stack([ball((0, 0, 0), 8, 6), ball((2, 0, 0), 8, 6)])
-    first, second = matched_levels([stack, 3 * stack - 7])
-    assert first == pytest.approx(isosurface_level(stack))
+    first, second = (level.value for level in matched_levels([stack, 3 * stack - 7]))
+    assert first == pytest.approx(find_level(stack).value)
     assert second == pytest.approx(3 * first - 7, abs=0.05)
 
 

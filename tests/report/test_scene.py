@@ -9,8 +9,8 @@ import temporem as tm
 from temporem.errors import TemporemError
 from temporem.report.camera import View
 from temporem.report.level import find_level
-from temporem.report.render import MOVING
 from temporem.report.scene import Scene, make_scene, render, round_length
+from temporem.report.theme import MOVING
 
 BOX = 24
 
@@ -102,23 +102,6 @@ def test_bad_volumes_are_refused(moving: np.ndarray) -> None:
         render(np.zeros((2, 8, 8, 9)), 1.0)
     with pytest.raises(TemporemError, match="2 titles of 3 volumes"):
         render(moving, 1.0, titles=["a", "b"])
-
-
-def test_level_separates_molecule_and_noise() -> None:
-    """Also where noise has a tenth of the contrast, and where the background is not 0."""
-    noise = np.random.default_rng(0).normal(0, 0.1, (3, *(BOX,) * 3)).astype(np.float32)
-    for offset in (0.0, 5.0):
-        level = find_level(ball(0, 5) + noise + offset)
-        assert 0.3 <= level.value - offset <= 0.7
-        assert level.sigmas > 1
-
-
-def test_level_of_nothing_but_noise_is_above_it() -> None:
-    noise = np.random.default_rng(0).normal(0, 1, (2, *(BOX,) * 3))
-    level = find_level(noise)
-    assert level.value == pytest.approx(3, abs=0.2)
-    assert level.sigmas == pytest.approx(3, abs=0.2)
-    assert str(find_level(noise, 2.0)).startswith("level 2 (2.0 σ)")
 
 
 def test_level_without_a_surface_is_refused(moving: np.ndarray) -> None:

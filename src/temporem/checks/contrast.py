@@ -28,6 +28,9 @@ from temporem.physics.masks import window_ball
 from temporem.physics.padded_grid import PaddedGrid
 from temporem.volumes.back_projection import BackProjection
 
+DARK = "molecules seem to be dark"
+"""Beginning of the finding that the contrast is wrong."""
+
 _SURE = 1e-6  # chance that noise alone gives the number
 _DRAWS = 200
 _SMALLEST_CHANCE = 1e-300
@@ -99,7 +102,7 @@ class Contrast:
             Finding(
                 self.name,
                 Verdict.REFUSED if sure else Verdict.WARNING,
-                f"molecules seem to be dark: {text}",
+                f"{DARK}: {text}",
                 flip,
             )
         ]

@@ -14,7 +14,6 @@ from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
     from temporem.progress import Progress
-    from temporem.report.findings import Findings
 
 PRESET = "toy-free"
 SHARES = {"linear": 0.2, "static": 0.35, "tempor": 0.38}
@@ -44,17 +43,17 @@ def demo(
     _make_folder(out, overwrite=overwrite)
     try:
         with progress_bar("Demo") as progress:
-            findings = _run(out, progress, overwrite=overwrite)
+            sentences = _run(out, progress, overwrite=overwrite)
     except KeyboardInterrupt:
         command = shlex.join(["temporem", "demo", "-o", str(out), "--overwrite"])
         raise KeyboardInterrupt(f"stopped; start again with: {command}") from None
-    _print(findings, out)
+    _print(sentences, out)
     say(f"\nDone in {time.monotonic() - started:.0f} s. Report: {out / _REPORT}")
     say("Next: open the report in a browser, or write volumes for ChimeraX with")
     say(f"  temporem export {out / 'tempor'} --movie movie_0001 --format chimerax -o volumes")
 
 
-def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
+def _run(out: Path, progress: Progress, *, overwrite: bool) -> list[str]:
     """Simulate, reconstruct, evaluate and write the report."""
     from temporem.evaluation.api import evaluate
     from temporem.evaluation.storage import save_evaluation
@@ -84,11 +83,11 @@ def _run(out: Path, progress: Progress, *, overwrite: bool) -> Findings:
     return report.write(runs, out / _REPORT, _BASELINE, title=title, overwrite=overwrite)
 
 
-def _print(findings: Findings, out: Path) -> None:
+def _print(sentences: list[str], out: Path) -> None:
     from temporem.evaluation.storage import load_evaluation
     from temporem.report.tables import MOST_IMPORTANT, metrics_table
 
-    for sentence in findings.headline:
+    for sentence in sentences:
         say(sentence)
     say("")
     evaluations = {method: load_evaluation(out / method) for method in METHODS}

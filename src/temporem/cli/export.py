@@ -29,7 +29,7 @@ def export(
     run: RunFolder,
     /,
     *,
-    out: Annotated[Path, output("Folder to write; for mp4 and gif a file.")],
+    out: Annotated[Path, output("Folder to write; for mp4, gif and png a file.")],
     movie: Annotated[
         str | None, Parameter(help="Only frames of this movie (rlnParticleName).")
     ] = None,
@@ -68,10 +68,10 @@ def export(
         Parameter(help="One volume for each of this many clusters of the latents (k-means)."),
     ] = None,
     format: Annotated[
-        Literal["mrc", "chimerax", "napari", "mp4", "gif"],
+        Literal["mrc", "chimerax", "napari", "mp4", "gif", "png"],
         Parameter(
             help="mrc: a folder of MRC files. chimerax: a folder with a script that opens it. "
-            "napari: an OME-Zarr image. mp4 and gif: a movie."
+            "napari: an OME-Zarr image. mp4 and gif: a movie. png: up to 24 volumes side by side."
         ),
     ] = "mrc",
     downsample: Annotated[
@@ -101,7 +101,7 @@ def export(
             allow_leading_hyphen=True,
         ),
     ] = None,
-    size: Annotated[int, Parameter(help="mp4, gif: edge of the pictures in pixels.")] = 600,
+    size: Annotated[int, Parameter(help="mp4, gif, png: edge of a picture in pixels.")] = 600,
     fps: Annotated[float, Parameter(help="mp4, gif: volumes shown in a second.")] = 8.0,
     seed: Annotated[int, Parameter(help="Seed of the clusters.")] = 0,
     overwrite: Overwrite = False,

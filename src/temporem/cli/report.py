@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -13,9 +13,6 @@ from temporem.cli.options import Baseline, Overwrite, RunFolders, dataset_folder
 from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 from temporem.version import __version__
-
-if TYPE_CHECKING:
-    from temporem.report.findings import Findings
 
 
 def report(
@@ -27,19 +24,22 @@ def report(
         Path | None, dataset_folder("Dataset, if it has moved since the runs were made.")
     ] = None,
     baseline: Baseline = None,
-    title: Annotated[str, Parameter(help="Heading of the page.")] = "temporem report",
+    title: Annotated[
+        str, Parameter(help="Heading of the page; names of runs and dataset if not given.")
+    ] = "",
     overwrite: Overwrite = False,
 ) -> None:
     """Write one self-contained HTML page on runs of the same movies.
 
-    It shows the volumes of six frames of one movie, and compares runs that were evaluated.
+    It says what moves, how sure that is and what limits it. It shows what the runs know: volumes of
+    six frames, half sets, latent paths, residuals. Runs that were evaluated are compared.
 
     Example:  temporem report static-run tempor-run -o report.html
     """
     require_free(out, overwrite=overwrite)
     with progress_bar("Drawing the report"):
-        findings = write(runs, out, baseline, dataset, title=title, overwrite=overwrite)
-    for sentence in findings.headline:
+        sentences = write(runs, out, baseline, dataset, title=title, overwrite=overwrite)
+    for sentence in sentences:
         say(sentence)
     say(f"Report: {out}")
     say("Next: open it in a browser")
@@ -58,10 +58,10 @@ def write(
     baseline: str | None = None,
     dataset: Path | None = None,
     *,
-    title: str = "temporem report",
+    title: str = "",
     overwrite: bool = False,
-) -> Findings:
-    """Write the page; returns its findings."""
+) -> list[str]:
+    """Write the page; returns its main sentences."""
     from temporem.report.collect import collect
     from temporem.report.page import write_report
 

@@ -33,9 +33,10 @@ from temporem.experiments.tables import markdown, method_table, result_tables, w
 from temporem.io.files import atomic_write
 from temporem.physics.fsc import area_under_curve
 from temporem.report.embed import inline_svg, svg_document
+from temporem.report.latent_plots import LATENTS, latent_figure, movie_of_frames
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.page import definitions
-from temporem.report.plots import gain_figure, latent_figure
+from temporem.report.plots import gain_figure
 from temporem.report.tables import MOST_IMPORTANT
 from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
@@ -220,9 +221,10 @@ def _latent_panels(parts: Mapping[str, Sequence[ResultPart]], slug: str) -> list
     label = parameter_label(truth.parameter_names[0])
     label = label[:1].upper() + label[1:]
     parameter = truth.parameters[:, 0].numpy()
-    figure = latent_figure(latents, parameter, truth.states, label, columns=3)
-    caption = f"Latent of every frame of seed {first.dataset.seed}; scale and sign are free."
-    manifold = manifold_figure(latents, truth.states)
+    movie = movie_of_frames(truth.movies, truth.n_frames)
+    figure = latent_figure(latents, parameter, movie, label, columns=3)
+    caption = f"{LATENTS} Seed {first.dataset.seed}."
+    manifold = manifold_figure(latents, truth.states, parameter, label)
     return [
         Panel(f"{slug}-latents", figure, caption, wide=True),
         Panel(f"{slug}-manifold", manifold, f"{MANIFOLD} Seed {first.dataset.seed}.", wide=True),

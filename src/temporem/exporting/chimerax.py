@@ -25,7 +25,8 @@ from temporem.exporting.base import ExportJob
 from temporem.io.files import atomic_write
 from temporem.io.mrc import write_volume
 from temporem.report.level import Level, find_level
-from temporem.report.render import BODY, MOVING, moving_region
+from temporem.report.render import moving_region
+from temporem.report.theme import BODY, MOVING
 from temporem.runs.export import Cut, export_volumes, require_sizes
 from temporem.runs.series import Series
 
@@ -61,7 +62,7 @@ class ChimeraX:
             resume=job.resume,
             progress=job.progress,
         )
-        motion = moving_region(sample, level.value).astype(np.float32)
+        motion = moving_region(level.sign * sample, level.height).astype(np.float32)
         write_volume(
             job.out / "motion.mrc",
             motion,

@@ -11,8 +11,9 @@ from temporem.exporting.gif import Gif
 from temporem.exporting.mp4 import Mp4
 from temporem.exporting.mrc import Mrc
 from temporem.exporting.napari import Napari
+from temporem.exporting.png import Png
 
-_FORMATS: tuple[Format, ...] = (Mrc(), ChimeraX(), Napari(), Mp4(), Gif())
+_FORMATS: tuple[Format, ...] = (Mrc(), ChimeraX(), Napari(), Mp4(), Gif(), Png())
 
 FORMATS: dict[str, Format] = {format.name: format for format in _FORMATS}
 """All formats by name."""

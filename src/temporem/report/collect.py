@@ -16,7 +16,9 @@ from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
 from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
 from temporem.io.settings import validate_settings
+from temporem.report import knowledge
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
+from temporem.runs.frames_table import ANGLE_SD, numeric_columns
 from temporem.runs.methods import linear, network
 from temporem.runs.names import METRICS
 from temporem.runs.persistence import read_metrics
@@ -49,7 +51,10 @@ def collect(
         require_made_from(run, movies)
     truth = read_truth_of(movies) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
-    reported = [_run(run, name, shown, truth) for run, name in zip(runs, names, strict=True)]
+    reported = [
+        _run(run, name, str(path), shown, truth, movies)
+        for run, name, path in zip(runs, names, paths, strict=True)
+    ]
     return _dataset(movies, truth, shown), reported
 
 
@@ -81,6 +86,9 @@ class _Record(BaseModel):
     log_likelihood: FiniteFloat = 0
     kl: FiniteFloat = 0
     held_out_log_likelihood: list[FiniteFloat] = []
+    objective: FiniteFloat = 0
+    n_pixels: int = Field(1, ge=1, lt=2**53)
+    half_fsc: list[FiniteFloat] | list[list[FiniteFloat]] = []
 
 
 def _shown_rows(dataset: Dataset) -> np.ndarray:
@@ -112,32 +120,57 @@ def _dataset(dataset: Dataset, truth: Truth | None, shown: np.ndarray) -> Report
         shown_rows=shown,
         images=np.array(dataset.images[shown]),
         image_labels=[f"frame {dataset.frame_numbers[row]}" for row in shown],
+        pixel_size_angstrom=dataset.pixel_size_angstrom,
+        movie_names=[dataset.particle_names[movie[0]] for movie in dataset.movies],
+        times_seconds=dataset.times_seconds,
+        path=str(dataset.path),
         truth=reported,
     )
 
 
-def _run(run: Run, name: str, shown: np.ndarray, truth: Truth | None) -> ReportRun:
+def _run(
+    run: Run, name: str, path: str, shown: np.ndarray, truth: Truth | None, dataset: Dataset
+) -> ReportRun:
     log = _checked_log(run.path)
     metrics = _lines(log, network.PART) or _lines(log, linear.PART)
-    volumes = run.voxels(shown)
     change = None if truth is None else alignment(run, truth)
-    if change is not None:
-        volumes = into_frame(volumes, change, run.grid.pixel_size_angstrom)
+
+    def placed(rows: np.ndarray) -> np.ndarray:
+        volumes = run.voxels(rows)
+        if change is None:
+            return volumes
+        return into_frame(volumes, change, run.grid.pixel_size_angstrom)
+
+    along = knowledge.path_rows(run)
     evaluated = (run.path / SUMMARY_NAME).is_file()
     agreement = run.facts.half_agreement
+    found_poses = run.config.searches_poses or run.config.learned_poses != "none"
     return ReportRun(
         name=name,
         method=run.config.method,
         config=run.config.model_dump(mode="json"),
-        volumes=volumes,
+        volumes=placed(shown),
         latents=run.latents,
+        latent_covariance=run.latent_covariance,
+        path_volumes=None if along is None else placed(along),
+        ends=knowledge.ends_of(run),
+        log=log,
         metrics=metrics,
         evaluation=load_evaluation(run.path) if evaluated else None,
         seconds=_seconds(log),
         components_found=None if agreement is None else agreement.components_found,
+        components=None if agreement is None else len(agreement.correlations),
         doubtful_components=run.facts.doubtful_components,
         starts_alike=run.facts.starts_alike,
+        found_poses=found_poses,
+        angle_sd_degrees=numeric_columns(run.path).get(ANGLE_SD) if found_poses else None,
+        half_fsc=knowledge.half_fsc_of(run, log),
+        coverage=knowledge.coverage_of(run),
+        cloud_motion=knowledge.cloud_motion_of(run),
+        residuals=knowledge.residuals_of(run, dataset, shown),
+        data_warnings=run.facts.data_warnings,
         validation=stored_validation(run.path),
+        path=path,
     )
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from temporem.checks.views import Coverage
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.words import parameter_label, parameter_unit
+from temporem.poses.ab_initio import LEAST_ALIKE
 from temporem.validation.compare import Validation
 
 HELD_OUT = "held_out_log_likelihood"
@@ -60,6 +62,10 @@ class ReportDataset:
         shown_rows: the S rows whose volumes are shown, in order of time.
         images: some particle images, ``(n, D, D)``.
         image_labels: labels of the n images.
+        pixel_size_angstrom: edge of a pixel and of a voxel, Å.
+        movie_names: name of every movie.
+        times_seconds: time of every frame, ``(N,)``, NaN where it is not known; None for none.
+        path: the dataset's folder, for commands.
         truth: None for real data.
     """
 
@@ -70,6 +76,10 @@ class ReportDataset:
     shown_rows: np.ndarray
     images: np.ndarray
     image_labels: Sequence[str]
+    pixel_size_angstrom: float
+    movie_names: Sequence[str] = ()
+    times_seconds: np.ndarray | None = None
+    path: str = ""
     truth: ReportTruth | None = None
 
     def shown_labels(self) -> list[str]:
@@ -82,6 +92,45 @@ class ReportDataset:
 
 
 @dataclass(frozen=True, eq=False)
+class Ends:
+    """The two ends of an axis of the latents, as volumes.
+
+    Attributes:
+        name: what the axis is, as ``Component 1``.
+        share: part of the variance of the latents along it.
+        low, high: volumes where 5 % of the frames lie below, and above, ``(D, D, D)``.
+    """
+
+    name: str
+    share: float
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Rest of the images that the volumes do not explain. All is in units of the noise.
+
+    Attributes:
+        observed: images of n frames, without their high frequencies, ``(n, D, D)``.
+        predicted: their projections, likewise.
+        labels: one of each frame.
+        shells: frequency of each shell, 1/Å, ``(n_shells,)``.
+        image_power: mean power of many frames in each shell, ``(n_shells,)``.
+        residual_power: of the same frames less their projections.
+        n_frames: how many these are.
+    """
+
+    observed: np.ndarray
+    predicted: np.ndarray
+    labels: Sequence[str]
+    shells: np.ndarray
+    image_power: np.ndarray
+    residual_power: np.ndarray
+    n_frames: int
+
+
+@dataclass(frozen=True, eq=False)
 class ReportRun:
     """One reconstruction of the dataset.
 
@@ -91,16 +140,32 @@ class ReportRun:
         config: the resolved configuration, nested.
         volumes: reconstructed volumes of the shown frames, ``(S, D, D, D)`` (z, y, x).
         latents: posterior means ``(N, q)`` in the order of the dataset's rows; None without any.
-        metrics: lines of ``metrics.jsonl``: one per epoch of a network, one per step of a linear
-            model.
+        latent_covariance: posterior covariance of the latents, ``(N, q, q)``; None where it is not
+            known.
+        path_volumes: volumes of frames spread over the whole motion, in its order,
+            ``(P, D, D, D)``; None for those of the shown frames.
+        ends: ends of the main axes of the latents.
+        log: all lines of ``metrics.jsonl``.
+        metrics: those of them that tell of the last part of the run: one per epoch of a network,
+            one per step of a linear model.
         evaluation: None if the run was not evaluated.
         seconds: time that all parts of the run took, where known.
         components_found: number of linear components that half of the movies find on their own,
             where this was checked.
+        components: number of linear components.
         doubtful_components: sentence on components that may be errors of poses; empty without any.
         starts_alike: fraction of the frames that two random starts found in the same poses, where
             poses are from images alone.
+        found_poses: the run found or refined the poses itself.
+        angle_sd_degrees: posterior standard deviation of every angle, ``(N,)``, where known.
+        half_fsc: FSC of half sets as logged, ``(n_shells,)`` each, by what was compared.
+        coverage: how the views fill Fourier space.
+        cloud_motion: what :func:`temporem.runs.motion.summary` says of a cloud; None for other
+            generators.
+        residuals: None where they were not measured.
+        data_warnings: sentences of the checks of the dataset.
         validation: what tests without a truth have found.
+        path: the run's folder, for commands.
     """
 
     name: str
@@ -108,13 +173,31 @@ class ReportRun:
     config: Mapping[str, Any]
     volumes: np.ndarray
     latents: np.ndarray | None = None
+    latent_covariance: np.ndarray | None = None
+    path_volumes: np.ndarray | None = None
+    ends: Sequence[Ends] = ()
+    log: Sequence[Mapping[str, Any]] = ()
     metrics: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     evaluation: Evaluation | None = None
     seconds: float | None = None
     components_found: int | None = None
+    components: int | None = None
     doubtful_components: str = ""
     starts_alike: float | None = None
+    found_poses: bool = False
+    angle_sd_degrees: np.ndarray | None = None
+    half_fsc: Mapping[str, np.ndarray] = field(default_factory=dict)
+    coverage: Coverage | None = None
+    cloud_motion: Mapping[str, Any] | None = None
+    residuals: Residuals | None = None
+    data_warnings: Sequence[str] = ()
     validation: Validation = field(default_factory=Validation)
+    path: str = ""
+
+    @property
+    def poses_lost(self) -> bool:
+        """True if random starts do not find the same poses, so that volumes mean nothing."""
+        return self.starts_alike is not None and self.starts_alike < LEAST_ALIKE
 
     @property
     def shuffled(self) -> bool:

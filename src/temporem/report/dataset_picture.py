@@ -16,6 +16,7 @@ from temporem.checks.views import measure_coverage
 from temporem.frames.source import blocks_of
 from temporem.io.files import atomic_write
 from temporem.report import theme
+from temporem.report.data_plots import draw_views
 
 _SHOWN = 6
 _SPECTRUM_FRAMES = 1000
@@ -131,23 +132,8 @@ def _spectrum(ax: Axes, evidence: Evidence) -> None:
 def _views(ax: Axes, evidence: Evidence) -> None:
     """Number of slices through every direction of Fourier space, on a half sphere."""
     coverage = measure_coverage(evidence.dataset.poses.rotations)
-    x, y, z = coverage.directions.T.numpy()
-    # Lambert's projection keeps areas, so that even views look even.
-    scale = np.sqrt(1 / (1 + z))
-    dots = ax.scatter(
-        scale * x,
-        scale * y,
-        c=coverage.sampling.numpy(),
-        s=9,
-        cmap="viridis",
-        vmin=0,
-        vmax=max(2.0, float(coverage.sampling.quantile(0.95))),
-    )
-    ax.set_aspect("equal")
-    _bare(ax, f"Slices per direction, even: 1\nviews worth {coverage.worth:.0%}")
-    bar = ax.figure.colorbar(dots, ax=ax, orientation="horizontal", shrink=0.8, pad=0.02)
-    bar.ax.tick_params(labelsize=theme.SMALL_POINTS)
-    bar.outline.set_visible(False)
+    draw_views(ax, coverage, orientation="horizontal")
+    theme.label(ax, title=f"Views worth {coverage.worth:.0%}\nof even ones")
 
 
 def _lines(findings: list[Finding]) -> list[tuple[str, str]]:

@@ -11,9 +11,9 @@ from temporem.errors import TemporemError
 from temporem.evaluation.compare import Comparison, Gain, compare
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.metrics import METRICS
+from temporem.evaluation.metrics.fsc import FSC, read_resolution
 from temporem.evaluation.values import phrases, values
 from temporem.evaluation.words import join
-from temporem.poses.ab_initio import LEAST_ALIKE
 from temporem.report.content import ReportRun
 from temporem.validation.compare import judge_scores
 
@@ -49,12 +49,11 @@ def find(runs: Sequence[ReportRun], baseline: str | None = None) -> Findings:
     known = not evaluated and baseline in {run.name for run in runs}
     found = judge(evaluated, None if known else baseline)
     unseen = _of_unseen_movies(runs, baseline)
-    doubts = [text for run in runs for text in _doubts(run)]
     return Findings(
         found.baseline,
         found.comparisons,
         [*found.headline, *unseen],
-        [*found.warnings, *doubts, *_unequal_training(runs)],
+        [*found.warnings, *_unequal_training(runs)],
     )
 
 
@@ -65,14 +64,14 @@ def judge(evaluations: Mapping[str, Evaluation], baseline: str | None = None) ->
         TemporemError: none has the name of the baseline.
     """
     warnings = [text for name, item in evaluations.items() for text in _cautions(name, item)]
+    warnings += _saturated(evaluations)
     if baseline is not None and baseline not in evaluations:
         raise TemporemError(
             f"no evaluated run is named '{baseline}'",
             expected=" or ".join(f"'{name}'" for name in evaluations) or "runs with an evaluation",
         )
     if not evaluations:
-        text = "No run has been compared with true volumes, so their accuracy is unknown."
-        return Findings(None, {}, [text], warnings)
+        return Findings(None, {}, [], warnings)
     if len(evaluations) == 1:
         ((name, item),) = evaluations.items()
         return Findings(None, {}, [describe(name, item)], warnings)
@@ -157,27 +156,24 @@ def _cautions(name: str, item: Evaluation) -> list[str]:
     return [f"{name}: {text}" for text in texts]
 
 
-def _doubts(run: ReportRun) -> list[str]:
-    """Doubts that a run itself reports, with or without a truth."""
-    texts = []
-    if run.shuffled:
-        texts.append(
-            f"{run.name}: the frames of every movie were taken in random order, to show what is "
-            "left without time."
-        )
-    if run.components_found == 0:
-        texts.append(
-            f"{run.name}: the motion may be noise: two halves of the movies, each fitted on its "
-            "own, agree on none of the linear components."
-        )
-    if run.doubtful_components:
-        texts.append(f"{run.name}: {run.doubtful_components}")
-    if run.starts_alike is not None and run.starts_alike < LEAST_ALIKE:
-        texts.append(
-            f"{run.name}: most poses may be wrong: two random starts agree on the poses of only "
-            f"{run.starts_alike:.0%} of the frames."
-        )
-    return texts
+def _saturated(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """One sentence for all runs and regions whose FSC stays above the threshold up to Nyquist."""
+    shares, nyquist, threshold = {}, 0.0, 0.0
+    for name, item in evaluations.items():
+        counts = [
+            read_resolution(arrays["curves"], item).never_crossed.mean()
+            for arrays in item[FSC.name].values()
+        ]
+        if max(counts, default=0) > 0:
+            shares[name] = float(max(counts))
+            nyquist, threshold = 2 * item.pixel_size_angstrom, item.settings.fsc_threshold
+    if not shares:
+        return []
+    listed = join([f"{100 * share:.3g}% of the frames of {name}" for name, share in shares.items()])
+    return [
+        f"The FSC of up to {listed} never falls below {threshold:g}. There the pixels limit the "
+        f"resolution (Nyquist {nyquist:.3g} Å) and not the method; compare FSC areas instead."
+    ]
 
 
 def _unequal_training(runs: Sequence[ReportRun]) -> list[str]:

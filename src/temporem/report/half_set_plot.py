@@ -1,24 +1,25 @@
-"""The figures of half sets: FSC of volumes, and of their change."""
+"""The figures of half sets: FSC of volumes, and of their change, and resolution along the path."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from temporem.physics.fsc import HALF_MAP_THRESHOLD
-from temporem.report import plots
+from temporem.report import plots, theme
 from temporem.report.content import ReportRun
-from temporem.report.embed import figure_svg
+from temporem.report.drawing import Drawing, draw
 
-_WORDS = {"particle": "Half sets, whole molecule", "moving": "Half sets, where it moves"}
+_WORDS = {"particle": "whole molecule", "moving": "where it moves"}
 
 
-def half_set_figures(runs: Sequence[ReportRun]) -> list[Markup]:
-    """Draw, for each mask, the curves of all runs that have half sets."""
+def half_set_drawings(runs: Sequence[ReportRun]) -> list[Drawing]:
+    """Draw, for each mask, the curves of all runs that have half sets, then single states."""
     known = {run.name: run.validation.half_sets for run in runs}
-    figures = []
+    drawings = []
     for region, title in _WORDS.items():
         curves, box, pixel = {}, 0, 0.0
         for name, facts in known.items():
@@ -35,9 +36,48 @@ def half_set_figures(runs: Sequence[ReportRun]) -> list[Markup]:
                 box,
                 pixel,
                 threshold=HALF_MAP_THRESHOLD,
-                title=title,
+                title=f"Half sets, {title}",
                 compared="FSC of half sets",
                 runs=[*curves],
+                read=True,
             )
-            figures.append(figure_svg(figure, f"FSC of half sets by resolution, {region}"))
-    return figures
+            caption = (
+                "FSC of two models, each of half of the movies, at the same frames: of their "
+                "volumes, and of what changes between frames; corrected for the mask."
+            )
+            data = plots.fsc_columns(curves, box, pixel)
+            drawings.append(draw(figure, f"FSC of half sets, {title}", caption, data))
+    return drawings + _along_the_path(runs)
+
+
+def _along_the_path(runs: Sequence[ReportRun]) -> list[Drawing]:
+    """Resolution of the states along the path, in the whole molecule and where it moves."""
+    known = [run for run in runs if run.validation.half_sets is not None]
+    if not known:
+        return []
+    figure, axes = theme.new_figure(height=2.8)
+    ax = axes[0, 0]
+    data: dict[str, Any] = {}
+    for place, name in theme.places([run.name for run in known], [run.name for run in runs]):
+        facts = next(run for run in known if run.name == name).validation.half_sets
+        assert facts is not None
+        for region, found in facts.regions.items():
+            label = f"{name}, {_WORDS.get(region, region)}"
+            states = np.arange(1, len(found.states_angstrom) + 1)
+            ax.plot(
+                states,
+                found.states_angstrom,
+                color=theme.run_colour(place),
+                linewidth=1.6,
+                linestyle="-" if region == "moving" else (0, (4, 2)),
+                marker="o",
+                markersize=3,
+                label=theme.shorten(label, 40),
+            )
+            data |= {"state": states, label: found.states_angstrom}
+    ax.invert_yaxis()
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    theme.label(ax, "State along the path", "Half sets agree to (Å)", "Resolution along the path")
+    theme.legend(figure, ax)
+    caption = "Local resolution of the moving part, state by state; not corrected for the mask."
+    return [draw(figure, "Resolution along the path", caption, data)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from scipy.stats import gaussian_kde, spearmanr
 
 from temporem.evaluation.principal_axes import principal_axes
 from temporem.report import theme
-from temporem.report.plots import MAX_DOTS, state_bar
+from temporem.report.plots import MAX_DOTS, colour_bar
 
 MANIFOLD = (
     "Latents of all frames in the plane of their first two principal components, with the shares "
@@ -33,7 +34,9 @@ _POINTS, _SEEN = 400, 0.01  # points of a density's curve; fraction of its heigh
 _REACH = 4.0  # kernel widths beyond the outermost frames, where the density is invisible
 
 
-def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Figure:
+def manifold_figure(
+    latents: Mapping[str, np.ndarray], state: np.ndarray, parameter: np.ndarray, label: str
+) -> Figure:
     """Draw latents in the plane of their first two principal components, one panel per run.
 
     Beside each axis is the density of every state along it (Gaussian kernel with the width of Scott
@@ -44,6 +47,8 @@ def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Fig
     Args:
         latents: posterior means by run, ``(frames, q)``.
         state: true state of every frame, an integer, ``(frames,)``.
+        parameter: true parameter of every frame, which gives the colours, ``(frames,)``.
+        label: name of the parameter with its unit.
     """
     columns = min(len(latents), 3)
     rows = -(-len(latents) // columns)
@@ -55,7 +60,7 @@ def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Fig
     def add(x: float, y: float, wide: float, high: float) -> Axes:
         return figure.add_axes((x / size[0], y / size[1], wide / size[0], high / size[1]))
 
-    norm = Normalize(int(state.min()), int(state.max()))
+    norm = Normalize(float(parameter.min()), float(parameter.max()))
     for index, (name, values) in enumerate(latents.items()):
         x = index % columns * width + _LEFT
         y = (rows - 1 - index // columns) * height + _BELOW
@@ -63,9 +68,14 @@ def manifold_figure(latents: Mapping[str, np.ndarray], state: np.ndarray) -> Fig
         above = add(x, y + _PLANE, _PLANE, _DENSITY)
         beside = add(x + _PLANE, y, _DENSITY, _PLANE)
         theme.label(above, title=theme.shorten(name))
-        _draw(plane, above, beside, values, state, norm)
+        _draw(plane, above, beside, values, _Truth(state, parameter, norm))
     bar = add(columns * width + 0.1, size[1] / 2 - _PLANE / 2, 0.09, _PLANE)
-    state_bar(figure, ScalarMappable(norm, theme.STATE_COLOURS), cax=bar)
+    colour_bar(
+        figure,
+        ScalarMappable(norm, theme.STATE_COLOURS),
+        f"True {label[:1].lower()}{label[1:]}",
+        cax=bar,
+    )
     return figure
 
 
@@ -89,9 +99,16 @@ def oriented_components(latents: np.ndarray, state: np.ndarray) -> tuple[np.ndar
     return shown, shares
 
 
-def _draw(
-    plane: Axes, above: Axes, beside: Axes, values: np.ndarray, state: np.ndarray, norm: Normalize
-) -> None:
+class _Truth(NamedTuple):
+    """State and parameter of every frame, and the scale of colours."""
+
+    state: np.ndarray
+    parameter: np.ndarray
+    norm: Normalize
+
+
+def _draw(plane: Axes, above: Axes, beside: Axes, values: np.ndarray, truth: _Truth) -> None:
+    state = truth.state
     components, shares = oriented_components(values, state)
     theme.quieten(plane)
     above.sharex(plane)
@@ -112,9 +129,9 @@ def _draw(
     plane.scatter(
         x,
         y,
-        c=state,
+        c=truth.parameter,
         cmap=theme.STATE_COLOURS,
-        norm=norm,
+        norm=truth.norm,
         s=5,
         linewidths=0,
         alpha=0.75,
@@ -123,22 +140,22 @@ def _draw(
     theme.label(plane, *labels)
     plane.xaxis.set_major_locator(MaxNLocator(4))
     plane.yaxis.set_major_locator(MaxNLocator(4, integer=flat))
-    _densities(above, x, state, norm)
+    _densities(above, x, truth)
     above.set_ylim(bottom=0)
     if not flat:
-        _densities(beside, y, state, norm, sideways=True)
+        _densities(beside, y, truth, sideways=True)
         beside.set_xlim(left=0)
 
 
 def _densities(
     ax: Axes,
     values: np.ndarray,
-    state: np.ndarray,
-    norm: Normalize,
+    truth: _Truth,
     *,
     sideways: bool = False,
 ) -> None:
     """Draw the density of every state along an axis, or of all frames if states are many."""
+    state = truth.state
     labels = np.unique(state)
     groups = {label: values[state == label] for label in labels}
     if len(labels) > _MAX_DENSITIES:
@@ -155,7 +172,10 @@ def _densities(
         density = kernels(at)
         density /= density.max()
         seen = density > _SEEN
-        tint = theme.FAINT if label is None else theme.STATE_COLOURS(norm(label))
+        tint: Any = theme.FAINT
+        if label is not None:
+            middle = float(truth.parameter[state == label].mean())
+            tint = theme.STATE_COLOURS(truth.norm(middle))
         x, height = at[seen], density[seen]
         if sideways:
             ax.fill_betweenx(x, 0, height, color=tint, alpha=0.2, linewidth=0)

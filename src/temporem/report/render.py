@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter, zoom
-from skimage.filters import threshold_otsu
 from skimage.measure import marching_cubes
 
 from temporem.report.camera import View
 from temporem.report.raster import rasterise
+from temporem.report.theme import BODY, MOVING
 
-BODY = (0.62, 0.69, 0.77)  # slate
-MOVING = (0.93, 0.56, 0.10)  # orange: distinct from slate for every kind of colour vision
 _SUPERSAMPLING = 2
 _COARSE = 10  # pixels per step of the grid above which triangles become visible
 _FINEST = 4  # steps in a voxel
@@ -23,24 +21,6 @@ _GAP = 4  # pixels around trimmed pictures
 _LIGHT = np.array([-0.45, 0.65, 0.62]) / np.linalg.norm([-0.45, 0.65, 0.62])
 _TO_VIEWER = np.array([0.0, 0.0, 1.0])
 _HALFWAY = (_LIGHT + _TO_VIEWER) / np.linalg.norm(_LIGHT + _TO_VIEWER)
-
-
-def isosurface_level(volume: np.ndarray) -> float:
-    """Find the level that separates a molecule from empty space (Otsu 1979)."""
-    return float(threshold_otsu(volume))
-
-
-def matched_levels(stacks: Sequence[np.ndarray]) -> list[float]:
-    """Find levels of stacks of volumes ``(S, D, D, D)`` that enclose equal volume on average.
-
-    The :func:`isosurface_level` of the first stack decides how much. Methods may scale density
-    differently, but the volume of the molecule is the same. One level for all frames of a stack
-    shows where a part fades.
-    """
-    level = isosurface_level(stacks[0])
-    fraction = float((stacks[0] > level).mean())
-    others = [float(np.quantile(stack, 1 - fraction)) for stack in stacks[1:]]
-    return [level, *others]
 
 
 def moving_region(volumes: np.ndarray, level: float) -> np.ndarray:
@@ -56,7 +36,7 @@ def moving_region(volumes: np.ndarray, level: float) -> np.ndarray:
 
 def render_isosurface(
     volume: np.ndarray,
-    level: float | None = None,
+    level: float,
     view: View | None = None,
     size: int = 200,
     *,
@@ -66,7 +46,7 @@ def render_isosurface(
 
     Args:
         volume: density ``(D, D, D)`` (z, y, x), rotated about voxel ``D // 2``.
-        level: density of the surface; :func:`isosurface_level` when None.
+        level: density of the surface.
         view: direction to look from, and part of the box in the picture.
         size: edge of the picture, pixels.
         tint: fraction of the colour of moving parts for every voxel, 0 … 1.
@@ -74,7 +54,6 @@ def render_isosurface(
     Returns:
         RGBA ``(size, size, 4)`` uint8; empty where nothing exceeds the level.
     """
-    level = isosurface_level(volume) if level is None else level
     view = view or View()
     canvas = size * _SUPERSAMPLING
     scale = canvas / (view.extent or len(volume))

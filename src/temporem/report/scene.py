@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from temporem.errors import TemporemError
 from temporem.report.camera import View, revealing_view
 from temporem.report.level import Level, find_level
-from temporem.report.render import BODY, MOVING, moving_region, render_isosurface
+from temporem.report.render import moving_region, render_isosurface
+from temporem.report.theme import BODY, MOVING
 
 INK = (31, 41, 55)
 FAINT = (107, 114, 128)
@@ -50,7 +51,11 @@ class Scene:
     ) -> np.ndarray:
         """Draw a volume ``(D, D, D)`` on white with its words: RGB ``(size, size, 3)`` uint8."""
         surface = render_isosurface(
-            volume, self.level.value, self.view, self.size, tint=self.tint if self.moves else None
+            self.level.sign * volume,
+            self.level.height,
+            self.view,
+            self.size,
+            tint=self.tint if self.moves else None,
         )
         image = Image.new("RGBA", (self.size, self.size), "white")
         image.alpha_composite(Image.fromarray(surface))
@@ -127,9 +132,10 @@ def make_scene(
         TemporemError: no voxel exceeds the level.
     """
     found = find_level(sample, level)
-    direction = view or revealing_view(sample, found.value)
-    tint = moving_region(sample, found.value)
-    framed = direction if direction.extent else _roomy(direction.framing(sample, found.value))
+    sample = found.sign * sample
+    direction = view or revealing_view(sample, found.height)
+    tint = moving_region(sample, found.height)
+    framed = direction if direction.extent else _roomy(direction.framing(sample, found.height))
     return Scene(found, framed, tint, pixel_size_angstrom, size)
 
 

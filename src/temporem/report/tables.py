@@ -8,12 +8,15 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from temporem.evaluation.compare import Comparison, Gain
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.metrics.metric import Score
 from temporem.evaluation.values import Value, most_important, values
 from temporem.report.content import ReportDataset, ReportRun
+from temporem.report.csv_text import csv_text, plain
+from temporem.report.drawing import script_json
 
 
 class Cell(NamedTuple):
@@ -41,6 +44,24 @@ class Table:
 
     heads: Sequence[str]
     rows: Sequence[Row]
+
+    @property
+    def csv(self) -> str:
+        """The table as CSV; confidence intervals have columns of their own."""
+        columns: dict[str, list[str]] = {"": [row.label for row in self.rows]}
+        for index, head in enumerate(self.heads):
+            cells = [row.cells[index] for row in self.rows]
+            columns[head] = [plain(cell.text) for cell in cells]
+            if any(cell.interval for cell in cells):
+                ends = [[plain(end) for end in cell.interval.split(" to ")] for cell in cells]
+                columns[f"{head}, low"] = [some[0] for some in ends]
+                columns[f"{head}, high"] = [some[-1] for some in ends]
+        return csv_text(columns)
+
+    @property
+    def csv_json(self) -> Markup:
+        """The table as CSV in a JSON string that may stand in a script element."""
+        return script_json(self.csv)
 
 
 MOST_IMPORTANT = 8
@@ -103,8 +124,11 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> Table:
 def _cell(score: Score, value: float, interval: Sequence[float]) -> Cell:
     if not np.isfinite(value):
         return _MISSING
+    text = score.print(value)
     ends = [score.print(end) for end in interval if np.isfinite(end)]
-    return Cell(score.print(value), " to ".join(ends))
+    if {text} == set(ends):  # as printed, an interval of no width
+        return Cell(text)
+    return Cell(text, " to ".join(ends))
 
 
 def _best(score: Score, found: Sequence[Value | None]) -> frozenset[int]:
@@ -165,6 +189,15 @@ def runs_table(runs: Sequence[ReportRun]) -> Table:
             ),
         ],
     )
+
+
+def dataset_sentence(dataset: ReportDataset) -> str:
+    """Size of the dataset in a line."""
+    frames = sum(len(movie) for movie in dataset.movies)
+    movies = len(dataset.movies)
+    size = f"{frames:,} frames of {movies:,} {'movie' if movies == 1 else 'movies'}"
+    box = dataset.facts.get("Image", "")
+    return f"{size}, {box}" if box else size
 
 
 def dataset_table(dataset: ReportDataset) -> Table:

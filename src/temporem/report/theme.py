@@ -1,4 +1,4 @@
-"""Common style of all plots: colours for every kind of colour vision, quiet axes."""
+"""Common style of all plots and surfaces: colours for every kind of colour vision, quiet axes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ FAINT = "#8a94a3"  # grid and guides, readable on white and on black
 RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # Both ends of the scale are visible on a white and on a black page.
 STATE_COLOURS = ListedColormap(colormaps["viridis"](np.linspace(0.08, 0.92, 256)))
+
+# Surfaces of molecules, red, green and blue from 0 to 1.
+BODY = (0.62, 0.69, 0.77)  # slate
+MOVING = (0.93, 0.56, 0.10)  # orange: distinct from slate for every kind of colour vision
+# Signed maps: blue where density goes away, orange where it comes; white is no change.
+SIGNED_COLOURS = colormaps["PuOr_r"]
+# What a figure marks as good, unknown, doubtful and wrong (Okabe and Ito).
+GOOD, DOUBTFUL, WRONG = "#009E73", "#E69F00", "#D55E00"
 
 COLUMN_INCHES = 4.6  # one column of the page: 9 pt stays legible across a phone
 FONT_POINTS = 9.0

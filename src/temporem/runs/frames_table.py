@@ -18,6 +18,8 @@ from temporem.runs import names
 
 _BLOCK = "frames"
 _TIME = "temporemTimeSeconds"
+ANGLE_SD = "temporemAngleSd"
+"""Column of the posterior deviation of angles that a run found, degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def write_frame_table(
         columns |= latent_columns(mean, covariance)
     columns |= columns_from_poses(dataset.poses)
     if found is not None and found.angle_sd_degrees is not None:
-        columns["temporemAngleSd"] = found.angle_sd_degrees.numpy()
+        columns[ANGLE_SD] = found.angle_sd_degrees.numpy()
     if found is not None and found.shift_sd_angstrom is not None:
         columns["temporemOriginSdAngst"] = found.shift_sd_angstrom.numpy()
     columns |= corrections

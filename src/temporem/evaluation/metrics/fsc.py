@@ -12,7 +12,6 @@ from temporem.evaluation.evaluation import Arrays, Evaluation
 from temporem.evaluation.masks import MOVING, WHOLE_BOX
 from temporem.evaluation.metrics.metric import FrameMetric, Score
 from temporem.evaluation.sample import Sample, Statistic
-from temporem.evaluation.words import join
 from temporem.physics.fsc import (
     Resolution,
     area_under_curve,
@@ -150,22 +149,6 @@ class FrameFsc(FrameMetric):
             "mean_curve": chosen.mean(0, dtype=np.float64).tolist(),
             "sd_curve": chosen.std(0, dtype=np.float64).tolist(),
         }
-
-    def cautions(self, evaluation: Evaluation) -> list[str]:
-        """Name the regions in which curves never fall below the threshold."""
-        n, texts = len(evaluation.frames), []
-        counts = {
-            region: int(read_resolution(arrays["curves"], evaluation).never_crossed.sum())
-            for region, arrays in evaluation[self.name].items()
-        }
-        for count in sorted(set(counts.values()) - {0}, reverse=True):
-            regions = [f"the {self.words(region)}" for region in counts if counts[region] == count]
-            texts.append(
-                f"the FSC of {count} of {n} frames ({100 * count / n:.1f}%) never falls "
-                f"below {evaluation.settings.fsc_threshold:g} in {join(regions)}; they "
-                f"count as Nyquist ({2 * evaluation.pixel_size_angstrom:.3g} Å)."
-            )
-        return texts
 
 
 FSC = FrameFsc()

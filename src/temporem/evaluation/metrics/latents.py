@@ -123,8 +123,8 @@ def parameter_agreement(
         ``r2`` and ``trajectory_rmse`` of the smooth regression, ``r2_linear`` of the linear one,
         ``abs_spearman``, and ``spearman_axis``, the axis that has it, from 1.
     """
-    predicted = _predict_unseen(smooth_regression(), axes, movie, parameter)
-    linear = _predict_unseen(LinearRegression(), axes, movie, parameter)
+    predicted = predict_unseen(smooth_regression(), axes, movie, parameter)
+    linear = predict_unseen(LinearRegression(), axes, movie, parameter)
     rank = np.abs([spearmanr(axis, parameter).statistic for axis in axes.T] or [0.0])
     return {
         "r2": _r_squared(predicted, parameter),
@@ -155,7 +155,7 @@ def folds_of(movie: np.ndarray) -> GroupKFold | None:
     return GroupKFold(min(FOLDS, len(sizes)))
 
 
-def _predict_unseen(
+def predict_unseen(
     model: object, axes: np.ndarray, movie: np.ndarray, parameter: np.ndarray
 ) -> np.ndarray:
     """Predictions for every frame by a regression fitted to other movies, ``(n,)``."""
