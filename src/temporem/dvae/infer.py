@@ -53,7 +53,7 @@ def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSet
     generator = model.generator
     own = generator.change if isinstance(generator, RefinedVolumes) else generator
     learner: PoseLearner = "none" if model.poses is None else "table"
-    if not finds_latents_on_grid(training, type(own), own.z_dim, learner):
+    if not finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner):
         return infer_latents(model, encoded)
     found = latents_on_grid(model, encoded, encoded.frames.movies)
     mean, log_variance = found["mean"], found["variance"].log()

@@ -43,6 +43,7 @@ class Stage:
 
 
 def finds_latents_on_grid(
+    method: VAEKind,
     training: TrainingSettings,
     generator: type[VolumeModel],
     z_dim: int,
@@ -52,8 +53,9 @@ def finds_latents_on_grid(
 
     A grid has one dimension. A given weight of the KL term asks for the bound, which has that term.
     """
-    asked = training.start == "linear" and training.kl_weight is None
-    return asked and z_dim == 1 and (learner == "none" or generator.grid_with_poses)
+    if training.start != "linear" or training.kl_weight is not None or z_dim > 1:
+        return False
+    return generator.always_on_grid or (method == "tempor" and learner == "none")
 
 
 def plan_stages(
@@ -74,7 +76,7 @@ def plan_stages(
         z_dim: latent dimension q.
     """
     total = training.epochs
-    if finds_latents_on_grid(training, generator, z_dim, learner):
+    if finds_latents_on_grid(method, training, generator, z_dim, learner):
         return _smoothed_stages(method, total)
     warm = max(1, int(total * generator.start_share)) if training.start == "linear" else 0
     if method == "static":

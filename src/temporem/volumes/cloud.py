@@ -38,7 +38,7 @@ class CloudVolumes(LinearStarted):
     """
 
     start_share = 1 / 2  # earlier, where noise is strong, the bound would stop the motion
-    grid_with_poses = True
+    always_on_grid = True
     marching = (0.3, 0.55)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
 

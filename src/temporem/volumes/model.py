@@ -26,13 +26,14 @@ class VolumeModel(nn.Module, ABC):
     Attributes:
         start_share: part of the epochs in which latents are those of a linear model, if training
             starts from one, and an encoder finds them later.
-        grid_with_poses: latents are found on a grid also while poses are learned.
+        always_on_grid: one latent is found on a grid by ``static``, too, and while poses are
+            learned.
         marching: parts of the epochs between which training adds high frequencies.
         samples_pixels: slices at a few pixels cost less than at all of them.
     """
 
     start_share: ClassVar[float] = 1 / 8
-    grid_with_poses: ClassVar[bool] = False
+    always_on_grid: ClassVar[bool] = False
     marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
     samples_pixels: ClassVar[bool] = True
 
