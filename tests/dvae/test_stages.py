@@ -3,9 +3,10 @@
 import pytest
 
 from helpers.networks import training_of
+from temporem.dvae.clock import clock_training
 from temporem.dvae.stages import finds_latents_on_grid, plan_stages
 from temporem.volumes.cloud import CloudVolumes
-from temporem.volumes.model import VolumeModel
+from temporem.volumes.fourier_network import FourierNetwork
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from temporem.volumes.model import VolumeModel
     ],
 )
 def test_stages_add_up_to_the_epochs_asked_for(method, start, epochs, expected) -> None:
-    stages = plan_stages(method, training_of(start=start, epochs=epochs))
+    stages = plan_stages(method, training_of(start=start, epochs=epochs), z_dim=2)
     assert [(stage.name, stage.epochs) for stage in stages] == expected
     first = 0
     for stage in stages:
@@ -46,22 +47,40 @@ def test_head_learns_poses_before_latents() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 32])
-def test_a_cloud_finds_its_latents_anew_until_the_end(epochs: int) -> None:
-    stages = plan_stages(
-        "tempor", training_of(start="linear", epochs=epochs), generator=CloudVolumes
-    )
+@pytest.mark.parametrize(
+    ("method", "generator"),
+    [("tempor", FourierNetwork), ("tempor", CloudVolumes), ("static", CloudVolumes)],
+)
+def test_one_latent_is_found_anew_until_the_end(method, generator, epochs: int) -> None:
+    training = training_of(start="linear", epochs=epochs)
+    assert finds_latents_on_grid(method, training, generator, z_dim=1)
+    stages = plan_stages(method, training, generator=generator)
     assert [stage.name for stage in stages] == ["start", *["smooth"] * (len(stages) - 1)]
+    assert {stage.kind for stage in stages} == {method}
     assert [stage.first_epoch for stage in stages[1:]] == [stage.end for stage in stages[:-1]]
     assert stages[-1].end == epochs
     assert len(stages) > epochs // 4
 
 
-def test_the_bound_is_for_what_a_grid_cannot_do() -> None:
+@pytest.mark.parametrize("generator", [FourierNetwork, CloudVolumes])
+def test_the_bound_is_for_what_a_grid_cannot_do(generator) -> None:
     training = training_of(start="linear")
-    assert finds_latents_on_grid(training, CloudVolumes, z_dim=1)
-    assert not finds_latents_on_grid(training, CloudVolumes, z_dim=2)
-    assert not finds_latents_on_grid(training, VolumeModel, z_dim=1)
+    assert not finds_latents_on_grid("tempor", training, generator, z_dim=2)
+    assert not finds_latents_on_grid("tempor", training_of(start="static"), generator, z_dim=1)
     weighted = training_of(start="linear", kl_weight=0.5)
-    assert not finds_latents_on_grid(weighted, CloudVolumes, z_dim=1)
-    plan = plan_stages("static", weighted, generator=CloudVolumes)
+    assert not finds_latents_on_grid("tempor", weighted, generator, z_dim=1)
+    plan = plan_stages("static", weighted, generator=generator)
+    assert [stage.name for stage in plan] == ["start", "static"]
+
+
+def test_a_network_alone_or_with_poses_to_learn_keeps_the_bound() -> None:
+    """There a grid does not give better volumes than the bound, or was not tried."""
+    training = training_of(start="linear")
+    assert not finds_latents_on_grid("static", training, FourierNetwork, z_dim=1)
+    assert not finds_latents_on_grid("tempor", training, FourierNetwork, 1, learner="table")
+    assert finds_latents_on_grid("tempor", training, CloudVolumes, 1, learner="table")
+
+
+def test_a_clock_learns_by_the_bound() -> None:
+    plan = plan_stages("static", clock_training(training_of(start="linear")))
     assert [stage.name for stage in plan] == ["start", "static"]

@@ -294,9 +294,11 @@ def test_linear_start_goes_on_without_the_linear_model(method) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("method", ["static", "tempor"])
-def test_cloud_goes_on_with_the_latents_that_it_found(method) -> None:
-    network = network_of(z_dim=1, generator="cloud", generator_width=32)
+@pytest.mark.parametrize(
+    ("method", "generator"), [("tempor", "volumes"), ("tempor", "cloud"), ("static", "cloud")]
+)
+def test_training_goes_on_with_the_latents_that_it_found(method, generator: str) -> None:
+    network = network_of(z_dim=1, generator=generator, generator_width=32)
     movies = simulate_blobs([8] * 6, box=12, snr=1.0)
     frames = encoded_of(movies, network)
     fit = fit_linear(movies.dataset, components=2, temporal=method == "tempor", device="cpu")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from helpers.commands import settings, succeed
-from temporem.dvae.infer import infer_latents
+from temporem.dvae.infer import final_latents, infer_latents
 from temporem.evaluation.metrics.latents import parameter_agreement
 from temporem.evaluation.principal_axes import principal_axes
 from temporem.frames.readers import read_dataset
 from temporem.runs.config import build_config
-from temporem.runs.probes import can_be_probed, probe_latents, trained_encoder
+from temporem.runs.probes import can_be_probed, probe_latents, trained_network
 from temporem.runs.run import load_run
 
 pytestmark = pytest.mark.integration
@@ -24,7 +24,7 @@ NETWORK = (
     *("model.encoder_width=64", "model.rnn_width=32", "model.generator_width=32"),
     *("training.epochs=24", "linear.components=1"),
 )
-COUNTING = ("training.random_clips=false", "model.hidden_frames=0.5")
+COUNTING = ("training.random_clips=false", "model.hidden_frames=0.5", "training.kl_weight=1")
 """Settings that let a network count."""
 
 
@@ -54,6 +54,14 @@ def test_a_network_that_counts_frames_is_found_out(movies: Path, tmp_path: Path)
     assert "the latents can be had without a look at the images" in said
 
 
+def test_latents_on_a_grid_do_not_count(movies: Path, tmp_path: Path) -> None:
+    said, found = evaluated(movies, tmp_path / "tempor", "tempor")
+    assert found["clock_r2"]["value"] > 0.95
+    assert found["blank_r2"]["value"] < 0.3
+    assert found["r2"] > found["blank_r2"]["value"] + 0.2
+    assert "without a look at the images" not in said
+
+
 def test_the_static_model_knows_nothing_without_images(movies: Path, tmp_path: Path) -> None:
     said, found = evaluated(movies, tmp_path / "static", "static")
     assert found["blank_r2"]["value"] < 0.05
@@ -63,11 +71,11 @@ def test_the_static_model_knows_nothing_without_images(movies: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("method", ["static", "tempor"])
-def test_the_encoder_is_the_one_of_the_run(tiny_runs, tiny_dataset: Path, method: str) -> None:
+def test_the_network_is_the_one_of_the_run(tiny_runs, tiny_dataset: Path, method: str) -> None:
     run, data = load_run(tiny_runs[method]), read_dataset(tiny_dataset)
     assert run.latents is not None
-    model, encoded = trained_encoder(run, data)
-    again = infer_latents(model, encoded).mean.numpy()
+    model, encoded = trained_network(run, data)
+    again = final_latents(model, encoded, run.config.training).mean.numpy()
     np.testing.assert_allclose(again, run.latents, atol=1e-4 * np.abs(run.latents).max())
     probes = probe_latents(run, data)
     assert {name: values.shape for name, values in probes.items()} == {
@@ -93,7 +101,7 @@ def test_learned_poses_are_part_of_what_the_encoder_sees(tmp_path: Path) -> None
     succeed("reconstruct", path, "-o", tmp_path / "run", *options)
     run = load_run(tmp_path / "run")
     assert run.config.learned_poses == "table"
-    again = infer_latents(*trained_encoder(run, read_dataset(path))).mean.numpy()
+    again = infer_latents(*trained_network(run, read_dataset(path))).mean.numpy()
     np.testing.assert_allclose(again, run.latents, atol=1e-4 * np.abs(run.latents).max())
 
 
@@ -109,7 +117,7 @@ def test_learned_poses_are_part_of_what_the_encoder_sees(tmp_path: Path) -> None
         ({"method": "homogeneous"}, False),
     ],
 )
-def test_only_encoders_of_images_whose_frames_are_known_can_be_probed(changes, probed) -> None:
+def test_only_networks_that_see_images_can_be_probed(changes, probed) -> None:
     assert can_be_probed(build_config(changes, source="test")) == probed
 
 

@@ -14,9 +14,10 @@ from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import encode_in_current_poses
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.settings import TrainingSettings
-from temporem.dvae.stages import finds_latents_on_grid
+from temporem.dvae.stages import PoseLearner, finds_latents_on_grid
 from temporem.frames.source import groups_of
 from temporem.physics.gaussian import gaussian_kl
+from temporem.volumes.refined_volumes import RefinedVolumes
 
 _FRAMES = 640  # at a time
 _FEATURE_FRAMES = 512
@@ -50,7 +51,9 @@ def infer_latents(model: MovieVAE, encoded: EncodedFrames, *, block: int = _FRAM
 def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings) -> Latents:
     """Find the latents of all N frames that a fit ends with: on a grid, or by the encoder."""
     generator = model.generator
-    if not finds_latents_on_grid(training, type(generator), generator.z_dim):
+    own = generator.change if isinstance(generator, RefinedVolumes) else generator
+    learner: PoseLearner = "none" if model.poses is None else "table"
+    if not finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner):
         return infer_latents(model, encoded)
     found = latents_on_grid(model, encoded, encoded.frames.movies)
     mean, log_variance = found["mean"], found["variance"].log()

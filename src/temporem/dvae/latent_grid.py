@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,14 +11,17 @@ from torch import Tensor
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.smoothing import smoothed, unsmoothed
+from temporem.frames.frames import Frames
 from temporem.frames.source import groups_of
 from temporem.volumes.linear_started import LinearStarted
+from temporem.volumes.low_slices import LowSlices, low_grid
 
 PLACES = 48
 """Latents on the grid."""
 
 _MARGIN = 0.15  # of the range of latents, at either end
 _FRAMES = 64  # at a time
+_VOXELS = 2**24  # of volumes that are sliced at a time
 _RESOLUTION = (0.35, 8)  # what tells latents apart: part of Nyquist, or cycles per box if more
 
 
@@ -45,19 +50,12 @@ def latents_on_grid(
         ``mean`` and ``variance`` ``(N, 1)`` and ``probability`` ``(N, G)`` by name; 0, with
         variance 1, in other frames.
     """
-    frames, n = encoded.frames, len(encoded)
+    frames = encoded.frames
     assert isinstance(model.generator, LinearStarted)
-    places, support = latent_grid(model.generator), frames.forward_model.support
-    radius = max(_RESOLUTION[0] * support.box / 2, _RESOLUTION[1])
-    n_pixels = int((support.radii <= radius).sum())
-    likelihood = torch.zeros(n, len(places), device=encoded.device)
-    own = frames.processes.share(movies)
-    for batch in frames.batches(groups_of(own, _FRAMES), n_pixels):
-        rows = batch.rows.to(encoded.device)
-        for i, place in enumerate(places):
-            likelihood[rows, i] = model.scored(batch, place.view(1, 1))[0]
-    frames.processes.add(likelihood)
-    likelihood *= frames.statistics.independent_share
+    places = latent_grid(model.generator)
+    likelihood = torch.zeros(len(encoded), len(places), device=encoded.device)
+    if not encoded.blank:
+        likelihood = grid_log_likelihood(model, frames, movies, places)
     if model.kind == "static":
         probability = unsmoothed(likelihood, movies)
     else:
@@ -72,6 +70,37 @@ def latents_on_grid(
         "variance": torch.where(known, spread, 1.0)[:, None],
         "probability": probability,
     }
+
+
+@torch.no_grad()
+def grid_log_likelihood(
+    model: MovieVAE, frames: Frames, movies: list[np.ndarray], places: Tensor
+) -> Tensor:
+    """Score every frame of some movies with the volume at every place, at low frequencies.
+
+    Args:
+        model: the model; its generator has one latent.
+        frames: N frames.
+        movies: rows of every movie, in order of time.
+        places: latents ``(G,)``.
+
+    Returns:
+        Log-likelihoods up to a constant of the frame, nats ``(N, G)``; 0 in other frames.
+    """
+    support = frames.forward_model.support
+    radius = max(_RESOLUTION[0] * support.box / 2, _RESOLUTION[1])
+    n_pixels = int((support.radii <= radius).sum())
+    found = torch.zeros(len(frames), len(places), device=frames.device)
+    own = frames.processes.share(movies)
+    each = math.prod(low_grid(support.box, radius, frames.device).shape)
+    at_a_time = max(1, _VOXELS // each)
+    for first in range(0, len(places), at_a_time):
+        part = slice(first, first + at_a_time)
+        slices = LowSlices.of(model.generator, places[part, None], radius)
+        for batch in frames.batches(groups_of(own, _FRAMES), n_pixels):
+            found[batch.rows.to(found.device), part] = model.scored_volumes(batch, slices)
+    frames.processes.add(found)
+    return frames.statistics.independent_share * found
 
 
 def drawn_from_grid(probability: Tensor, places: Tensor, which: Tensor, within: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from temporem.poses.head import PoseHead, twin_image
 from temporem.poses.table import PosePosterior, PoseTable
 from temporem.volumes.generators import make_generator
 from temporem.volumes.layers import ResidualMLP
+from temporem.volumes.low_slices import LowSlices
 from temporem.volumes.model import VolumeModel
 
 VAEKind = Literal["static", "tempor"]
@@ -143,6 +144,28 @@ class MovieVAE(nn.Module):
         likelihood, kl = torch.stack(likelihoods), torch.stack(divergences)
         best = (likelihood - kl).argmax(0, keepdim=True)
         return likelihood.gather(0, best)[0], kl.gather(0, best)[0], best[0]
+
+    def scored_volumes(self, batch: Batch, slices: LowSlices) -> Tensor:
+        """Score how well each of G volumes explains frames, in the mean of learned poses.
+
+        If a frame has two posteriors of its pose, the better one counts.
+
+        Args:
+            batch: F frames, at low frequencies.
+            slices: the volumes.
+
+        Returns:
+            Log-likelihoods ``(F, G)``.
+        """
+        model, pixels = self.forward_model, batch.pixels.index
+        placed: list[tuple[Tensor, Tensor | None]] = []
+        placed += [posterior.draw(None) for posterior in self.pose_posteriors(batch)]
+        found = []
+        for rotations, shifts in placed or [(batch.rotations, batch.shifts_angstrom)]:
+            seen = slices(model.slice_frequencies(rotations, pixels)).movedim(-1, 0)
+            phase = None if shifts is None else model.shift_phase(shifts, pixels)
+            found.append(self.log_likelihood(batch, model.observe(seen, batch.ctf, phase)).T)
+        return torch.stack(found).amax(0)
 
     def render(self, batch: Batch, z: Tensor) -> Tensor:
         """Compute noise-free images ``(F, P)`` of latents ``(F, q)`` in the poses of the batch."""

@@ -109,7 +109,7 @@ class TrainingSettings(BaseModel):
         None,
         ge=0,
         description="Weight β of the KL term against what images tell; by default 1 / z_dim "
-        "(paper).",
+        "(paper). If it is given, one latent is learned by the bound, too, not found on a grid.",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,9 @@ from temporem.volumes.model import VolumeModel
 
 StageName = Literal["start", "smooth", "poses", "static", "warm-up", "tempor"]
 PoseLearner = Literal["none", "table", "head"]
+
+ROUNDS = (1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 5 / 8, 3 / 4)
+"""Parts of the epochs after which latents are found anew on a grid."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,19 @@ class Stage:
 
 
 def finds_latents_on_grid(
-    training: TrainingSettings, generator: type[VolumeModel], z_dim: int
+    method: VAEKind,
+    training: TrainingSettings,
+    generator: type[VolumeModel],
+    z_dim: int,
+    learner: PoseLearner = "none",
 ) -> bool:
     """Tell whether latents are found on a grid, in training and at last, or by an encoder.
 
     A grid has one dimension. A given weight of the KL term asks for the bound, which has that term.
     """
-    given = training.start != "linear" or training.kl_weight is not None
-    return bool(generator.smoothed) and z_dim == 1 and not given
+    if training.start != "linear" or training.kl_weight is not None or z_dim > 1:
+        return False
+    return generator.always_on_grid or (method == "tempor" and learner == "none")
 
 
 def plan_stages(
@@ -69,8 +76,8 @@ def plan_stages(
         z_dim: latent dimension q.
     """
     total = training.epochs
-    if finds_latents_on_grid(training, generator, z_dim):
-        return _smoothed_stages(method, total, generator.smoothed)
+    if finds_latents_on_grid(method, training, generator, z_dim, learner):
+        return _smoothed_stages(method, total)
     warm = max(1, int(total * generator.start_share)) if training.start == "linear" else 0
     if method == "static":
         static, warm_up = total - warm, 0
@@ -95,9 +102,9 @@ def plan_stages(
     return tuple(stages)
 
 
-def _smoothed_stages(method: VAEKind, total: int, parts: Sequence[float]) -> tuple[Stage, ...]:
-    """Plan a start, and a stage from each of some parts of the epochs to the next."""
-    ends = sorted({min(max(1, round(total * part)), total) for part in (*parts, 1.0)})
+def _smoothed_stages(method: VAEKind, total: int) -> tuple[Stage, ...]:
+    """Plan a start, and a stage from each round to the next."""
+    ends = sorted({min(max(1, round(total * part)), total) for part in (*ROUNDS, 1.0)})
     firsts = (0, *ends[:-1])
     return tuple(
         Stage("smooth" if first else "start", method, first, end - first)

@@ -1,4 +1,4 @@
-"""Probes of a trained encoder: does it look at the images, or does it count frames?"""
+"""Probes of a trained network: does it look at the images, or does it count frames?"""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 
 from temporem.device import choose_device
 from temporem.dvae.encoded_frames import EncodedFrames
-from temporem.dvae.infer import infer_latents
+from temporem.dvae.infer import final_latents
 from temporem.dvae.model import MovieVAE
-from temporem.dvae.stages import finds_latents_on_grid
 from temporem.dvae.state import base_volumes
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepare_frames
@@ -21,7 +20,6 @@ from temporem.runs.held_out import movies_of_run
 from temporem.runs.methods import find_method
 from temporem.runs.methods.network import Network
 from temporem.runs.run import Run
-from temporem.volumes.generators import generator_kind
 
 BLANK, SHUFFLED = "blank", "shuffled"
 
@@ -29,21 +27,17 @@ _ORDER = 2**31  # seed of an order that no run trains in: seeds of runs are smal
 
 
 def can_be_probed(config: RunConfig) -> bool:
-    """True if the encoder of a run sees images, and the run keeps all that it needs for that.
+    """True if the network of a run sees images, and the run keeps all that it needs for that.
 
-    A table of poses begins where a search ended, and a run does not keep that place. Latents on a
-    grid cannot count frames: without images, all of a movie are alike.
+    A table of poses begins where a search ended, and a run does not keep that place.
     """
     method = find_method(config.method)
-    generator, q = generator_kind(config.model.generator), config.model.z_dim
-    if finds_latents_on_grid(config.training, generator, q):
-        return False
     searched = config.searches_poses and config.learned_poses == "table"
     return isinstance(method, Network) and method.sees_images and not searched
 
 
 def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
-    """Infer the latents of all N frames once more, with something taken from the encoder.
+    """Find the latents of all N frames once more, with something taken away.
 
     Args:
         run: a run that :func:`can_be_probed`.
@@ -54,20 +48,23 @@ def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
         images are the projection of the mean volume in their poses. ``shuffled``: the frames of
         every movie come in a random order.
     """
-    model, encoded = trained_encoder(run, dataset)
+    model, encoded = trained_network(run, dataset)
+    training = find_network(run.config).training(run.config)
     frames = encoded.frames
     shuffled, _ = movies_of_run(dataset, run.config)
     probes = {
         BLANK: encoded.without_images(),
         SHUFFLED: replace(encoded, frames=frames.in_order_of(shuffled.shuffled(_ORDER))),
     }
-    return {name: infer_latents(model, seen).mean.cpu().numpy() for name, seen in probes.items()}
+    return {
+        name: final_latents(model, seen, training).mean.cpu().numpy()
+        for name, seen in probes.items()
+    }
 
 
-def trained_encoder(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames]:
+def trained_network(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames]:
     """Load the network of a run, and prepare the frames as it saw them in the end."""
-    config, method = run.config, find_method(run.config.method)
-    assert isinstance(method, Network)
+    config, method = run.config, find_network(run.config)
     if config.searches_poses:
         dataset = dataset.with_poses(run.poses)
     elif config.poses.source == "estimate":
@@ -79,3 +76,10 @@ def trained_encoder(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames
     base = base_volumes(model, frames.forward_model.box)
     encoded = method.encode(config, movies, frames, base)
     return method.load_network(model, config, encoded), encoded
+
+
+def find_network(config: RunConfig) -> Network:
+    """Look up the method of a run of a network."""
+    method = find_method(config.method)
+    assert isinstance(method, Network)
+    return method

@@ -38,7 +38,7 @@ class CloudVolumes(LinearStarted):
     """
 
     start_share = 1 / 2  # earlier, where noise is strong, the bound would stop the motion
-    smoothed = (1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 5 / 8, 3 / 4)
+    always_on_grid = True
     marching = (0.3, 0.55)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
 

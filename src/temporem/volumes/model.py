@@ -25,15 +25,15 @@ class VolumeModel(nn.Module, ABC):
 
     Attributes:
         start_share: part of the epochs in which latents are those of a linear model, if training
-            starts from one.
-        smoothed: parts of the epochs after which latents are found anew on a grid, if they have
-            one dimension and training starts from a linear model; () to learn them by the bound.
+            starts from one, and an encoder finds them later.
+        always_on_grid: one latent is found on a grid by ``static``, too, and while poses are
+            learned.
         marching: parts of the epochs between which training adds high frequencies.
         samples_pixels: slices at a few pixels cost less than at all of them.
     """
 
     start_share: ClassVar[float] = 1 / 8
-    smoothed: ClassVar[tuple[float, ...]] = ()
+    always_on_grid: ClassVar[bool] = False
     marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
     samples_pixels: ClassVar[bool] = True
 

@@ -37,14 +37,14 @@ class Counting(Metric):
         Score(
             _BLANK,
             "Latent R², blank images",
-            "Latent R² of the latents that the run's encoder infers without images: as if each "
+            "Latent R² of the latents that the run finds without images: as if each "
             "were the projection of the mean volume. Known for static and tempor.",
             direction=0,
         ),
         Score(
             _SHUFFLED,
             "Latent R², frames shuffled",
-            "Latent R² of the latents that the run's encoder infers when the frames of every movie "
+            "Latent R² of the latents that the run finds when the frames of every movie "
             "come in random order; each latent counts for its own frame. Known for static and "
             "tempor.",
             direction=0,
