@@ -18,6 +18,9 @@ from temporem.frames.noise_spectrum import noise_spectrum
 from temporem.frames.source import FrameSource, Weighted
 from temporem.frames.statistics import FrameStatistics
 
+PLANE_COLUMNS = ("temporemBackground", "temporemGradientX", "temporemGradientY")
+FACTOR_COLUMN = "temporemFactor"
+
 _WHITE = 0.04  # correlation of neighbours
 _STRONG = 1.5  # signal-to-noise ratio; with more, molecules' tails reach into the corners
 _ROUNDS = 2  # the mean volume is better once junk is out of it
@@ -48,8 +51,9 @@ class Corrections:
         found: dict[str, np.ndarray] = {}
         planes = self.background.planes
         if planes.any():
-            names = ("temporemBackground", "temporemGradientX", "temporemGradientY")
-            found |= dict(zip(names, planes.numpy().T, strict=True))
+            found |= dict(zip(PLANE_COLUMNS, planes.numpy().T, strict=True))
+        if (self.background.factor != 1).any():
+            found[FACTOR_COLUMN] = self.background.factor.numpy()
         if self.likeness is not None:
             if (self.likeness.scale != 1).any():
                 found["temporemScale"] = self.likeness.scale.numpy()

@@ -71,18 +71,13 @@ def find_level(volumes: np.ndarray, value: float | None = None) -> Level:
             f"no voxel exceeds the level {value:.3g}",
             expected=f"a level between {float(volumes.min()):.3g} and {float(volumes.max()):.3g}",
         )
-<<<<<<< HEAD
     mean, spread = mean_and_sigma(volumes)
-    return Level(value, (value - mean) / spread)
+    return Level(value, (value - mean) / spread, sign)
 
 
 def mean_and_sigma(volumes: np.ndarray) -> tuple[float, float]:
     """Measure what levels in σ are counted from, and σ: mean and deviation of all voxels."""
     return float(volumes.mean(dtype=np.float64)), float(volumes.std(dtype=np.float64))
-=======
-    spread = float(volumes.std(dtype=np.float64))
-    height = value - float(volumes.mean(dtype=np.float64))
-    return Level(value, height / spread, sign)
 
 
 def matched_levels(stacks: Sequence[np.ndarray]) -> list[Level]:
@@ -131,4 +126,3 @@ def _level_of_bright(inside: np.ndarray) -> float:
     brick, specks = np.quantile(inside, [1 - _MOST_ENCLOSED, 1 - _LEAST_ENCLOSED])
     wanted = max(otsu, background + _LEAST_SIGMAS * sigma)
     return float(min(max(wanted, brick), specks))
->>>>>>> report

@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from temporem.errors import TemporemError
+from temporem.frames.background import plane_basis
+from temporem.frames.corrections import FACTOR_COLUMN, PLANE_COLUMNS
 from temporem.frames.dataset import Dataset
 from temporem.io.pose_columns import columns_from_poses, poses_from_table
 from temporem.io.star import StarTable, read_star, write_star
@@ -123,6 +125,39 @@ def numeric_columns(folder: Path) -> dict[str, np.ndarray]:
         except TemporemError:
             continue  # texts, such as names of movies
     return columns
+
+
+@dataclass(frozen=True, eq=False)
+class FrameCorrections:
+    """What a run did to the images of N frames.
+
+    Attributes:
+        planes: level and rises along x and y that were subtracted, ``(N, 3)``; None for none.
+        factor: factor that followed, ``(N,)``; None for 1.
+        intensity: intensity of the molecule, ``(N,)``; None for 1.
+    """
+
+    planes: np.ndarray | None
+    factor: np.ndarray | None
+    intensity: np.ndarray | None
+
+    def corrected(self, image: np.ndarray, row: int) -> tuple[np.ndarray, float]:
+        """Correct the image ``(D, D)`` of a row, and tell the intensity of its molecule."""
+        if self.planes is not None:
+            basis = plane_basis(len(image)).numpy()
+            image = image - (basis @ self.planes[row]).reshape(image.shape)
+        if self.factor is not None:
+            image = image * self.factor[row]
+        return image, 1.0 if self.intensity is None else float(self.intensity[row])
+
+
+def read_corrections(folder: Path) -> FrameCorrections:
+    """Read what a run did to the images of its frames."""
+    columns = numeric_columns(folder)
+    planes = None
+    if "temporemBackground" in columns:
+        planes = np.stack([columns[name] for name in PLANE_COLUMNS], axis=1)
+    return FrameCorrections(planes, columns.get(FACTOR_COLUMN), columns.get("temporemScale"))
 
 
 def latent_columns(mean: Tensor, covariance: Tensor | None) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
 from temporem.frames.streaming import image_window
 from temporem.physics.forward import ForwardModel
+from temporem.runs.frames_table import FrameCorrections, read_corrections
 from temporem.runs.run import Run
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.model import VolumeModel
@@ -28,7 +29,7 @@ class FramePictures:
     """A frame, its reprojection and what is left, ``(D, D)`` each.
 
     Attributes:
-        observed: with the sign, and if the run normalised its images the scale, that the run used.
+        observed: corrected as the run corrected its images, with the sign that it used.
         predicted: reprojection of the run's volume in the run's pose, with CTF and displacement.
         window: soft disc in which images count, ``(D, D)``.
     """
@@ -91,12 +92,15 @@ class FrameImages:
             TemporemError: the dataset cannot be read.
         """
         observed = np.asarray(self.dataset.images[np.array([row])][0], dtype=np.float64)
+        observed, intensity = self._corrections.corrected(observed, row)
         if self.run.config.data.invert:
             observed = -observed
-        predicted = self.reprojection(row).double().numpy()
-        if self.run.config.data.normalise:
-            observed = _scaled_like(predicted, observed, self._window)
+        predicted = intensity * self.reprojection(row).double().numpy()
         return FramePictures(observed, predicted, self._window)
+
+    @cached_property
+    def _corrections(self) -> FrameCorrections:
+        return read_corrections(self.run.path)
 
     @torch.no_grad()
     def reprojection(self, row: int) -> Tensor:
@@ -128,14 +132,3 @@ def grey_png(image: np.ndarray, half_range: float) -> str:
     buffer = io.BytesIO()
     Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).save(buffer, "png")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _scaled_like(predicted: np.ndarray, image: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Bring an image to the scale of a prediction; its background becomes 0.
-
-    Normalised images have a scale that only the whole dataset tells. The one that fits best is near
-    enough for the eye.
-    """
-    image = image - float(image[window == 0].mean())
-    fit = float((window * predicted * image).sum() / max((window * predicted**2).sum(), 1e-300))
-    return image / fit if fit > 0 else image
