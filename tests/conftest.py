@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from helpers.commands import TINY_NETWORK, TINY_SIMULATION, TINY_TRAINING, settings, succeed
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,3 +60,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reads_runs = not {"tiny_runs", "finished"}.isdisjoint(getattr(item, "fixturenames", ()))
         if reads_runs and item.get_closest_marker("integration") is None:
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium that draws on the processor."""
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.fail("no Chromium was found; make browser installs it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Its sandbox does not work for root, whose containers run these tests.
+        options = [*SOFTWARE_GL, "--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()

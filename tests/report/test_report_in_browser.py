@@ -7,23 +7,25 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from browser import Page, browser_page
+from helpers.report_page import FilePage
 from helpers.reports import N, reconstruction, swinging_dataset
 from temporem.report.page import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser_page(tmp_path_factory.mktemp("browser")) as found:
-        yield found
+def page(browser: Any) -> Iterator[FilePage]:
+    found = FilePage(browser)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("width", [400, 1280, 1400])
 def test_nothing_is_wider_than_the_window_or_unreadable(
-    page: Page, report: Path, width: int
+    page: FilePage, report: Path, width: int
 ) -> None:
     page.open(report, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -52,7 +54,7 @@ def test_nothing_is_wider_than_the_window_or_unreadable(
     assert page.messages == []
 
 
-def test_a_phone_shows_the_molecule_at_once(page: Page, report: Path) -> None:
+def test_a_phone_shows_the_molecule_at_once(page: FilePage, report: Path) -> None:
     page.open(report, width=400, height=800)
     place = page.evaluate(
         "(() => { const r = document.querySelector('.players svg').getBoundingClientRect();"
@@ -65,7 +67,7 @@ def test_a_phone_shows_the_molecule_at_once(page: Page, report: Path) -> None:
     assert ((seen[..., 0] - seen[..., 2]) > 60).sum() > 200  # orange: the arm that moves
 
 
-def test_dark_and_light_follow_the_reader(page: Page, report: Path) -> None:
+def test_dark_and_light_follow_the_reader(page: FilePage, report: Path) -> None:
     means = []
     for dark in (False, True):
         page.open(report, dark=dark)
@@ -75,14 +77,14 @@ def test_dark_and_light_follow_the_reader(page: Page, report: Path) -> None:
     assert means[1] < 60
 
 
-def test_the_molecule_plays(page: Page, report: Path) -> None:
+def test_the_molecule_plays(page: FilePage, report: Path) -> None:
     page.open(report)
     moved = "getComputedStyle(document.querySelector('.players use')).transform"
     first = page.evaluate(moved)
     page.wait_for(f"{moved} !== {first!r}")
 
 
-def test_figures_and_numbers_can_be_saved_from_a_file(page: Page, report: Path) -> None:
+def test_figures_and_numbers_can_be_saved_from_a_file(page: FilePage, report: Path) -> None:
     page.open(report)
     block = "document.querySelector(\"[data-file='fsc-with-the-truth-whole-box']\")"
     for index in (0, 1):
@@ -106,10 +108,9 @@ def test_figures_and_numbers_can_be_saved_from_a_file(page: Page, report: Path) 
     assert page.messages == []
 
 
-def test_print_has_no_buttons_and_a_picture(page: Page, report: Path) -> None:
+def test_print_has_no_buttons_and_a_picture(page: FilePage, report: Path) -> None:
     page.open(report)
-    page.call("Emulation.setEmulatedMedia", media="print")
+    page.print_style()
     shown = "document.querySelector('{}').getBoundingClientRect().height"
     assert page.evaluate(shown.format(".take")) == 0
     assert page.evaluate(shown.format(".stills svg")) > 100
-    page.call("Emulation.setEmulatedMedia", media="")

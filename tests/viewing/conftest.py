@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,9 +14,6 @@ from helpers.commands import settings, succeed
 from temporem.viewing.gallery import Gallery
 from temporem.viewing.server import ViewServer, open_socket
 from temporem.viewing.sources import open_sources
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +49,3 @@ def serving(gallery: Gallery) -> Iterator[ViewServer]:
 def server(gallery: Gallery) -> Iterator[ViewServer]:
     with serving(gallery) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium that draws on the processor."""
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        pytest.fail("no Chromium was found; make browser installs it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Its sandbox does not work for root, whose containers run these tests.
-        options = [*SOFTWARE_GL, "--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        yield browser
-        browser.close()
