@@ -39,7 +39,7 @@ class PoseErrorCheck:
         off = pixels > _MOST_PIXELS and errors.shift_certainty > _SURE
         text = (
             f"poses seem to be off by {errors.shift_angstrom:.2g} Å ({pixels:.2g} pixels) and "
-            f"{errors.angle_degrees:.2g}°, of which the motion of the molecule may be a part"
+            f"{errors.angle_degrees:.2g}°; motion of the molecule may add to the angle"
         )
         if not processes.any(processes.is_main and off):
             return Finding(self.name, Verdict.GOOD, text)

@@ -18,7 +18,8 @@ def simulate(
         str,
         Parameter(
             help="Preset or YAML file. Presets whose frame number says nothing about the state: "
-            "toy-free, 7bcq-free, cas9-free, adk-free. Synchronised ones: toy, 7bcq, cas9, "
+            "toy-free, 7bcq-free, cas9-free, adk-free, and realistic, which is 7bcq-free with the "
+            "defects of real movies. Synchronised ones: toy, 7bcq, cas9, "
             "cas9-crystal, cas9-md, adk, trajectory."
         ),
     ],

@@ -54,7 +54,7 @@ class PlaneMeter:
         return torch.stack([flat[:, region] @ fit for region, fit in parts], dim=1)
 
     def residuals(self, outside: Tensor, planes: Tensor) -> Tensor:
-        """What is left of corner pixels ``(F, B)`` without their planes ``(F, 3)``."""
+        """Subtract planes ``(F, 3)`` from corner pixels ``(F, B)``."""
         return outside - planes @ self._corner_basis
 
 

@@ -1,4 +1,4 @@
-"""What is done to frames whose background, noise or intensity is not even."""
+"""Corrections of frames whose background, noise or intensity is not even."""
 
 from __future__ import annotations
 

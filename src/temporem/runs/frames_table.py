@@ -129,7 +129,7 @@ def numeric_columns(folder: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class FrameCorrections:
-    """What a run did to the images of N frames.
+    """Corrections that a run made to the images of N frames.
 
     Attributes:
         planes: level and rises along x and y that were subtracted, ``(N, 3)``; None for none.
