@@ -31,19 +31,17 @@ def _block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def _mathml(node: nodes.Node, *, as_block: bool = False) -> str:
     try:
-        return _space_functions(tex2mathml(node.astext(), as_block=as_block))
+        return _spaced(tex2mathml(node.astext(), as_block=as_block))
     except MathError as error:
         _LOG.warning("equation %s: %s", node.astext(), error, location=node)
         return ""
 
 
-def _space_functions(mathml: str) -> str:
-    """Leave a thin space between the name of a function and its argument, as LaTeX does."""
-    return re.sub(
-        r"(<mi>(?:log|sin|cos|min|Re)</mi>)(?=\s*<m(?:i|sub|sup|row|frac|over)\b)",
-        r'\1<mspace width="0.1667em"></mspace>',
-        mathml,
-    )
+def _spaced(mathml: str) -> str:
+    """Space names of functions from their arguments, and bars from nothing, as LaTeX does."""
+    thin = '<mspace width="0.1667em"></mspace>'
+    mathml = re.sub(r"<mo>&ApplyFunction;</mo>(?!\s*<mo\b)", thin, mathml)
+    return re.sub(r"<mo([^>]*)>(?=[|‖]</mo>)", r'<mo\1 lspace="0" rspace="0">', mathml)
 
 
 def _show_results(app: Sphinx, name: str, source: list[str]) -> None:

@@ -27,7 +27,7 @@ shell_pages = importlib.util.module_from_spec(spec)
 sys.modules["shell_pages"] = shell_pages  # where dataclasses look for their module
 spec.loader.exec_module(shell_pages)
 
-RUN = ["README.md", "docs/start.md", "docs/faq.md", "docs/poses.md", "docs/report.md"]
+RUN = ["README.md", "docs/start.md", "docs/faq.md", "docs/poses.md"]
 RUN += [str(page.relative_to(ROOT)) for page in sorted((DOCS / "tutorials").glob("*.md"))]
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "tutorials").glob("*.md"))]
 
