@@ -22,8 +22,6 @@ nitpicky = True
 myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 4
-myst_number_code_blocks = []
-suppress_warnings = ["myst.header"]  # pages of scores begin with tables of their own
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True

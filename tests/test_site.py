@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -51,6 +52,13 @@ def test_results_of_the_repository_are_a_page(site: Path) -> None:
     text = (site / "results.html").read_text(encoding="utf-8")
     assert "Aims and measurements" in text
     assert re.search(r'href="_downloads/\w+/results.csv"', text)
+
+
+def test_the_font_of_equations_is_the_one_that_was_vendored() -> None:
+    font = (DOCS / "_static/fonts/STIXTwoMath.woff2").read_bytes()
+    style = (DOCS / "_static/site.css").read_text(encoding="utf-8")
+    assert hashlib.sha256(font).hexdigest() in style
+    assert "SIL Open Font License" in (DOCS / "_static/fonts/OFL.txt").read_text(encoding="utf-8")
 
 
 def test_every_page_is_in_the_navigation() -> None:
