@@ -19,7 +19,6 @@ from temporem.checks.views import measure_coverage
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.settings import DataSettings
-from temporem.frames.streaming import open_frames
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations
 
@@ -101,44 +100,54 @@ def test_the_sign_of_noise_cannot_be_told() -> None:
         assert finding.verdict == Verdict.UNKNOWN
 
 
+UNCORRECTED = DataSettings(corrections=False)
+
+
+def said(findings: list[Finding], check: str) -> str:
+    return " ".join(f.evidence for f in findings if f.check == check)
+
+
 @pytest.mark.parametrize("level", [-5.0, 5.0, 120.0])
-def test_a_background_is_refused_and_normalising_mends_it(level: float) -> None:
+def test_a_background_is_refused_unless_it_is_subtracted(level: float) -> None:
     data = spoilt(lambda pixels, deviation: pixels + level * deviation)
-    finding = faults(look(data))["background"]
+    finding = faults(look(data, UNCORRECTED))["background"]
     assert finding.verdict == Verdict.REFUSED
-    assert "--normalise" in finding.remedy
-    assert faults(look(data, DataSettings(normalise=True))) == {}
+    assert "data.corrections" in finding.remedy
+    assert faults(look(data)) == {}
+    assert "subtracted" in said(look(data), "background")
 
 
 def test_a_slope_is_seen() -> None:
     ramp = np.arange(16) / 16
     data = spoilt(lambda pixels, deviation: pixels + 4 * deviation * ramp)
-    found = [f for f in look(data) if f.check == "background" and "rises" in f.evidence]
+    found = [
+        f for f in look(data, UNCORRECTED) if f.check == "background" and "rises" in f.evidence
+    ]
     assert found[0].verdict == Verdict.WARNING
+    assert faults(look(data)) == {}
 
 
-def test_one_movie_of_another_gain_is_named_and_normalising_mends_it() -> None:
+def test_one_movie_of_another_gain_is_named_and_brought_to_the_level_of_the_others() -> None:
     def gain(pixels: np.ndarray, _: float) -> np.ndarray:
         pixels[movies().movies[3]] *= 100
         return pixels
 
     data = spoilt(gain)
-    finding = faults(look(data))["noise level"]
+    finding = faults(look(data, UNCORRECTED))["noise level"]
     assert finding.verdict == Verdict.REFUSED
     assert data.particle_names[data.movies[3][0]] in finding.evidence
-    assert faults(look(data, DataSettings(normalise=True))) == {}
+    assert faults(look(data)) == {}
+    assert data.particle_names[data.movies[3][0]] in said(look(data), "noise level")
 
 
-def test_normalised_frames_do_not_depend_on_background_and_gain() -> None:
-    def change(pixels: np.ndarray, deviation: float) -> np.ndarray:
-        pixels[movies().movies[3]] *= 7
-        return pixels + 20 * deviation
-
-    normalise = DataSettings(normalise=True)
-    rows = np.arange(96)
-    before, _ = open_frames(movies(), normalise).take(rows)
-    after, _ = open_frames(spoilt(change), normalise).take(rows)
-    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
+def test_poses_that_are_off_are_told() -> None:
+    shift = 3 * torch.randn(96, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    given = movies().poses
+    off = movies().with_poses(Poses(given.rotations, given.shifts_angstrom + shift))
+    finding = faults(look(off))["poses"]
+    assert finding.verdict == Verdict.WARNING
+    assert "--poses" in finding.remedy
+    assert "poses" not in faults(look(off, thorough=False))
 
 
 @pytest.mark.parametrize("height", [60.0, -500.0])
@@ -147,10 +156,12 @@ def test_an_extreme_pixel_is_refused_with_its_row_and_place(height: float) -> No
         pixels[10, 12, 9] = height * deviation
         return pixels
 
-    finding = faults(look(spoilt(hot)))["broken pixels"]
+    finding = faults(look(spoilt(hot), UNCORRECTED))["broken pixels"]
     assert finding.verdict == Verdict.REFUSED
     assert "row 10 " in finding.evidence
     assert "x 9, y 12" in finding.evidence
+    assert faults(look(spoilt(hot))) == {}
+    assert "row 10 " in said(look(spoilt(hot)), "broken pixels")
 
 
 def test_a_pixel_that_is_wrong_in_all_images_is_seen() -> None:
@@ -194,7 +205,8 @@ def test_coloured_noise_is_seen() -> None:
     noise = np.random.default_rng(0).standard_normal(movies().images.shape)
     smooth = ndimage.gaussian_filter(noise, (0, 1, 1))
     data = spoilt(lambda pixels, deviation: pixels + 4 * deviation * smooth)
-    assert faults(look(data))["noise colour"].verdict == Verdict.WARNING
+    assert faults(look(data, UNCORRECTED))["noise colour"].verdict == Verdict.WARNING
+    assert "whitened" in said(look(data), "noise colour")
 
 
 def test_a_single_view_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.bad_input import change_pixels, contents, refuse
 from helpers.commands import command, settings, succeed
+from temporem.io.mrc import read_volume
 
 CLEAN = ("movies=16", "frames_per_movie=6", "box=16", "pixel_size_angstrom=8", "snr=1")
 
@@ -72,15 +73,27 @@ def test_a_file_is_to_be_imported_first(tmp_path: Path) -> None:
     assert "temporem import" in refuse(tmp_path, "check", tmp_path / "particles.cs")
 
 
-@pytest.mark.parametrize(("change", "flag"), [(negated, "--invert"), (raised, "--normalise")])
-def test_reconstruct_refuses_and_the_flag_that_it_names_mends(
-    dataset: Path, change, flag: str
-) -> None:
-    change_pixels(dataset, change)
+def test_reconstruct_refuses_and_the_flag_that_it_names_mends(dataset: Path) -> None:
+    change_pixels(dataset, negated)
     run = dataset.parent / "run"
     options = ("reconstruct", dataset, "-o", run, "--method", "homogeneous")
-    assert flag in refuse(dataset.parent, *options)
-    succeed(*options, flag)
+    assert "--invert" in refuse(dataset.parent, *options)
+    succeed(*options, "--invert")
+
+
+def test_reconstruct_subtracts_a_background_and_says_so(dataset: Path, clean: Path) -> None:
+    change_pixels(dataset, raised)
+    runs = [dataset.parent / name for name in ("raised", "clean")]
+    options = ("--method", "homogeneous")
+    said = succeed("reconstruct", dataset, "-o", runs[0], *options)
+    assert "Subtracted a background" in said
+    assert "Subtracted" not in succeed("reconstruct", clean, "-o", runs[1], *options)
+    maps = [read_volume(run / "mean.mrc", 16) for run in runs]
+    assert np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1] > 0.99
+    left = ("--set", "data.corrections=false")
+    assert "data.corrections" in refuse(
+        dataset.parent, "reconstruct", dataset, "-o", runs[0], "--overwrite", *options, *left
+    )
 
 
 def test_reconstruct_warns_where_it_is_told_to_go_on(dataset: Path) -> None:

@@ -20,7 +20,9 @@ def test_latents_come_back_with_the_spread_that_a_method_has(spread, tiny_datase
     variances = covariances.diagonal(dim1=-2, dim2=-1)
     given = {"none": None, "variances": variances, "covariances": covariances}[spread]
     held_out = np.arange(data.n_frames) < 3
-    write_frame_table(tmp_path, data, held_out, mean=mean, covariance=given, found=None)
+    write_frame_table(
+        tmp_path, data, held_out, mean=mean, covariance=given, found=None, corrections={}
+    )
     table = read_frame_table(tmp_path, 2, covariance=spread == "covariances")
     np.testing.assert_allclose(table.mean, mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(table.held_out, held_out)

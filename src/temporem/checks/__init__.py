@@ -17,6 +17,7 @@ from temporem.checks.evidence import Evidence
 from temporem.checks.movies import Movies
 from temporem.checks.noise_colour import NoiseColour
 from temporem.checks.noise_level import NoiseLevel
+from temporem.checks.pose_errors import PoseErrorCheck
 from temporem.checks.thon_rings import ThonRings
 from temporem.checks.views import Views
 from temporem.errors import TemporemError
@@ -36,7 +37,7 @@ CHECKS: tuple[Check, ...] = (
 )
 """Checks that cost next to nothing; ``temporem reconstruct`` makes them too."""
 
-THOROUGH: tuple[Check, ...] = (ThonRings(),)
+THOROUGH: tuple[Check, ...] = (ThonRings(), PoseErrorCheck())
 """Checks that read the images again; only ``temporem check`` makes them."""
 
 

@@ -9,7 +9,7 @@ from temporem.checks.chance import furthest
 from temporem.checks.evidence import Evidence
 from temporem.frames.streaming import image_window
 
-_REMEDY = "pass --normalise, which subtracts the background of every frame"
+_REMEDY = "leave data.corrections on, which subtracts a plane from every frame"
 
 
 class Background:
@@ -35,8 +35,6 @@ class Background:
             f"(expected 0), in the units of the file {images.background_mean.mean():.6g} with a "
             f"standard deviation of {images.typical_sd:.4g}"
         )
-        if evidence.settings.normalise:
-            return [Finding(self.name, Verdict.GOOD, f"{said}, and is subtracted (--normalise)")]
         found = []
         contrast = float((images.pixel_square - 1)[window > 0.5].mean())
         contrast = max(contrast, 3 / (len(images) * float(window.sum())) ** 0.5)
@@ -48,6 +46,11 @@ class Background:
             verdict = Verdict.REFUSED if hides else Verdict.WARNING
             found.append(Finding(self.name, verdict, said + more, _REMEDY))
         found += self._between(evidence, gain, contrast) + self._slope(evidence, gain)
+        if found and evidence.settings.corrections:
+            return [
+                Finding(self.name, Verdict.GOOD, f"{one.evidence}; it is subtracted")
+                for one in found
+            ]
         return found or [Finding(self.name, Verdict.GOOD, said)]
 
     def _between(self, evidence: Evidence, gain: float, contrast: float) -> list[Finding]:
@@ -87,5 +90,4 @@ class Background:
             f"the background rises by {mean[0]:.2g} along x and {mean[1]:.2g} along y from edge to "
             "edge, in standard deviations of the noise"
         )
-        remedy = "subtract a plane from every image before particles are extracted"
-        return [Finding(self.name, Verdict.WARNING, text, remedy)]
+        return [Finding(self.name, Verdict.WARNING, text, _REMEDY)]

@@ -8,16 +8,13 @@ from scipy import ndimage
 from temporem.checks.base import Finding, Verdict
 from temporem.checks.chance import furthest
 from temporem.checks.evidence import Evidence
-
-_TIMES_TYPICAL = 3.0  # the brightest pixels of molecules differ less between views
+from temporem.frames.broken_pixels import brightest_allowed
 
 
 class BrokenPixels:
     """Looks for single extreme pixels, and for places that differ from their neighbours.
 
-    A pixel of z standard deviations adds ``z²`` to the power of an image whose noise has ``D²``. It
-    is extreme if it outweighs all the noise of its image and the brightest pixels of the others,
-    and stands alone: the median of the pixels around it is less than half of it.
+    :mod:`temporem.frames.broken_pixels` says when a pixel is extreme.
     """
 
     name = "broken pixels"
@@ -37,7 +34,7 @@ class BrokenPixels:
 
     def _extreme(self, evidence: Evidence) -> list[Finding]:
         box, deviation = evidence.images.box, _in_deviations(evidence)
-        limit = max(float(box), _TIMES_TYPICAL * float(np.median(deviation)))
+        limit = brightest_allowed(deviation, box)
         rows = np.flatnonzero(deviation > limit)
         rows = rows[np.argsort(-deviation[rows])]
         rows = np.array([row for row in rows if _stands_alone(evidence, int(row))], dtype=int)
@@ -45,16 +42,15 @@ class BrokenPixels:
             return []
         worst = int(rows[0])
         y, x = divmod(int(evidence.images.extreme_at[worst]), box)
-        return [
-            Finding(
-                self.name,
-                Verdict.REFUSED,
-                f"{evidence.name_rows(rows)}: a pixel is {deviation[worst]:.0f} standard "
-                f"deviations of the noise from the background (x {x}, y {y}, counted from 0) and "
-                "outweighs the rest of its image",
-                "mend such pixels, or leave these rows out of particles.star",
-            )
-        ]
+        text = (
+            f"{evidence.name_rows(rows)}: a pixel is {deviation[worst]:.0f} standard deviations of "
+            f"the noise from the background (x {x}, y {y}, counted from 0) and outweighs the rest "
+            "of its image"
+        )
+        if evidence.settings.corrections:
+            return [Finding(self.name, Verdict.GOOD, f"{text}; such pixels are repaired")]
+        remedy = "leave data.corrections on, which repairs such pixels"
+        return [Finding(self.name, Verdict.REFUSED, text, remedy)]
 
     def _stuck(self, evidence: Evidence) -> list[Finding]:
         """Places whose mean over all images no smooth mean of molecules explains."""

@@ -13,8 +13,7 @@ class NoiseColour:
     """Looks at the correlation ρ of neighbouring pixels outside the particle.
 
     White noise has ρ = 0. Correlations ρx and ρy multiply the noise power at the lowest frequencies
-    by about ``(1 + 2ρx)(1 + 2ρy)``; a factor of two makes a warning. Networks take noise for white.
-    The linear model estimates its spectrum.
+    by about ``(1 + 2ρx)(1 + 2ρy)``; a factor of two makes a warning where it is not whitened.
     """
 
     name = "noise colour"
@@ -33,9 +32,8 @@ class NoiseColour:
         )
         unlikely = max(abs(x), abs(y)) > furthest(2) * error
         if unlikely and not 1 / _TWICE <= power <= _TWICE:
-            remedy = (
-                "whiten the images before, or take --method linear, which estimates the spectrum; "
-                "the others take noise for white"
-            )
+            if evidence.settings.corrections:
+                return [Finding(self.name, Verdict.GOOD, f"{text}; it is whitened")]
+            remedy = "leave data.corrections on, which whitens the noise"
             return [Finding(self.name, Verdict.WARNING, text, remedy)]
         return [Finding(self.name, Verdict.GOOD, text)]

@@ -9,13 +9,14 @@ from temporem.checks.chance import furthest
 from temporem.checks.evidence import Evidence
 
 _TWICE = 2.0  # in variance: likelihoods of such a movie are wrong by a factor of two
-_REMEDY = "pass --normalise, which brings every movie to the same noise level"
+_REMEDY = "leave data.corrections on, which brings movies to one noise level"
 
 
 class NoiseLevel:
     """Compares the noise of movies, and of frames with their movie.
 
-    All methods take one noise level for all movies. A movie is named if its variance differs by
+    All methods take one noise level for all movies. ``data.corrections`` brings movies to it.
+    A movie is named if its variance differs by
     more than chance from the median and by more than a factor of two. The data are refused if such
     movies raise the common level above twice the median: the others then drown.
     """
@@ -45,8 +46,8 @@ class NoiseLevel:
             f"the noise of {evidence.name_movies(worst)} has a standard deviation of "
             f"{ratio[worst[0]] ** 0.5:.3g} times the median of all movies"
         )
-        if evidence.settings.normalise:
-            text = f"{text}, and is brought to it (--normalise)"
+        if evidence.settings.corrections:
+            text = f"{text}, and is brought to it"
             return [Finding(self.name, Verdict.GOOD, text), *self._frames(evidence)]
         drowned = variance.mean() > _TWICE * median
         if drowned:

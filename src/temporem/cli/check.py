@@ -44,14 +44,6 @@ def check(
             negative="", show_default=False, help="Look at the images with their sign flipped."
         ),
     ] = False,
-    normalise: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            show_default=False,
-            help="Take the images as reconstruct --normalise takes them.",
-        ),
-    ] = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -73,7 +65,7 @@ def check(
         data = read_dataset(dataset)
         if poses == "estimate" and data.has_poses:
             data = data.without_poses()
-        evidence = Evidence.of(data, DataSettings(invert=invert, normalise=normalise))
+        evidence = Evidence.of(data, DataSettings(invert=invert))
         findings = examine(evidence, thorough=True)
         costs = _costs(data)
         columns = _columns(dataset)

@@ -20,6 +20,8 @@ def say_findings(run: Path) -> None:
     facts = read_facts(run)
     for doubt in facts.data_warnings:
         say(f"Warning: {doubt}")
+    for correction in facts.corrections:
+        say(correction)
     _say_half_maps(facts)
     _say_components(facts, run)
     _say_left_out_movies(run)

@@ -37,10 +37,11 @@ def reconstruct(
         ),
     ] = None,
     poses: Annotated[
-        Literal["known", "refine", "estimate"] | None,
+        Literal["auto", "known", "refine", "estimate"] | None,
         Parameter(
-            help="known: take the dataset's poses (the default). refine: improve them, if they are "
-            "some degrees off. estimate: find poses from the images alone."
+            help="auto: known, or refine where the images show that the dataset's poses are off "
+            "(the default). known: take them as they are. refine: improve them. estimate: find "
+            "poses from the images alone."
         ),
     ] = None,
     z_dim: Annotated[Positive, Parameter(help="Networks: latent dimension.")] = None,
@@ -85,15 +86,6 @@ def reconstruct(
         bool | None,
         Parameter(
             negative="", show_default=False, help="Flip the sign of the images, for dark molecules."
-        ),
-    ] = None,
-    normalise: Annotated[
-        bool | None,
-        Parameter(
-            negative="",
-            show_default=False,
-            help="Subtract the background of every frame, and bring every movie to the same noise "
-            "level.",
         ),
     ] = None,
     shuffle_frames: Annotated[
@@ -152,7 +144,6 @@ def reconstruct(
             "training": {"epochs": epochs, "start": start},
             "data": {
                 "invert": invert,
-                "normalise": normalise,
                 "shuffle_frames": shuffle_frames,
             },
             "poses": {"source": poses},

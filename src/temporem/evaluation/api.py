@@ -24,6 +24,7 @@ from temporem.physics.poses import Poses
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
 from temporem.runs.decoder import Decoder
+from temporem.runs.frames_table import numeric_columns
 from temporem.runs.probes import can_be_probed, probe_latents
 from temporem.runs.run import Run, is_run, load_run, require_dataset_of
 from temporem.simulation.truth import Truth, read_truth, read_truth_of
@@ -72,8 +73,11 @@ def evaluate(
     """
     found, covariance = _open(reconstruction), None
     probed: dict[str, np.ndarray] = {}
+    nuisances: dict[str, np.ndarray] = {}
     if isinstance(found, Run):
         known, movies = _truth_of_run(found, truth)
+        if known.nuisances is not None:
+            nuisances = known.nuisances.against(numeric_columns(found.path))
         if movies is not None and can_be_probed(found.config):
             probed = probe_latents(found, movies)
         frames = frames_to_evaluate(known, held_out=found.held_out, every=every)
@@ -102,7 +106,7 @@ def evaluate(
         frames = _present(frames, source, found)
     _require_all(known.n_frames, latents=latents, poses=poses)
     evaluation = _measure(
-        source, known, frames, latents, covariance, poses, align, probed, progress
+        source, known, frames, latents, covariance, poses, align, probed, nuisances, progress
     )
     return replace(evaluation, n_left_out=wanted - len(frames))
 
@@ -226,6 +230,7 @@ def _measure(
     poses: Poses | None,
     align: Align,
     probed: Mapping[str, np.ndarray],
+    nuisances: Mapping[str, np.ndarray],
     progress: Progress | None,
 ) -> Evaluation:
     rows, aligned = frames.rows, None
@@ -256,6 +261,7 @@ def _measure(
             states=truth.states[rows],
             poses=aligned,
             probes={name: values[rows] for name, values in probed.items()},
+            nuisances={name: values[rows] for name, values in nuisances.items()},
         ),
         unmoved_truth=None if moved is truth else truth,
         settings=EvaluationSettings(align=align),

@@ -30,6 +30,8 @@ class Known:
         poses: poses of the reconstruction and true poses; None if they are the same.
         probes: latent means ``(n, q)`` that the encoder infers with something taken from it:
             ``blank`` without images, ``shuffled`` without the order of frames.
+        nuisances: what the run corrected and what is true, ``(n, 2)``, by name; ``junk`` is the
+            probability that a frame is good, and 1 for junk.
     """
 
     latents: np.ndarray | None = None
@@ -39,6 +41,7 @@ class Known:
     states: np.ndarray | None = None
     poses: AlignedPoses | None = None
     probes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    nuisances: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def require_finite(self, n_frames: int) -> None:
         """Raise a TemporemError unless all arrays are finite and have this number of frames."""

@@ -41,6 +41,11 @@ class Batch:
     shifts_angstrom: Tensor | None = None
     encoder_input: Tensor | None = None
 
+    @property
+    def used(self) -> Tensor:
+        """Frames that tell something; in others CTF and image are 0, bool ``(F,)``."""
+        return self.ctf.any(dim=1)
+
     def at(self, pixels: PixelSample) -> Batch:
         """Keep only some pixels of the images; the encoder input stays."""
         index = pixels.index.to(self.images.device, non_blocking=True)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.frames.batch import Batch
+from temporem.frames.corrections import Corrections, FrameCorrection
 from temporem.frames.dataset import Dataset
 from temporem.frames.intervals import frame_intervals
+from temporem.frames.mean_comparison import MeanComparison, compare_with_mean
 from temporem.frames.settings import DataSettings
 from temporem.frames.source import (
     FramesInMemory,
@@ -47,6 +49,7 @@ class Frames:
             on the CPU.
         interval_index: index of the interval that precedes a frame, ``(N,)``, on the CPU.
         statistics: noise, spectra and mean volume.
+        corrections: what was done to frames of uneven background, noise and intensity.
         processes: processes that share every pass over the frames.
         on_samples: called with the number of Fourier pixels of every block that was passed.
         block_samples: Fourier pixels in a block; None for what suits the device.
@@ -60,6 +63,7 @@ class Frames:
     intervals: Tensor
     interval_index: Tensor
     statistics: FrameStatistics
+    corrections: Corrections
     processes: ProcessGroup = SINGLE_PROCESS
     on_samples: Callable[[int], None] = lambda n: None
     block_samples: int | None = None
@@ -225,18 +229,36 @@ def prepare_frames(
     stack = open_frames(dataset, settings, block_samples)
     model = stack.forward_model
     in_memory = prepared_bytes(model, len(stack)) <= settings.memory_gb * 2**30
-    source = loaded(stack, block_samples) if in_memory else stack
+    source: FrameSource = loaded(stack, block_samples) if in_memory else stack
     rotations = dataset.poses.rotations.float()
-    statistics = measure_frames(
-        model,
-        source,
-        rotations if posed else None,
-        training,
-        independent_share=stack.independent_share,
-        noise_scale=stack.noise_scale,
-        window_radius=settings.window_radius,
-        block_samples=block_samples,
+
+    def measure(source: FrameSource) -> FrameStatistics:
+        return measure_frames(
+            model,
+            source,
+            rotations if posed else None,
+            training,
+            independent_share=stack.independent_share,
+            noise_scale=stack.noise_scale,
+            window_radius=settings.window_radius,
+            block_samples=block_samples,
+        )
+
+    def compare(source: FrameSource, statistics: FrameStatistics) -> MeanComparison:
+        return compare_with_mean(
+            model,
+            source,
+            rotations if posed else None,
+            training,
+            statistics.mean_volume,
+            block_samples,
+        )
+
+    correction = FrameCorrection(
+        measure, compare, stack.background, stack.broken, stack.correlation, dataset.movies
     )
+    correct = correction.of if settings.corrections else correction.without
+    source, statistics, corrections = correct(source)
     intervals, interval_index = frame_intervals(dataset)
     return Frames(
         forward_model=model,
@@ -247,6 +269,7 @@ def prepare_frames(
         intervals=intervals,
         interval_index=interval_index,
         statistics=statistics,
+        corrections=corrections,
         processes=processes,
         block_samples=block_samples,
     )

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.frames.background import corner_neighbours, corner_pixels
 from temporem.physics.fourier import FourierSupport
-from temporem.physics.masks import soft_ball
 
 LOW_RADIUS = 8.0
 """Highest frequency that is kept of images, cycles per box."""
@@ -93,15 +93,8 @@ class ImageMeter:
         self._box = box = len(window)
         self._support, self._window = support, window / window.square().mean().sqrt()
         self._n_low = int((support.radii <= min(LOW_RADIUS, box / 2 - 1)).sum())
-        corners = soft_ball(box, 2, box / 2, 0.0) == 0
-        self.corners = corners.flatten().nonzero().squeeze(1)
-        place = torch.full((box, box), -1)
-        place[corners] = torch.arange(len(self.corners))
-        self._pairs = [
-            (one[keep], other[keep])
-            for one, other in ((place[:, :-1], place[:, 1:]), (place[:-1], place[1:]))
-            for keep in ((one >= 0) & (other >= 0),)
-        ]
+        self.corners = corner_pixels(box).flatten().nonzero().squeeze(1)
+        self._pairs = corner_neighbours(box)
         y, x = (self.corners // box).double(), (self.corners % box).double()
         plane = torch.stack([torch.ones_like(x), x / box - 0.5, y / box - 0.5], dim=1)
         self._slopes = torch.linalg.pinv(plane)[1:].T

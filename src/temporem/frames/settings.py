@@ -15,10 +15,11 @@ class DataSettings(BaseModel):
     invert: bool = Field(
         False, description="`--invert`: flip the sign of the images, for dark molecules."
     )
-    normalise: bool = Field(
-        False,
-        description="`--normalise`: subtract from every frame the mean of its corners, and bring "
-        "every movie to the same noise level.",
+    corrections: bool = Field(
+        True,
+        description="Subtract the background of every frame, bring movies to one noise level, fit "
+        "the intensity of frames, and leave out frames that do not show the molecule. Each is done "
+        "only where the images differ by more than chance ([defects.md](defects.md)).",
     )
     checks: Literal["refuse", "warn"] = Field(
         "refuse",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -44,6 +44,10 @@ class FrameSource(Protocol):
             rows: indices ``(F,)``.
             n_pixels: only so many image frequencies, the lowest ones.
         """
+        ...
+
+    def to(self, device: torch.device) -> FrameSource:
+        """The frames, prepared or kept on a device."""
         ...
 
 
@@ -166,6 +170,10 @@ class _Derived:
     def __len__(self) -> int:
         return len(self.source)
 
+    def to(self, device: torch.device) -> Self:
+        """See :class:`FrameSource`."""
+        return replace(self, source=self.source.to(device))
+
 
 @dataclass(frozen=True)
 class LowestFrequencies(_Derived):
@@ -203,3 +211,28 @@ class Recentred(_Derived):
         images, ctf = self.source.take(rows, n_pixels)
         phase = self.model.shift_phase(self.shifts_angstrom[rows], slice(n_pixels))
         return images * phase.conj(), ctf
+
+
+@dataclass(frozen=True)
+class Weighted(_Derived):
+    """Frames of different intensity, some of which tell nothing, with noise that is not white.
+
+    Attributes:
+        intensity: factor of every frame's CTF, float32 ``(N,)``. Where it is 0 the image is 0 too,
+            so that the frame has the same likelihood for all volumes.
+        whitening: factor of every frequency of image and CTF, which makes noise white, ``(P,)``.
+    """
+
+    intensity: Tensor
+    whitening: Tensor
+
+    @property
+    def n_pixels(self) -> int:
+        return self.source.n_pixels
+
+    def take(self, rows: np.ndarray, n_pixels: int | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`FrameSource`."""
+        images, ctf = self.source.take(rows, n_pixels)
+        intensity = self.intensity[rows].to(ctf.device, non_blocking=True)[:, None]
+        whitening = self.whitening[: images.shape[1]].to(ctf.device, non_blocking=True)
+        return images * (whitening * (intensity > 0)), ctf * (whitening * intensity)

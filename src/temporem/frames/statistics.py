@@ -148,14 +148,16 @@ def measure_frames(
     others = np.setdiff1d(np.arange(len(source)), rows)
     parts = blocks_of(np.concatenate([rows, others]), source.n_pixels, block_samples)
     halves = torch.from_numpy(np.concatenate([half, np.full(len(others), -1)]))
-    sums = torch.zeros(2, len(model.support), dtype=torch.float64)
+    sums, used = torch.zeros(2, len(model.support), dtype=torch.float64), 0
 
     def seen() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        nonlocal used
         frames = one_ahead(source.take, parts, in_thread=not source.in_memory)
         own = halves.split([len(part) for part in parts])
         for part, index, (images, ctf) in zip(parts, own, frames, strict=True):
             power = images.real.double().square() + images.imag.double().square()
             sums.add_(torch.stack([power.sum(0), ctf.double().square().sum(0)]))
+            used += int(ctf.any(1).sum())
             yield images, ctf, torch.from_numpy(part), index
 
     if rotations is None:
@@ -164,7 +166,7 @@ def measure_frames(
     else:
         blocks = ((images, ctf, rotations[rows], index) for images, ctf, rows, index in seen())
         mean = back_project(model, blocks, window_radius)
-    power, squares = spectra(model, sums / len(source))
+    power, squares = spectra(model, sums / max(used, 1))
     return FrameStatistics(model, independent_share, noise_scale, power, squares, mean)
 
 
@@ -184,6 +186,18 @@ def spectra(model: ForwardModel, means: Tensor) -> tuple[Tensor, Tensor]:
     power = torch.where(power > 1, power, smooth).clamp(min=0.01)
     squares = squares.clamp(min=1e-3)
     return torch.cat([power, power[-1:]]), torch.cat([squares, squares[-1:]])
+
+
+def power_of_slices(model: ForwardModel, source: FrameSource, rows: np.ndarray) -> Tensor:
+    """Power of slices at integer radii, as what exceeds the noise in some frames tells it."""
+    sums, used = torch.zeros(2, len(model.support), dtype=torch.float64), 0
+    for part in blocks_of(rows, source.n_pixels):
+        images, ctf = source.take(part)
+        sums[0] += images.abs().square().sum(0, dtype=torch.float64)
+        sums[1] += ctf.square().sum(0, dtype=torch.float64)
+        used += int(ctf.any(1).sum())
+    power, squares = spectra(model, sums / max(used, 1))
+    return power / squares
 
 
 def _no_volume(box: int) -> HomogeneousVolume:

@@ -13,13 +13,26 @@ between models count only the share ⟨w²⟩ of the coefficients
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
+from temporem.frames.background import (
+    Background,
+    NeighbourCorrelation,
+    PlaneMeter,
+    corner_pixels,
+    find_background,
+)
+from temporem.frames.broken_pixels import (
+    BrokenPixels,
+    brightest_allowed,
+    find_broken,
+    most_extreme,
+)
 from temporem.frames.dataset import Dataset
 from temporem.frames.image_statistics import ImageMeter, ImageStatistics
 from temporem.frames.settings import DataSettings
@@ -29,43 +42,6 @@ from temporem.physics.masks import soft_ball
 
 _WINDOW_EDGE = 0.1  # soft edge, in half boxes
 _LARGEST_PIXEL = 1e4  # times the noise; beyond, squares of products leave single precision
-
-
-@dataclass(frozen=True, eq=False)
-class Normalisation:
-    """Background that is subtracted from frames, and the factor that follows.
-
-    Attributes:
-        background: float32 ``(N,)``.
-        factor: float32 ``(N,)``, the same for all frames of a movie.
-    """
-
-    background: Tensor
-    factor: Tensor
-
-    @classmethod
-    def of(cls, dataset: Dataset, mean: np.ndarray, variance: np.ndarray) -> Normalisation:
-        """Subtract every frame's background; bring the noise of every movie to the median.
-
-        Args:
-            dataset: the movies.
-            mean: of the background of every frame, ``(N,)``.
-            variance: of the background of every frame, ``(N,)``.
-        """
-        sd = np.array([variance[movie].mean() ** 0.5 for movie in dataset.movies])
-        factor = np.ones(len(mean))
-        for movie, own in zip(dataset.movies, sd, strict=True):
-            if own > 0:
-                factor[movie] = np.median(sd) / own
-        return cls(torch.from_numpy(mean).float(), torch.from_numpy(factor).float())
-
-    def apply(self, pixels: Tensor, rows: Tensor) -> Tensor:
-        """Normalise images ``(F, D, D)`` of some rows ``(F,)``."""
-        background, factor = (
-            values[rows].to(pixels.device)[:, None, None]
-            for values in (self.background, self.factor)
-        )
-        return (pixels - background) * factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,18 +56,22 @@ class FrameStack:
         window: soft disc, ``(D, D)``, on the device where frames are prepared.
         invert: flip the sign.
         noise_scale: divisor of the images, so that noise has unit variance in every coefficient.
+        correlation: of the noise in neighbouring pixels, as the corners have it.
+        broken: pixels that are repaired.
         block_samples: Fourier pixels that are read and prepared together; None for a number that
             bounds memory.
-        normalisation: background and scale of every frame; None for images as they are.
+        background: what is subtracted from frames, and factors that follow.
     """
 
     dataset: Dataset
     forward_model: ForwardModel
     window: Tensor
     invert: bool
+    background: Background
     noise_scale: float = 1.0
+    correlation: float = 0.0
+    broken: BrokenPixels = field(default_factory=BrokenPixels)
     block_samples: int | None = None
-    normalisation: Normalisation | None = None
 
     @property
     def device(self) -> torch.device:
@@ -128,9 +108,9 @@ class FrameStack:
             images, ctf = self._prepare(rows.repeat(2), n_pixels)
             return images[:1], ctf[:1]
         model, device, index = self.forward_model, self.device, torch.from_numpy(rows)
-        pixels = torch.from_numpy(self.dataset.images[rows]).to(device)
-        if self.normalisation is not None:
-            pixels = self.normalisation.apply(pixels, index)
+        pixels = torch.from_numpy(self.broken.repair(self.dataset.images[rows], rows)).to(device)
+        if not self.background.is_none:
+            pixels = self.background.apply(pixels, index)
         pixels = -pixels if self.invert else pixels
         shifts = self.dataset.poses.shifts_angstrom[index].to(device)
         centring = model.shift_phase(-shifts)
@@ -178,49 +158,82 @@ def _open(
 ) -> FrameStack:
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
     window = image_window(dataset.box, settings.window_radius)
-    corners = soft_ball(dataset.box, 2, dataset.box / 2, 0.0) == 0
-    sums, largest = torch.zeros(dataset.n_frames, 2, dtype=torch.float64), 0.0
-    moments = torch.zeros(2, dtype=torch.float64)
-    for rows in blocks_of(np.arange(dataset.n_frames), len(model.support), block_samples):
-        images = torch.from_numpy(dataset.images[rows])
-        largest = max(largest, float(images.abs().max()))
+    corners, planes_of = corner_pixels(dataset.box), PlaneMeter(window)
+    n, n_corner = dataset.n_frames, int(corners.sum())
+    planes, variance = torch.zeros(n, 2, 3, dtype=torch.float64), torch.zeros(n).double()
+    square, correlation = 0.0, NeighbourCorrelation(dataset.box)
+    extreme = torch.zeros(n, dtype=torch.float64)
+
+    def measure(rows: np.ndarray, images: Tensor) -> Tensor:
         outside = images[:, corners].double()
-        moments += torch.stack([outside.sum(), outside.square().sum()])
-        sums[rows] = torch.stack([outside.sum(1), outside.square().sum(1)], dim=1)
+        planes[rows] = planes_of.measure(images)
+        left = planes_of.residuals(outside, planes[rows, 0])
+        variance[rows] = left.square().sum(1) / (n_corner - planes.shape[-1])
+        extreme[rows] = most_extreme(images, planes[rows, 0, 0])
+        return left
+
+    for rows in blocks_of(np.arange(n), len(model.support), block_samples):
+        images = torch.from_numpy(dataset.images[rows])
+        left = measure(rows, images)
+        outside = images[:, corners].double()
+        square += float(outside.square().sum()) / (n * n_corner)
+        correlation.add(left, variance[rows])
         if meter is not None:
             meter.add(images, outside)
-    n_corner = int(corners.sum())
-    mean, square = (moments / (dataset.n_frames * n_corner)).tolist()
-    variance = square - mean**2
-    if variance <= 1e-12 * max(square, 1e-30):
+    broken = BrokenPixels()
+    if settings.corrections:
+        broken = _broken_pixels(dataset, planes[:, 0, 0], extreme, variance)
+        for row in broken.repairs:
+            own = np.array([row])
+            measure(own, torch.from_numpy(broken.repair(dataset.images[own], own)))
+    noise, largest = float(variance.mean()), float(extreme.max())
+    if noise <= 1e-12 * max(square, 1e-30):
         raise TemporemError(
             f"{dataset.path}: images are constant in their corners, so noise cannot be measured",
             expected="images without a mask",
             hint="extract particles without a mask",
         )
-    if largest > _LARGEST_PIXEL * variance**0.5:
+    if largest > _LARGEST_PIXEL * noise**0.5:
         raise TemporemError(
             f"{dataset.path}: an image has a pixel of {largest:g}, but the noise in the corners "
-            f"has a standard deviation of {variance**0.5:g}",
+            f"has a standard deviation of {noise**0.5:g}",
             expected=f"pixels of at most {_LARGEST_PIXEL:g} times the noise",
             hint="leave out or mend images with broken pixels",
         )
-    normalisation = None
-    if settings.normalise:
-        own_mean, own_square = (sums / n_corner).T.numpy()
-        own_variance = (own_square - own_mean**2).clip(min=0)
-        normalisation = Normalisation.of(dataset, own_mean, own_variance)
-        variance = float((own_variance * normalisation.factor.numpy() ** 2).mean())
-    noise_scale = float((variance * window.square().mean().item()) ** 0.5)
+    mean_square = window.square().mean().item()
+    gain = dataset.box * float(window.mean()) / mean_square**0.5
+    background = Background.none(n)
+    if settings.corrections:
+        background = find_background(planes, variance, n_corner, gain, dataset.movies)
+    noise = float((variance * background.factor.square()).mean())
+    noise_scale = (noise * mean_square) ** 0.5
     return FrameStack(
         dataset,
         model,
         window,
         settings.invert,
+        background,
         noise_scale,
+        correlation.result(),
+        broken,
         block_samples,
-        normalisation,
     )
+
+
+def _broken_pixels(
+    dataset: Dataset, levels: Tensor, extreme: Tensor, variance: Tensor
+) -> BrokenPixels:
+    """Look for broken pixels in the images that have an extreme one."""
+    sd = float(variance.median().sqrt())
+    if sd == 0:
+        return BrokenPixels()
+    limit = sd * brightest_allowed(extreme.numpy() / sd, dataset.box)
+    repairs = {}
+    for row in (extreme > limit).nonzero()[:, 0].tolist():
+        places, values = find_broken(dataset.images[row], float(levels[row]), limit)
+        if len(places):
+            repairs[row] = (places, values)
+    return BrokenPixels(repairs)
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

@@ -261,7 +261,7 @@ class LinearSolver:
         interval = torch.zeros(m, t, dtype=torch.long)
         interval[packing] = block.interval_index
         movies = smooth(packed_information, packed_score, transitions[interval[:, 1:]])
-        log_det = (weights * noise.log()).double().sum() * len(residual)
+        log_det = (weights * noise.log()).double().sum() * int(block.used.sum())
         unexplained = residual.square().double().sum() + log_det
         sums.log_likelihood += float(movies.log_evidence.sum()) - 0.5 * float(unexplained)
         return movies, packing
@@ -296,7 +296,7 @@ class LinearSolver:
         residual = images - (design @ mean[..., None].to(design.dtype)).squeeze(-1)
         spread = design @ covariance.to(design.dtype)
         power = residual.abs().square() + (spread * design.conj()).real.sum(-1)
-        counts = self.weights.expand_as(power).double().sum(0)
+        counts = self.weights.double() * int(block.used.sum())
         both = torch.stack([(power * self.weights).double().sum(0), counts])
         sums.residual_power.index_add_(1, self.shells.clamp(max=self.grid.n_shells - 1), both)
         return residual[..., None] * mean[:, None] - spread

@@ -106,7 +106,8 @@ def find_poses(
         source=source, starts=starts, around_degrees=around_degrees, diffusion=diffusion
     )
     prepared = DataSettings(invert=invert)
-    frames = prepare_frames(data, prepared, data.movies, torch.device("cpu"), posed=False)
+    posed = source == "refine"
+    frames = prepare_frames(data, prepared, data.movies, torch.device("cpu"), posed=posed)
     log: list[Mapping[str, Any]] = []
     states = pose_states(
         frames,

@@ -24,6 +24,8 @@ from temporem.volumes.back_projection import BackProjection, HalfSets
 FOLDS = 4
 """Number of folds; frames of fold ``FOLDS`` are held out of all volumes."""
 
+_AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
+_FURTHER = 2.0  # cycles per box
 _FRAMES = 50  # in a block; bounds memory
 
 
@@ -39,6 +41,12 @@ class FoldVolumes:
 
     volumes: Tensor
     half_fsc: Tensor
+
+    @property
+    def radius(self) -> float:
+        """Highest frequency to go on with, cycles per box; the box may have fewer."""
+        below = (self.half_fsc < _AGREEMENT).nonzero()
+        return (int(below[0]) if len(below) else len(self.half_fsc)) + _FURTHER
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def improve_poses(
     around_degrees: float = 0.0,
     components: Tensor | None = None,
     chain: PoseChain | None = None,
+    prior: RotationPrior | None = None,
     on_frames: Callable[[int], None] = _uncounted,
 ) -> ImprovedPoses:
     """Find poses of all frames, each against the volume of the other folds.
@@ -65,6 +66,7 @@ def improve_poses(
         components: U of ``V = μ + Σ_j z_j U_j``, ``(q, D', D', D')``, the greatest first, where
             volumes change: z is found with the pose.
         chain: how frames follow one another; every frame is by itself when None.
+        prior: prior of rotations, without a search and a chain; uniform when None.
         on_frames: called with the number of frames that were done.
     """
     near = torch.arange(len(start))[:, None]
@@ -77,14 +79,14 @@ def improve_poses(
         if scope != "here":
             search = CandidateSearch(frames, parts, scope, around_degrees)
 
-        def of(rows: np.ndarray) -> tuple[Tensor, Tensor, None]:
+        def of(rows: np.ndarray) -> tuple[Tensor, Tensor, RotationPrior | None]:
             rotations = start.rotations[near[rows]]
             shifts = start.shifts_angstrom[rows, None].expand(-1, near.shape[1], -1)
             if search is not None:
                 more = search.candidates(rows, rotations[:, 0], shifts[:, 0])
                 rotations = torch.cat([rotations, more[0]], dim=1)
                 shifts = torch.cat([shifts, more[1]], dim=1)
-            return rotations, shifts, None
+            return rotations, shifts, prior and prior[rows]
 
         return of
 
@@ -108,8 +110,7 @@ def _given(fit: PoseFit, prior: RotationPrior | None = None) -> _ForVolumes:
     """Candidates from an earlier fit, independent of the volumes."""
 
     def of(rows: np.ndarray) -> tuple[Tensor, Tensor, RotationPrior | None]:
-        mine = prior and RotationPrior(prior.mean[rows], prior.precision[rows])
-        return fit.rotations[rows], fit.shifts_angstrom[rows], mine
+        return fit.rotations[rows], fit.shifts_angstrom[rows], prior and prior[rows]
 
     return lambda parts: of
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,6 +70,15 @@ class RotationPrior:
 
     mean: Tensor
     precision: Tensor
+
+    @classmethod
+    def about(cls, rotations: Tensor, sd_radians: float) -> RotationPrior:
+        """Errors of the same size about each axis, about ``(B, 3, 3)``."""
+        precision = torch.eye(3, dtype=torch.float64) / sd_radians**2
+        return cls(rotations.double(), precision.expand(len(rotations), 3, 3))
+
+    def __getitem__(self, rows: Tensor | np.ndarray) -> RotationPrior:
+        return RotationPrior(self.mean[rows], self.precision[rows])
 
 
 @dataclass(frozen=True)
@@ -184,6 +194,27 @@ def refine_poses(
     return PoseFit(rotation, shift, z, covariance, score, evidence)
 
 
+def expand_poses(
+    model: ForwardModel, references: References, images: Tensor, ctf: Tensor, rotations: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Expand the log-likelihood about poses with shifts of 0.
+
+    Args:
+        model: image formation.
+        references: one volume.
+        images: lowest frequencies of B frames with unit noise, ``(B, P)``.
+        ctf: CTF, ``(B, P)``.
+        rotations: ``(B, 3, 3)``.
+
+    Returns:
+        Curvature ``(B, 5, 5)`` and slope ``(B, 5)`` in rotation vector and shift, radians and Å.
+    """
+    zero = torch.zeros(len(images), 2, dtype=torch.float64)
+    problem = _Problem(model, references, images, ctf, math.inf)
+    _, curvature, slope = problem.expand(rotations, zero, zero[:, :0])
+    return curvature, slope
+
+
 def _gain(curvature: Tensor, slope: Tensor) -> Tensor:
     """Gain that an undamped step promises, ``½ gᵀ H⁻¹ g`` nats: ``(B,)``."""
     return 0.5 * (slope * torch.linalg.solve(_ridged(curvature), slope)).sum(-1)
@@ -205,9 +236,8 @@ class _Problem:
 
     def of(self, frames: Tensor) -> _Problem:
         """The problem of some of the frames."""
-        prior = self.prior and RotationPrior(self.prior.mean[frames], self.prior.precision[frames])
         images, ctf = self.images[frames], self.ctf[frames]
-        return replace(self, images=images, ctf=ctf, prior=prior)
+        return replace(self, images=images, ctf=ctf, prior=self.prior and self.prior[frames])
 
     def expand(self, rotations: Tensor, shifts: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-posterior ``(B,)``, its curvature ``(B, 5+q, 5+q)``, slope ``(B, 5+q)``, float64."""

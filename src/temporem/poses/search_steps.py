@@ -15,7 +15,7 @@ from torch import Tensor
 from temporem.distributed import SINGLE_PROCESS
 from temporem.frames.frames import Frames
 from temporem.frames.source import blocks_of
-from temporem.frames.statistics import CHANGE_FRACTION, SpectralPrior, spectra
+from temporem.frames.statistics import CHANGE_FRACTION, SpectralPrior, power_of_slices
 from temporem.linear.cross_fit import CoarseFit, coarse_samples, fit_coarse
 from temporem.linear.fit import largest_components
 from temporem.linear.half_sets import principal_axes
@@ -26,9 +26,11 @@ from temporem.poses.candidates import SEARCH_RADIUS, SearchScope
 from temporem.poses.chain import PoseChain
 from temporem.poses.conformational_alignment import align_conformations
 from temporem.poses.diffusion import fit_diffusion
+from temporem.poses.errors import PoseErrors, measure_pose_errors
 from temporem.poses.estimates import ImprovedPoses, PoseEstimates
 from temporem.poses.folds import FoldedFrames
 from temporem.poses.improvement import improve_poses
+from temporem.poses.refinement import RotationPrior
 from temporem.poses.search_state import PoseSearchState
 from temporem.poses.settings import PoseSettings
 from temporem.poses.symmetry import find_symmetry
@@ -37,8 +39,7 @@ from temporem.progress import Progress
 Stage = Literal["start", "poses", "motion"]
 
 _WIDE = {0, 2}  # iterations that look everywhere, or around
-_AGREEMENT = 0.3  # of half sets, up to which frequencies are used, and a few more
-_FURTHER = 2.0  # cycles per box
+_NEAR_ITERATIONS = 3  # where given poses are nearly right
 # Time of the steps in milliseconds a frame, as measured in a box of 32 pixels.
 _START_TIME = 15.0
 _SEARCH_TIME: dict[SearchScope, float] = {"everywhere": 4.0, "around": 4.0, "here": 1.5}
@@ -82,10 +83,11 @@ class SearchSteps:
         """Stage of every step, and its number in the stage."""
         starts = self.settings.starts if self._from_images else 0
         moves = self.motion and self._components > 0
+        near = _NEAR_ITERATIONS if self._near else max(self.iterations, self.motion_iterations)
         stages: list[tuple[Stage, int]] = [
             ("start", starts),
-            ("poses", self.iterations),
-            ("motion", self.motion_iterations if moves else 0),
+            ("poses", min(near, self.iterations)),
+            ("motion", min(near, self.motion_iterations) if moves else 0),
         ]
         return [(stage, number) for stage, count in stages for number in range(count)]
 
@@ -156,7 +158,8 @@ class SearchSteps:
         """Frames of the training movies at low resolution, in memory, for all starts."""
         folded = self._folded
         n = folded.n_pixels(self.rounds[-1].radius)
-        parts = [folded.source.take(part, n) for part in self._blocks]
+        blocks = blocks_of(self._rows, folded.source.n_pixels)
+        parts = [folded.source.take(part, n) for part in blocks]
         images, ctf = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         return AbInitio(
             model=folded.model,
@@ -172,7 +175,7 @@ class SearchSteps:
     def _improve(self, state: PoseSearchState, number: int, progress: Progress) -> PoseSearchState:
         """Volumes from the poses so far, then poses from these volumes."""
         record: dict[str, Any] = {"stage": "poses", "iteration": number + 1}
-        note = f"poses  iteration {number + 1}/{self.iterations}"
+        note = f"poses  iteration {number + 1}/{self._count('poses')}"
         progress(0, 1, note)
         radius = state.radius
         if state.volume is not None:
@@ -183,7 +186,7 @@ class SearchSteps:
             folds = self._folded.back_project(start, radius)
             volumes = folds.volumes
             record["half_fsc"] = folds.half_fsc.tolist()
-            radius = max(radius, self._next_radius(folds.half_fsc))
+            radius = max(radius, min(folds.radius, self._folded.model.box / 2))
         improved = improve_poses(
             self._folded,
             volumes,
@@ -192,21 +195,17 @@ class SearchSteps:
             scope=self._wide if number in _WIDE else "here",
             around_degrees=self.settings.around_degrees,
             chain=self._chain(state),
+            prior=self._prior,
             on_frames=self._counter(progress, note),
         )
         return self._kept(state, improved, radius, record)
-
-    def _next_radius(self, half_fsc: Tensor) -> float:
-        below = (half_fsc < _AGREEMENT).nonzero()
-        last = int(below[0]) if len(below) else len(half_fsc)
-        return min(last + _FURTHER, self._folded.model.box / 2)
 
     # --- iterations with a volume that changes ---
 
     def _move(self, state: PoseSearchState, number: int, progress: Progress) -> PoseSearchState:
         """Fit a linear model of the motion, then find poses and latents with it."""
         record: dict[str, Any] = {"stage": "motion", "iteration": number + 1}
-        note = f"poses  with motion {number + 1}/{self.motion_iterations}"
+        note = f"poses  with motion {number + 1}/{self._count('motion')}"
         share = _MODEL_TIME / (_MODEL_TIME + _SEARCH_TIME[self._wide])
         progress(0, 1, note)
         start, folded, radius = self._estimates(state), self._folded, state.radius
@@ -225,23 +224,25 @@ class SearchSteps:
             around_degrees=self.settings.around_degrees,
             components=components * mask,
             chain=self._chain(state),
+            prior=self._prior,
             on_frames=self._counter(progress.part(share, 1), note),
         )
-        posterior = fit.sums.posterior
-        if frames.held_out:
-            unseen = frames.blocks(frames.held_out, fit.solver.n_pixels)
-            found = fit.solver.expect(fit.parameters, unseen, gradient=False)
-            posterior = posterior + found.posterior
-        latents = posterior.transformed(axes).mean
-        improved, record["turned_degrees"] = align_conformations(
-            folded,
-            improved,
-            latents,
-            self._rows,
-            power=self._power,
-            radius=radius,
-            seed=self.seed,
-        )
+        if not self._near:  # else the given poses hold the reference frame
+            posterior = fit.sums.posterior
+            if frames.held_out:
+                unseen = frames.blocks(frames.held_out, fit.solver.n_pixels)
+                found = fit.solver.expect(fit.parameters, unseen, gradient=False)
+                posterior = posterior + found.posterior
+            latents = posterior.transformed(axes).mean
+            improved, record["turned_degrees"] = align_conformations(
+                folded,
+                improved,
+                latents,
+                self._rows,
+                power=self._power,
+                radius=radius,
+                seed=self.seed,
+            )
         record["log_likelihood"] = fit.sums.log_likelihood
         return self._kept(state, improved, radius, record)
 
@@ -274,8 +275,6 @@ class SearchSteps:
             seed=self.seed,
         )
         return frames, fit
-
-    # --- what a step leaves ---
 
     def _kept(
         self, state: PoseSearchState, improved: ImprovedPoses, radius: float, record: dict[str, Any]
@@ -330,13 +329,28 @@ class SearchSteps:
 
     # --- what the steps share ---
 
+    def _count(self, stage: Stage) -> int:
+        return sum(name == stage for name, _ in self.plan)
+
     @property
     def _from_images(self) -> bool:
         return self.settings.source == "estimate"
 
     @property
     def _wide(self) -> SearchScope:
-        return "everywhere" if self._from_images else "around"
+        return "everywhere" if self._from_images else "here" if self._near else "around"
+
+    @cached_property
+    def _near(self) -> PoseErrors | None:
+        """Errors of given poses that are so small that no search is needed; else None."""
+        if self._from_images or self.settings.diffusion != "none":
+            return None
+        errors = measure_pose_errors(self.frames)
+        return errors if errors is not None and errors.are_near else None
+
+    @cached_property
+    def _prior(self) -> RotationPrior | None:
+        return None if self._near is None else self._near.prior(self.given.rotations)
 
     @property
     def _components(self) -> int:
@@ -348,14 +362,12 @@ class SearchSteps:
         """Rows of the training movies."""
         return np.concatenate(self.frames.training)
 
-    @property
-    def _blocks(self) -> list[np.ndarray]:
-        return blocks_of(self._rows, self.frames.source.n_pixels)
-
     @cached_property
     def _folded(self) -> FoldedFrames:
         model = self.frames.forward_model
         shift_sd = self.settings.shift_sd * model.box * model.pixel_size_angstrom
+        if self._near is not None:
+            shift_sd = self._near.shift_sd(model.pixel_size_angstrom)
         return FoldedFrames.deal(
             self.frames, shift_sd_angstrom=shift_sd, window_radius=self.window_radius
         )
@@ -363,14 +375,7 @@ class SearchSteps:
     @cached_property
     def _power(self) -> Tensor:
         """Power of slices at integer radii: what exceeds the noise in the training frames."""
-        model = self.frames.forward_model
-        sums = torch.zeros(2, len(model.support), dtype=torch.float64)
-        for part in self._blocks:
-            images, ctf = self.frames.source.take(part)
-            sums[0] += images.abs().square().sum(0, dtype=torch.float64)
-            sums[1] += ctf.square().sum(0, dtype=torch.float64)
-        power, squares = spectra(model, sums / len(self._rows))
-        return power / squares
+        return power_of_slices(self.frames.forward_model, self.frames.source, self._rows)
 
     def _chain(self, state: PoseSearchState) -> PoseChain | None:
         """Chain that links the frames of movies, if its coefficient is known by now."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-PoseSource = Literal["known", "refine", "estimate"]
+PoseSource = Literal["auto", "known", "refine", "estimate"]
 
 
 def _coefficient(value: object) -> object:
@@ -23,9 +23,10 @@ class PoseSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: PoseSource = Field(
-        "known",
-        description="`--poses`. known: take the dataset's poses. refine: improve them. estimate: "
-        "find poses from the images alone.",
+        "auto",
+        description="`--poses`. auto: known, or refine where the images show that the dataset's "
+        "poses are off. known: take the dataset's poses. refine: improve them. estimate: find "
+        "poses from the images alone.",
     )
     starts: int = Field(
         3,
@@ -38,14 +39,15 @@ class PoseSettings(BaseModel):
         15,
         gt=0,
         le=90,
-        description="refine: largest turn from the given poses that is tried, about each axis.",
+        description="refine: largest turn from the given poses that is tried, about each axis, "
+        "where they are off by more than 8°.",
     )
     shift_sd: float = Field(
         0.03,
         gt=0,
         le=0.25,
         description="Standard deviation of shifts, as a fraction of the box: about the centre "
-        "(estimate) or about the given shifts (refine).",
+        "(estimate) or about given shifts that are far off (refine).",
     )
     learned: Literal["auto", "none", "table", "head"] = Field(
         "auto",

@@ -30,6 +30,9 @@ NETWORKS = ("static", "tempor", "clock")
 _PRESETS = "presets"
 
 
+_GIVEN = ("auto", "known")  # sources of poses before the images have been looked at
+
+
 class RunConfig(BaseModel):
     """All settings that determine a run."""
 
@@ -107,7 +110,7 @@ class RunConfig(BaseModel):
                     f"poses.learned={self.poses.learned} needs --method static or tempor, but the "
                     f"method is {self.method}"
                 )
-            if self.poses.source == "known" and self.learned_poses == "table":
+            if self.poses.source in _GIVEN and self.learned_poses == "table":
                 raise ValueError("poses.learned=table needs --poses refine or estimate")
         if self.poses.diffusion != "none" and not self.searches_poses:
             raise ValueError(
@@ -144,7 +147,7 @@ class RunConfig(BaseModel):
         """Way to learn poses together with a network."""
         if self.poses.learned != "auto":
             return self.poses.learned
-        sought = self.method in NETWORKS and self.poses.source != "known"
+        sought = self.method in NETWORKS and self.poses.source not in _GIVEN
         searched = self.poses.diffusion != "none" or self.data.held_out_fraction > 0
         return "table" if sought and not searched else "none"
 
@@ -152,7 +155,7 @@ class RunConfig(BaseModel):
     def searches_poses(self) -> bool:
         """True if a search for poses comes first."""
         instead = {"table": "refine", "head": "estimate"}.get(self.learned_poses)
-        return self.poses.source not in ("known", instead)
+        return self.poses.source not in (*_GIVEN, instead)
 
     @property
     def moving_poses(self) -> bool:

@@ -73,6 +73,7 @@ class RunFacts(BaseModel):
         component_likeness: how far each component looks like a change of the mean as a whole.
         half_fsc: FSC of the half maps of a homogeneous reconstruction.
         data_warnings: sentences of the checks of the dataset.
+        corrections: sentences on what was done to images of uneven background or intensity.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -89,6 +90,7 @@ class RunFacts(BaseModel):
     component_likeness: list[LikenessFacts] | None = None
     half_fsc: list[FiniteFloat] | None = None
     data_warnings: list[str] = []
+    corrections: list[str] = []
 
     @property
     def grid(self) -> VolumeGrid:

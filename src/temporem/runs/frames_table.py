@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def write_frame_table(
     mean: Tensor | None,
     covariance: Tensor | None,
     found: Poses | None,
+    corrections: Mapping[str, np.ndarray],
 ) -> None:
     """Write the table of a run.
 
@@ -62,6 +63,7 @@ def write_frame_table(
         mean: posterior means of the latents, ``(N, q)``; None for a method without.
         covariance: ``(N, q, q)``, or variances ``(N, q)``; None where the method has neither.
         found: the run found the poses of the dataset; their standard deviations are written too.
+        corrections: columns of what was done to the images, ``(N,)`` each.
     """
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "rlnParticleName": dataset.particle_names,
@@ -76,6 +78,7 @@ def write_frame_table(
         columns["temporemAngleSd"] = found.angle_sd_degrees.numpy()
     if found is not None and found.shift_sd_angstrom is not None:
         columns["temporemOriginSdAngst"] = found.shift_sd_angstrom.numpy()
+    columns |= corrections
     columns["temporemHeldOut"] = held_out.astype(np.int64)
     write_star(folder / names.FRAMES, {_BLOCK: StarTable(columns, where=names.FRAMES)})
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from temporem.checks import Evidence, Finding, examine, require_sound
+from temporem.checks import Evidence, Finding, Verdict, examine, require_sound
+from temporem.checks.pose_errors import PoseErrorCheck
 from temporem.device import choose_device, network_dtype
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.fingerprint import fingerprint
-from temporem.frames.frames import prepare_frames
+from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.readers import read_dataset
 from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held
@@ -131,20 +132,21 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
         posed=method.needs_poses(task.config),
         processes=task.processes,
     )
+    facts |= frames.corrections.facts()
     outcome = method.run(Job(task, frames, store, progress))
     if task.processes.is_main:
         in_place = given.with_poses(task.dataset.poses) if task.dataset.has_poses else given
         task = replace(task, dataset=in_place)
-        _write(folder, task, outcome, frames.statistics.noise_scale, facts)
+        _write(folder, task, outcome, frames, facts)
         store.close()
     progress(1, 1)
 
 
 def _write(
-    folder: Path, task: Task, outcome: Outcome, noise_scale: float, facts: Mapping[str, Any]
+    folder: Path, task: Task, outcome: Outcome, frames: Frames, facts: Mapping[str, Any]
 ) -> None:
     """Write the outcome of a method; ``frames.star``, which marks a finished run, comes last."""
-    dataset = task.dataset
+    dataset, noise_scale = task.dataset, frames.statistics.noise_scale
     grid = VolumeGrid(dataset.box, dataset.pixel_size_angstrom, noise_scale)
     for scale, maps in ((noise_scale, outcome.volumes), (1.0, outcome.masks)):
         for name, volume in maps.items():
@@ -168,6 +170,7 @@ def _write(
         mean=outcome.mean,
         covariance=outcome.covariance,
         found=found,
+        corrections=frames.corrections.columns(),
     )
 
 
@@ -237,7 +240,18 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     require_memory(config, method, dataset, device)
     evidence = Evidence.of(dataset, config.data, halves=config.method != "homogeneous")
     doubts = require_sound(examine(evidence), config.data, dataset.path)
+    if config.poses.source == "auto":
+        finding = PoseErrorCheck().measure(evidence, processes)
+        config = _with_poses(config, refine=finding.verdict == Verdict.WARNING)
+        doubts += [finding] if finding.verdict == Verdict.WARNING else []
     return Task(config, dataset, training, device, processes, doubts=doubts)
+
+
+def _with_poses(config: RunConfig, *, refine: bool) -> RunConfig:
+    """Settle the source of the poses, which a run keeps."""
+    source = "refine" if refine else "known"
+    changes = {"source": source, "learned": "none"} if refine else {"source": source}
+    return config.model_copy(update={"poses": config.poses.model_copy(update=changes)})
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:
@@ -265,6 +279,8 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
     if wanted.precision == "auto":  # the run chose it
         now["precision"] = before["precision"]
+    if wanted.poses.source == "auto":
+        now["poses.source"], now["poses.learned"] = before["poses.source"], before["poses.learned"]
     for key in before | now:  # options may be set in one of them only
         value, wish = before.get(key), now.get(key)
         if key != "dataset" and wish != value:  # the dataset may have moved

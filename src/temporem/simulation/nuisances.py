@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,19 @@ class Nuisances:
             values = values if axis is None else values[:, axis]
             found[column] = values.numpy().astype(int) if name == "junk" else values.numpy()
         return found
+
+    def against(self, corrections: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Pair what a run corrected, by columns of its table, with the truth: ``(N, 2)`` by name.
+
+        ``junk`` pairs the probability that a frame is good with 1 for junk.
+        """
+        truth, pairs = self.columns(), {}
+        for column, (name, axis) in _COLUMNS.items():
+            found = corrections.get("temporemGood" if name == "junk" else column)
+            if found is not None:
+                key = name if axis is None else f"{name}_{'xy'[axis]}"
+                pairs[key] = np.stack([found, truth[column]], axis=1)
+        return pairs
 
     @classmethod
     def from_table(cls, table: StarTable) -> Nuisances | None:

@@ -1,0 +1,160 @@
+"""What is done to frames whose background, noise or intensity is not even."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.frames.background import Background
+from temporem.frames.broken_pixels import BrokenPixels
+from temporem.frames.likeness import Likeness, judge_frames
+from temporem.frames.mean_comparison import MeanComparison
+from temporem.frames.noise_spectrum import noise_spectrum
+from temporem.frames.source import FrameSource, Weighted
+from temporem.frames.statistics import FrameStatistics
+
+_WHITE = 0.04  # correlation of neighbours
+_STRONG = 1.5  # signal-to-noise ratio; with more, molecules' tails reach into the corners
+_ROUNDS = 2  # the mean volume is better once junk is out of it
+
+
+@dataclass(frozen=True, eq=False)
+class Corrections:
+    """Corrections of N frames.
+
+    Attributes:
+        background: planes that were subtracted, and factors that followed.
+        broken: pixels that were repaired.
+        spectrum: power of the noise at integer radii, ``(R,)``, by which frames were whitened; None
+            for white noise.
+        likeness: intensities, and frames that were left out; None where poses were not known.
+    """
+
+    background: Background
+    broken: BrokenPixels
+    spectrum: Tensor | None = None
+    likeness: Likeness | None = None
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Columns of a STAR file, those of the corrections that were made.
+
+        Backgrounds are in the units of the file.
+        """
+        found: dict[str, np.ndarray] = {}
+        planes = self.background.planes
+        if planes.any():
+            names = ("temporemBackground", "temporemGradientX", "temporemGradientY")
+            found |= dict(zip(names, planes.numpy().T, strict=True))
+        if self.likeness is not None:
+            if (self.likeness.scale != 1).any():
+                found["temporemScale"] = self.likeness.scale.numpy()
+            if self.likeness.junk.any():
+                found["temporemGood"] = self.likeness.good.numpy()
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Sentences on what was done, for ``run.json``."""
+        return {"corrections": self.sentences()}
+
+    def sentences(self) -> list[str]:
+        """Say what was done, a sentence for each correction."""
+        said = []
+        background, likeness = self.background, self.likeness
+        if n_broken := len(self.broken):
+            rows = sorted(self.broken.repairs)
+            named = ", ".join(map(str, rows[:3])) + (" …" if len(rows) > 3 else "")
+            said.append(f"Repaired broken pixels: {n_broken}, in rows {named} (counted from 0).")
+        if background.planes.any():
+            level, along_x, along_y = background.planes.std(0).tolist()
+            said.append(
+                "Subtracted a background from every frame, in the units of the file: "
+                f"{background.planes[:, 0].mean():.3g} ± {level:.2g}, with slopes of "
+                f"{max(along_x, along_y):.2g} from edge to edge."
+            )
+        factor = background.factor
+        if (factor != 1).any():
+            said.append(
+                "Brought the noise of movies to one level: multiplied them by "
+                f"{factor.min():.2f} to {factor.max():.2f}."
+            )
+        if self.spectrum is not None:
+            low, high = self.spectrum[1].item(), self.spectrum[-1].item()
+            said.append(
+                "Whitened the noise, whose power is "
+                f"{low:.2g} at 1 cycle per box and {high:.2g} at Nyquist, 1 on average."
+            )
+        if likeness is None:
+            return said
+        if (likeness.scale != 1).any():
+            said.append(
+                f"The intensity of the molecule differs between frames by {likeness.spread:.0%}; "
+                "each frame is fitted with its own."
+            )
+        n_junk, n = int(likeness.junk.sum()), len(likeness.good)
+        if n_junk:
+            said.append(
+                f"Left out {n_junk} of {n} frames ({n_junk / n:.1%}), which do not look like the "
+                "mean volume in their poses: junk, wrong poses, or a rare state. "
+                '`temporem select RUN --where "temporemGood < 0.5"` lists them; '
+                "--set data.corrections=false keeps them."
+            )
+        return said
+
+
+@dataclass(frozen=True, eq=False)
+class FrameCorrection:
+    """Corrects frames by what a comparison with their mean volume tells.
+
+    Attributes:
+        measure: measures frames.
+        compare: compares frames with their mean volume.
+        background: what was subtracted before.
+        broken: pixels that were repaired before.
+        correlation: of the noise in neighbouring pixels.
+        movies: rows of every movie.
+    """
+
+    measure: Callable[[FrameSource], FrameStatistics]
+    compare: Callable[[FrameSource, FrameStatistics], MeanComparison]
+    background: Background
+    broken: BrokenPixels
+    correlation: float
+    movies: list[np.ndarray]
+
+    def without(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
+        """Leave frames as they are."""
+        return source, self.measure(source), Corrections(self.background, self.broken)
+
+    def of(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
+        """Whiten the noise, then fit intensities and leave junk out.
+
+        Returns:
+            The corrected frames, their statistics, and what was done.
+        """
+        given, whitening = source, torch.ones(source.n_pixels)
+        statistics = self.measure(source)
+        spectrum = likeness = None
+        if abs(self.correlation) > _WHITE:
+            compared = self.compare(source, statistics)
+            if compared.signal_to_noise < _STRONG:
+                spectrum = noise_spectrum(compared)
+        if spectrum is not None:
+            shells = statistics.forward_model.support.shells
+            whitening = spectrum[shells.clamp(max=len(spectrum) - 1)].rsqrt()
+            source = Weighted(given, torch.ones(len(source)), whitening)
+            statistics = self.measure(source)
+        white = source
+        for _ in range(_ROUNDS):
+            likeness = judge_frames(
+                self.compare(white, statistics), statistics.independent_share, self.movies
+            )
+            if likeness is None or likeness.is_even:
+                break
+            source = Weighted(given, likeness.intensity, whitening)
+            statistics = self.measure(source)
+        return source, statistics, Corrections(self.background, self.broken, spectrum, likeness)

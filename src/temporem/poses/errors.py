@@ -1,0 +1,114 @@
+"""How far given poses are off, measured without a search.
+
+About the given poses, the log-likelihood of frame i has the slope ``g_i = H_i δ_i + ε_i`` in the
+rotation vector and shift (:mod:`temporem.poses.refinement`), with its curvature H, the error δ of
+the pose, and noise of covariance ``H / s``, where the share s of the coefficients counts as
+independent. So the mean of ``g gᵀ`` beyond that of noise gives the variances of rotations and
+shifts. Each half set of movies is compared with the mean volume of the other.
+
+A change of conformation moves density too, so that exact poses seem turned by some degrees. It
+hardly moves the molecule as a whole, so exact poses do not seem shifted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from temporem.frames.frames import Frames
+from temporem.frames.source import blocks_of
+from temporem.physics.fourier import FourierSupport, resized
+from temporem.physics.padded_grid import grid_below
+from temporem.poses.refinement import References, RotationPrior, expand_poses
+
+_LEAST_FSC = 0.3  # of the half sets of the mean volume
+_LEAST_RADIUS = 4  # cycles per box; fewer say nothing of a pose
+_NEAR_DEGREES = 8.0
+_LEAST_DEGREES, _LEAST_PIXELS = 0.5, 0.05  # widths of priors
+_BLOCK = 2**17  # Fourier pixels; each has gradients in five directions
+
+
+@dataclass(frozen=True)
+class PoseErrors:
+    """Root mean square errors of poses.
+
+    Attributes:
+        angle_degrees: length of the rotation vector.
+        shift_angstrom: along each axis.
+        shift_certainty: variance of the shifts, divided by its standard error.
+    """
+
+    angle_degrees: float
+    shift_angstrom: float
+    shift_certainty: float
+
+    @property
+    def are_near(self) -> bool:
+        """True if poses are near the maximum of their likelihood, so that no search is needed."""
+        return self.angle_degrees < _NEAR_DEGREES
+
+    def prior(self, rotations: Tensor) -> RotationPrior:
+        """Prior of rotations about given ones ``(N, 3, 3)``, as wide as their errors."""
+        return RotationPrior.about(
+            rotations, math.radians(max(self.angle_degrees, _LEAST_DEGREES)) / 3**0.5
+        )
+
+    def shift_sd(self, pixel_size_angstrom: float) -> float:
+        """Standard deviation of the prior of shifts about given ones, Å."""
+        return max(self.shift_angstrom, _LEAST_PIXELS * pixel_size_angstrom)
+
+
+def measure_pose_errors(frames: Frames) -> PoseErrors | None:
+    """Measure how far the poses of frames are off.
+
+    Args:
+        frames: frames in the given poses, with the mean volume of these.
+
+    Returns:
+        The errors; None where the mean volume is too poor to tell.
+    """
+    mean, model = frames.statistics.mean_volume, frames.forward_model
+    poor = (mean.half_fsc < _LEAST_FSC).nonzero()
+    radius = (int(poor[0]) if len(poor) else len(mean.half_fsc)) - 0.5
+    if radius < _LEAST_RADIUS:
+        return None
+    n = int((model.support.radii < radius).sum())
+    solid, grid = FourierSupport(model.box, 3), grid_below(model.box, radius)
+    wiener = mean.half_fsc.clamp(min=0)[solid.shells.clamp(max=len(mean.half_fsc) - 1)]
+    volumes = resized(solid.ifft(solid.fft(mean.half_volumes) * wiener), grid.box)
+    excess, gain = [], []
+    for half in (0, 1):
+        references = References.of_volumes(volumes[1 - half][None], grid)
+        for movie in frames.training[half::2]:
+            own_excess = torch.zeros(2, dtype=torch.float64)
+            own_gain = torch.zeros(2, 2, dtype=torch.float64)
+            for part in blocks_of(movie, n, _BLOCK):
+                images, ctf = frames.source.take(part, n)
+                rotations = frames.rotations[part].double()
+                curvature, slope = expand_poses(model, references, images, ctf, rotations)
+                noise = curvature / frames.statistics.independent_share
+                beyond = slope.square() - noise.diagonal(dim1=-2, dim2=-1)
+                own_excess += _by_kind(beyond).sum(1)
+                own_gain += _by_kind(_by_kind(curvature.square().sum(0)))
+            excess.append(own_excess)
+            gain.append(own_gain)
+    return _solved(torch.stack(excess), torch.stack(gain))
+
+
+def _solved(excess: Tensor, gain: Tensor) -> PoseErrors:
+    """Variances that explain the excess of M movies ``(M, 2)``, with their gains ``(M, 2, 2)``."""
+    inverse = torch.linalg.pinv(gain.sum(0))
+    variance = inverse @ excess.sum(0)
+    off = (excess - (gain @ variance)) @ inverse.T
+    error = off.square().sum(0).sqrt()
+    turn, shift = variance.clamp(min=0).sqrt().tolist()
+    certainty = float(variance[1] / error[1].clamp(min=1e-300))
+    return PoseErrors(math.degrees(3**0.5 * turn), shift, certainty)
+
+
+def _by_kind(values: Tensor) -> Tensor:
+    """Sums over the three numbers of a rotation and the two of a shift: ``(n, 5)`` → ``(2, n)``."""
+    return torch.stack([values[:, :3].sum(1), values[:, 3:].sum(1)])
