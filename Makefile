@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint browser benchmark clean
+.PHONY: demo test lint browser docs linkcheck benchmark clean
 
 demo: $(STAMP)  ## Simulate, reconstruct, evaluate and report on a small molecule
 	$(BIN)/temporem demo -o temporem-demo --overwrite
@@ -27,11 +27,17 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP)  ## The documentation site, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+linkcheck: $(STAMP)  ## Links of the documentation to other sites; needs network
+	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/linkcheck
+
 benchmark: $(STAMP)  ## Time and memory of our commands; ARGS="--simulate toy --repetitions 1" for minutes
 	$(BIN)/python -m benchmarks.ours -o temporem-benchmark $(ARGS)
 
 clean:
-	rm -rf $(VENV) temporem-demo
+	rm -rf $(VENV) temporem-demo docs/_build
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)

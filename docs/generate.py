@@ -1,7 +1,6 @@
-"""Write what follows from the code: settings.md, api.md, and parts of other pages.
+"""Write what follows from the code: commands.md, settings.md, api.md, and parts of other pages.
 
-settings.md and api.md as a whole, the code in extending.md, and the tables in evaluation.md and
-formats.md.
+Those are the code in extending.md, and the tables in evaluation.md and formats.md.
 ``python docs/generate.py`` writes them, and with ``--check`` says which are not up to date.
 """
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 sys.path.insert(0, str(Path(__file__).parent))
+import command_page
 import specimens
 
 import temporem
@@ -193,7 +193,7 @@ def _signature(name: str, item: object) -> str:
 
 
 def _parameters(signature: inspect.Signature) -> list[str]:
-    """Parameters as they are written; a default that is no literal is an ellipsis."""
+    """Parameters as they are written; a default that is no literal is ``...``."""
     parts, keyword_only = [], False
     for parameter in signature.parameters.values():
         stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
@@ -207,7 +207,7 @@ def _parameters(signature: inspect.Signature) -> list[str]:
             plain = parameter.default is None or isinstance(
                 parameter.default, str | int | float | tuple
             )
-            part += f" = {_quoted(parameter.default) if plain else '…'}"
+            part += f" = {_quoted(parameter.default) if plain else '...'}"
         parts.append(part)
     return parts
 
@@ -247,9 +247,6 @@ def _call(function: Callable[..., object]) -> str:
     return f"({', '.join(name for name in names if name not in ('self', 'cls'))})"
 
 
-_TITLES = {"Args": "Arguments"}
-
-
 def _markdown(text: str) -> str:
     text = re.sub(r":(?:class|func|meth|mod|attr|data):`~?([^`]*)`", r"`\1`", text)
     text = text.replace("``", "`")
@@ -258,7 +255,7 @@ def _markdown(text: str) -> str:
     for title, body in zip(parts[1::2], parts[2::2], strict=True):
         body = textwrap.dedent(body).rstrip()
         body = _items(body) if title != "Returns" else body
-        out += f"\n\n**{_TITLES.get(title, title)}**\n\n{body}"
+        out += f"\n\n**{title.replace('Args', 'Arguments')}**\n\n{body}"
     return out
 
 
@@ -377,6 +374,7 @@ def formats_page() -> str:
 
 PAGES = {
     "formats.md": formats_page,
+    "commands.md": command_page.command_page,
     "settings.md": settings_page,
     "api.md": api_page,
     "extending.md": extending_page,
