@@ -14,6 +14,8 @@ from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 from temporem.version import __version__
 
+_PANELS, _MOVIES, _VOXELS = 3, 2, 48  # of the player
+
 
 def report(
     runs: RunFolders,
@@ -62,17 +64,41 @@ def write(
     overwrite: bool = False,
 ) -> list[str]:
     """Write the page; returns its main sentences."""
-    from temporem.report.collect import collect
+    from temporem.report.collect import collect, run_names
     from temporem.report.page import write_report
+    from temporem.report.verdict import leading_run
 
     movies, reported = collect(runs, dataset)
+    lead = leading_run(reported).name
+    names = dict(zip(runs, run_names(runs), strict=True))
+    runs = sorted(runs, key=lambda run: names[run] != lead)  # so that the player has it
+    player, reason = _player(runs, dataset, known=movies.truth is not None)
     footer = f"temporem {__version__}, {date.today().isoformat()}"
-    return write_report(
+    said = write_report(
         out,
         movies,
         reported,
         baseline=baseline,
         title=title,
         footer=footer,
+        player=player,
         overwrite=overwrite,
     )
+    return [*said, reason] if reason else said
+
+
+def _player(runs: list[Path], dataset: Path | None, *, known: bool) -> tuple[str, str]:
+    """HTML of the player of some movies, beside the truth if there is one; else the reason."""
+    from temporem.runs.run import load_run_config
+    from temporem.viewing.embed import player_html
+    from temporem.viewing.gallery import Gallery
+    from temporem.viewing.sources import open_sources
+
+    movies = dataset or Path(load_run_config(runs[0]).dataset)
+    shown = [*([movies] if known else []), *runs][:_PANELS]
+    try:
+        gallery = Gallery(open_sources(shown, most_voxels=_VOXELS))
+        chosen = range(min(_MOVIES, len(gallery.panels[0].shown.movies)))
+        return player_html(gallery, list(chosen)), ""
+    except TemporemError as error:
+        return "", f"The page has no player: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -46,6 +47,7 @@ def write_report(
     baseline: str | None = None,
     title: str = "",
     footer: str = "",
+    player: str = "",
     overwrite: bool = False,
 ) -> list[str]:
     """Write an HTML page on one or more runs of the same movies.
@@ -57,6 +59,7 @@ def write_report(
         baseline: name of the run that others are compared with; the first evaluated run when None.
         title: heading of the page; runs and dataset when empty.
         footer: versions and date, to trace the origin of the page later.
+        player: HTML of a player of volumes, which the page trusts.
         overwrite: replace an existing file.
 
     Returns:
@@ -69,7 +72,7 @@ def write_report(
     _require_names([run.name for run in runs])
     with atomic_write(path, overwrite=overwrite) as partial:
         findings = find(runs, baseline)
-        page = build_report(dataset, runs, findings, title=title, footer=footer)
+        page = build_report(dataset, runs, findings, title=title, footer=footer, player=player)
         partial.write_text(page, encoding="utf-8")
     verdict = judge_run(leading_run(runs), dataset)
     return [verdict.headline, *findings.headline]
@@ -93,12 +96,13 @@ def build_report(
     *,
     title: str = "",
     footer: str = "",
+    player: str = "",
     picture_size: int = PICTURE_SIZE,
 ) -> str:
     """Build the page that :func:`write_report` writes.
 
     Args:
-        dataset, runs, title, footer: see :func:`write_report`.
+        dataset, runs, title, footer, player: see :func:`write_report`.
         findings: findings on the runs.
         picture_size: edge of the picture of a volume, pixels.
     """
@@ -141,8 +145,20 @@ def build_report(
             "config": tables.config_table(runs),
         },
         script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        player=Markup(player),
+        script_sources=Markup(_script_sources(script, player)),
     )
+
+
+def _script_sources(script: str, player: str) -> str:
+    """Scripts that the page may run: its own and, by their text, those of the player."""
+    inline = re.findall(r'<script type="(?:importmap|module)">(.*?)</script>', player, re.DOTALL)
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+        for text in (script, *inline)
+    ]
+    sources = [f"'sha256-{digest}'" for digest in hashes]
+    return " ".join([*sources, *(["data:"] if player else [])])
 
 
 def _compared(findings: Findings, n_evaluated: int) -> dict[str, list[str]] | None:
