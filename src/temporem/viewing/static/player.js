@@ -83,7 +83,6 @@ export class Player extends EventTarget {
     Object.assign(slider, { min, max, step });
     slider.parentElement.hidden = min === max;
     slider.value = this.level;
-    if (min === max) slider.parentElement.style.display = "none";
     await this.openMovie(movie);
   }
 
