@@ -54,14 +54,6 @@ def test_a_network_that_counts_frames_is_found_out(movies: Path, tmp_path: Path)
     assert "the latents can be had without a look at the images" in said
 
 
-def test_latents_on_a_grid_do_not_count(movies: Path, tmp_path: Path) -> None:
-    said, found = evaluated(movies, tmp_path / "tempor", "tempor")
-    assert found["clock_r2"]["value"] > 0.95
-    assert found["blank_r2"]["value"] < 0.3
-    assert found["r2"] > found["blank_r2"]["value"] + 0.2
-    assert "without a look at the images" not in said
-
-
 def test_the_static_model_knows_nothing_without_images(movies: Path, tmp_path: Path) -> None:
     said, found = evaluated(movies, tmp_path / "static", "static")
     assert found["blank_r2"]["value"] < 0.05
@@ -77,19 +69,16 @@ def test_the_network_is_the_one_of_the_run(tiny_runs, tiny_dataset: Path, method
     model, encoded = trained_network(run, data)
     again = final_latents(model, encoded, run.config.training).mean.numpy()
     np.testing.assert_allclose(again, run.latents, atol=1e-4 * np.abs(run.latents).max())
+    assert can_be_probed(run.config) == (method == "static")
+    if method == "tempor":  # its latents are found on a grid
+        return
     probes = probe_latents(run, data)
     assert {name: values.shape for name, values in probes.items()} == {
         "blank": run.latents.shape,
         "shuffled": run.latents.shape,
     }
-    if method == "static":
-        np.testing.assert_allclose(probes["shuffled"], run.latents, atol=1e-4)
-        assert np.ptp(probes["blank"]) < 1e-6
-    else:
-        assert np.abs(probes["shuffled"] - run.latents).max() > 1e-3
-        blank = np.stack([probes["blank"][movie] for movie in data.movies])
-        # What is left, poses and CTF, tells little.
-        assert np.ptp(blank, axis=0).max() < 0.1 * np.ptp(run.latents)
+    np.testing.assert_allclose(probes["shuffled"], run.latents, atol=1e-4)
+    assert np.ptp(probes["blank"]) < 1e-6
 
 
 def test_learned_poses_are_part_of_what_the_encoder_sees(tmp_path: Path) -> None:
@@ -108,7 +97,9 @@ def test_learned_poses_are_part_of_what_the_encoder_sees(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "probed"),
     [
-        ({"method": "tempor"}, True),
+        ({"method": "tempor"}, False),
+        ({"method": "tempor", "training": {"kl_weight": 1.0}}, True),
+        ({"method": "static"}, True),
         ({"method": "static", "poses": {"source": "refine"}}, True),
         ({"method": "static", "poses": {"source": "estimate"}}, False),
         ({"method": "static", "poses": {"source": "estimate", "learned": "none"}}, True),

@@ -53,9 +53,7 @@ def latents_on_grid(
     frames = encoded.frames
     assert isinstance(model.generator, LinearStarted)
     places = latent_grid(model.generator)
-    likelihood = torch.zeros(len(encoded), len(places), device=encoded.device)
-    if not encoded.blank:
-        likelihood = grid_log_likelihood(model, frames, movies, places)
+    likelihood = grid_log_likelihood(model, frames, movies, places)
     if model.kind == "static":
         probability = unsmoothed(likelihood, movies)
     else:

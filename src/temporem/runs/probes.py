@@ -8,8 +8,9 @@ import numpy as np
 
 from temporem.device import choose_device
 from temporem.dvae.encoded_frames import EncodedFrames
-from temporem.dvae.infer import final_latents
+from temporem.dvae.infer import infer_latents
 from temporem.dvae.model import MovieVAE
+from temporem.dvae.stages import finds_latents_on_grid
 from temporem.dvae.state import base_volumes
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepare_frames
@@ -20,6 +21,7 @@ from temporem.runs.held_out import movies_of_run
 from temporem.runs.methods import find_method
 from temporem.runs.methods.network import Network
 from temporem.runs.run import Run
+from temporem.volumes.generators import generator_kind
 
 BLANK, SHUFFLED = "blank", "shuffled"
 
@@ -29,15 +31,22 @@ _ORDER = 2**31  # seed of an order that no run trains in: seeds of runs are smal
 def can_be_probed(config: RunConfig) -> bool:
     """True if the network of a run sees images, and the run keeps all that it needs for that.
 
-    A table of poses begins where a search ended, and a run does not keep that place.
+    A table of poses begins where a search ended, and a run does not keep that place. Latents on a
+    grid cannot count frames: without images, all of a movie are alike.
     """
     method = find_method(config.method)
+    if not isinstance(method, Network) or not method.sees_images:
+        return False
+    generator, q = generator_kind(config.model.generator), config.model.z_dim
+    learner = config.learned_poses
+    if finds_latents_on_grid(method.kind, config.training, generator, q, learner):
+        return False
     searched = config.searches_poses and config.learned_poses == "table"
-    return isinstance(method, Network) and method.sees_images and not searched
+    return not searched
 
 
 def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
-    """Find the latents of all N frames once more, with something taken away.
+    """Infer the latents of all N frames once more, with something taken from the encoder.
 
     Args:
         run: a run that :func:`can_be_probed`.
@@ -49,22 +58,19 @@ def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
         every movie come in a random order.
     """
     model, encoded = trained_network(run, dataset)
-    training = find_network(run.config).training(run.config)
     frames = encoded.frames
     shuffled, _ = movies_of_run(dataset, run.config)
     probes = {
         BLANK: encoded.without_images(),
         SHUFFLED: replace(encoded, frames=frames.in_order_of(shuffled.shuffled(_ORDER))),
     }
-    return {
-        name: final_latents(model, seen, training).mean.cpu().numpy()
-        for name, seen in probes.items()
-    }
+    return {name: infer_latents(model, seen).mean.cpu().numpy() for name, seen in probes.items()}
 
 
 def trained_network(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames]:
     """Load the network of a run, and prepare the frames as it saw them in the end."""
-    config, method = run.config, find_network(run.config)
+    config, method = run.config, find_method(run.config.method)
+    assert isinstance(method, Network)
     if config.searches_poses:
         dataset = dataset.with_poses(run.poses)
     elif config.poses.source == "estimate":
@@ -76,10 +82,3 @@ def trained_network(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames
     base = base_volumes(model, frames.forward_model.box)
     encoded = method.encode(config, movies, frames, base)
     return method.load_network(model, config, encoded), encoded
-
-
-def find_network(config: RunConfig) -> Network:
-    """Look up the method of a run of a network."""
-    method = find_method(config.method)
-    assert isinstance(method, Network)
-    return method

@@ -38,15 +38,15 @@ class Counting(Metric):
             _BLANK,
             "Latent R², blank images",
             "Latent R² of the latents that the run finds without images: as if each "
-            "were the projection of the mean volume. Known for static and tempor.",
+            "were the projection of the mean volume. Known where an encoder finds latents.",
             direction=0,
         ),
         Score(
             _SHUFFLED,
             "Latent R², frames shuffled",
             "Latent R² of the latents that the run finds when the frames of every movie "
-            "come in random order; each latent counts for its own frame. Known for static and "
-            "tempor.",
+            "come in random order; each latent counts for its own frame. Known where an "
+            "encoder finds latents.",
             direction=0,
         ),
         Score(
