@@ -35,7 +35,7 @@ def test_errors_of_poses_are_told_from_motion(still: bool, tmp_path: Path) -> No
     succeed("simulate", "toy", "-o", tmp_path / "movies", *settings(changes))
     said = succeed(
         *("reconstruct", tmp_path / "movies", "-o", tmp_path / "run", "--method", "linear"),
-        *("--components", "2", *settings(["linear.iterations=1"])),
+        *("--poses", "known", "--components", "2", *settings(["linear.iterations=1"])),
     )
     assert ("may be no motion" in said) == still
     assert bool(read_facts(tmp_path / "run").doubtful_components) == still

@@ -102,7 +102,7 @@ def test_a_half_set_knows_nothing_of_the_other(movies, runs, tmp_path) -> None:
         float((a.generator.maps - b.generator.maps).norm() / a.generator.maps.norm())
         for a, b in zip(before, after, strict=True)
     ]
-    assert changed[0] < 0.01
+    assert changed[0] < 0.02
     assert changed[1] > 1
 
 
@@ -175,10 +175,10 @@ def test_a_report_tells_what_the_tests_found(runs, tmp_path) -> None:
     said = succeed("report", runs["homogeneous"], runs["linear"], "-o", page)
     text = page.read_text()
     assert "In all: linear is better than homogeneous" in said
-    assert "Tests without a truth" in text
+    assert "Half sets and unseen movies" in text
     assert "Half sets of 9 and 9 movies" in text
     assert text.count("Half sets, whole molecule") == 1
-    assert text.count("FSC of half sets by resolution") == 2
+    assert "their change correlates with" in text
 
 
 def test_a_run_that_is_made_again_has_no_old_results(movies, runs, tmp_path) -> None:

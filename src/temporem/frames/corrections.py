@@ -121,6 +121,7 @@ class FrameCorrection:
         broken: pixels that were repaired before.
         correlation: of the noise in neighbouring pixels.
         movies: rows of every movie.
+        training: rows of the movies that the mean volume is made of.
     """
 
     measure: Callable[[FrameSource], FrameStatistics]
@@ -129,6 +130,7 @@ class FrameCorrection:
     broken: BrokenPixels
     correlation: float
     movies: list[np.ndarray]
+    training: list[np.ndarray]
 
     def without(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
         """Leave frames as they are."""
@@ -155,7 +157,10 @@ class FrameCorrection:
         white = source
         for _ in range(_ROUNDS):
             likeness = judge_frames(
-                self.compare(white, statistics), statistics.independent_share, self.movies
+                self.compare(white, statistics),
+                statistics.independent_share,
+                self.movies,
+                self.training,
             )
             if likeness is None or likeness.is_even:
                 break

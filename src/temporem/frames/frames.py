@@ -255,7 +255,13 @@ def prepare_frames(
         )
 
     correction = FrameCorrection(
-        measure, compare, stack.background, stack.broken, stack.correlation, dataset.movies
+        measure,
+        compare,
+        stack.background,
+        stack.broken,
+        stack.correlation,
+        dataset.movies,
+        training,
     )
     correct = correction.of if settings.corrections else correction.without
     source, statistics, corrections = correct(source)

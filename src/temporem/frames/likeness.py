@@ -15,7 +15,7 @@ the spread of a, are found by expectation–maximisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,7 +69,10 @@ class Likeness:
 
 
 def judge_frames(
-    compared: MeanComparison, independent_share: float, movies: Iterable[np.ndarray]
+    compared: MeanComparison,
+    independent_share: float,
+    movies: Iterable[np.ndarray],
+    training: Sequence[np.ndarray],
 ) -> Likeness | None:
     """Judge every frame by its comparison with the mean volume.
 
@@ -77,6 +80,7 @@ def judge_frames(
         compared: frames and the projections of the mean.
         independent_share: share of the coefficients that counts as independent.
         movies: rows of every movie.
+        training: rows of the movies that may teach; others are judged by what these taught.
 
     Returns:
         What was found; None where frames are few, or half sets of the mean have too little in
@@ -93,20 +97,24 @@ def judge_frames(
         counts=compared.counts[:n],
     )
     seen = sums.image.sum(1) > 0
+    teaches = torch.zeros_like(seen)
+    teaches[torch.from_numpy(np.concatenate(training))] = True
+    teaches &= seen
     good = seen.double()
     prior = torch.tensor(_PRIOR_FRAMES, dtype=torch.float64)
     parts = prior / prior.sum()
     for _ in range(_ROUNDS):
-        total = good.sum().clamp(min=1)
-        scale = (good @ sums.cross).sum() / (good @ sums.model).sum()
+        weight = good * teaches
+        total = weight.sum().clamp(min=1)
+        scale = (weight @ sums.cross).sum() / (weight @ sums.model).sum()
         cross, model = scale * sums.cross, scale**2 * sums.model
-        left = good @ (sums.image - 2 * cross + model) / (total * sums.counts)
-        signal = (good @ model / (total * sums.counts)).clamp(min=1e-6)
+        left = weight @ (sums.image - 2 * cross + model) / (total * sums.counts)
+        signal = (weight @ model / (total * sums.counts)).clamp(min=1e-6)
         noise = left.clamp(min=1e-6)
         precision = share * (model / noise).sum(1)
         score = share * (cross / noise).sum(1)
         measured = score / precision.clamp(min=1e-12)
-        spread = _spread(measured, 1 / precision.clamp(min=1e-12), good)
+        spread = _spread(measured, 1 / precision.clamp(min=1e-12), weight)
         width = max(spread, _SMALLEST_SPREAD) ** 2
         molecule = [
             math.log(chance)
@@ -129,12 +137,14 @@ def judge_frames(
         )
         chances = (scores + parts.log()).softmax(dim=1)
         before, good = good, chances[:, 0] * seen
-        sure = chances[seen].sum(0) + prior
+        sure = chances[teaches].sum(0) + prior
         parts = sure / sure.sum()
         if (good - before).abs().max() < 1e-3:
             break
     beyond = max(spread**2 - _SMALLEST_SPREAD**2, 0.0)
-    scale = _smoothed(measured, 1 / precision.clamp(min=1e-12), good, beyond, movies)
+    variance = 1 / precision.clamp(min=1e-12)
+    common = _common_part(measured, variance, weight, movies)
+    scale = _smoothed(measured, variance, good, beyond, min(common, beyond), movies)
     return Likeness(scale, measured, spread, good)
 
 
@@ -163,15 +173,18 @@ def _spread(measured: Tensor, variance: Tensor, good: Tensor) -> float:
 
 
 def _smoothed(
-    measured: Tensor, variance: Tensor, good: Tensor, beyond: float, movies: Iterable[np.ndarray]
+    measured: Tensor,
+    variance: Tensor,
+    good: Tensor,
+    beyond: float,
+    common: float,
+    movies: Iterable[np.ndarray],
 ) -> Tensor:
-    """Posterior means of intensities; frames of a movie have a common part."""
+    """Posterior means of intensities, of which frames of a movie have a common part."""
     scale = torch.ones_like(measured)
     if beyond == 0:
         return scale
-    groups = [torch.from_numpy(movie) for movie in movies]
-    common = _common_part(measured, variance, good, groups).clamp(max=beyond)
-    for rows in groups:
+    for rows in map(torch.from_numpy, movies):
         rows = rows[good[rows] > 0.5]
         prior = common + (beyond - common) * torch.eye(len(rows), dtype=torch.float64)
         total = prior + torch.diag(variance[rows])
@@ -179,12 +192,14 @@ def _smoothed(
     return scale.clamp(min=0.05)
 
 
-def _common_part(measured: Tensor, variance: Tensor, good: Tensor, movies: list[Tensor]) -> Tensor:
+def _common_part(
+    measured: Tensor, variance: Tensor, counted: Tensor, movies: Iterable[np.ndarray]
+) -> float:
     """Variance that frames of a movie share: mean product of different frames of a movie."""
-    top = bottom = torch.zeros((), dtype=torch.float64)
-    weight = good / (variance + _SMALLEST_SPREAD**2)
+    top = bottom = 0.0
+    weight = counted / (variance + _SMALLEST_SPREAD**2)
     off = weight * (measured - 1)
-    for rows in movies:
-        top = top + off[rows].sum() ** 2 - off[rows].square().sum()
-        bottom = bottom + weight[rows].sum() ** 2 - weight[rows].square().sum()
-    return (top / bottom.clamp(min=1e-12)).clamp(min=0)
+    for rows in map(torch.from_numpy, movies):
+        top += float(off[rows].sum() ** 2 - off[rows].square().sum())
+        bottom += float(weight[rows].sum() ** 2 - weight[rows].square().sum())
+    return max(top / max(bottom, 1e-12), 0.0)
