@@ -10,6 +10,23 @@ import numpy as np
 from PIL import Image
 
 
+def complaints_of(page: Any) -> list[str]:
+    """What a page says on its console and what fails, from now on.
+
+    Drivers that draw on the processor tell how fast they are; that is no complaint.
+    """
+    found: list[str] = []
+
+    def said(message: Any) -> None:
+        if "GL Driver Message" not in message.text:
+            found.append(f"{message.type}: {message.text}")
+
+    page.on("console", said)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("requestfailed", lambda request: found.append(f"failed: {request.url}"))
+    return found
+
+
 def until(page: Any, condition: str, seconds: float = 30.0) -> None:
     """Wait for a condition; the page's policy forbids the waiting of Playwright itself."""
     end = time.monotonic() + seconds

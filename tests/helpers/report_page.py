@@ -5,26 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from helpers.pages import complaints_of
+
 
 class FilePage:
     """One tab, with what it said and what was saved from it.
 
     Attributes:
-        messages: errors and warnings of the console since the page was opened.
+        messages: what the page complained of since it was opened.
     """
 
     def __init__(self, browser: Any) -> None:
         self._context = browser.new_context(accept_downloads=True)
         self._page = self._context.new_page()
-        self.messages: list[str] = []
+        self.messages = complaints_of(self._page)
         self._saved: dict[str, Any] = {}
-        self._page.on("console", self._said)
-        self._page.on("pageerror", lambda error: self.messages.append(str(error)))
         self._page.on("download", lambda file: self._saved.update({file.suggested_filename: file}))
-
-    def _said(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.messages.append(message.text)
 
     def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a file in a window of a size."""

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers import pages
-from helpers.pages import inked, until
+from helpers.pages import complaints_of, inked, until
 from temporem.io.star import read_star
 from temporem.viewing.server import ViewServer
 
@@ -37,11 +37,8 @@ RESET = """async () => {
 @pytest.fixture(scope="module")
 def opened(browser: Any, server: ViewServer) -> Iterator[tuple[Any, list[str]]]:
     """The page, opened once, and what it complained about."""
-    complaints: list[str] = []
     page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
-    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    complaints = complaints_of(page)
     page.goto(server.address)
     until(page, "document.body.dataset.ready === 'true'")
     yield page, complaints

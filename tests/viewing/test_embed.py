@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.pages import inked, picture, until
+from helpers.pages import complaints_of, inked, picture, until
 from temporem.errors import TemporemError
 from temporem.viewing.embed import player_html
 from temporem.viewing.gallery import Gallery
@@ -60,9 +60,7 @@ def test_page_from_a_disk_plays(browser: Any, gallery: Gallery, tmp_path: Path) 
     file = tmp_path / "report.html"
     file.write_text(f"<!doctype html><meta charset=utf-8><body>{body}</body>", encoding="utf-8")
     page = browser.new_context(viewport={"width": 800, "height": 700}, offline=True).new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = complaints_of(page)
     page.goto(file.as_uri())
     player = "document.querySelector('#player').player"
     until(page, f"{player}?.shown === 0")
