@@ -34,10 +34,12 @@ class BrokenPixels:
 
     def _extreme(self, evidence: Evidence) -> list[Finding]:
         box, deviation = evidence.images.box, _in_deviations(evidence)
-        limit = brightest_allowed(deviation, box)
-        rows = np.flatnonzero(deviation > limit)
+        if evidence.settings.corrections:  # exactly what was repaired
+            rows = np.array(sorted(evidence.frames.broken.repairs), dtype=int)
+        else:
+            rows = np.flatnonzero(deviation > brightest_allowed(deviation, box))
+            rows = np.array([row for row in rows if _stands_alone(evidence, int(row))], dtype=int)
         rows = rows[np.argsort(-deviation[rows])]
-        rows = np.array([row for row in rows if _stands_alone(evidence, int(row))], dtype=int)
         if len(rows) == 0:
             return []
         worst = int(rows[0])

@@ -33,7 +33,13 @@ class NoiseColour:
         unlikely = max(abs(x), abs(y)) > furthest(2) * error
         if unlikely and not 1 / _TWICE <= power <= _TWICE:
             if evidence.settings.corrections:
-                return [Finding(self.name, Verdict.GOOD, f"{text}; it is whitened")]
+                return [
+                    Finding(
+                        self.name,
+                        Verdict.GOOD,
+                        f"{text}; it is whitened unless molecules outweigh it",
+                    )
+                ]
             remedy = "leave data.corrections on, which whitens the noise"
             return [Finding(self.name, Verdict.WARNING, text, remedy)]
         return [Finding(self.name, Verdict.GOOD, text)]

@@ -15,10 +15,10 @@ _REMEDY = "leave data.corrections on, which brings movies to one noise level"
 class NoiseLevel:
     """Compares the noise of movies, and of frames with their movie.
 
-    All methods take one noise level for all movies. ``data.corrections`` brings movies to it.
-    A movie is named if its variance differs by
-    more than chance from the median and by more than a factor of two. The data are refused if such
-    movies raise the common level above twice the median: the others then drown.
+    All methods take one noise level for all movies. ``data.corrections`` brings movies to it. A
+    movie is named if its variance differs by more than chance from the median and by more than a
+    factor of two. The data are refused if such movies raise the common level above twice the
+    median: the others then drown.
     """
 
     name = "noise level"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.frames.background import corner_neighbours, corner_pixels
+from temporem.frames.background import corner_neighbours, corner_pixels, plane_basis
 from temporem.physics.fourier import FourierSupport
 
 LOW_RADIUS = 8.0
@@ -95,9 +95,7 @@ class ImageMeter:
         self._n_low = int((support.radii <= min(LOW_RADIUS, box / 2 - 1)).sum())
         self.corners = corner_pixels(box).flatten().nonzero().squeeze(1)
         self._pairs = corner_neighbours(box)
-        y, x = (self.corners // box).double(), (self.corners % box).double()
-        plane = torch.stack([torch.ones_like(x), x / box - 0.5, y / box - 0.5], dim=1)
-        self._slopes = torch.linalg.pinv(plane)[1:].T
+        self._slopes = torch.linalg.pinv(plane_basis(box)[self.corners])[1:].T
         self._single: list[np.ndarray] = []
         self._extremes: list[tuple[np.ndarray, np.ndarray]] = []
         self._low: list[Tensor] = []

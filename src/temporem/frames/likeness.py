@@ -113,8 +113,9 @@ def judge_frames(
         noise = left.clamp(min=1e-6)
         precision = share * (model / noise).sum(1)
         score = share * (cross / noise).sum(1)
-        measured = score / precision.clamp(min=1e-12)
-        spread = _spread(measured, 1 / precision.clamp(min=1e-12), weight)
+        variance = 1 / precision.clamp(min=1e-12)
+        measured = score * variance
+        spread = _spread(measured, variance, weight)
         width = max(spread, _SMALLEST_SPREAD) ** 2
         molecule = [
             math.log(chance)
@@ -142,7 +143,6 @@ def judge_frames(
         if (good - before).abs().max() < 1e-3:
             break
     beyond = max(spread**2 - _SMALLEST_SPREAD**2, 0.0)
-    variance = 1 / precision.clamp(min=1e-12)
     common = _common_part(measured, variance, weight, movies)
     scale = _smoothed(measured, variance, good, beyond, min(common, beyond), movies)
     return Likeness(scale, measured, spread, good)
