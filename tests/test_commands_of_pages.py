@@ -32,7 +32,7 @@ RUN += [str(page.relative_to(ROOT)) for page in sorted((DOCS / "tutorials").glob
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "tutorials").glob("*.md"))]
 
 SMALL = ("movies=8", "box=16", "pixel_size_angstrom=8", "snr=3")
-SMALL_FIT = ("linear.components=1", "linear.iterations=1", "poses.starts=1")
+SMALL_FIT = ("linear.components=1", "linear.iterations=1", "poses.effort=1")
 SMALL_FIELD = ("movies=6", "frames_per_movie=8", "field.width=160", "field.particles=3")
 
 

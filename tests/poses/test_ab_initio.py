@@ -5,20 +5,29 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from helpers.pose_examples import MODEL, example
 from temporem.physics.fourier import resized
 from temporem.physics.orientations import even_rotations
 from temporem.physics.padded_grid import full_grid, grid_below
 from temporem.physics.rigid_transform import other_hand
-from temporem.physics.rotations import geodesic_degrees, random_rotations, rotation_about_axis
+from temporem.physics.rotations import (
+    geodesic_degrees,
+    random_rotations,
+    rotation_about_axis,
+    rotation_of_vector,
+)
 from temporem.poses.ab_initio import (
     ALIKE_DEGREES,
     AbInitio,
     Expected,
     Round,
+    Start,
     frames_alike,
 )
+from temporem.poses.alignment import align_rotations
+from temporem.poses.grid_chain import GridChain
 from temporem.poses.scores import shift_grid, slice_volume
 from temporem.poses.symmetry import Symmetry
 
@@ -106,6 +115,53 @@ def test_a_likely_molecule_is_found_from_chance_and_found_again() -> None:
     assert max(path[-3].log_evidence for path in paths) > 0.9 * truth
     assert problem.first_volume(4, 0).equal(problem.first_volume(4, 0))
     assert alike_in(paths) > 0.8
+
+
+ROUNDS = (*[Round(5, 24, 0.5)] * 10, *[Round(6, 20, 0.5)] * 8)
+
+
+def turning(turn_degrees: float | None) -> Tensor:
+    """Poses in 30 movies of 8 frames; independent ones when None."""
+    generator = torch.Generator().manual_seed(8)
+    first = random_rotations(30, generator)
+    if turn_degrees is None:
+        return random_rotations(240, generator)
+    vectors = torch.randn(30, 8, 3, generator=generator, dtype=torch.float64).cumsum(1)
+    return (rotation_of_vector(math.radians(turn_degrees) * vectors) @ first[:, None]).flatten(0, 1)
+
+
+def ascent(rotations: Tensor, chain: GridChain | None) -> Start:
+    data = example(240, noise=2.5, shift_sd=2.0, rotations=rotations)
+    done: list[float] = []
+    start = search(data).ascend(
+        ROUNDS, 1, lambda part, _: done.append(part), chain=chain, try_chain=chain is not None
+    )
+    assert done == sorted(done)
+    assert done[-1] == 1
+    return start
+
+
+def within_20(start: Start, rotations: Tensor) -> float:
+    found = align_rotations(start.expected.rotations.double(), rotations)
+    return float((geodesic_degrees(found, rotations) < 20).double().mean())
+
+
+@pytest.mark.integration
+def test_frames_that_follow_one_another_are_posed_together() -> None:
+    rotations = turning(4)
+    chain = GridChain((8,) * 30, torch.ones(240))
+    alone, linked = ascent(rotations, None), ascent(rotations, chain)
+    assert linked.chain is not None
+    assert linked.expected.log_evidence > linked.expected.unlinked
+    assert within_20(linked, rotations) > within_20(alone, rotations) + 0.2
+
+
+@pytest.mark.integration
+def test_frames_that_do_not_follow_one_another_are_left_alone() -> None:
+    rotations = turning(None)
+    tried = ascent(rotations, GridChain((8,) * 30, torch.ones(240)))
+    assert tried.chain is None
+    assert tried.expected.volume.equal(ascent(rotations, None).expected.volume)
 
 
 @pytest.mark.integration

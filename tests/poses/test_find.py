@@ -84,7 +84,7 @@ def states(small, told) -> list[PoseSearchState]:
     return list(searched(frames, data, PoseSettings(**ESTIMATE), progress=progress))
 
 
-ESTIMATE: dict[str, Any] = {"source": "estimate", "starts": 2, "diffusion": "auto"}
+ESTIMATE: dict[str, Any] = {"source": "estimate", "effort": 2, "diffusion": "auto"}
 
 
 def stored(state: PoseSearchState) -> Parts:
@@ -186,7 +186,7 @@ def test_tensors_of_other_frames_are_refused(states) -> None:
 
 def test_the_likeliest_start_is_kept(small) -> None:
     data = small.dataset.without_poses()
-    settings = PoseSettings(source="estimate", starts=4)
+    settings = PoseSettings(source="estimate", effort=4)
     frames = prepared(data)
     found = []
     for state in searched(frames, data, settings):
@@ -295,7 +295,7 @@ def test_poses_are_found_from_poses_some_degrees_off(rigid) -> None:
 
 @pytest.mark.integration
 def test_poses_are_found_from_images_alone(rigid) -> None:
-    data, settings = rigid.dataset.without_poses(), PoseSettings(source="estimate", starts=2)
+    data, settings = rigid.dataset.without_poses(), PoseSettings(source="estimate", effort=2)
     rounds = (*[Round(4, 22)] * 12, *[Round(5, 18)] * 4)
     options = {"iterations": 3, "motion": False, "rounds": rounds}
     *_, last = searched(prepared(data), data, settings, **options)

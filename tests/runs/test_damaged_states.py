@@ -29,7 +29,7 @@ CASES: dict[str, tuple[str, int, tuple[str, ...]]] = {  # the part, and a state 
     "searched": (
         "poses",
         2,
-        ("method=homogeneous", "poses.source=estimate", "poses.starts=1"),
+        ("method=homogeneous", "poses.source=estimate", "poses.effort=1"),
     ),
 }
 

@@ -38,7 +38,7 @@ def test_run_has_the_poses_of_its_end_with_their_spread(
     off: Path, tmp_path: Path, monkeypatch, poses
 ) -> None:
     shorten_searches(monkeypatch)
-    learned = ("poses.starts=1", "poses.learned=table", "data.held_out_fraction=0.4")
+    learned = ("poses.effort=1", "poses.learned=table", "data.held_out_fraction=0.4")
     options = ("-o", tmp_path / "run", "--method", "tempor", "--poses", poses)
     succeed("reconstruct", off, *options, *settings((*TINY_NETWORK, *learned)))
     loaded = load_run(tmp_path / "run")
@@ -82,12 +82,12 @@ def test_run_without_poses_ends_with_poses_and_uses_none(tmp_path: Path) -> None
         ("tempor", "refine", {}, "table", False),
         ("static", "refine", {}, "table", False),
         ("tempor", "refine", {"data": {"held_out_fraction": 0.1}}, "none", True),
-        ("tempor", "refine", {"poses": {"diffusion": "auto"}}, "none", True),
+        ("tempor", "refine", {"poses": {"diffusion": 100}}, "none", True),
         ("tempor", "refine", {"poses": {"learned": "none"}}, "none", True),
         ("tempor", "estimate", {}, "table", True),
         ("static", "estimate", {}, "table", True),
         ("tempor", "estimate", {"data": {"held_out_fraction": 0.1}}, "none", True),
-        ("tempor", "estimate", {"poses": {"diffusion": "auto"}}, "none", True),
+        ("tempor", "estimate", {"poses": {"diffusion": 100}}, "none", True),
         ("tempor", "estimate", {"poses": {"learned": "none"}}, "none", True),
         ("homogeneous", "estimate", {}, "none", True),
         ("linear", "refine", {}, "none", True),

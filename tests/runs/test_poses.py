@@ -52,7 +52,7 @@ def bare(tmp_path_factory) -> Path:
 
 def reconstruct(dataset: Path, run: Path, method: str, poses: str, *more: str) -> str:
     options = ("-o", run, "--method", method, "--poses", poses)
-    one = ("poses.starts=1",) if poses == "estimate" else ()
+    one = ("poses.effort=1",) if poses == "estimate" else ()
     return succeed("reconstruct", dataset, *options, *settings((*one, *more)))
 
 
@@ -125,7 +125,7 @@ def test_poses_that_no_other_start_finds_are_warned_of(
     """As if so many had been found again: what is said, and what the report has."""
     monkeypatch.setattr(search_steps, "frames_alike", lambda *_: alike)
     run = tmp_path / "run"
-    printed = reconstruct(bare, run, "homogeneous", "estimate", "poses.starts=2")
+    printed = reconstruct(bare, run, "homogeneous", "estimate", "poses.effort=2")
     assert f"each on its own, agree within 20° on {alike:.0%} of the frames" in printed
     assert ("most poses may be wrong" in printed) == (alike < 0.5)
     succeed("report", run, "-o", tmp_path / "report.html")

@@ -35,7 +35,7 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
     "refined": ("method=homogeneous", "poses.source=refine"),
     "estimated": (
-        *("method=static", *TINY_TRAINING, *FEW, "poses.source=estimate", "poses.starts=2"),
+        *("method=static", *TINY_TRAINING, *FEW, "poses.source=estimate", "poses.effort=2"),
     ),
 }
 PARTS = {"homogeneous": [], "linear": ["linear"], "tempor": ["linear", "network"]}

@@ -138,11 +138,17 @@ def _say_random_starts(facts: RunFacts) -> None:
         f"Poses: two random starts, each on its own, agree within {ALIKE_DEGREES:g}° on "
         f"{alike:.0%} of the frames"
     )
+    if facts.pose_diffusion is not None:
+        say(
+            "Poses: the images show that molecules turn little from frame to frame, so all frames "
+            f"of a movie help to pose each one (D = {facts.pose_diffusion:.3g} degrees² per unit "
+            "of time). --set poses.diffusion=none poses every frame by itself"
+        )
     if alike < LEAST_ALIKE:
         say(
             "Warning: most poses may be wrong, and so may all volumes. If the images determined "
-            "the poses, other random starts would find the same ones. Next: --set poses.starts=8 "
-            "tries more starts; --poses refine takes poses of another program. More frames or "
+            "the poses, other random starts would find the same ones. Next: --set poses.effort=12 "
+            "tries up to 12 starts; --poses refine takes poses of another program. More frames or "
             "less noise would help."
         )
 

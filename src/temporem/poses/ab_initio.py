@@ -9,19 +9,27 @@ frames, each from all its poses at once.
 
 Both are matrix products (:mod:`temporem.poses.scores`). Round by round, more frequencies are used
 and the grid of rotations becomes finer. The grid is turned at random in every round, so that it
-leaves no trace. The result depends on the start, so the likeliest volume of several random starts
-is kept. Its hand is random, because projections do not show it.
+leaves no trace. At a low signal the posteriors are broad, and each iteration gains little. So every
+step adds half of the step before (heavy ball, Polyak 1964), and frequencies up to 8 cycles per box
+are used for most rounds: below 6 a noisy frame does not tell its pose.
 
-Starts have nothing in common but the images, so poses that several of them give a frame come from
-the images. The part of the frames with such poses (:func:`frames_alike`) tells whether poses were
-found at all. Neither likelihoods nor half sets do.
+Frames of a movie follow one another. Where molecules turn little from frame to frame, posteriors
+come from the whole movie (:mod:`temporem.poses.grid_chain`). The first start tries it. If after two
+fifths of its rounds unlinked poses have more evidence, it begins again without links, and so do all
+others. Else the turn is made larger while that raises the gain of links by two fifths. It begins at
+the smallest, because poses in an unfinished volume scatter more than molecules turn.
+
+The hand of the result is random, because projections do not show it. Starts have nothing in common
+but the images, so poses that several of them give a frame come from the images. The part of the
+frames with such poses (:func:`frames_alike`) tells whether poses were found at all. Neither
+likelihoods nor half sets do. Starts go on until two of them agree; the likeliest one is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +41,7 @@ from temporem.physics.orientations import even_rotations
 from temporem.physics.padded_grid import grid_below
 from temporem.physics.rotations import geodesic_degrees, random_rotations
 from temporem.poses.alignment import align_rotations
+from temporem.poses.grid_chain import GridChain
 from temporem.poses.scores import (
     Slices,
     grid_scores,
@@ -49,21 +58,29 @@ ALIKE_DEGREES = 20.0
 LEAST_ALIKE = 0.5
 """Fraction of the frames on which two starts must agree for poses to count as found."""
 
+_TRIAL = 0.4  # fraction of the rounds after which links are kept or given up
+_MUCH_BETTER = 1.4  # gain of larger turns, over that of the present ones
 _ENTRIES = 2**22  # scores in a block; bounds memory
 _FAINTEST = -60.0  # nats below the likeliest pose: next to nothing, and not yet denormal, i.e. slow
 
 
 @dataclass(frozen=True)
 class Round:
-    """One iteration: its frequencies, below ``radius`` cycles per box, and its grid's spacing."""
+    """One iteration.
+
+    Attributes:
+        radius: frequencies below it are used, cycles per box.
+        spacing_degrees: spacing of the grid of rotations.
+        momentum: fraction of the step before that is added to this one.
+    """
 
     radius: float
     spacing_degrees: float
+    momentum: float = 0.0
 
 
-ROUNDS = (*[Round(4, 18)] * 15, *[Round(5, 15)] * 8, *[Round(6, 13)] * 5, *[Round(8, 11)] * 3)
-"""Rounds of every random start. At 5 cycles per box a volume that takes a motion for poses may
-still be the likelier one."""
+ROUNDS = (*[Round(6, 18, 0.5)] * 8, *[Round(8, 18, 0.5)] * 20, *[Round(8, 13)] * 2)
+"""Rounds of every random start."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +91,35 @@ class Expected:
         volume: next volume, ``(D', D', D')`` on the round's grid.
         log_evidence: log-evidence of a frame under the volume that was given, mean over frames.
         rotations: each frame's likeliest rotation of the grid, summed over shifts, ``(N, 3, 3)``.
+        shifts_angstrom: its likeliest shift there, ``(N, 2)``.
+        unlinked: log-evidence of a frame if frames did not follow one another.
+        wider: log-evidence of a frame if molecules turned by the next size, if asked for.
     """
 
     volume: Tensor
     log_evidence: float
     rotations: Tensor
+    shifts_angstrom: Tensor
+    unlinked: float
+    wider: float
+
+    def next_chain(self, chain: GridChain) -> GridChain:
+        """The chain, or one of larger turns if that explains the frames much better."""
+        gain, wider = self.log_evidence - self.unlinked, self.wider - self.unlinked
+        return chain.wider() if wider > max(_MUCH_BETTER * gain, 0.0) else chain
+
+
+@dataclass(frozen=True)
+class Start:
+    """Result of one random start.
+
+    Attributes:
+        expected: result of the last round, with the last volume.
+        chain: how frames follow one another; None where they do not.
+    """
+
+    expected: Expected
+    chain: GridChain | None
 
 
 @dataclass(frozen=True)
@@ -112,8 +153,66 @@ class AbInitio:
         sums.add(self.images[:, :n], self.ctf[:, :n], points)
         return self._solve(sums)
 
-    def iterate(self, volume: Tensor, step: Round, seed: int) -> Expected:
-        """Take one round from a volume on any coarse grid."""
+    def ascend(
+        self,
+        rounds: Sequence[Round],
+        seed: int,
+        on_round: Callable[[float, float], None],
+        *,
+        chain: GridChain | None = None,
+        try_chain: bool = False,
+    ) -> Start:
+        """Take all rounds of one random start.
+
+        Args:
+            rounds: the rounds.
+            seed: seed of the start, and of the grids.
+            on_round: called with the fraction that is done, and the log-evidence so far.
+            chain: how frames follow one another; None for frames that do not.
+            try_chain: find out whether they do, and how far molecules turn.
+        """
+        trial = round(_TRIAL * len(rounds)) if try_chain else 0
+        volume, last, tried = self.first_volume(rounds[0].radius, seed), None, trial > 0
+        for i, step in enumerate(rounds):
+            compared = try_chain and i + 1 >= trial
+            expected = self.iterate(volume, step, seed + i, chain, compared=compared)
+            total = len(rounds) + tried * trial
+            on_round((i + 1) / total, expected.log_evidence)
+            if compared and chain is not None:
+                if tried and max(expected.log_evidence, expected.wider) <= expected.unlinked:
+                    share = trial / total
+
+                    def on_second(done: float, evidence: float, share: float = share) -> None:
+                        on_round(share + (1 - share) * done, evidence)
+
+                    return self.ascend(rounds, seed, on_second)
+                tried, chain = False, expected.next_chain(chain)
+            box = expected.volume.shape[-1]
+            volume = resized(volume[None], box)[0]
+            change = expected.volume - volume
+            if last is not None:
+                change = change + step.momentum * resized(last[None], box)[0]
+            volume, last = volume + change, change
+        return Start(replace(expected, volume=volume), chain)
+
+    def iterate(
+        self,
+        volume: Tensor,
+        step: Round,
+        seed: int,
+        chain: GridChain | None = None,
+        *,
+        compared: bool = False,
+    ) -> Expected:
+        """Take one round from a volume on any coarse grid.
+
+        Args:
+            volume: the volume, ``(D', D', D')``.
+            step: the round.
+            seed: seed of the grid's turn.
+            chain: how frames follow one another; None for frames that do not.
+            compared: also measure the evidence of larger turns.
+        """
         n, grid = self._n_pixels(step.radius), grid_below(self.model.box, step.radius)
         generator = torch.Generator().manual_seed(seed)
         rotations = (even_rotations(step.spacing_degrees) @ random_rotations(1, generator)).float()
@@ -125,28 +224,42 @@ class AbInitio:
         phases = self.model.shift_phase(shifts)[:, :n]
         m = len(rotations)
         image_sums, weight_sums = torch.zeros(m, 2 * n), torch.zeros(m, n)
-        evidence, likeliest = 0.0, []
-        for block in self._blocks(len(shifts) * m):
+        evidence, unlinked, wider = 0.0, 0.0, 0.0
+        likeliest, likeliest_shift = [], []
+        for block, part in self._blocks(len(shifts) * m, chain):
             images, ctf = self.images[block, :n], self.ctf[block, :n]
             shifted, squares = shifted_images(images, ctf, phases), ctf.square()
-            scores = grid_scores(shifted, squares, slices) + prior[:, None]
-            flat = scores.flatten(1)
-            largest = flat.amax(1, keepdim=True)
-            flat.sub_(largest).clamp_(min=_FAINTEST).exp_()
-            total = flat.sum(1, keepdim=True)
-            evidence += float((largest + total.log() - math.log(m)).sum(dtype=torch.float64))
-            posterior = flat.div_(total).view_as(scores)
-            image_sums += posterior.flatten(0, 1).T @ shifted.flatten(0, 1)
-            of_rotations = posterior.sum(1)
-            weight_sums += of_rotations.T @ squares
-            likeliest.append(of_rotations.argmax(1))
+            scores = grid_scores(shifted, squares, slices).add_(prior[:, None])
+            largest = scores.amax(1)
+            weights = scores.sub_(largest[:, None]).clamp_(min=_FAINTEST).exp_()
+            over_shifts = weights.sum(1)
+            log_likelihood = largest + over_shifts.log()
+            alone = (log_likelihood - math.log(m)).logsumexp(1)
+            unlinked += float(alone.sum(dtype=torch.float64))
+            if part is None:
+                posterior = (log_likelihood - math.log(m) - alone[:, None]).exp()
+            else:
+                posterior, found = part.smoothed(log_likelihood, step.spacing_degrees)
+                evidence += found
+                if compared:
+                    wider += part.wider().smoothed(log_likelihood, step.spacing_degrees)[1]
+            best = posterior.argmax(1)
+            likeliest.append(best)
+            likeliest_shift.append(weights[torch.arange(len(best)), :, best].argmax(1))
+            weights.mul_((posterior / over_shifts)[:, None])
+            image_sums += weights.flatten(0, 1).T @ shifted.flatten(0, 1)
+            weight_sums += posterior.T @ squares
         sums = BackProjection(grid)
         values = torch.view_as_complex(image_sums.view(m, n, 2))
         sums.add_sums(values, weight_sums, self.model.slice_frequencies(rotations, slice(0, n)))
+        frames = len(self.images)
         return Expected(
             volume=self._solve(sums),
-            log_evidence=evidence / len(self.images),
+            log_evidence=(unlinked if chain is None else evidence) / frames,
             rotations=rotations[torch.cat(likeliest)],
+            shifts_angstrom=shifts[torch.cat(likeliest_shift)],
+            unlinked=unlinked / frames,
+            wider=wider / frames,
         )
 
     def _n_pixels(self, radius: float) -> int:
@@ -156,9 +269,18 @@ class AbInitio:
         box = sums.grid.box
         return sums.solve_with_power(self.power) * window_ball(box, self.window_radius)
 
-    def _blocks(self, entries_a_frame: int) -> Iterator[slice]:
+    def _blocks(
+        self, entries_a_frame: int, chain: GridChain | None
+    ) -> Iterator[tuple[slice, GridChain | None]]:
+        """Blocks of frames, of whole movies where they are linked."""
         step = max(1, _ENTRIES // entries_a_frame)
-        return (slice(i, i + step) for i in range(0, len(self.images), step))
+        if chain is None:
+            yield from ((slice(i, i + step), None) for i in range(0, len(self.images), step))
+            return
+        start = 0
+        for part in chain.blocks(step):
+            yield slice(start, start + len(part)), part
+            start += len(part)
 
 
 def frames_alike(starts: Tensor, chosen: int, found: Tensor, symmetry: Symmetry) -> float:

@@ -2,8 +2,8 @@
 
 A search takes these steps:
 
-1. starts, without given poses: low-resolution volumes from several random starts; the likeliest is
-   kept (:mod:`temporem.poses.ab_initio`);
+1. starts, without given poses: low-resolution volumes from random starts, until two of them agree;
+   the likeliest is kept (:mod:`temporem.poses.ab_initio`);
 2. iterations: every frame against the volume of the other folds of movies, then new volumes
    (:mod:`temporem.poses.improvement`). Resolution rises as half sets agree;
 3. iterations with motion: a linear model of the frames at low resolution, in the poses so far
@@ -57,9 +57,9 @@ def find_poses(
     data: Dataset,
     *,
     source: Literal["estimate", "refine"] = "estimate",
-    starts: int = 3,
+    effort: int = 6,
     around_degrees: float = 15.0,
-    diffusion: Literal["none", "auto"] | float = "none",
+    diffusion: Literal["none", "auto"] | float = "auto",
     temporal: bool = True,
     motion: bool = True,
     invert: bool = False,
@@ -71,7 +71,7 @@ def find_poses(
     Args:
         data: the movies.
         source: ``estimate`` takes images alone, ``refine`` starts from the dataset's poses.
-        starts: number of random starts of ``estimate``.
+        effort: largest number of random starts of ``estimate``; two that agree are enough.
         around_degrees: distance about each axis that ``refine`` looks around given poses.
         diffusion: prior that links the poses of neighbouring frames: none, a coefficient in
             degrees² per second, or auto, which fits it.
@@ -103,7 +103,7 @@ def find_poses(
     else:
         data = data.without_poses()
     settings = PoseSettings(
-        source=source, starts=starts, around_degrees=around_degrees, diffusion=diffusion
+        source=source, effort=effort, around_degrees=around_degrees, diffusion=diffusion
     )
     prepared = DataSettings(invert=invert)
     posed = source == "refine"

@@ -26,11 +26,14 @@ class FoundPoses(Poses):
         symmetry: symmetry of the volume in these poses: they are determined up to it.
         starts_alike: fraction of the frames on whose poses two random starts agree; None with
             fewer than two starts.
+        diffusion: rotational diffusion coefficient that links the frames of movies, degrees² per
+            unit of time; None where poses are independent.
         log: records of the steps.
     """
 
     symmetry: Symmetry | None = None
     starts_alike: float | None = None
+    diffusion: float | None = None
     log: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -84,6 +87,7 @@ class PoseSearchState:
             **{**vars(poses), "shifts_angstrom": shifts},
             symmetry=self.symmetry,
             starts_alike=self.starts_alike,
+            diffusion=self.diffusion,
         )
 
     def parts(self) -> Parts:

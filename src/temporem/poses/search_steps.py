@@ -14,14 +14,13 @@ from torch import Tensor
 
 from temporem.distributed import SINGLE_PROCESS
 from temporem.frames.frames import Frames
-from temporem.frames.source import blocks_of
 from temporem.frames.statistics import CHANGE_FRACTION, SpectralPrior, power_of_slices
 from temporem.linear.cross_fit import CoarseFit, coarse_samples, fit_coarse
 from temporem.linear.fit import largest_components
 from temporem.linear.half_sets import principal_axes
 from temporem.linear.masks import moving_mask
 from temporem.physics.poses import Poses
-from temporem.poses.ab_initio import AbInitio, Round, frames_alike
+from temporem.poses.ab_initio import Round, frames_alike
 from temporem.poses.candidates import SEARCH_RADIUS, SearchScope
 from temporem.poses.chain import PoseChain
 from temporem.poses.conformational_alignment import align_conformations
@@ -33,6 +32,7 @@ from temporem.poses.improvement import improve_poses
 from temporem.poses.refinement import RotationPrior
 from temporem.poses.search_state import PoseSearchState
 from temporem.poses.settings import PoseSettings
+from temporem.poses.starts import RandomStarts
 from temporem.poses.symmetry import find_symmetry
 from temporem.progress import Progress
 
@@ -81,7 +81,7 @@ class SearchSteps:
     @cached_property
     def plan(self) -> list[tuple[Stage, int]]:
         """Stage of every step, and its number in the stage."""
-        starts = self.settings.starts if self._from_images else 0
+        starts = self.settings.effort if self._from_images else 0
         moves = self.motion and self._components > 0
         near = _NEAR_ITERATIONS if self._near else max(self.iterations, self.motion_iterations)
         stages: list[tuple[Stage, int]] = [
@@ -115,60 +115,11 @@ class SearchSteps:
         """
         stage, number = self.plan[state.done]
         if stage == "start":
-            new = self._start(state, number, progress)
-        elif stage == "poses":
-            new = self._improve(state, number, progress)
+            new = self._starts.take(state, number, progress)
         else:
-            new = self._move(state, number, progress)
-        new = replace(new, done=state.done + 1)
+            take = self._improve if stage == "poses" else self._move
+            new = replace(take(state, number, progress), done=state.done + 1)
         return self._concluded(new) if new.done == len(self.plan) else new
-
-    # --- random starts ---
-
-    def _start(self, state: PoseSearchState, number: int, progress: Progress) -> PoseSearchState:
-        """One random start, kept if it is the likeliest so far."""
-        search = self._ab_initio
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        volume, note = search.first_volume(self.rounds[0].radius, seed), ""
-        for i, step in enumerate(self.rounds):
-            at = f"poses  start {number + 1}/{self.settings.starts}{note}"
-            progress(i, len(self.rounds), at)
-            expected = search.iterate(volume, step, seed + i)
-            volume, note = expected.volume, f"  log-evidence {expected.log_evidence:.2f}"
-        evidence, starts = [expected.log_evidence], [expected.rotations[None]]
-        record = {"stage": "ab initio", "start": number + 1, "log_evidence": evidence[0]}
-        if state.starts is not None and state.start_evidences is not None:
-            before = state.start_evidences.tolist()
-            evidence, starts = [*before, *evidence], [state.starts, *starts]
-            if evidence[-1] <= max(before):
-                assert state.volume is not None
-                volume = state.volume
-        if number == self.settings.starts - 1:
-            record["chosen"] = int(np.argmax(evidence)) + 1
-        return replace(
-            state,
-            volume=volume,
-            starts=torch.cat(starts),
-            start_evidences=torch.tensor(evidence, dtype=torch.float64),
-            record=record,
-        )
-
-    @cached_property
-    def _ab_initio(self) -> AbInitio:
-        """Frames of the training movies at low resolution, in memory, for all starts."""
-        folded = self._folded
-        n = folded.n_pixels(self.rounds[-1].radius)
-        blocks = blocks_of(self._rows, folded.source.n_pixels)
-        parts = [folded.source.take(part, n) for part in blocks]
-        images, ctf = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        return AbInitio(
-            model=folded.model,
-            images=images,
-            ctf=ctf,
-            power=self._power,
-            shift_sd_angstrom=folded.shift_sd_angstrom,
-            window_radius=self.window_radius,
-        )
 
     # --- iterations with one volume ---
 
@@ -192,7 +143,7 @@ class SearchSteps:
             volumes,
             start,
             radius,
-            scope=self._wide if number in _WIDE else "here",
+            scope=self._scope(state) if number in _WIDE else "here",
             around_degrees=self.settings.around_degrees,
             chain=self._chain(state),
             prior=self._prior,
@@ -220,7 +171,7 @@ class SearchSteps:
             folded.back_project(start, radius).volumes,
             start,
             radius,
-            scope=self._wide,
+            scope=self._scope(state),
             around_degrees=self.settings.around_degrees,
             components=components * mask,
             chain=self._chain(state),
@@ -302,7 +253,7 @@ class SearchSteps:
         finite = {k: v if math.isfinite(v) else None for k, v in fitted.items()}
         return replace(
             state,
-            diffusion=coefficient if fit.useful else None,
+            diffusion=coefficient if fit.useful else state.diffusion,
             inflation=max(fit.inflation, 1.0),
             record={**(state.record or {}), "diffusion": finite},
         )
@@ -336,6 +287,10 @@ class SearchSteps:
     def _from_images(self) -> bool:
         return self.settings.source == "estimate"
 
+    def _scope(self, state: PoseSearchState) -> SearchScope:
+        """Range of a wide search. Linked frames have poses from their movies; alone they err."""
+        return "here" if self._from_images and self._chain(state) else self._wide
+
     @property
     def _wide(self) -> SearchScope:
         return "everywhere" if self._from_images else "here" if self._near else "around"
@@ -343,7 +298,7 @@ class SearchSteps:
     @cached_property
     def _near(self) -> PoseErrors | None:
         """Errors of given poses that are so small that no search is needed; else None."""
-        if self._from_images or self.settings.diffusion != "none":
+        if self._from_images or not isinstance(self.settings.diffusion, str):
             return None
         errors = measure_pose_errors(self.frames)
         return errors if errors is not None and errors.are_near else None
@@ -361,6 +316,20 @@ class SearchSteps:
     def _rows(self) -> np.ndarray:
         """Rows of the training movies."""
         return np.concatenate(self.frames.training)
+
+    @cached_property
+    def _starts(self) -> RandomStarts:
+        return RandomStarts(
+            frames=self._folded,
+            training=self.frames.training,
+            movies=self.frames.movies,
+            steps=self.steps,
+            diffusion=self.settings.diffusion,
+            power=self._power,
+            rounds=self.rounds,
+            most=self.settings.effort,
+            seed=self.seed,
+        )
 
     @cached_property
     def _folded(self) -> FoldedFrames:

@@ -28,12 +28,12 @@ class PoseSettings(BaseModel):
         "poses are off. known: take the dataset's poses. refine: improve them. estimate: find "
         "poses from the images alone.",
     )
-    starts: int = Field(
-        3,
+    effort: int = Field(
+        6,
         ge=1,
         le=100,
-        description="estimate: number of random starts; the one with the highest likelihood is "
-        "kept.",
+        description="estimate: largest number of random starts. The search goes on from the "
+        "likeliest as soon as two starts agree on half of the frames.",
     )
     around_degrees: float = Field(
         15,
@@ -54,11 +54,12 @@ class PoseSettings(BaseModel):
         description="static, tempor: learn poses together with the network. table: a free pose for "
         "every frame, which replaces the search of refine and follows that of estimate. head: a "
         "network on the encoder's features, which replaces the search of estimate. none: search "
-        "only. auto: table if no movies are held out and poses.diffusion is none, else none.",
+        "only. auto: table if no movies are held out and frames are not linked, else none.",
     )
     diffusion: Annotated[Literal["none", "auto"] | float, BeforeValidator(_coefficient)] = Field(
-        "none",
+        "auto",
         description="Rotational diffusion as a prior that links the poses of neighbouring frames. "
-        "none: poses are independent (paper). A number: the coefficient in degrees² per second, or "
-        "per frame if times are unknown. auto: fit it, and use it if held-out movies support it.",
+        "auto: where the images show that molecules turn little from frame to frame, fit the "
+        "coefficient and use it. none: poses are independent (paper). A number: the coefficient in "
+        "degrees² per second, or per frame if times are unknown.",
     )

@@ -66,6 +66,10 @@ class Symmetry:
         return f"{letter}{self.order}" if self.order else f"{letter}∞"
 
 
+NO_SYMMETRY = Symmetry(order=1, dihedral=False, axis=(0.0, 0.0, 1.0), agreement=0.0)
+"""Symmetry of a volume of which nothing is known."""
+
+
 def find_symmetry(volume: Tensor, half_fsc: Tensor) -> Symmetry:
     """Look for turns by 360°/2 … 360°/6 that leave a volume as it is; takes about a second.
 

@@ -112,7 +112,7 @@ class RunConfig(BaseModel):
                 )
             if self.poses.source in _GIVEN and self.learned_poses == "table":
                 raise ValueError("poses.learned=table needs --poses refine or estimate")
-        if self.poses.diffusion != "none" and not self.searches_poses:
+        if not isinstance(self.poses.diffusion, str) and not self.searches_poses:
             raise ValueError(
                 "poses.diffusion needs a search for poses: --poses estimate without "
                 "poses.learned=head, or --poses refine without poses.learned=table"
@@ -148,7 +148,8 @@ class RunConfig(BaseModel):
         if self.poses.learned != "auto":
             return self.poses.learned
         sought = self.method in NETWORKS and self.poses.source not in _GIVEN
-        searched = self.poses.diffusion != "none" or self.data.held_out_fraction > 0
+        linked = not isinstance(self.poses.diffusion, str)
+        searched = linked or self.data.held_out_fraction > 0
         return "table" if sought and not searched else "none"
 
     @property

@@ -68,6 +68,8 @@ class RunFacts(BaseModel):
         latent_covariance: ``frames.star`` has the covariances of the latents, not only variances.
         symmetry: symmetry of the volume that poses were found with.
         starts_alike: fraction of the frames on whose poses two random starts agree.
+        pose_diffusion: rotational diffusion coefficient that links the poses of neighbouring
+            frames, degrees² per unit of time; None where poses are independent.
         components: components of the linear model.
         half_agreement: how halves of the movies agree on its components.
         component_likeness: how far each component looks like a change of the mean as a whole.
@@ -85,6 +87,7 @@ class RunFacts(BaseModel):
     latent_covariance: bool = Field(strict=True)
     symmetry: _Symmetry | None = None
     starts_alike: float | None = Field(None, ge=0, le=1)
+    pose_diffusion: float | None = Field(None, gt=0)
     components: int | None = None
     half_agreement: HalfAgreementFacts | None = None
     component_likeness: list[LikenessFacts] | None = None

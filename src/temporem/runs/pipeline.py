@@ -40,6 +40,8 @@ from temporem.runs.poses import find_run_poses
 from temporem.runs.run import is_finished, load_run_config, require_dataset_of
 from temporem.volumes.source import VolumeGrid
 
+_OFF = {"source": "refine", "learned": "none"}  # settings where given poses are off
+_EXACT = {"source": "known"}
 _POSES_SHARE = 0.6  # fraction of the time of a run that searches for poses
 
 
@@ -121,6 +123,10 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
         search = find_run_poses(task, store, progress.part(0, _POSES_SHARE))
         dataset = task.dataset.with_poses(search.poses)
         task = replace(task, dataset=dataset, poses=search.poses)
+        if search.linked and task.config.learned_poses == "table":
+            task = replace(task, config=_with_poses(task.config, learned="none"))
+            if task.processes.is_main:
+                save_config(task.config, folder / names.CONFIG)
         facts |= search.facts
         progress = progress.part(_POSES_SHARE, 1)
     method = find_method(task.config.method)
@@ -242,16 +248,15 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     doubts = require_sound(examine(evidence), config.data, dataset.path)
     if config.poses.source == "auto":
         finding = PoseErrorCheck().measure(evidence, processes)
-        config = _with_poses(config, refine=finding.verdict == Verdict.WARNING)
+        off = finding.verdict == Verdict.WARNING
+        config = _with_poses(config, **_OFF if off else _EXACT)
         doubts += [finding] if finding.verdict == Verdict.WARNING else []
     return Task(config, dataset, training, device, processes, doubts=doubts)
 
 
-def _with_poses(config: RunConfig, *, refine: bool) -> RunConfig:
-    """Settle the source of the poses, which a run keeps."""
-    source = "refine" if refine else "known"
-    changes = {"source": source, "learned": "none"} if refine else {"source": source}
-    return config.model_copy(update={"poses": config.poses.model_copy(update=changes)})
+def _with_poses(config: RunConfig, **settled: str) -> RunConfig:
+    """Settle the source of the poses, or how they are learned, which a run keeps."""
+    return config.model_copy(update={"poses": config.poses.model_copy(update=settled)})
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:
@@ -279,8 +284,9 @@ def _require_same_config(started: RunConfig, wanted: RunConfig, output: Path) ->
     before, now = _flatten(started.model_dump()), _flatten(wanted.model_dump())
     if wanted.precision == "auto":  # the run chose it
         now["precision"] = before["precision"]
-    if wanted.poses.source == "auto":
-        now["poses.source"], now["poses.learned"] = before["poses.source"], before["poses.learned"]
+    for name, asked in (("source", wanted.poses.source), ("learned", wanted.poses.learned)):
+        if asked == "auto":
+            now[f"poses.{name}"] = before[f"poses.{name}"]
     for key in before | now:  # options may be set in one of them only
         value, wish = before.get(key), now.get(key)
         if key != "dataset" and wish != value:  # the dataset may have moved

@@ -28,11 +28,16 @@ class RunPoses:
 
     Attributes:
         poses: poses of all frames, with their spread.
-        facts: symmetry and agreement of random starts, for ``run.json``.
+        facts: symmetry, agreement of random starts and diffusion, for ``run.json``.
     """
 
     poses: Poses
     facts: Mapping[str, Any]
+
+    @property
+    def linked(self) -> bool:
+        """True if poses come from whole movies. A free pose for each frame would lose that."""
+        return self.facts["pose_diffusion"] is not None
 
 
 def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
@@ -74,4 +79,9 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
     poses = Poses(
         found.rotations, found.shifts_angstrom, found.angle_sd_degrees, found.shift_sd_angstrom
     )
-    return RunPoses(poses, {"symmetry": symmetry, "starts_alike": found.starts_alike})
+    facts = {
+        "symmetry": symmetry,
+        "starts_alike": found.starts_alike,
+        "pose_diffusion": found.diffusion,
+    }
+    return RunPoses(poses, facts)
