@@ -42,7 +42,7 @@ SECTIONS = {
         *("Reconstruction", "HomogeneousFit", "LinearFit", "NetworkFit", "Progress"),
     ),
     "Motion of clouds": ("find_motion", "CloudMotion"),
-    "Runs, on disk": ("reconstruct", "load_run", "Run"),
+    "Runs, on disk": ("reconstruct", "apply_run", "load_run", "Run"),
     "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
     "Pictures": ("render",),
     "Building blocks": (
@@ -132,7 +132,7 @@ def api_page() -> str:
         "# Python API",
         "",
         "`import temporem as tm` gives all names of this page, each loaded when it is first used.",
-        "Algorithms work in memory; only `reconstruct`, `load_run`, `Run`, `simulate` and what is",
+        "Algorithms work in memory; only `reconstruct`, `apply_run`, `load_run`, `Run`, `simulate` and what is",
         "named `read_…` or `write_…` know folders and files. Arrays are `(…, z, y, x)`, lengths Å,",
         "angles degrees. Examples assume",
         "",

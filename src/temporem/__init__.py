@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from temporem.poses.find import find_poses
     from temporem.progress import Progress
     from temporem.report.scene import render
+    from temporem.runs.apply import apply_run
     from temporem.runs.methods import register_method
     from temporem.runs.pipeline import reconstruct
     from temporem.runs.run import Run, load_run
@@ -73,6 +74,7 @@ _MODULES = {
     "reconstruct": "runs.pipeline",
     "Run": "runs.run",
     "load_run": "runs.run",
+    "apply_run": "runs.apply",
     # measures
     "evaluate": "evaluation.api",
     "main_scores": "evaluation.values",
@@ -113,6 +115,7 @@ __all__ = [
     "TemporemError",
     "Truth",
     "__version__",
+    "apply_run",
     "compare",
     "evaluate",
     "find_motion",

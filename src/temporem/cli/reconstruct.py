@@ -100,6 +100,13 @@ def reconstruct(
     device: Annotated[
         str | None, Parameter(help="auto (a GPU if there is one), cpu, cuda, cuda:1 …")
     ] = None,
+    apply: Annotated[
+        Path | None,
+        Parameter(
+            help="Finished run to apply: its volumes stay, and latents of these movies are "
+            "inferred, without training. Only --poses and --invert go with it.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         Parameter(
@@ -123,6 +130,26 @@ def reconstruct(
     """
     if resume and overwrite:
         raise TemporemError("--resume and --overwrite exclude each other", hint="pass one of them")
+    if apply is not None:
+        others: tuple[object, ...] = (
+            method,
+            z_dim,
+            epochs,
+            components,
+            temporal,
+            mask,
+            focus_mask,
+            start,
+            generator,
+        )
+        others += (shuffle_frames, device, config, set_, seed, resume or None)
+        if any(other is not None for other in others):
+            raise TemporemError(
+                "--apply takes all settings from the run",
+                expected="no other option but --poses, --invert, -o and --overwrite",
+            )
+        _apply(apply, dataset, out, poses, invert=invert, overwrite=overwrite)
+        return
     from temporem.distributed import join_processes
     from temporem.runs.config import NETWORKS, RunConfig, build_config
     from temporem.runs.run import is_finished, load_run_config
@@ -173,6 +200,35 @@ def reconstruct(
         say_findings(out)
         say(f"Run: {out}")
         say(f"Next: temporem evaluate {out}, or temporem export {out} -o volumes")
+
+
+def _apply(
+    run: Path,
+    dataset: Path,
+    out: Path,
+    poses: Literal["auto", "known", "refine", "estimate"] | None,
+    *,
+    invert: bool | None,
+    overwrite: bool,
+) -> None:
+    from temporem.runs.apply import apply_run
+    from temporem.runs.run import load_run
+
+    chosen = None if poses == "auto" else poses
+    with progress_bar(f"Applying {run.name}") as progress:
+        apply_run(
+            load_run(run),
+            dataset,
+            out,
+            poses=chosen,
+            invert=invert,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    intensity = load_run(out).facts.applied_intensity
+    say(f"Intensity of the molecule beside the noise: {intensity:.3g} times that of {run}")
+    say(f"Run: {out}")
+    say(f"Next: temporem evaluate {out}, or temporem export {out} -o volumes")
 
 
 def run_with_progress(

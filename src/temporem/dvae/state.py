@@ -28,6 +28,8 @@ from temporem.volumes.model import VolumeModel
 N_SUMS = 5  # of the epoch so far: fit, KL, KL of poses, frames, and steps with finite terms
 _MODEL, _OPTIMIZER, _TARGET = "model.", "optimizer.", "target."
 _BASE = f"{_MODEL}generator.base.maps"
+POSES = f"{_MODEL}poses."
+"""Prefix of the tensors of learned poses."""
 
 
 @dataclass(frozen=True, eq=False)

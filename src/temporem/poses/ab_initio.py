@@ -22,7 +22,8 @@ the smallest, because poses in an unfinished volume scatter more than molecules 
 The hand of the result is random, because projections do not show it. Starts have nothing in common
 but the images, so poses that several of them give a frame come from the images. The part of the
 frames with such poses (:func:`frames_alike`) tells whether poses were found at all. Neither
-likelihoods nor half sets do. Starts go on until two of them agree; the likeliest one is kept.
+likelihoods nor half sets do. Starts are taken until two of them agree; the likeliest one goes on
+to convergence.
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ class AbInitio:
         *,
         chain: GridChain | None = None,
         try_chain: bool = False,
+        volume: Tensor | None = None,
     ) -> Start:
         """Take all rounds of one random start.
 
@@ -170,9 +172,12 @@ class AbInitio:
             on_round: called with the fraction that is done, and the log-evidence so far.
             chain: how frames follow one another; None for frames that do not.
             try_chain: find out whether they do, and how far molecules turn.
+            volume: volume to begin with, ``(D', D', D')``; frames in random poses when None.
         """
         trial = round(_TRIAL * len(rounds)) if try_chain else 0
-        volume, last, tried = self.first_volume(rounds[0].radius, seed), None, trial > 0
+        if volume is None:
+            volume = self.first_volume(rounds[0].radius, seed)
+        last, tried = None, trial > 0
         for i, step in enumerate(rounds):
             compared = try_chain and i + 1 >= trial
             expected = self.iterate(volume, step, seed + i, chain, compared=compared)

@@ -32,8 +32,8 @@ class PoseSettings(BaseModel):
         6,
         ge=1,
         le=100,
-        description="estimate: largest number of random starts. The search goes on from the "
-        "likeliest as soon as two starts agree on half of the frames.",
+        description="estimate: largest number of random starts. The likeliest is taken "
+        "as soon as two starts agree on half of the frames.",
     )
     around_degrees: float = Field(
         15,

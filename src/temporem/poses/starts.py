@@ -21,6 +21,7 @@ from temporem.poses.search_state import PoseSearchState
 from temporem.poses.symmetry import NO_SYMMETRY
 from temporem.progress import Progress
 
+_FINISHING = 8  # more rounds on the finest grid, for the chosen start
 _LOCATING = Round(SEARCH_RADIUS, 11)  # the round that gives linked frames their first poses
 
 
@@ -51,7 +52,7 @@ class RandomStarts:
     seed: int
 
     def take(self, state: PoseSearchState, number: int, progress: Progress) -> PoseSearchState:
-        """Take one start. The likeliest so far is kept; if two agree, no other is taken.
+        """Take one start. The likeliest so far is kept; if two agree, it goes on.
 
         Args:
             state: state before it.
@@ -81,6 +82,7 @@ class RandomStarts:
             last = last or record["alike"] >= LEAST_ALIKE
         if last:
             record["chosen"] = chosen + 1
+            volume = self._finished(volume, start.chain)
         state = replace(
             state,
             done=state.done + (self.most - number if last else 1),
@@ -90,11 +92,9 @@ class RandomStarts:
             diffusion=None if start.chain is None else start.chain.coefficient(self.steps),
             record=record,
         )
-        return (
-            replace(state, estimates=self._located(state), volume=None)
-            if last and start.chain
-            else state
-        )
+        if last and start.chain is not None:
+            return replace(state, estimates=self._located(state), volume=None)
+        return state
 
     def _ascent(self, state: PoseSearchState, number: int, progress: Progress) -> Start:
         """All rounds of a start; the first one finds out whether frames are linked."""
@@ -114,6 +114,13 @@ class RandomStarts:
             chain=chain,
             try_chain=unknown and chain is not None,
         )
+
+    def _finished(self, volume: Tensor, chain: GridChain | None) -> Tensor:
+        """Volume of the chosen start after more rounds: at a low signal it still rises."""
+        again = self.rounds[len(self.rounds) // 3 :]
+        rounds = [*again, *[replace(self.rounds[-1], momentum=0.5)] * _FINISHING]
+        start = self._images.ascend(rounds, self.seed, lambda *_: None, chain=chain, volume=volume)
+        return start.expected.volume
 
     def _located(self, state: PoseSearchState) -> PoseEstimates:
         """Poses of all frames, each from its whole movie, in the volume of the likeliest start."""
@@ -136,7 +143,7 @@ class RandomStarts:
     def _at_low_resolution(self, rows: np.ndarray) -> AbInitio:
         """Some of the frames at low resolution, in memory."""
         frames = self.frames
-        radius = max(SEARCH_RADIUS, *(step.radius for step in self.rounds))
+        radius = max(step.radius for step in (_LOCATING, *self.rounds))
         n = frames.n_pixels(radius)
         parts = [frames.source.take(part, n) for part in blocks_of(rows, frames.source.n_pixels)]
         images, ctf = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

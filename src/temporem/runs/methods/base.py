@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -152,5 +152,27 @@ class Method(Protocol):
 
         Raises:
             TemporemError: the stored model does not fit the configuration.
+        """
+        ...
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """A method that can be applied to movies that it has not seen."""
+
+    def infer(
+        self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Infer the latents of N new frames.
+
+        Args:
+            model: what :class:`Outcome` stored.
+            config: settings of the run.
+            dataset: the movies.
+            frames: the same, prepared, with CTF in units of the run's volumes.
+
+        Returns:
+            Posterior means ``(N, q)``, and covariances ``(N, q, q)`` or variances ``(N, q)``; None
+            for a method without latents.
         """
         ...

@@ -9,6 +9,7 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
+from temporem.frames.frames import Frames
 from temporem.frames.still_cloud import fit_still_clouds, still_cloud_memory
 from temporem.io.checkpoint import load_module, module_tensors
 from temporem.io.state import Parts
@@ -74,6 +75,12 @@ class Homogeneous:
             },
             facts={"half_fsc": mean.half_fsc.tolist()},
         )
+
+    def infer(
+        self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
+    ) -> tuple[None, None]:
+        """See :class:`Infers`."""
+        return None, None
 
     def load(
         self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int

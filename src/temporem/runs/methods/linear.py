@@ -7,12 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
 from temporem.io.checkpoint import module_tensors
 from temporem.io.state import Parts
+from temporem.linear.dynamics import Dynamics
 from temporem.linear.fit import (
     MOST_COMPONENTS,
     Masks,
@@ -22,9 +24,12 @@ from temporem.linear.fit import (
     require_enough,
 )
 from temporem.linear.likeness import component_likeness
+from temporem.linear.model import LinearParameters
 from temporem.linear.settings import LinearSettings
+from temporem.linear.solver import LinearSolver
 from temporem.linear.state import LinearFit, LinearState
 from temporem.physics.forward import ForwardModel
+from temporem.physics.padded_grid import full_grid
 from temporem.progress import Progress
 from temporem.runs.config import RunConfig
 from temporem.runs.masks import read_given_mask
@@ -36,6 +41,7 @@ from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import VolumeGrid
 
 PART = "linear"
+_DYNAMICS = ("rotation", "decay")
 _BYTES_PER_CHANNEL = 24  # for a voxel of the padded grid, measured
 
 
@@ -84,7 +90,7 @@ class Linear:
             volumes |= _named(own, f"half{half}", f"half{half}_component")
         dynamics = fit.parameters.dynamics
         tensors = module_tensors(_volumes_of(fit.parameters.volumes), "generator.")
-        tensors |= {"rotation": dynamics.rotation, "decay": dynamics.decay}
+        tensors |= dict(zip(_DYNAMICS, (dynamics.rotation, dynamics.decay), strict=True))
         return Outcome(
             model=Parts(self.name, tensors),
             mean=fit.latents.mean,
@@ -94,6 +100,27 @@ class Linear:
             predicted=predicted_latents(job.task.dataset, frames, fit),
             facts=facts_of(fit),
         )
+
+    def infer(
+        self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`Infers`."""
+        q = len(model.tensors["decay"])
+        box = frames.forward_model.box
+        volumes = self.load(model, config, VolumeGrid(box, 1.0, 1.0), q).maps.to(frames.device)
+        rotation, decay = (model.tensor(name, q, q, dtype=torch.float64) for name in _DYNAMICS)
+        grid = full_grid(box, frames.device)
+        solver = LinearSolver.of_frames(frames, grid, torch.ones(1, device=frames.device))
+        parameters = LinearParameters(
+            volumes=volumes,
+            dynamics=Dynamics(rotation, decay, config.linear.temporal),
+            noise=torch.ones(grid.n_shells, device=frames.device),
+            precision=torch.zeros(grid.n_shells, q + 1, device=frames.device),
+        )
+        posterior = solver.infer(
+            parameters, frames.blocks(frames.movies, solver.n_pixels)
+        ).posterior
+        return posterior.mean, posterior.covariance
 
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> LinearVolumes:
         model.require_kind(self.name)

@@ -16,7 +16,13 @@ from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
 from temporem.dvae.model import MovieVAE, VAEKind
 from temporem.dvae.settings import TrainingSettings
-from temporem.dvae.state import TrainingState, load_generator, load_model
+from temporem.dvae.state import (
+    POSES,
+    TrainingState,
+    base_volumes,
+    load_generator,
+    load_model,
+)
 from temporem.dvae.training import training_states
 from temporem.dvae.warm_start import (
     LINEAR_BOX,
@@ -153,6 +159,19 @@ class Network:
         """
         learned = _learned(config, None)
         return load_model(model, encoded, config.model, kind=self.kind, learned=learned)
+
+    def infer(
+        self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`Infers`."""
+        # Poses of the frames that it was trained on mean nothing for others.
+        own = {n: t for n, t in model.tensors.items() if not n.startswith(POSES)}
+        model = replace(model, tensors=own)
+        base = base_volumes(model, frames.forward_model.box)
+        encoded = self.encode(config, dataset, frames, base)
+        network = self.load_network(model, config, encoded)
+        latents = final_latents(network, encoded, self.training(config))
+        return latents.mean, latents.log_variance.exp()
 
     def encode(
         self, config: RunConfig, dataset: Dataset, frames: Frames, base: Tensor | None
