@@ -65,6 +65,12 @@ class CTFParameters:
         return CTFParameters(**moved)
 
 
+def no_ctf(n: int) -> CTFParameters:
+    """Parameters of a CTF that is 1 at all frequencies, for N frames."""
+    zero, one = torch.zeros(n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
+    return CTFParameters(zero, zero, zero, 300 * one, zero, one, zero)
+
+
 def electron_wavelength(voltage_kv: Tensor) -> Tensor:
     """Relativistic de Broglie wavelength in Å: ``λ = h / √(2 m e V (1 + eV / 2mc²))``."""
     volts = voltage_kv * 1e3

@@ -188,6 +188,13 @@ class FieldConfig(_Settings):
     )
 
 
+def _ctf_section(settings: object) -> object:
+    """Accept ``none`` in place of the section: a CTF that is 1 at all frequencies."""
+    if settings != "none":
+        return settings
+    return {"defocus_angstrom": (0.0, 0.0), "cs_mm": 0.0, "amplitude_contrast": 1.0}
+
+
 def _section_of_kind(settings: object) -> object:
     """Accept a kind in place of the section."""
     return {"kind": settings} if isinstance(settings, str) else settings
@@ -233,7 +240,10 @@ class SimulationConfig(_Settings):
     b_factor_angstrom2: NonNegativeFloat = Field(
         default=50.0, le=1e4, description="B-factor of every atom: blurs by exp(−B s²/4)."
     )
-    ctf: CTFConfig = Field(default_factory=CTFConfig)
+    ctf: Annotated[CTFConfig, BeforeValidator(_ctf_section)] = Field(
+        default_factory=CTFConfig,
+        description="A section, or `none` for images that are formed without a CTF.",
+    )
     poses: Annotated[PosesConfig, BeforeValidator(_section_of_kind)] = Field(
         default_factory=PosesConfig, description="Orientations: a kind or a section."
     )
