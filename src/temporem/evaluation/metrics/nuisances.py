@@ -21,6 +21,7 @@ _WORDS = {
     "gradient_x": "slope along x",
     "gradient_y": "slope along y",
     "scale": "intensity",
+    "defocus_error_angstrom": "defocus error",
 }
 
 
