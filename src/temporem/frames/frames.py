@@ -77,6 +77,10 @@ class Frames:
     def device(self) -> torch.device:
         return self.source.device
 
+    def to(self, device: torch.device) -> Frames:
+        """Take the frames to a device."""
+        return replace(self, source=self.source.to(device), rotations=self.rotations.to(device))
+
     @cached_property
     def times(self) -> Tensor:
         """Time of each frame since the first of its movie, median interval 1, ``(N,)``."""

@@ -26,6 +26,7 @@ from temporem.io.leftovers import adopt_leftovers
 from temporem.io.mrc import write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
 from temporem.io.star import write_star
+from temporem.poses.errors import PoseErrors, measure_pose_errors
 from temporem.progress import Progress
 from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config
@@ -120,18 +121,11 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
     if task.config.searches_poses:
         search = find_run_poses(task, store, progress.part(0, _POSES_SHARE))
         dataset = task.dataset.with_poses(search.poses)
-        task = replace(task, dataset=dataset, poses=search.poses)
+        task = replace(task, dataset=dataset, poses=search.poses, as_given=None)
         facts |= search.facts
         progress = progress.part(_POSES_SHARE, 1)
     method = find_method(task.config.method)
-    frames = prepare_frames(
-        task.dataset,
-        task.config.data,
-        task.training,
-        task.device,
-        posed=method.needs_poses(task.config),
-        processes=task.processes,
-    )
+    frames = _prepared(task, posed=method.needs_poses(task.config))
     facts |= frames.corrections.facts()
     outcome = method.run(Job(task, frames, store, progress))
     if task.processes.is_main:
@@ -140,6 +134,20 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
         _write(folder, task, outcome, frames, facts)
         store.close()
     progress(1, 1)
+
+
+def _prepared(task: Task, *, posed: bool) -> Frames:
+    """Frames on the run's device; those of the checks where they are the same."""
+    if task.as_given is not None and posed:
+        return task.as_given.to(task.device)
+    return prepare_frames(
+        task.dataset,
+        task.config.data,
+        task.training,
+        task.device,
+        posed=posed,
+        processes=task.processes,
+    )
 
 
 def _write(
@@ -240,18 +248,30 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     require_memory(config, method, dataset, device)
     evidence = Evidence.of(dataset, config.data, halves=config.method != "homogeneous")
     doubts = require_sound(examine(evidence), config.data, dataset.path)
-    if config.poses.source == "auto":
-        finding = PoseErrorCheck().measure(evidence, processes)
-        config = _with_poses(config, refine=finding.verdict == Verdict.WARNING)
-        doubts += [finding] if finding.verdict == Verdict.WARNING else []
-    return Task(config, dataset, training, device, processes, doubts=doubts)
+    task = Task(config, dataset, training, device, processes, doubts=doubts)
+    return _with_poses(task, *_look_at_poses(task)) if config.poses.source == "auto" else task
 
 
-def _with_poses(config: RunConfig, *, refine: bool) -> RunConfig:
+def _look_at_poses(task: Task) -> tuple[Frames, PoseErrors | None]:
+    """Prepare frames in the given poses as a run takes them, and measure how far these are off."""
+    ordered, training = movies_of_run(task.dataset, task.config)
+    frames = prepare_frames(
+        ordered, task.config.data, training, torch.device("cpu"), processes=task.processes
+    )
+    return frames, measure_pose_errors(frames)
+
+
+def _with_poses(task: Task, frames: Frames, errors: PoseErrors | None) -> Task:
     """Settle the source of the poses, which a run keeps."""
-    source = "refine" if refine else "known"
-    changes = {"source": source, "learned": "none"} if refine else {"source": source}
-    return config.model_copy(update={"poses": config.poses.model_copy(update=changes)})
+    size = task.dataset.pixel_size_angstrom
+    finding = PoseErrorCheck().judge(errors, size, task.processes)
+    changes = {"source": "known"}
+    if finding.verdict == Verdict.WARNING:
+        changes = {"source": "refine", "learned": "none"}
+        task.doubts.append(finding)
+    poses = task.config.poses.model_copy(update=changes)
+    config = task.config.model_copy(update={"poses": poses})
+    return replace(task, config=config, as_given=frames, pose_errors=errors)
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:

@@ -97,7 +97,7 @@ def add_noise(
     """Add noise with a power law to images ``(N, D, D)`` in place.
 
     Its white part is Gaussian, or the shot noise of electrons that are counted. Counts are written
-    less their mean and in the unit of the images, so that nothing else depends on them.
+    less their expected mean and in the unit of the images, so that nothing else depends on them.
 
     Args:
         images: what the detector would see of the molecules without noise.
@@ -121,7 +121,7 @@ def add_noise(
         signal = torch.from_numpy(image) + passed**0.5 * waves
         expected = passed * n + signal / per_electron
         counts = torch.poisson(expected.clamp(min=0), generator=generator)
-        image[:] = ((counts - n) * per_electron).numpy()
+        image[:] = ((counts - passed * n) * per_electron).numpy()
 
 
 def _radii(box: int) -> Tensor:
