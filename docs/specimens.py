@@ -25,14 +25,14 @@ NOTES = (".txt", ".csv")
 """Endings of files that lie beside movies and are none."""
 
 ONE_BY_ONE = "--frames-per-movie 1"
-BARE = f"--no-ctf --input-pixel-size 2 {ONE_BY_ONE}"
+BARE = f"--ctf none --input-pixel-size 2 {ONE_BY_ONE}"
 OPTIONS = {
     "cryosparc/empiar_10076_7.cs": f"--datadir relion --size 64 {ONE_BY_ONE}",
     "mrc/1ake.mrc": BARE,
     "mrc/EMD-3001.map": BARE,
     "mrc/EMD-3197.map": BARE,
     "mrc/hand.mrcs": BARE,
-    "mrc/spike-vol.mrc": f"--no-ctf --no-normalise {ONE_BY_ONE}",
+    "mrc/spike-vol.mrc": f"--ctf none --no-normalise {ONE_BY_ONE}",
     "relion/ay19102021_L3_position6_ribo_it09_bin8_1.82A.mrcs": BARE,
     "relion/empiar_10076_7.mrc": f"--size 64 {BARE}",
     "relion/empiar_10076_7.star": f"--size 64 {ONE_BY_ONE}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.bad_input import change_pixels, contents, refuse
+from helpers.bad_input import change_pixels, contents, drop_ctf, refuse
 from helpers.commands import command, settings, succeed
 from temporem.io.mrc import read_volume
 
@@ -53,6 +53,20 @@ def test_what_reconstruct_would_refuse_ends_with_2(dataset: Path) -> None:
     assert "REFUSED  contrast" in result.out
     assert "pass --invert" in result.err
     assert "WARNING" not in succeed("check", dataset, "--invert")
+
+
+def test_images_without_ctf_are_looked_at_without_one(clean: Path, tmp_path: Path) -> None:
+    """A file without its columns is refused, because most images have a CTF."""
+    dataset = tmp_path / "movies"
+    succeed("simulate", "toy", "-o", dataset, *settings((*CLEAN, "ctf=none")))
+    assert "CTF: Images are formed without a CTF" in succeed("check", dataset)
+    drop_ctf(dataset)
+    assert "--ctf none" in refuse(dataset, "check", dataset)
+    said = succeed("check", dataset, "--ctf", "none")
+    assert "WARNING" not in said
+    assert "ok       contrast" in said
+    change_pixels(dataset, negated)
+    assert "REFUSED  contrast" in command("check", dataset, "--ctf", "none").out
 
 
 def test_json_holds_every_finding(clean: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from helpers.foreign import cryosparc, save_cs, write_mrcs
 from helpers.little_memory import refuse_in_little_memory
 
-IMPORT = ("--no-ctf", "--input-pixel-size", 4, "--frames-per-movie", 1, "--invert", "no")
+IMPORT = ("--ctf", "none", "--input-pixel-size", 4, "--frames-per-movie", 1, "--invert", "no")
 EXTRACT = ("--diameter", 40, "--pixel-size", 4)
 
 

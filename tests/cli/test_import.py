@@ -160,7 +160,7 @@ def test_a_large_stack_is_read_in_parts(tmp_path: Path) -> None:
         for _ in range(n // 8):
             file.write(row)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    options = ("--no-ctf", "--frames-per-movie", "10", "--size", "16", "--invert", "no")
+    options = ("--ctf", "none", "--frames-per-movie", "10", "--size", "16", "--invert", "no")
     succeed("import", stack, "-o", tmp_path / "movies", *options)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 400  # MB

@@ -201,5 +201,5 @@ def test_a_selection_of_a_dataset_is_imported_with_its_times(tiny_dataset, tmp_p
 def test_exported_volumes_are_no_images(tiny_runs, tmp_path: Path) -> None:
     succeed("export", tiny_runs["homogeneous"], "--frames", "0", "-o", tmp_path / "volumes")
     volume = next((tmp_path / "volumes").rglob("*.mrc"))
-    options = ("--no-ctf", "--stack-is-movie", "-o", tmp_path / "out")
+    options = ("--ctf", "none", "--stack-is-movie", "-o", tmp_path / "out")
     assert "is a volume of" in refuse(tmp_path, "import", volume, *options)

@@ -18,6 +18,7 @@ from temporem.io.files import fresh_directory
 from temporem.io.mrc import write_stack
 from temporem.io.star import StarTable, read_star, write_star
 from temporem.physics.ctf import CTFParameters
+from temporem.physics.forward import ForwardModel
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import random_rotations, rotation_about_axis
 
@@ -305,13 +306,45 @@ def set_no_ctf(particles: dict, optics: dict) -> None:
         optics[column] = ["0", "0"]
 
 
+def some_no_ctf(particles: dict, optics: dict) -> None:
+    """The same of all frames but one."""
+    set_no_ctf(particles, optics)
+    particles["rlnDefocusU"][3] = "5000"
+
+
+def drop_ctf(particles: dict, optics: dict) -> None:
+    """What RELION writes where no CTF was estimated: a microscope, but no defocus."""
+    for column in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"):
+        del particles[column]
+    del optics["rlnAmplitudeContrast"]
+
+
+@pytest.mark.parametrize("change", [drop_ctf, set_no_ctf], ids=["no columns", "0 everywhere"])
+def test_a_file_without_ctf_says_nothing_of_how_images_are_formed(folder, change):
+    edit(folder, change)
+    read = read_dataset(folder)
+    assert not read.has_ctf
+    with pytest.raises(TemporemError, match=r"has no CTF; expected .*_rlnVoltage.*--ctf none"):
+        read.formed("file")
+
+
+def test_images_formed_without_ctf_have_one_at_all_frequencies(folder):
+    """Whatever CTF the file has."""
+    known = read_dataset(folder)
+    assert known.formed("file") is known
+    edit(folder, drop_ctf)
+    model = ForwardModel(BOX, PIXEL_SIZE)
+    for read in (known, read_dataset(folder)):
+        assert (model.ctf(read.formed("none").ctf) == 1).all()
+
+
 def neutral(column: str) -> str:
     """The value of a column of image formation that changes nothing."""
     return "[0,0]" if "Zernike" in column else "1" if column.endswith(("00", "11")) else "0"
 
 
 BAD_TABLES = {
-    "CTF of 0": (set_no_ctf, r"_rlnDefocusU is '0'; expected a CTF that is not 0 everywhere"),
+    "CTF of 0": (some_no_ctf, r"_rlnDefocusU is '0'; expected a CTF that is not 0 everywhere"),
     **{f"no {c}": (drop(c), f"data_particles lacks _{c}; expected") for c in NEEDED},
     **{f"no optics {c}": (drop(c, optics=True), f"optics lacks _{c};") for c in NEEDED_OPTICS},
     "no rows": (empty, "data_particles has no rows"),

@@ -55,6 +55,16 @@ def change_pixels(dataset: Path, change: Callable[[np.ndarray], np.ndarray]) -> 
     write_stack(dataset / "particles.mrcs", [change(stack.read())], 8.0)
 
 
+def drop_ctf(dataset: Path) -> None:
+    """Take the CTF out of a dataset; the columns of the microscope stay, as RELION has them."""
+
+    def change(columns: dict) -> None:
+        for name in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"):
+            del columns[name]
+
+    rewrite(dataset, "particles", change)
+
+
 def set_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:
     def change(images: np.ndarray) -> np.ndarray:
         images[3, 2, 1] = value

@@ -14,6 +14,7 @@ from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.settings import DataSettings
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
+from temporem.poses.common_turn import cut
 from temporem.poses.errors import measure_pose_errors
 from temporem.poses.find import find_poses
 
@@ -43,6 +44,34 @@ def test_errors_are_measured(snr: float, degrees: float, angstrom: float) -> Non
     assert found is not None
     assert found.angle_degrees == pytest.approx(degrees, abs=0.25 * degrees + 1.5)
     assert found.shift_angstrom == pytest.approx(angstrom, abs=0.25 * angstrom + 0.2)
+
+
+@pytest.mark.parametrize("arc", [0.0, 20.0], ids=["still", "moving"])
+def test_turned_poses_are_told_from_motion(arc: float) -> None:
+    """Exact poses of a molecule that moves seem turned, but not all of its parts alike."""
+    data = still(1.0, arc)
+    exact = measure_pose_errors(prepared(data))
+    turned = measure_pose_errors(prepared(moved(data, 6.0, 0.0)))
+    assert exact is not None
+    assert turned is not None
+    assert not exact.are_off(data.pixel_size_angstrom)
+    assert turned.are_off(data.pixel_size_angstrom)
+    assert turned.shift_angstrom < 0.35 * data.pixel_size_angstrom  # shifts do not tell
+    assert turned.common.degrees == pytest.approx(6.0, rel=0.3)
+
+
+def test_parts_are_compact_and_cover_the_volume() -> None:
+    axis = torch.arange(16.0)
+    x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
+    volume = torch.zeros(16, 16, 16)
+    centres = [(3, 3, 3), (12, 4, 8), (6, 12, 12)]
+    for cx, cy, cz in centres:
+        volume += torch.exp(-0.5 * ((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / 1.5**2)
+    parts = cut(volume)
+    assert len({int(parts[centre]) for centre in centres}) == 3
+    for centre in centres:
+        own = parts == parts[centre]
+        assert float((volume * own).sum() / volume.sum()) == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_noise_tells_nothing() -> None:

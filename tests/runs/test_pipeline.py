@@ -13,7 +13,8 @@ import pytest
 import torch
 import yaml
 
-from helpers.commands import TINY_NETWORK, TINY_TRAINING
+from helpers.bad_input import drop_ctf
+from helpers.commands import TINY_NETWORK, TINY_SIMULATION, TINY_TRAINING, settings, succeed
 from helpers.crash import crashes
 from temporem.dvae.fit import fit_static, fit_tempor
 from temporem.dvae.learned_poses import LearnedPoses
@@ -36,6 +37,23 @@ pytestmark = pytest.mark.integration
 def config(dataset: Path, *overrides: str) -> RunConfig:
     chosen = apply_overrides({"dataset": str(dataset)}, overrides)
     return build_config(chosen, source="test")
+
+
+def test_without_ctf_the_images_are_projections(tmp_path):
+    """A file that says so, and a file without CTF with ``--ctf none``, give the same volume."""
+    dataset = tmp_path / "movies"
+    succeed("simulate", "toy", "-o", dataset, *settings((*TINY_SIMULATION, "ctf=none")))
+    said = config(dataset, "method=homogeneous")
+    first = load_run(reconstruct(said, tmp_path / "said"))
+    drop_ctf(dataset)
+    with pytest.raises(TemporemError, match="has no CTF"):
+        reconstruct(said, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+    told = config(dataset, "method=homogeneous", "data.ctf=none")
+    second = load_run(reconstruct(told, tmp_path / "told"))
+    mean = [mrcfile.read(run.path / "mean.mrc") for run in (first, second)]
+    np.testing.assert_array_equal(*mean)
+    assert "resolves the frames" in succeed("evaluate", second.path)
 
 
 class Killed(Exception):

@@ -60,6 +60,18 @@ def errors_of(dataset: Path, run: Path) -> torch.Tensor:
     return geodesic_degrees(load_run(run).poses.rotations, read_truth(dataset).poses.rotations)
 
 
+def test_exact_poses_are_taken_as_they_are(tmp_path) -> None:
+    """``auto`` looks at them first, and then gives what ``known`` gives, bit by bit."""
+    dataset = tmp_path / "movies"
+    succeed("simulate", "toy", "-o", dataset, *settings((*TINY_SIMULATION, "movies=12")))
+    maps = []
+    for poses in ("auto", "known"):
+        reconstruct(dataset, tmp_path / poses, "homogeneous", poses, "data.held_out_fraction=0.2")
+        maps.append((tmp_path / poses / "mean.mrc").read_bytes())
+        assert load_run(tmp_path / poses).config.poses.source == "known"
+    assert maps[0] == maps[1]
+
+
 def stages_of(run: Path) -> list[str]:
     return [record["stage"] for record in read_metrics(run, "poses")]
 

@@ -28,6 +28,8 @@ class CTFSignal:
         shares = model.support.shell_means(ctf.square()).mean(0)
         share = float(ctf.square().mean())
         defocus = 0.5 * (dataset.ctf.defocus_u_angstrom + dataset.ctf.defocus_v_angstrom)
+        if bool((ctf == 1).all()):
+            return [Finding(self.name, Verdict.GOOD, "images are formed without a CTF")]
         text = (
             f"the CTF passes {share:.1%} of the signal's power; defocus is "
             f"{float(defocus.min()):.0f} to {float(defocus.max()):.0f} Å"
@@ -39,7 +41,7 @@ class CTFSignal:
                     Verdict.REFUSED,
                     f"{text}: next to nothing of the molecule is in the images",
                     "mend defocus, spherical aberration and amplitude contrast in particles.star; "
-                    "images without CTF have _rlnAmplitudeContrast 1",
+                    "pass --ctf none for images that are formed without one",
                 )
             ]
         lost = int((shares < _LEAST).sum())

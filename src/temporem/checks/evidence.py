@@ -39,8 +39,9 @@ class Evidence:
         """Read all images once and measure them.
 
         Raises:
-            TemporemError: noise cannot be measured.
+            TemporemError: noise cannot be measured, or the CTF is not known.
         """
+        dataset = dataset.formed(settings.ctf)
         frames, images = examine_frames(dataset, settings)
         return cls(dataset, settings, images, frames, halves)
 

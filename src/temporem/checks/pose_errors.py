@@ -8,40 +8,44 @@ from temporem.checks.base import Finding, Verdict
 from temporem.checks.evidence import Evidence
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.frames.frames import prepare_frames
-from temporem.poses.errors import measure_pose_errors
-
-_MOST_PIXELS = 0.35  # exact poses of a molecule that moves seem off by up to a fifth
-_SURE = 5.0  # standard errors
+from temporem.poses.errors import PoseErrors, measure_pose_errors
 
 
 class PoseErrorCheck:
     """Measures how far poses are off, from the slope of the likelihood about them.
 
-    Shifts decide, because a molecule that moves seems turned even in exact poses.
+    Shifts decide, and rotations that all parts of the molecule share. A molecule that moves seems
+    turned even in exact poses, but not all of it alike.
     """
 
     name = "poses"
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        return [self.measure(evidence)] if evidence.dataset.has_poses else []
-
-    def measure(self, evidence: Evidence, processes: ProcessGroup = SINGLE_PROCESS) -> Finding:
-        """Measure the errors; all processes get the verdict of the first."""
         dataset = evidence.dataset
-        frames = prepare_frames(
-            dataset, evidence.settings, dataset.movies, torch.device("cpu"), processes=processes
-        )
-        errors = measure_pose_errors(frames)
+        if not dataset.has_poses:
+            return []
+        frames = prepare_frames(dataset, evidence.settings, dataset.movies, torch.device("cpu"))
+        return [self.judge(measure_pose_errors(frames), dataset.pixel_size_angstrom)]
+
+    def judge(
+        self,
+        errors: PoseErrors | None,
+        pixel_size_angstrom: float,
+        processes: ProcessGroup = SINGLE_PROCESS,
+    ) -> Finding:
+        """Judge what was measured; all processes get the verdict of the first."""
+        off = errors is not None and errors.are_off(pixel_size_angstrom)
+        off = processes.any(processes.is_main and off)
         if errors is None:
             text = "the mean volume is too poor to tell how exact poses are"
             return Finding(self.name, Verdict.UNKNOWN, text)
-        pixels = errors.shift_angstrom / dataset.pixel_size_angstrom
-        off = pixels > _MOST_PIXELS and errors.shift_certainty > _SURE
         text = (
-            f"poses seem to be off by {errors.shift_angstrom:.2g} Å ({pixels:.2g} pixels) and "
-            f"{errors.angle_degrees:.2g}°; motion of the molecule may add to the angle"
+            f"poses seem to be off by {errors.shift_angstrom:.2g} Å "
+            f"({errors.shift_angstrom / pixel_size_angstrom:.2g} pixels) and "
+            f"{errors.angle_degrees:.2g}°, of which all parts of the molecule share "
+            f"{errors.common.degrees:.2g}°; motion may add to the angle"
         )
-        if not processes.any(processes.is_main and off):
+        if not off:
             return Finding(self.name, Verdict.GOOD, text)
         remedy = "--poses auto refines them, and --poses known takes them as they are"
         return Finding(self.name, Verdict.WARNING, text, remedy)

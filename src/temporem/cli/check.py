@@ -44,6 +44,13 @@ def check(
             negative="", show_default=False, help="Look at the images with their sign flipped."
         ),
     ] = False,
+    ctf: Annotated[
+        Literal["file", "none"],
+        Parameter(
+            help="file: the CTF of the dataset. none: images are formed without one, as in dark "
+            "field."
+        ),
+    ] = "file",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -65,7 +72,7 @@ def check(
         data = read_dataset(dataset)
         if poses == "estimate" and data.has_poses:
             data = data.without_poses()
-        evidence = Evidence.of(data, DataSettings(invert=invert))
+        evidence = Evidence.of(data, DataSettings(invert=invert, ctf=ctf))
         findings = examine(evidence, thorough=True)
         costs = _costs(data)
         columns = _columns(dataset)

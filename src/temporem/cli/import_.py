@@ -67,10 +67,13 @@ def import_(
     amplitude_contrast: Annotated[
         float | None, Parameter(help="Fraction, where the file has none.")
     ] = None,
-    no_ctf: Annotated[
-        bool,
-        Parameter(negative="", show_default=False, help="The images have no CTF."),
-    ] = False,
+    ctf: Annotated[
+        Literal["file", "none"],
+        Parameter(
+            help="file: as the files have it. none: images are formed without one, as in dark "
+            "field."
+        ),
+    ] = "file",
     ignore: Annotated[
         list[str] | None,
         Parameter(
@@ -118,7 +121,9 @@ def import_(
             inputs=files,
         )
     settings = ImportSettings(
-        given=Given(datadir, input_pixel_size, voltage, cs, amplitude_contrast, no_ctf).checked(),
+        given=Given(
+            datadir, input_pixel_size, voltage, cs, amplitude_contrast, no_ctf=ctf == "none"
+        ).checked(),
         rule=MovieRule(movie_from, frame_from, frames_per_movie, stack_is_movie),
         box=size,
         pixel_size_angstrom=pixel_size,

@@ -88,6 +88,13 @@ def reconstruct(
             negative="", show_default=False, help="Flip the sign of the images, for dark molecules."
         ),
     ] = None,
+    ctf: Annotated[
+        Literal["file", "none"] | None,
+        Parameter(
+            help="file: the CTF of the dataset (the default). none: images are formed without "
+            "one, as in dark field."
+        ),
+    ] = None,
     shuffle_frames: Annotated[
         bool | None,
         Parameter(
@@ -171,6 +178,7 @@ def reconstruct(
             "training": {"epochs": epochs, "start": start},
             "data": {
                 "invert": invert,
+                "ctf": ctf,
                 "shuffle_frames": shuffle_frames,
             },
             "poses": {"source": poses},

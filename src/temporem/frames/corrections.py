@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,17 @@ from torch import Tensor
 
 from temporem.frames.background import Background
 from temporem.frames.broken_pixels import BrokenPixels
+from temporem.frames.defocus import DefocusErrors, SeenFrames, measure_defocus
 from temporem.frames.likeness import Likeness, judge_frames
 from temporem.frames.mean_comparison import MeanComparison
 from temporem.frames.noise_spectrum import noise_spectrum
 from temporem.frames.source import FrameSource, Weighted
 from temporem.frames.statistics import FrameStatistics
+from temporem.physics.ctf import CTFParameters
 
 PLANE_COLUMNS = ("temporemBackground", "temporemGradientX", "temporemGradientY")
 FACTOR_COLUMN = "temporemFactor"
+DEFOCUS_COLUMN = "temporemDefocusError"
 
 _WHITE = 0.04  # correlation of neighbours
 _STRONG = 1.5  # signal-to-noise ratio; with more, molecules' tails reach into the corners
@@ -36,12 +39,14 @@ class Corrections:
         spectrum: power of the noise at integer radii, ``(R,)``, by which frames were whitened; None
             for white noise.
         likeness: intensities, and frames that were left out; None where poses were not known.
+        defocus: errors of the defocus of movies; None where there are none.
     """
 
     background: Background
     broken: BrokenPixels
     spectrum: Tensor | None = None
     likeness: Likeness | None = None
+    defocus: DefocusErrors | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of a STAR file, those of the corrections that were made.
@@ -54,6 +59,8 @@ class Corrections:
             found |= dict(zip(PLANE_COLUMNS, planes.numpy().T, strict=True))
         if (self.background.factor != 1).any():
             found[FACTOR_COLUMN] = self.background.factor.numpy()
+        if self.defocus is not None:
+            found[DEFOCUS_COLUMN] = self.defocus.error_angstrom.numpy()
         if self.likeness is not None:
             if (self.likeness.scale != 1).any():
                 found["temporemScale"] = self.likeness.scale.numpy()
@@ -92,6 +99,11 @@ class Corrections:
                 "Whitened the noise, whose power is "
                 f"{low:.2g} at 1 cycle per box and {high:.2g} at Nyquist, 1 on average."
             )
+        if self.defocus is not None:
+            said.append(
+                "Corrected the defocus of movies, which was off by "
+                f"{self.defocus.sd_angstrom:.0f} Å (standard deviation)."
+            )
         if likeness is None:
             return said
         if (likeness.scale != 1).any():
@@ -117,18 +129,24 @@ class FrameCorrection:
     Attributes:
         measure: measures frames.
         compare: compares frames with their mean volume.
+        refocus: gives frames another CTF.
         background: what was subtracted before.
         broken: pixels that were repaired before.
         correlation: of the noise in neighbouring pixels.
+        ctf: parameters of the CTF of the frames.
+        rotations: molecule to camera, ``(N, 3, 3)``; None where they are not known.
         movies: rows of every movie.
         training: rows of the movies that the mean volume is made of.
     """
 
     measure: Callable[[FrameSource], FrameStatistics]
     compare: Callable[[FrameSource, FrameStatistics], MeanComparison]
+    refocus: Callable[[FrameSource, CTFParameters], FrameSource]
     background: Background
     broken: BrokenPixels
     correlation: float
+    ctf: CTFParameters
+    rotations: Tensor | None
     movies: list[np.ndarray]
     training: list[np.ndarray]
 
@@ -137,33 +155,91 @@ class FrameCorrection:
         return source, self.measure(source), Corrections(self.background, self.broken)
 
     def of(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
-        """Whiten the noise, then fit intensities and leave junk out.
+        """Whiten the noise, then fit intensities, leave junk out, and correct defocus.
 
         Returns:
             The corrected frames, their statistics, and what was done.
         """
-        given, whitening = source, torch.ones(source.n_pixels)
-        statistics = self.measure(source)
-        spectrum = likeness = None
+        found = _Corrected(source, source, self.measure(source), torch.ones(source.n_pixels))
         if abs(self.correlation) > _WHITE:
-            compared = self.compare(source, statistics)
-            if compared.signal_to_noise < _STRONG:
-                spectrum = noise_spectrum(compared)
-        if spectrum is not None:
-            shells = statistics.forward_model.support.shells
-            whitening = spectrum[shells.clamp(max=len(spectrum) - 1)].rsqrt()
-            source = Weighted(given, torch.ones(len(source)), whitening)
-            statistics = self.measure(source)
-        white = source
+            found = self._whitened(found)
+        found = self._judged(found)
+        if self.rotations is not None:
+            for _ in range(_ROUNDS):
+                focused = self._focused(found, self.rotations)
+                if focused is found:
+                    break
+                found = self._judged(focused)
+        corrections = Corrections(
+            self.background, self.broken, found.spectrum, found.likeness, found.defocus
+        )
+        return found.source, found.statistics, corrections
+
+    def _whitened(self, found: _Corrected) -> _Corrected:
+        compared = self.compare(found.source, found.statistics)
+        if compared.signal_to_noise >= _STRONG:
+            return found
+        spectrum = noise_spectrum(compared)
+        if spectrum is None:
+            return found
+        shells = found.statistics.forward_model.support.shells
+        whitening = spectrum[shells.clamp(max=len(spectrum) - 1)].rsqrt()
+        return self._seen(replace(found, whitening=whitening, spectrum=spectrum))
+
+    def _judged(self, found: _Corrected) -> _Corrected:
+        white = Weighted(found.given, torch.ones(len(found.given)), found.whitening)
         for _ in range(_ROUNDS):
             likeness = judge_frames(
-                self.compare(white, statistics),
-                statistics.independent_share,
+                self.compare(white, found.statistics),
+                found.statistics.independent_share,
                 self.movies,
                 self.training,
             )
+            found = replace(found, likeness=likeness)
             if likeness is None or likeness.is_even:
                 break
-            source = Weighted(given, likeness.intensity, whitening)
-            statistics = self.measure(source)
-        return source, statistics, Corrections(self.background, self.broken, spectrum, likeness)
+            found = self._seen(found)
+        return found
+
+    def _focused(self, found: _Corrected, rotations: Tensor) -> _Corrected:
+        ctf = self.ctf
+        if found.defocus is not None:
+            ctf = ctf.refocused(-found.defocus.error_angstrom)
+        seen = SeenFrames(
+            found.statistics.forward_model,
+            found.source,
+            ctf,
+            found.intensity,
+            found.whitening,
+            rotations,
+            found.statistics.mean_volume,
+            found.statistics.independent_share,
+        )
+        defocus = measure_defocus(seen, self.movies, self.training, found.defocus)
+        if defocus is found.defocus or defocus is None:
+            return found
+        given = self.refocus(found.given, self.ctf.refocused(-defocus.error_angstrom))
+        return self._seen(replace(found, given=given, defocus=defocus))
+
+    def _seen(self, found: _Corrected) -> _Corrected:
+        """Measure frames with all corrections so far."""
+        source = Weighted(found.given, found.intensity, found.whitening)
+        return replace(found, source=source, statistics=self.measure(source))
+
+
+@dataclass(frozen=True, eq=False)
+class _Corrected:
+    """Frames between two corrections: as given, as corrected, and what was done."""
+
+    given: FrameSource
+    source: FrameSource
+    statistics: FrameStatistics
+    whitening: Tensor
+    spectrum: Tensor | None = None
+    likeness: Likeness | None = None
+    defocus: DefocusErrors | None = None
+
+    @property
+    def intensity(self) -> Tensor:
+        """Factor of every frame's CTF, ``(N,)``."""
+        return torch.ones(len(self.given)) if self.likeness is None else self.likeness.intensity

@@ -6,34 +6,42 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from temporem.errors import TemporemError
+from temporem.frames.ctf_columns import (
+    B_FACTOR_COLUMN,
+    CTF_COLUMNS,
+    DEFOCUS_COLUMNS,
+    OPTICS_COLUMNS,
+    SCALE_COLUMN,
+    read_ctf,
+)
 from temporem.frames.image_formation import refuse_unmodelled
 from temporem.frames.particle_images import ParticleImages, read_particle_images
 from temporem.frames.pixel_size import read_pixel_size
-from temporem.io import limits
 from temporem.io.mrc import open_stack, write_stack
-from temporem.io.optics_groups import groups_in_use, optics_rows
+from temporem.io.optics_groups import groups_in_use
 from temporem.io.pose_columns import POSE_COLUMNS, columns_from_poses, poses_from_table
 from temporem.io.star import StarTable, fits_one_line, read_star, write_star
-from temporem.physics.ctf import CTFParameters
+from temporem.physics.ctf import CTFParameters, no_ctf
 from temporem.physics.poses import Poses
 
 STAR_NAME = "particles.star"
 STACK_NAME = "particles.mrcs"
 
-_DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 _LONGEST_NAME = 4096  # characters
-_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-_B_FACTOR, _SCALE = "rlnCtfBfactor", "rlnCtfScalefactor"
+
+ImageFormation = Literal["file", "none"]
+"""Where the CTF of the images comes from: the file, or they are formed without one."""
 
 USED_COLUMNS = frozenset(
     (
         *("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup"),
-        *(*_DEFOCUS, "rlnDefocusAngle", "rlnPhaseShift", *_OPTICS, _B_FACTOR, _SCALE),
+        *CTF_COLUMNS,
         *("rlnImagePixelSize", "rlnPixelSize", "rlnImageSize", "rlnCtfDataAreCtfPremultiplied"),
         *(*POSE_COLUMNS, "temporemTimeSeconds"),
     )
@@ -56,6 +64,7 @@ class Dataset:
         times_seconds: ``(N,)`` float64, NaN where the file has no times.
         movies: row indices of each movie in the order of its frames; movies by name (2 before 10).
         has_poses: the file has poses.
+        has_ctf: the file has a CTF; without, ``ctf`` is 1 everywhere.
 
     Example:
         >>> data = tm.read_dataset("movies")
@@ -76,6 +85,7 @@ class Dataset:
     times_seconds: np.ndarray
     movies: list[np.ndarray]
     has_poses: bool = True
+    has_ctf: bool = True
 
     @property
     def box(self) -> int:
@@ -100,6 +110,27 @@ class Dataset:
                 expected=f"the columns {', '.join('_' + column for column in POSE_COLUMNS)}",
                 hint="refine the images in RELION or cryoSPARC, or pass --poses estimate",
             )
+
+    def formed(self, ctf: ImageFormation) -> Dataset:
+        """The dataset with the CTF that its images are formed with.
+
+        Args:
+            ctf: ``none`` takes the CTF to be 1 at all frequencies.
+
+        Raises:
+            TemporemError: the file has no CTF, and it is to come from there.
+        """
+        if ctf == "none":
+            return replace(self, ctf=no_ctf(self.n_frames), has_ctf=True)
+        if not self.has_ctf:
+            columns = ", ".join("_" + column for column in (*DEFOCUS_COLUMNS, *OPTICS_COLUMNS))
+            raise TemporemError(
+                f"{self.path / STAR_NAME} has no CTF",
+                expected=f"the columns {columns}",
+                hint="estimate it, or pass --ctf none for images that are formed without one: "
+                "negative stain at low resolution, dark field, nanoparticles",
+            )
+        return self
 
     def without_poses(self) -> Dataset:
         """The dataset without its poses."""
@@ -148,17 +179,19 @@ def read_star_folder(path: str | Path) -> Dataset:
     pixel_size = read_pixel_size(optics, images.stacks)
     poses, has_poses = _read_poses(particles, images.shape[-1] * pixel_size)
     movies = _checked_movies(particles)
+    ctf = read_ctf(particles, optics)
     return Dataset(
         path=path,
         images=images,
         pixel_size_angstrom=pixel_size,
         poses=poses,
-        ctf=_read_ctf(particles, optics),
+        ctf=no_ctf(len(images)) if ctf is None else ctf,
         particle_names=particles.strings("rlnParticleName"),
         frame_numbers=particles.ints("rlnMovieFrameNumber"),
         times_seconds=_read_times(particles, movies),
         movies=movies,
         has_poses=has_poses,
+        has_ctf=ctf is not None,
     )
 
 
@@ -221,7 +254,7 @@ def write_dataset(
         {
             "rlnOpticsGroup": group_numbers,
             "rlnOpticsGroupName": [f"opticsGroup{i}" for i in group_numbers],
-            **dict(zip(_OPTICS, optics.T, strict=True)),
+            **dict(zip(OPTICS_COLUMNS, optics.T, strict=True)),
             "rlnImagePixelSize": np.full(len(optics), pixel_size_angstrom),
             "rlnImageSize": np.full(len(optics), box),
             "rlnImageDimensionality": np.full(len(optics), 2),
@@ -239,7 +272,7 @@ def write_dataset(
         "rlnDefocusAngle": torch.rad2deg(ctf.astigmatism_radians).numpy(),
         "rlnPhaseShift": torch.rad2deg(ctf.phase_shift_radians).numpy(),
     }
-    for column, values in ((_B_FACTOR, ctf.b_factor_angstrom2), (_SCALE, ctf.scale)):
+    for column, values in ((B_FACTOR_COLUMN, ctf.b_factor_angstrom2), (SCALE_COLUMN, ctf.scale)):
         if values is not None:
             table[column] = values.numpy()
     if times_seconds is not None and not np.isnan(times_seconds).all():
@@ -277,8 +310,10 @@ def _read_tables(path: Path) -> tuple[StarTable, StarTable]:
         )
     particles, optics = blocks["particles"], blocks["optics"]
     particles.require("rlnImageName", "rlnParticleName", "rlnMovieFrameNumber", "rlnOpticsGroup")
-    particles.require(*_DEFOCUS)
-    optics.require("rlnOpticsGroup", *_OPTICS)
+    optics.require("rlnOpticsGroup")
+    if any(column in particles for column in DEFOCUS_COLUMNS):
+        particles.require(*DEFOCUS_COLUMNS)
+        optics.require(*OPTICS_COLUMNS)
     for table in (particles, optics):
         if table.n_rows == 0:
             raise TemporemError(f"{table.where} has no rows", expected="at least one row")
@@ -298,45 +333,6 @@ def _read_poses(particles: StarTable, width_angstrom: float) -> tuple[Poses, boo
     if not any(column in particles for column in POSE_COLUMNS):
         return Poses.identity(particles.n_rows), False
     return poses_from_table(particles, farthest_angstrom=width_angstrom / 2), True
-
-
-def _read_ctf(particles: StarTable, optics: StarTable) -> CTFParameters:
-    voltage = optics.floats("rlnVoltage", limits=limits.VOLTAGE_KV)
-    cs = optics.floats("rlnSphericalAberration", limits=limits.CS_MM)
-    amplitude = optics.floats("rlnAmplitudeContrast")
-    fraction = (amplitude >= 0) & (amplitude <= 1)
-    optics.check("rlnAmplitudeContrast", fraction, "a fraction from 0 to 1")
-    group = optics_rows(particles, optics)
-
-    def angle(column: str) -> np.ndarray:
-        return particles.floats(column, limits=limits.ANGLE_DEGREES, default=0)
-
-    defocus = [particles.floats(column, limits=limits.DEFOCUS_ANGSTROM) for column in _DEFOCUS]
-    phase_shift = np.radians(angle("rlnPhaseShift"))
-    bends = (np.abs(defocus).max(0) > 0) | (cs[group] != 0) | (np.abs(np.sin(phase_shift)) > 1e-9)
-    particles.check(
-        _DEFOCUS[0],
-        bends | (amplitude[group] > 0),
-        "a CTF that is not 0 everywhere; images without CTF have _rlnAmplitudeContrast 1",
-    )
-    fields = (
-        *defocus,
-        np.radians(angle("rlnDefocusAngle")),
-        voltage[group],
-        cs[group],
-        amplitude[group],
-        phase_shift,
-    )
-
-    def optional(column: str, bounds: limits.Limits) -> torch.Tensor | None:
-        there = column in particles
-        return torch.from_numpy(particles.floats(column, limits=bounds)) if there else None
-
-    return replace(
-        CTFParameters(*map(torch.from_numpy, fields)),
-        b_factor_angstrom2=optional(_B_FACTOR, limits.B_FACTOR_ANGSTROM2),
-        scale=optional(_SCALE, limits.CTF_SCALE),
-    )
 
 
 def _read_times(particles: StarTable, movies: list[np.ndarray]) -> np.ndarray:

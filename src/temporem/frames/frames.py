@@ -21,12 +21,14 @@ from temporem.frames.source import (
     FramesInMemory,
     FrameSource,
     LowestFrequencies,
+    blocks_of,
     groups_of,
     loaded,
     one_ahead,
 )
 from temporem.frames.statistics import FrameStatistics, measure_frames
 from temporem.frames.streaming import open_frames
+from temporem.physics.ctf import CTFParameters
 from temporem.physics.forward import ForwardModel
 from temporem.physics.pixel_sample import PixelSample
 
@@ -74,6 +76,10 @@ class Frames:
     @property
     def device(self) -> torch.device:
         return self.source.device
+
+    def to(self, device: torch.device) -> Frames:
+        """Take the frames to a device."""
+        return replace(self, source=self.source.to(device), rotations=self.rotations.to(device))
 
     @cached_property
     def times(self) -> Tensor:
@@ -254,12 +260,21 @@ def prepare_frames(
             block_samples,
         )
 
+    def refocus(source: FrameSource, ctf: CTFParameters) -> FrameSource:
+        if isinstance(source, FramesInMemory):
+            parts = blocks_of(np.arange(len(source)), source.n_pixels, block_samples)
+            return replace(source, ctf=torch.cat([model.ctf(ctf[rows]) for rows in parts]))
+        return replace(stack, dataset=replace(stack.dataset, ctf=ctf))
+
     correction = FrameCorrection(
         measure,
         compare,
+        refocus,
         stack.background,
         stack.broken,
         stack.correlation,
+        stack.dataset.ctf,
+        rotations if posed else None,
         dataset.movies,
         training,
     )

@@ -67,10 +67,8 @@ def compare_with_mean(
     n_shells, n_pixels = model.support.n_shells, source.n_pixels
     shells = model.support.shells.clamp(max=n_shells)
     weights = model.support.weights
-    half = torch.ones(len(source), dtype=torch.long)
-    for i, movie in enumerate(training):
-        half[torch.from_numpy(movie)] = 1 - i % 2
-    volumes = _filtered(model, mean)
+    half = other_halves(training, len(source))
+    volumes = filtered_halves(model, mean)
     found = torch.zeros(4, len(source), n_shells + 1)
     parts = blocks_of(np.arange(len(source)), n_pixels, block_samples)
     frames = one_ahead(source.take, parts, in_thread=not source.in_memory)
@@ -86,16 +84,28 @@ def compare_with_mean(
             found[k, own].index_add_(1, shells, values * weights)
     image, cross, power, squares = found[..., :n_shells].double()
     counts = model.support.shell_sums(torch.ones(n_pixels)).double()
-    poor = (mean.half_fsc < _LEAST_FSC).nonzero()
-    n_telling = int(poor[0]) if len(poor) else n_shells
-    return MeanComparison(
-        image, cross, power, squares, counts, n_telling if rotations is not None else 0
-    )
+    n_telling = telling_shells(mean) if rotations is not None else 0
+    return MeanComparison(image, cross, power, squares, counts, n_telling)
 
 
-def _filtered(model: ForwardModel, mean: HomogeneousVolume) -> LinearVolumes:
+def other_halves(training: list[np.ndarray], n_frames: int) -> Tensor:
+    """Half set of the mean volume that a frame is not in, int64 ``(N,)``."""
+    half = torch.ones(n_frames, dtype=torch.long)
+    for i, movie in enumerate(training):
+        half[torch.from_numpy(movie)] = 1 - i % 2
+    return half
+
+
+def filtered_halves(model: ForwardModel, mean: HomogeneousVolume) -> LinearVolumes:
+    """Half sets of the mean volume, filtered by their FSC."""
     solid = FourierSupport(model.box, 3)
     wiener = mean.half_fsc.clamp(min=0)[solid.shells.clamp(max=len(mean.half_fsc) - 1)]
     volumes = LinearVolumes(model.box, 1)
     volumes.set_maps(solid.ifft(solid.fft(mean.half_volumes) * wiener))
     return volumes
+
+
+def telling_shells(mean: HomogeneousVolume) -> int:
+    """Number of lowest shells in which half sets agree."""
+    poor = (mean.half_fsc < _LEAST_FSC).nonzero()
+    return int(poor[0]) if len(poor) else len(mean.half_fsc)

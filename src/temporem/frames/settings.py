@@ -15,6 +15,12 @@ class DataSettings(BaseModel):
     invert: bool = Field(
         False, description="`--invert`: flip the sign of the images, for dark molecules."
     )
+    ctf: Literal["file", "none"] = Field(
+        "file",
+        description="`--ctf`: `none` for images that are formed without a CTF, such as negative "
+        "stain at low resolution, dark field, or nanoparticles in liquid; columns of the CTF are "
+        "then ignored.",
+    )
     corrections: bool = Field(
         True,
         description="Subtract the background of every frame, bring movies to one noise level, fit "

@@ -156,6 +156,7 @@ def _open(
     block_samples: int | None,
     meter: ImageMeter | None,
 ) -> FrameStack:
+    dataset = dataset.formed(settings.ctf)
     model = ForwardModel(dataset.box, dataset.pixel_size_angstrom)
     window = image_window(dataset.box, settings.window_radius)
     corners, planes_of = corner_pixels(dataset.box), PlaneMeter(window)

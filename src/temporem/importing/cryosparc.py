@@ -18,11 +18,10 @@ from temporem.importing.table import (
     Optics,
     Unmodelled,
     fall_off,
-    no_ctf,
 )
 from temporem.io import limits
 from temporem.io.cryosparc import CsTable, read_cs
-from temporem.physics.ctf import CTFParameters, electron_wavelength
+from temporem.physics.ctf import CTFParameters, electron_wavelength, no_ctf
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import origin_to_shift, rotation_of_vector
 

@@ -123,15 +123,16 @@ def plan_import(files: Sequence[Path], settings: ImportSettings) -> ImportPlan:
     """
     particles, csv = read_foreign(files, settings.given)
     rule = replace(settings.rule, csv=csv)
+    stacks = [open_stack(path) for path in particles.stacks]
+    sizes = check_stacks(particles, stacks)
     if particles.ctf is None:
         raise TemporemError(
             f"{particles.file} has no CTF parameters",
             expected="defocus, voltage, spherical aberration and amplitude contrast",
-            hint="pass --no-ctf for images without a CTF, such as projections",
+            hint="pass --ctf none for images that are formed without a CTF: negative stain far "
+            "below its first zero, dark field, projections",
         )
     movies = make_movies(particles, rule)
-    stacks = [open_stack(path) for path in particles.stacks]
-    sizes = check_stacks(particles, stacks)
     boxes = np.array([stack.shape[-1] for stack in stacks])[particles.stack_index]
     grid = choose_grid(boxes, sizes, settings.box, settings.pixel_size_angstrom)
     notes = [
@@ -214,7 +215,7 @@ def _require_readable(directory: Path, output: Path) -> None:
         TemporemError: it breaks a rule of datasets.
     """
     try:
-        read_star_folder(directory)
+        read_star_folder(directory).formed("file")
     except TemporemError as error:
         raise TemporemError(str(error).replace(str(directory), str(output))) from None
 

@@ -17,7 +17,6 @@ from temporem.importing.table import (
     Optics,
     Unmodelled,
     fall_off,
-    no_ctf,
 )
 from temporem.io import limits
 from temporem.io.image_names import split_image_names
@@ -26,7 +25,7 @@ from temporem.io.optics_groups import MAGNIFICATION_COLUMNS, groups_in_use, opti
 from temporem.io.pose_columns import ANGLE_COLUMNS, ORIGIN_COLUMNS
 from temporem.io.star import StarTable, read_star
 from temporem.physics.aberrations import with_even_zernike
-from temporem.physics.ctf import CTFParameters
+from temporem.physics.ctf import CTFParameters, no_ctf
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift
 
@@ -219,7 +218,7 @@ def _pixel_size(table: _Columns, given: Given) -> np.ndarray:
 def _ctf(table: _Columns, given: Given, notes: list[str]) -> CTFParameters | None:
     """Parameters of the CTF, or None where there are none."""
     if given.no_ctf:
-        notes.append("--no-ctf: CTF columns are not used.")
+        notes.append("--ctf none: CTF columns are not used.")
         return no_ctf(table.n)
     said = {
         "rlnVoltage": given.voltage_kv,
@@ -237,7 +236,7 @@ def _ctf(table: _Columns, given: Given, notes: list[str]) -> CTFParameters | Non
             f"{table.particles.where} has defocus, and lacks "
             f"{' and '.join('_' + column for column in missing)}",
             expected="all parameters of the CTF",
-            hint="pass --voltage, --cs and --amplitude-contrast, or --no-ctf",
+            hint="pass --voltage, --cs and --amplitude-contrast, or --ctf none",
         )
     u = table.floats("rlnDefocusU", bounds=limits.DEFOCUS_ANGSTROM)
     v = table.floats("rlnDefocusV", bounds=limits.DEFOCUS_ANGSTROM) if "rlnDefocusV" in table else u

@@ -12,14 +12,14 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.importing.movies import csv_rows
-from temporem.importing.table import ForeignParticles, Given, Optics, no_ctf
+from temporem.importing.table import ForeignParticles, Given, Optics
 from temporem.io import limits
 from temporem.io.mrc import open_stack
 from temporem.io.npz import NpzFile
 from temporem.io.restricted_pickle import read_arrays
 from temporem.io.signatures import refuse_foreign
 from temporem.io.star import StarTable
-from temporem.physics.ctf import CTFParameters
+from temporem.physics.ctf import CTFParameters, no_ctf
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import euler_to_rotation, origin_to_shift
 
@@ -103,7 +103,7 @@ def with_csv(particles: ForeignParticles, table: StarTable, given: Given) -> For
             raise TemporemError(
                 f"{table.where} has defocus, and nothing tells voltage, spherical aberration and "
                 "amplitude contrast",
-                hint="pass --voltage, --cs and --amplitude-contrast, or --no-ctf",
+                hint="pass --voltage, --cs and --amplitude-contrast, or --ctf none",
             )
         u = table.floats("defocus_u", limits=limits.DEFOCUS_ANGSTROM)
         v = table.floats("defocus_v", limits=limits.DEFOCUS_ANGSTROM) if "defocus_v" in table else u

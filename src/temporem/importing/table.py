@@ -88,12 +88,6 @@ class Given:
 _FRACTION = limits.Limits(0, 1, "(a fraction)")
 
 
-def no_ctf(n: int) -> CTFParameters:
-    """Parameters of a CTF that is 1 at all frequencies, for N images."""
-    zero, one = torch.zeros(n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
-    return CTFParameters(zero, zero, zero, 300 * one, zero, one, zero)
-
-
 def fall_off(
     column: str, b_factor: np.ndarray, file: Path, notes: list[str]
 ) -> torch.Tensor | None:

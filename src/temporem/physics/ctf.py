@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -59,10 +59,24 @@ class CTFParameters:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    def refocused(self, change_angstrom: Tensor) -> CTFParameters:
+        """Add a change ``(N,)`` to the defocus along both axes."""
+        return replace(
+            self,
+            defocus_u_angstrom=self.defocus_u_angstrom + change_angstrom,
+            defocus_v_angstrom=self.defocus_v_angstrom + change_angstrom,
+        )
+
     def to(self, *args: Any, **kwargs: Any) -> CTFParameters:
         """Move or cast every field, as :meth:`torch.Tensor.to`."""
         moved = {name: value.to(*args, **kwargs) for name, value in self.columns().items()}
         return CTFParameters(**moved)
+
+
+def no_ctf(n: int) -> CTFParameters:
+    """Parameters of a CTF that is 1 at all frequencies, for N frames."""
+    zero, one = torch.zeros(n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
+    return CTFParameters(zero, zero, zero, 300 * one, zero, one, zero)
 
 
 def electron_wavelength(voltage_kv: Tensor) -> Tensor:
@@ -101,3 +115,15 @@ def ctf_values(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> T
     if p.scale is not None:
         values = values * p.scale[:, None]
     return values.to(frequencies_per_angstrom.dtype)
+
+
+def ctf_slopes(parameters: CTFParameters, frequencies_per_angstrom: Tensor) -> Tensor:
+    """Derivative of the CTF by defocus, 1/Å, at P frequencies ``(P, 2)``: real ``(N, P)``.
+
+    ``∂χ/∂Δf = π λ s²``, and the derivative by χ is the CTF with χ a quarter of a turn on.
+    """
+    turned = replace(parameters, phase_shift_radians=parameters.phase_shift_radians + torch.pi / 2)
+    wavelength = electron_wavelength(parameters.voltage_kv.double())[:, None]
+    s2 = frequencies_per_angstrom.double().square().sum(-1)
+    slope = torch.pi * wavelength * s2
+    return slope.to(frequencies_per_angstrom.dtype) * ctf_values(turned, frequencies_per_angstrom)

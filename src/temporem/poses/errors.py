@@ -7,7 +7,8 @@ independent. So the mean of ``g gᵀ`` beyond that of noise gives the variances 
 shifts. Each half set of movies is compared with the mean volume of the other.
 
 A change of conformation moves density too, so that exact poses seem turned by some degrees. It
-hardly moves the molecule as a whole, so exact poses do not seem shifted.
+hardly moves the molecule as a whole, so exact poses do not seem shifted, and its parts do not seem
+turned in common (:mod:`temporem.poses.common_turn`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from temporem.frames.frames import Frames
 from temporem.frames.source import blocks_of
 from temporem.physics.fourier import FourierSupport, resized
 from temporem.physics.padded_grid import grid_below
+from temporem.poses.common_turn import CommonTurn, measure_common_turn
 from temporem.poses.refinement import References, RotationPrior, expand_poses
 
 _LEAST_FSC = 0.3  # of the half sets of the mean volume
 _LEAST_RADIUS = 4  # cycles per box; fewer say nothing of a pose
 _NEAR_DEGREES = 8.0
+_MOST_PIXELS = 0.35  # exact poses of a molecule that moves seem off by up to a fifth
+_MOST_DEGREES = 2.0  # in common; exact poses seem turned by up to 1.6
+_SURE = 5.0  # standard errors
 _LEAST_DEGREES, _LEAST_PIXELS = 0.5, 0.05  # widths of priors
 _BLOCK = 2**17  # Fourier pixels; each has gradients in five directions
 
@@ -39,11 +44,21 @@ class PoseErrors:
         angle_degrees: length of the rotation vector.
         shift_angstrom: along each axis.
         shift_certainty: variance of the shifts, divided by its standard error.
+        common: rotation that all parts of the molecule share.
     """
 
     angle_degrees: float
     shift_angstrom: float
     shift_certainty: float
+    common: CommonTurn
+
+    def are_off(self, pixel_size_angstrom: float) -> bool:
+        """True if poses are shifted or turned beyond what the motion of a molecule looks like."""
+        shifted = self.shift_angstrom > _MOST_PIXELS * pixel_size_angstrom
+        turned = self.common.degrees > _MOST_DEGREES
+        return (shifted and self.shift_certainty > _SURE) or (
+            turned and self.common.certainty > _SURE
+        )
 
     @property
     def are_near(self) -> bool:
@@ -95,10 +110,11 @@ def measure_pose_errors(frames: Frames) -> PoseErrors | None:
                 own_gain += _by_kind(_by_kind(curvature.square().sum(0)))
             excess.append(own_excess)
             gain.append(own_gain)
-    return _solved(torch.stack(excess), torch.stack(gain))
+    common = measure_common_turn(frames, volumes, grid, n)
+    return _solved(torch.stack(excess), torch.stack(gain), common)
 
 
-def _solved(excess: Tensor, gain: Tensor) -> PoseErrors:
+def _solved(excess: Tensor, gain: Tensor, common: CommonTurn) -> PoseErrors:
     """Variances that explain the excess of M movies ``(M, 2)``, with their gains ``(M, 2, 2)``."""
     inverse = torch.linalg.pinv(gain.sum(0))
     variance = inverse @ excess.sum(0)
@@ -106,7 +122,7 @@ def _solved(excess: Tensor, gain: Tensor) -> PoseErrors:
     error = off.square().sum(0).sqrt()
     turn, shift = variance.clamp(min=0).sqrt().tolist()
     certainty = float(variance[1] / error[1].clamp(min=1e-300))
-    return PoseErrors(math.degrees(3**0.5 * turn), shift, certainty)
+    return PoseErrors(math.degrees(3**0.5 * turn), shift, certainty, common)
 
 
 def _by_kind(values: Tensor) -> Tensor:

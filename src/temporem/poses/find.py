@@ -45,6 +45,7 @@ from temporem.frames.settings import DataSettings
 from temporem.io.state import Parts
 from temporem.physics.poses import Poses
 from temporem.poses.ab_initio import ROUNDS, Round
+from temporem.poses.errors import PoseErrors
 from temporem.poses.search_state import FoundPoses, PoseSearchState
 from temporem.poses.search_steps import SearchSteps
 from temporem.poses.settings import PoseSettings
@@ -138,6 +139,7 @@ def pose_states(
     rounds: Sequence[Round] = ROUNDS,
     window_radius: float = 0.9,
     seed: int = 0,
+    errors: PoseErrors | None = None,
     resume: PoseSearchState | None = None,
     progress: Progress | None = None,
 ) -> Iterator[PoseSearchState]:
@@ -161,6 +163,7 @@ def pose_states(
         rounds: rounds of every random start.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of random numbers.
+        errors: errors of the given poses, if they were measured already.
         resume: state to continue from.
         progress: receives the progress of the search.
     """
@@ -177,6 +180,7 @@ def pose_states(
         rounds=rounds,
         window_radius=window_radius,
         seed=seed,
+        errors=errors,
     )
     scale = progress or Progress()
     ends = np.cumsum([0.0, *search.times]) / sum(search.times)

@@ -117,13 +117,37 @@ class References:
         Returns:
             Complex ``(B, P, C)`` and ``(B, P, 3)``.
         """
+        values, gradients = self.sample_each(frequencies)
+        return values, torch.einsum("bpcj,bc->bpj", gradients, mixture.to(gradients))
+
+    def sample_each(self, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+        """Slices and gradients of all C volumes: complex ``(B, P, C)`` and ``(B, P, C, 3)``."""
         corners = self.grid.corners(frequencies)
         values = self.grid.extract(self.rows, corners)
         values = values.view(*frequencies.shape[:2], -1, 4)
-        gradient = torch.einsum("bpcj,bc->bpj", values[..., 1:], mixture.to(values))
         # the gradient of a real volume is odd: a mirrored sample has the other sign
-        sign = torch.where(corners.mirrored, -1.0, 1.0).view(*frequencies.shape[:2], 1)
-        return values[..., 0], gradient * sign
+        sign = torch.where(corners.mirrored, -1.0, 1.0).view(*frequencies.shape[:2], 1, 1)
+        return values[..., 0], values[..., 1:] * sign
+
+
+def turn_slopes(gradients: Tensor, turns: Tensor, frequencies: Tensor) -> Tensor:
+    """Derivative of slices by a rotation vector, ``∂A/∂ω``: complex ``(B, P, ..., 3)``.
+
+    Args:
+        gradients: of the volumes at the slices' points, ``(B, P, ..., 3)``.
+        turns: rotations R, ``(B, 3, 3)``.
+        frequencies: image frequencies k, ``(P, 2)``.
+    """
+    camera = torch.einsum("bij,bp...j->bp...i", turns.to(gradients), gradients)
+    kx, ky = frequencies.view(len(frequencies), *(1,) * (gradients.dim() - 3), 2).unbind(-1)
+    return torch.stack(
+        [
+            -camera[..., 2] * ky,
+            camera[..., 2] * kx,
+            camera[..., 0] * ky - camera[..., 1] * kx,
+        ],
+        dim=-1,
+    )
 
 
 def refine_poses(
@@ -247,16 +271,8 @@ class _Problem:
         mixture = torch.cat([z.new_ones(len(z), 1), z], dim=1)
         channels, gradient = self.references.sample(points, mixture)
         slices = torch.einsum("bpc,bc->bp", channels, mixture.to(channels))
-        camera = torch.einsum("bij,bpj->bpi", turns.to(gradient), gradient)
         k = model.support.frequencies[:n].to(turns)
-        about = torch.stack(
-            [
-                -camera[..., 2] * k[:, 1],
-                camera[..., 2] * k[:, 0],
-                camera[..., 0] * k[:, 1] - camera[..., 1] * k[:, 0],
-            ],
-            dim=-1,
-        )
+        about = turn_slopes(gradient, turns, k)
         phase = model.shift_phase(shifts)[:, :n]
         observed = model.observe(slices, self.ctf, phase)
         along = (-2j * math.pi) * model.frequencies_per_angstrom()[:n].to(turns)

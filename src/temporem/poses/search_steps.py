@@ -63,6 +63,7 @@ class SearchSteps:
         rounds: rounds of every random start.
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of random numbers.
+        errors: errors of the given poses, if they were measured already.
     """
 
     frames: Frames
@@ -77,6 +78,7 @@ class SearchSteps:
     rounds: Sequence[Round]
     window_radius: float
     seed: int
+    errors: PoseErrors | None
 
     @cached_property
     def plan(self) -> list[tuple[Stage, int]]:
@@ -278,8 +280,6 @@ class SearchSteps:
             record={**(state.record or {}), **concluded},
         )
 
-    # --- what the steps share ---
-
     def _count(self, stage: Stage) -> int:
         return sum(name == stage for name, _ in self.plan)
 
@@ -300,7 +300,7 @@ class SearchSteps:
         """Errors of given poses that are so small that no search is needed; else None."""
         if self._from_images or not isinstance(self.settings.diffusion, str):
             return None
-        errors = measure_pose_errors(self.frames)
+        errors = self.errors or measure_pose_errors(self.frames)
         return errors if errors is not None and errors.are_near else None
 
     @cached_property

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.frames.background import plane_basis
-from temporem.frames.corrections import FACTOR_COLUMN, PLANE_COLUMNS
+from temporem.frames.corrections import DEFOCUS_COLUMN, FACTOR_COLUMN, PLANE_COLUMNS
 from temporem.frames.dataset import Dataset
 from temporem.io.pose_columns import columns_from_poses, poses_from_table
 from temporem.io.star import StarTable, read_star, write_star
+from temporem.physics.ctf import CTFParameters
 from temporem.physics.poses import Poses
 from temporem.runs import names
 
@@ -135,11 +137,13 @@ class FrameCorrections:
         planes: level and rises along x and y that were subtracted, ``(N, 3)``; None for none.
         factor: factor that followed, ``(N,)``; None for 1.
         intensity: intensity of the molecule, ``(N,)``; None for 1.
+        defocus_error: of the defocus, Å ``(N,)``; None for none.
     """
 
     planes: np.ndarray | None
     factor: np.ndarray | None
     intensity: np.ndarray | None
+    defocus_error: np.ndarray | None
 
     def corrected(self, image: np.ndarray, row: int) -> tuple[np.ndarray, float]:
         """Correct the image ``(D, D)`` of a row, and tell the intensity of its molecule."""
@@ -150,6 +154,13 @@ class FrameCorrections:
             image = image * self.factor[row]
         return image, 1.0 if self.intensity is None else float(self.intensity[row])
 
+    def ctf(self, given: CTFParameters, row: int) -> CTFParameters:
+        """CTF of a row ``(1,)``, of the CTF ``(N,)`` of the dataset."""
+        own = given[torch.tensor([row])]
+        if self.defocus_error is None:
+            return own
+        return own.refocused(torch.tensor([-self.defocus_error[row]], dtype=torch.float64))
+
 
 def read_corrections(folder: Path) -> FrameCorrections:
     """Read what a run did to the images of its frames."""
@@ -157,7 +168,12 @@ def read_corrections(folder: Path) -> FrameCorrections:
     planes = None
     if "temporemBackground" in columns:
         planes = np.stack([columns[name] for name in PLANE_COLUMNS], axis=1)
-    return FrameCorrections(planes, columns.get(FACTOR_COLUMN), columns.get("temporemScale"))
+    return FrameCorrections(
+        planes,
+        columns.get(FACTOR_COLUMN),
+        columns.get("temporemScale"),
+        columns.get(DEFOCUS_COLUMN),
+    )
 
 
 def latent_columns(mean: Tensor, covariance: Tensor | None) -> dict[str, np.ndarray]:

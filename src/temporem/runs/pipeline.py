@@ -26,6 +26,7 @@ from temporem.io.leftovers import adopt_leftovers
 from temporem.io.mrc import write_volume
 from temporem.io.outputs import require_no_links, require_replaceable
 from temporem.io.star import write_star
+from temporem.poses.errors import PoseErrors, measure_pose_errors
 from temporem.progress import Progress
 from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config
@@ -122,22 +123,15 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
     if task.config.searches_poses:
         search = find_run_poses(task, store, progress.part(0, _POSES_SHARE))
         dataset = task.dataset.with_poses(search.poses)
-        task = replace(task, dataset=dataset, poses=search.poses)
+        task = replace(task, dataset=dataset, poses=search.poses, as_given=None)
         if search.linked and task.config.learned_poses == "table":
-            task = replace(task, config=_with_poses(task.config, learned="none"))
+            task = replace(task, config=_with_settled(task.config, learned="none"))
             if task.processes.is_main:
                 save_config(task.config, folder / names.CONFIG)
         facts |= search.facts
         progress = progress.part(_POSES_SHARE, 1)
     method = find_method(task.config.method)
-    frames = prepare_frames(
-        task.dataset,
-        task.config.data,
-        task.training,
-        task.device,
-        posed=method.needs_poses(task.config),
-        processes=task.processes,
-    )
+    frames = _prepared(task, posed=method.needs_poses(task.config))
     facts |= frames.corrections.facts()
     outcome = method.run(Job(task, frames, store, progress))
     if task.processes.is_main:
@@ -146,6 +140,20 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
         _write(folder, task, outcome, frames, facts)
         store.close()
     progress(1, 1)
+
+
+def _prepared(task: Task, *, posed: bool) -> Frames:
+    """Frames on the run's device; those of the checks where they are the same."""
+    if task.as_given is not None and posed:
+        return task.as_given.to(task.device)
+    return prepare_frames(
+        task.dataset,
+        task.config.data,
+        task.training,
+        task.device,
+        posed=posed,
+        processes=task.processes,
+    )
 
 
 def _write(
@@ -246,15 +254,31 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     require_memory(config, method, dataset, device)
     evidence = Evidence.of(dataset, config.data, halves=config.method != "homogeneous")
     doubts = require_sound(examine(evidence), config.data, dataset.path)
-    if config.poses.source == "auto":
-        finding = PoseErrorCheck().measure(evidence, processes)
-        off = finding.verdict == Verdict.WARNING
-        config = _with_poses(config, **_OFF if off else _EXACT)
-        doubts += [finding] if finding.verdict == Verdict.WARNING else []
-    return Task(config, dataset, training, device, processes, doubts=doubts)
+    task = Task(config, dataset, training, device, processes, doubts=doubts)
+    return _with_poses(task, *_look_at_poses(task)) if config.poses.source == "auto" else task
 
 
-def _with_poses(config: RunConfig, **settled: str) -> RunConfig:
+def _look_at_poses(task: Task) -> tuple[Frames, PoseErrors | None]:
+    """Prepare frames in the given poses as a run takes them, and measure how far these are off."""
+    ordered, training = movies_of_run(task.dataset, task.config)
+    frames = prepare_frames(
+        ordered, task.config.data, training, torch.device("cpu"), processes=task.processes
+    )
+    return frames, measure_pose_errors(frames)
+
+
+def _with_poses(task: Task, frames: Frames, errors: PoseErrors | None) -> Task:
+    """Settle the source of the poses, which a run keeps."""
+    size = task.dataset.pixel_size_angstrom
+    finding = PoseErrorCheck().judge(errors, size, task.processes)
+    off = finding.verdict == Verdict.WARNING
+    if off:
+        task.doubts.append(finding)
+    config = _with_settled(task.config, **_OFF if off else _EXACT)
+    return replace(task, config=config, as_given=frames, pose_errors=errors)
+
+
+def _with_settled(config: RunConfig, **settled: str) -> RunConfig:
     """Settle the source of the poses, or how they are learned, which a run keeps."""
     return config.model_copy(update={"poses": config.poses.model_copy(update=settled)})
 

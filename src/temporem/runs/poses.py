@@ -47,14 +47,16 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
     motion.
     """
     config, given = task.config, task.dataset.poses
-    frames = prepare_frames(
-        task.dataset,
-        config.data,
-        task.training,
-        torch.device("cpu"),
-        posed=config.poses.source != "estimate",
-        processes=task.processes,
-    )
+    frames = task.as_given
+    if frames is None:
+        frames = prepare_frames(
+            task.dataset,
+            config.data,
+            task.training,
+            torch.device("cpu"),
+            posed=config.poses.source != "estimate",
+            processes=task.processes,
+        )
     several = any(len(movie) > 1 for movie in task.training)
 
     def states(resume: PoseSearchState | None) -> Iterator[PoseSearchState]:
@@ -67,6 +69,7 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
             motion=config.method != "homogeneous",
             window_radius=config.data.window_radius,
             seed=config.seed,
+            errors=task.pose_errors,
             resume=resume,
             progress=progress,
         )

@@ -31,6 +31,9 @@ from temporem.structures.sources import BUILT_IN
 MAX_FRAMES = 10_000_000
 """Largest number of frames of all movies together."""
 
+MOST_CONTRAST = 0.35
+"""Largest contrast of images that are counted: standard deviation of the signal over its mean."""
+
 
 def _even(value: int) -> int:
     if value % 2:
@@ -153,11 +156,56 @@ class DefectsConfig(_Settings):
         le=1e5,
         description="Standard deviation of the error of a movie's written defocus.",
     )
+    electrons_per_pixel: NonNegativeFloat = Field(
+        default=0.0,
+        le=1e9,
+        description="Mean number of electrons in a pixel of a frame, which are counted (Poisson); "
+        "0 for Gaussian noise.",
+    )
+    mtf_at_nyquist: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Modulation transfer function M of the detector at Nyquist. A counting "
+        "detector blurs the signal by M and leaves the noise white, so its detective quantum "
+        "efficiency is M².",
+    )
+    damage_angstrom2_per_frame: NonNegativeFloat = Field(
+        default=0.0,
+        le=1e4,
+        description="Growth of the B-factor from frame to frame by radiation damage.",
+    )
+    turn_in_frame_degrees: NonNegativeFloat = Field(
+        default=0.0,
+        le=90,
+        description="Root mean square angle by which the molecule turns while a frame is exposed.",
+    )
+    move_in_frame_angstrom: NonNegativeFloat = Field(
+        default=0.0,
+        description="Standard deviation, in x and y, of its path while a frame is exposed.",
+    )
+    thickness_nm: Range = Field(
+        default=(0.0, 0.0),
+        description="Range from which the thickness of the liquid of every movie is drawn. "
+        "Electrons that lose no energy become fewer by exp(−thickness / mean free path), and "
+        "signal and noise with them.",
+    )
+    mean_free_path_nm: PositiveFloat = Field(
+        default=185.0,
+        description="Inelastic mean free path of electrons in the liquid.",
+    )
+
+    @model_validator(mode="after")
+    def _thickness_is_one(self) -> DefectsConfig:
+        if self.thickness_nm[0] < 0:
+            raise ValueError("thickness_nm must be 0 or more")
+        return self
 
     @property
     def any(self) -> bool:
         """True if there is a defect."""
-        return self != DefectsConfig(noise_exponent=self.noise_exponent, junk=self.junk)
+        shapes = {"noise_exponent", "junk", "mean_free_path_nm"}  # of defects, not defects
+        return self.model_dump(exclude=shapes) != DefectsConfig().model_dump(exclude=shapes)
 
 
 class FieldConfig(_Settings):
@@ -186,6 +234,13 @@ class FieldConfig(_Settings):
     dose_per_frame: float = Field(
         default=2.0, gt=0, le=1e6, description="Electrons per Å² and frame."
     )
+
+
+def _ctf_section(settings: object) -> object:
+    """Accept ``none`` in place of the section: a CTF that is 1 at all frequencies."""
+    if settings != "none":
+        return settings
+    return {"defocus_angstrom": (0.0, 0.0), "cs_mm": 0.0, "amplitude_contrast": 1.0}
 
 
 def _section_of_kind(settings: object) -> object:
@@ -233,7 +288,10 @@ class SimulationConfig(_Settings):
     b_factor_angstrom2: NonNegativeFloat = Field(
         default=50.0, le=1e4, description="B-factor of every atom: blurs by exp(−B s²/4)."
     )
-    ctf: CTFConfig = Field(default_factory=CTFConfig)
+    ctf: Annotated[CTFConfig, BeforeValidator(_ctf_section)] = Field(
+        default_factory=CTFConfig,
+        description="A section, or `none` for images that are formed without a CTF.",
+    )
     poses: Annotated[PosesConfig, BeforeValidator(_section_of_kind)] = Field(
         default_factory=PosesConfig, description="Orientations: a kind or a section."
     )
@@ -252,6 +310,17 @@ class SimulationConfig(_Settings):
             raise ValueError(
                 f"movies: {self.movies} of {self.longest_movie} frames; at most "
                 f"{MAX_FRAMES} frames in all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _electrons_are_enough(self) -> SimulationConfig:
+        electrons = self.defects.electrons_per_pixel
+        if electrons and self.snr > MOST_CONTRAST**2 * electrons:
+            raise ValueError(
+                f"defects.electrons_per_pixel: for an snr of {self.snr:g}, {electrons:g} electrons "
+                f"would have to change by {(self.snr / electrons) ** 0.5:.0%} (standard deviation) "
+                f"where the molecule is; take {self.snr / MOST_CONTRAST**2:g} or more"
             )
         return self
 

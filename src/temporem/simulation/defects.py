@@ -1,4 +1,7 @@
-"""Defects of simulated images: junk, intensity, coloured noise and background."""
+"""Defects of simulated images: junk, intensity, coloured noise and background.
+
+:mod:`temporem.simulation.exposure` has those of the exposure and the detector.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from temporem.simulation.config import DefectsConfig, SimulationConfig
+from temporem.simulation.config import SimulationConfig
 from temporem.simulation.drawing import FrameTable, random_stream
 from temporem.simulation.images import project
 from temporem.simulation.nuisances import Nuisances
@@ -27,7 +29,8 @@ def spoil_signal(
             atoms = stranger.positions_angstrom
             poses, ctf = frames.poses[junk], frames.ctf[junk]
             images[junk.numpy()] = project(config, stranger, lambda rows: atoms, poses, ctf)
-    images *= frames.nuisances.scale.float().numpy()[:, None, None]
+    nuisances = frames.nuisances
+    images *= (nuisances.scale * nuisances.transmission).float().numpy()[:, None, None]
 
 
 def other_molecule(molecule: Molecule, generator: torch.Generator) -> Molecule:
@@ -50,28 +53,6 @@ def other_molecule(molecule: Molecule, generator: torch.Generator) -> Molecule:
     radii = walk.norm(dim=1, keepdim=True)
     walk = walk * (own.norm(dim=1).max() / radii.clamp(min=1e-9)).clamp(max=1)
     return replace(molecule, positions_angstrom=walk)
-
-
-def noise_amplitude(box: int, defects: DefectsConfig) -> Tensor:
-    """Amplitude of the noise at frequencies of :func:`torch.fft.rfft2`, mean power 1.
-
-    The power is ``1 + (k0/k)^p`` with k in cycles per pixel; at k = 0 it is that of 1/D.
-    """
-    y, x = torch.fft.fftfreq(box), torch.fft.fftfreq(box)
-    k = (y[:, None].square() + x.square()).sqrt().clamp(min=1 / box)
-    power = 1 + (defects.noise_knee_cycles_per_pixel / k) ** defects.noise_exponent
-    return (power / power.mean()).sqrt()[:, : box // 2 + 1]
-
-
-def add_coloured_noise(
-    images: np.ndarray, variance: float, defects: DefectsConfig, generator: torch.Generator
-) -> None:
-    """Add Gaussian noise with a power law to images ``(N, D, D)`` in place."""
-    box = images.shape[-1]
-    amplitude = variance**0.5 * noise_amplitude(box, defects)
-    for image in images:
-        white = torch.fft.rfft2(torch.randn(image.shape, generator=generator))
-        image += torch.fft.irfft2(amplitude * white, s=image.shape).numpy()
 
 
 def add_background(images: np.ndarray, nuisances: Nuisances, noise_sd: float) -> None:

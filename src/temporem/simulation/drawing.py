@@ -22,6 +22,7 @@ _STREAMS = (
     *("motion", "poses", "shifts", "ctf", "noise", "pose errors"),
     *("schedule", "lengths", "missing frames", "field"),
     *("background", "scale", "junk", "other molecule", "defocus errors"),
+    *("thickness", "motion in a frame"),
 )
 """Purposes of random numbers, each with a stream of its own. A new one goes to the end."""
 
@@ -121,12 +122,21 @@ def _draw_nuisances(config: SimulationConfig) -> Nuisances:
     level, rises = normal("background", n, 3).split((1, 2), dim=1)
     draws = torch.rand(n, generator=random_stream(seed, "junk"), dtype=torch.float64)
     defocus = defects.defocus_error_angstrom * normal("defocus errors", movies)
+    low, high = defects.thickness_nm
+    uniform = torch.rand(movies, generator=random_stream(seed, "thickness"), dtype=torch.float64)
+    beyond_mean = (uniform - 0.5) * (high - low) / defects.mean_free_path_nm
+    turn, move = normal("motion in a frame", n, 5).split((3, 2), dim=1)
+    frame = torch.arange(config.longest_movie, dtype=torch.float64)
     return Nuisances(
         background=defects.background_sd * level[:, 0],
         gradient=defects.gradient_sd * rises,
         scale=(defects.scale_sd * normal("scale", n)).exp(),
         junk=draws < defects.junk_fraction,
         defocus_error_angstrom=defocus.repeat_interleave(config.longest_movie),
+        transmission=(-beyond_mean).exp().repeat_interleave(config.longest_movie),
+        b_factor_angstrom2=(defects.damage_angstrom2_per_frame * frame).repeat(movies),
+        turn_degrees=defects.turn_in_frame_degrees / 3**0.5 * turn,
+        move_angstrom=defects.move_in_frame_angstrom * move,
     )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from temporem.frames.dataset import Dataset, group_movies
 from temporem.physics.poses import Poses
 from temporem.simulation.config import SimulationConfig
-from temporem.simulation.defects import add_background, add_coloured_noise, spoil_signal
+from temporem.simulation.defects import add_background, spoil_signal
 from temporem.simulation.drawing import draw_frames, random_stream, written_ctf, written_poses
+from temporem.simulation.exposure import add_noise, blur_by_motion, detect
 from temporem.simulation.images import (
     add_white_noise,
     clean_images,
@@ -105,10 +106,13 @@ def make_movies(
     images = clean_images(config, motion, frames, progress)
     signal_variance = float(images.var(dtype=np.float64))
     noise_variance = signal_variance / config.snr
+    blur_by_motion(images, config, motion, frames, progress)
     spoil_signal(images, config, motion.molecule, frames)
-    noise = random_stream(config.seed, "noise")
-    if config.defects.noise_knee_cycles_per_pixel:
-        add_coloured_noise(images, noise_variance, config.defects, noise)
+    detect(images, config, frames.nuisances)
+    noise, defects = random_stream(config.seed, "noise"), config.defects
+    passed = frames.nuisances.transmission
+    if defects.noise_knee_cycles_per_pixel or defects.electrons_per_pixel or (passed != 1).any():
+        add_noise(images, noise_variance, defects, passed, noise)
     else:
         add_white_noise(images, noise_variance, noise)
     add_background(images, frames.nuisances, noise_variance**0.5)

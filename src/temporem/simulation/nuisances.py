@@ -18,6 +18,13 @@ _COLUMNS = {
     "temporemScale": ("scale", None),
     "temporemJunk": ("junk", None),
     "temporemDefocusError": ("defocus_error_angstrom", None),
+    "temporemTransmission": ("transmission", None),
+    "temporemDamage": ("b_factor_angstrom2", None),
+    "temporemTurnX": ("turn_degrees", 0),
+    "temporemTurnY": ("turn_degrees", 1),
+    "temporemTurnZ": ("turn_degrees", 2),
+    "temporemMoveX": ("move_angstrom", 0),
+    "temporemMoveY": ("move_angstrom", 1),
 }
 
 
@@ -32,6 +39,11 @@ class Nuisances:
         scale: intensity of the molecule, 1 without defects, ``(N,)``.
         junk: frames that do not show the molecule, bool ``(N,)``.
         defocus_error_angstrom: written less true defocus, ``(N,)``.
+        transmission: electrons that the liquid lets through, relative to a movie of the mean
+            thickness, ``(N,)``.
+        b_factor_angstrom2: B-factor of the radiation damage, ``(N,)``.
+        turn_degrees: rotation vector by which the molecule turns during the exposure, ``(N, 3)``.
+        move_angstrom: its path in x and y meanwhile, ``(N, 2)``.
     """
 
     background: Tensor
@@ -39,6 +51,10 @@ class Nuisances:
     scale: Tensor
     junk: Tensor
     defocus_error_angstrom: Tensor
+    transmission: Tensor
+    b_factor_angstrom2: Tensor
+    turn_degrees: Tensor
+    move_angstrom: Tensor
 
     def __getitem__(self, rows: Tensor | np.ndarray) -> Nuisances:
         return Nuisances(**{name: values[rows] for name, values in vars(self).items()})
@@ -58,6 +74,8 @@ class Nuisances:
         ``junk`` pairs the probability that a frame is good with 1 for junk.
         """
         truth, pairs = self.columns(), {}
+        # Movies are brought to one noise level, which falls with the root of the transmission.
+        truth["temporemScale"] = truth["temporemScale"] * self.transmission.sqrt().numpy()
         for column, (name, axis) in _COLUMNS.items():
             found = corrections.get("temporemGood" if name == "junk" else column)
             if found is not None:
@@ -74,12 +92,12 @@ class Nuisances:
         """
         if not any(column in table for column in _COLUMNS):
             return None
-        values = {column: torch.from_numpy(table.floats(column)) for column in _COLUMNS}
-        x, y = values["temporemGradientX"], values["temporemGradientY"]
-        return cls(
-            background=values["temporemBackground"],
-            gradient=torch.stack([x, y], dim=1),
-            scale=values["temporemScale"],
-            junk=values["temporemJunk"] != 0,
-            defocus_error_angstrom=values["temporemDefocusError"],
-        )
+        values: dict[str, Tensor] = {}
+        for column, (name, axis) in _COLUMNS.items():
+            column_values = torch.from_numpy(table.floats(column))
+            if axis is None:
+                values[name] = column_values
+            else:  # axes of one name stand in their order
+                before = values.get(name, column_values.new_zeros(len(column_values), 0))
+                values[name] = torch.cat([before, column_values[:, None]], dim=1)
+        return cls(**values | {"junk": values["junk"] != 0})

@@ -194,7 +194,7 @@ def _require_same_images(runs: Mapping[str, Run]) -> None:
     """Likelihoods of images can be compared only if the images are the same."""
     (first, one), *others = runs.items()
     for name, run in others:
-        for key in ("invert", "window_radius"):
+        for key in ("invert", "ctf", "window_radius"):
             a, b = getattr(one.config.data, key), getattr(run.config.data, key)
             if a != b:
                 raise TemporemError(

@@ -108,7 +108,8 @@ class FrameImages:
         index, model = torch.tensor([row]), self._model
         pose = self.run.poses[index]
         slices = self._slices(row, pose.rotations.float())
-        ctf = model.ctf(self.dataset.ctf[index])
+        formed = self.dataset.formed(self.run.config.data.ctf)
+        ctf = model.ctf(self._corrections.ctf(formed.ctf, row))
         image = model.observe(slices.cpu(), ctf, model.shift_phase(pose.shifts_angstrom))
         return model.support.ifft(self.run.grid.noise_scale * image)[0]
 

@@ -11,7 +11,7 @@ from temporem.evaluation.metrics.latent_states import LATENT_STATES
 from temporem.evaluation.metrics.latents import LATENTS
 from temporem.evaluation.metrics.metric import Metric
 from temporem.evaluation.metrics.motion import MOTION
-from temporem.evaluation.metrics.nuisances import JUNK_FOUND, NUISANCES
+from temporem.evaluation.metrics.nuisances import DEFOCUS_LEFT, JUNK_FOUND, NUISANCES
 from temporem.evaluation.metrics.pose_conformation_coupling import COUPLING
 from temporem.evaluation.metrics.pose_error import POSE_ERROR
 from temporem.evaluation.metrics.state_fsc import STATE_FSC
@@ -55,3 +55,4 @@ register_metric(CLOCK_STATES)
 register_metric(COUPLING)
 register_metric(NUISANCES)
 register_metric(JUNK_FOUND)
+register_metric(DEFOCUS_LEFT)

@@ -1,4 +1,4 @@
-"""Agreement of corrected backgrounds, intensities and junk with those of a simulation."""
+"""Agreement of corrected backgrounds, intensities, defocus and junk with those of a simulation."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _WORDS = {
     "gradient_x": "slope along x",
     "gradient_y": "slope along y",
     "scale": "intensity",
+    "defocus_error_angstrom": "defocus error",
 }
 
 
@@ -97,4 +98,38 @@ class JunkFound(Metric):
         return {"junk_auc": Statistic(float(area))}
 
 
-NUISANCES, JUNK_FOUND = NuisanceAgreement(), JunkFound()
+class DefocusLeft(Metric):
+    """Errors of defocus that are left where a run corrected them."""
+
+    name = "defocus"
+    title = "Defocus"
+    scores = (
+        Score(
+            "left_angstrom",
+            "Defocus error that is left",
+            "Root mean square over frames of the error of the defocus that the run found, less "
+            "that of the dataset. What all movies share is left out.",
+            unit="Å",
+            direction=-1,
+            digits=0,
+        ),
+    )
+    arrays: ClassVar = {"left_angstrom": ("f", "frames")}
+    of_frames = False
+
+    def begin(self, case: Case) -> Ready | None:
+        """Take both; None where the dataset has no errors, or the run corrected none."""
+        pair = case.known.nuisances.get("defocus_error_angstrom")
+        if pair is None or np.ptp(pair[:, 1]) == 0:
+            return None
+        left = pair[:, 0] - pair[:, 1]
+        return Ready({NO_PLACE: {"left_angstrom": left - left.mean()}})
+
+    def statistics(self, arrays: Arrays, sample: Sample) -> Mapping[str, Statistic]:
+        """The root of the mean square."""
+        square = sample.mean(arrays["left_angstrom"].astype(float) ** 2)
+        draws = None if square.draws is None else square.draws**0.5
+        return {"left_angstrom": Statistic(square.value**0.5, draws)}
+
+
+NUISANCES, JUNK_FOUND, DEFOCUS_LEFT = NuisanceAgreement(), JunkFound(), DefocusLeft()

@@ -19,6 +19,7 @@ from temporem.io.star import StarTable
 from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
 from temporem.physics.poses import Poses
+from temporem.poses.errors import PoseErrors
 from temporem.progress import Progress
 from temporem.runs.config import RunConfig
 from temporem.runs.persistence import RunStore
@@ -37,6 +38,8 @@ class Task:
         processes: processes that share the work.
         poses: poses that the run found; None where they are the dataset's.
         doubts: what the checks of the dataset warn of.
+        as_given: frames in the dataset's poses on the CPU, if checks have prepared them.
+        pose_errors: errors of these poses, if they were measured.
     """
 
     config: RunConfig
@@ -46,6 +49,8 @@ class Task:
     processes: ProcessGroup
     poses: Poses | None = None
     doubts: list[Finding] = field(default_factory=list)
+    as_given: Frames | None = None
+    pose_errors: PoseErrors | None = None
 
     @property
     def held_out(self) -> np.ndarray:

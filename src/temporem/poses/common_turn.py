@@ -1,0 +1,143 @@
+"""Rotation that all parts of a molecule share: an error of its pose, and not its motion.
+
+The mean volume is cut into three parts. Each has rotations of its own about the given pose, with
+the slopes ``g_p`` and curvatures ``H_pq`` of the log-likelihood. So ``g_p = Σ_q H_pq δ_q + ε_p``
+with noise of covariance ``H_pq / s``, where the share s of the coefficients counts as independent.
+The mean of ``g_p · g_q`` beyond that of noise gives the covariances ``T_pq`` of the rotations.
+
+Where a pose is turned, all parts seem turned alike, and all three covariances are its variance.
+Where parts move against each other, some of the three are 0 or negative. Two parts may belong to
+one domain, but then neither turns with the third. So the middle one of the three decides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporem.frames.frames import Frames
+from temporem.frames.source import blocks_of
+from temporem.physics.padded_grid import PaddedGrid
+from temporem.poses.refinement import References, turn_slopes
+
+_PARTS = 3
+_PAIRS = [(p, q) for p in range(_PARTS) for q in range(p, _PARTS)]
+_DENSE = 0.3  # of the density that few voxels exceed; what is below has no say in the cut
+_ROUNDS = 30
+_BLOCK = 2**15  # Fourier pixels; each has gradients of every part
+
+
+@dataclass(frozen=True)
+class CommonTurn:
+    """Rotation that the parts of a molecule share.
+
+    Attributes:
+        degrees: root mean square length of the rotation vector.
+        certainty: its variance, divided by the standard error of that.
+    """
+
+    degrees: float
+    certainty: float
+
+
+def measure_common_turn(
+    frames: Frames, volumes: Tensor, grid: PaddedGrid, n_pixels: int
+) -> CommonTurn:
+    """Measure the rotation that parts of the molecule share in given poses.
+
+    Args:
+        frames: frames in these poses.
+        volumes: half sets of the mean volume on the grid's box, ``(2, D, D, D)``. Each half set of
+            movies is compared with the volume of the other.
+        grid: grid that they are sampled on.
+        n_pixels: image frequencies to use, the lowest ones.
+    """
+    part = cut(volumes.mean(0))
+    excess, gain = [], []
+    for half in (0, 1):
+        masked = torch.stack([volumes[1 - half] * (part == p) for p in range(_PARTS)])
+        references = References.of_volumes(masked, grid)
+        for movie in frames.training[half::2]:
+            own_excess = torch.zeros(len(_PAIRS), dtype=torch.float64)
+            own_gain = torch.zeros(len(_PAIRS), len(_PAIRS), dtype=torch.float64)
+            for rows in blocks_of(movie, n_pixels, _BLOCK):
+                slope, curvature = _expand(frames, references, rows, n_pixels)
+                own_excess += _excess(slope, curvature, frames.statistics.independent_share)
+                own_gain += _gain(curvature)
+            excess.append(own_excess)
+            gain.append(own_gain)
+    measured, response = torch.stack(excess), torch.stack(gain)
+    inverse = torch.linalg.pinv(response.sum(0))
+    covariance = inverse @ measured.sum(0)
+    error = ((measured - response @ covariance) @ inverse.T).square().sum(0).sqrt()
+    between = [i for i, (p, q) in enumerate(_PAIRS) if p != q]
+    certainty = covariance[between] / error[between].clamp(min=1e-300)
+    middle = int(certainty.argsort()[len(between) // 2])
+    variance = max(float(covariance[between][middle]), 0.0)
+    return CommonTurn(math.degrees((3 * variance) ** 0.5), float(certainty[middle]))
+
+
+def cut(volume: Tensor) -> Tensor:
+    """Cut a volume ``(D, D, D)`` into parts of dense neighbours: their numbers, ``(D, D, D)``.
+
+    Lloyd's k-means (1982) of dense voxels, from voxels that are far from each other. All voxels
+    then belong to the nearest centre.
+    """
+    axis = torch.arange(len(volume), dtype=torch.float64)
+    places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
+    density = volume.flatten().double()
+    dense = density > _DENSE * density.quantile(0.995)
+    points, weight = places[dense], density[dense, None]
+    centres = ((weight * points).sum(0) / weight.sum())[None]
+    for _ in range(_PARTS):
+        farthest = torch.cdist(points, centres).amin(1).argmax()
+        centres = torch.cat([centres, points[farthest, None]])
+    centres = centres[1:]
+    for _ in range(_ROUNDS):
+        nearest = torch.cdist(points, centres).argmin(1)
+        member = torch.nn.functional.one_hot(nearest, _PARTS).double() * weight
+        centres = (member.T @ points) / member.sum(0).clamp(min=1e-12)[:, None]
+    return torch.cdist(places, centres).argmin(1).view(volume.shape)
+
+
+def _expand(
+    frames: Frames, references: References, rows: np.ndarray, n_pixels: int
+) -> tuple[Tensor, Tensor]:
+    """Slope ``(B, K, 3)`` and curvature ``(B, K, 3, K, 3)`` in the rotations of K parts."""
+    model = frames.forward_model
+    images, ctf = frames.source.take(rows, n_pixels)
+    turns = frames.rotations[torch.from_numpy(rows)].to(ctf)
+    k = model.support.frequencies[:n_pixels].to(ctf)
+    root = model.support.weights[:n_pixels].to(ctf).sqrt()
+    values, gradients = references.sample_each(model.slice_frequencies(turns, slice(0, n_pixels)))
+    optics = (ctf * root)[..., None, None]
+    about = turn_slopes(gradients, turns, k) * optics  # (B, P, K, 3)
+    left = images * root - values.sum(-1) * optics[..., 0, 0]
+    jacobian = torch.view_as_real(about.flatten(2)).movedim(-1, 1).flatten(1, 2)  # (B, 2P, 3K)
+    residual = torch.view_as_real(left).movedim(-1, 1).flatten(1)
+    slope = (jacobian.mT @ residual[..., None])[..., 0].double()
+    curvature = (jacobian.mT @ jacobian).double()
+    shape = (len(rows), _PARTS, 3)
+    return slope.view(shape), curvature.view(*shape, _PARTS, 3)
+
+
+def _excess(slope: Tensor, curvature: Tensor, share: float) -> Tensor:
+    """Products of slopes beyond those of noise, summed over B frames, one for each pair."""
+    noise = curvature.diagonal(dim1=2, dim2=4).sum(-1) / share  # (B, K, K)
+    beyond = (slope @ slope.mT - noise).sum(0)
+    return torch.stack([beyond[p, q] for p, q in _PAIRS])
+
+
+def _gain(curvature: Tensor) -> Tensor:
+    """Response of the products of pairs to the covariances of pairs, summed over frames."""
+    # Σ_ab H_pa,sc H_qa,tc over axes a, c; s and t in both orders
+    response = torch.einsum("bpasc,bqatc->pqst", curvature, curvature)
+    both = [
+        [response[p, q, s, t] + (response[p, q, t, s] if s != t else 0) for s, t in _PAIRS]
+        for p, q in _PAIRS
+    ]
+    return torch.stack([torch.stack(row) for row in both])
