@@ -42,6 +42,7 @@ SECTIONS = {
         *("Reconstruction", "HomogeneousFit", "LinearFit", "NetworkFit", "Progress"),
     ),
     "Motion of clouds": ("find_motion", "CloudMotion"),
+    "Kinetics": ("measure_kinetics",),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),
     "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
     "Pictures": ("render",),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
     from temporem.frames.readers import read_dataset, register_reader
     from temporem.io.mrc import read_volume, write_volume
+    from temporem.kinetics.of_run import measure_kinetics
     from temporem.linear.fit import fit_linear
     from temporem.linear.state import LinearFit
     from temporem.physics.ctf import CTFParameters
@@ -69,6 +70,8 @@ _MODULES = {
     # motion of clouds
     "find_motion": "volumes.cloud_motion",
     "CloudMotion": "volumes.cloud_motion",
+    # kinetics
+    "measure_kinetics": "kinetics.of_run",
     # runs on disk
     "reconstruct": "runs.pipeline",
     "Run": "runs.run",
@@ -124,6 +127,7 @@ __all__ = [
     "fourier_shell_correlation",
     "load_run",
     "main_scores",
+    "measure_kinetics",
     "read_dataset",
     "read_truth",
     "read_volume",
