@@ -14,8 +14,8 @@ from benchmarks.common import say
 from benchmarks.planted import planted_diffusion, planted_jumps
 from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
 from temporem.kinetics.facts import Estimate
-from temporem.kinetics.jumps import fit_jumps
-from temporem.kinetics.langevin import Grid, fit_langevin
+from temporem.kinetics.jumps import fit_jumps, resample_jumps
+from temporem.kinetics.langevin import Grid, fit_langevin, resample_langevin
 from temporem.kinetics.measurements import Measurements
 
 NOISE = {"0.3": 0.21, "0.1": 0.37}
@@ -32,10 +32,7 @@ def jump_estimates(
 ) -> list[tuple[tuple[int, int], Estimate]]:
     """Rates between basins with their intervals, as :func:`study` has them."""
     fit = fit_jumps(measured, states)
-    draws = [
-        fit_jumps(measured, states, weights=weights, start=fit.numbers, tolerance=1e-3)
-        for weights in _resampled(measured, samples)
-    ]
+    draws = resample_jumps(measured, fit, _resampled(measured, samples))
     return [
         ((i, j), Estimate.of(fit.rates[i, j], np.array([d.rates[i, j] for d in draws]), LEVEL))
         for i in range(states)
@@ -48,10 +45,7 @@ def diffusion_estimates(measured: Measurements, samples: int) -> list[tuple[str,
     """Diffusion coefficient and relaxation time with their intervals."""
     grid = Grid.of(measured)
     fit = fit_langevin(measured, grid)
-    draws = [
-        fit_langevin(measured, grid, weights=weights, start=fit.numbers, tolerance=1e-3)
-        for weights in _resampled(measured, samples)
-    ]
+    draws = resample_langevin(measured, fit, _resampled(measured, samples))
     return [
         ("D", Estimate.of(fit.mean_diffusion, np.array([d.mean_diffusion for d in draws]), LEVEL)),
         ("relaxation", Estimate.of(fit.relaxation, np.array([d.relaxation for d in draws]), LEVEL)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks.planted import planted_jumps
 
-from temporem.kinetics.jumps import fit_jumps, state_probabilities
+from temporem.kinetics.jumps import fit_jumps, resample_jumps, state_probabilities
 
 TWO = [[0, 1.0], [0.6, 0]]
 CENTRES = [-1.0, 1.0]
@@ -63,3 +63,17 @@ def test_states_of_frames_and_jumps_are_seen_where_there_is_little_noise() -> No
     # Some jumps happen and are undone between two frames.
     assert seen <= jumps[0, 1] + 1e-6
     assert jumps[0, 1] == pytest.approx(seen, rel=0.15)
+
+
+def test_resampled_movies_are_fitted_as_if_alone() -> None:
+    """Fitting the movies that a sample holds gives its numbers."""
+    measured, _ = planted_jumps(TWO, CENTRES, noise=0.37, movies=40, seed=6)
+    rng = np.random.default_rng(0)
+    weights = rng.multinomial(40, np.full(40, 1 / 40), size=3).astype(float)
+    fit = fit_jumps(measured, 2)
+    for own, found in zip(weights, resample_jumps(measured, fit, weights), strict=True):
+        movies = [rows for rows, n in zip(measured.movies, own, strict=True) for _ in range(int(n))]
+        part = type(measured)(measured.score, measured.information, measured.times, movies)
+        alone = fit_jumps(part, 2)
+        np.testing.assert_allclose(found.rates, alone.rates, rtol=0.05, atol=1e-3)
+        np.testing.assert_allclose(found.centres, alone.centres, atol=0.02)

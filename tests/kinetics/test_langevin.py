@@ -13,23 +13,24 @@ from temporem.kinetics.symmetric_exponential import symmetric_exponential
 
 
 def test_exponentials_and_their_derivatives() -> None:
-    """Also where two eigenvalues are equal, which the derivative of eigenvectors does not bear."""
+    """Several matrices at a time, one with equal eigenvalues, whose eigenvectors are not smooth."""
     torch.manual_seed(0)
     root = torch.randn(4, 4, dtype=torch.float64)
     equal = torch.diag(torch.tensor([-1.0, -1.0, -2.0, -500.0], dtype=torch.float64))
     times = torch.tensor([0.0, 0.3, 2.0], dtype=torch.float64)
-    for matrix in (-root @ root.mT, equal):
-        weights = torch.randn(3, 4, 4, dtype=torch.float64)
-        slopes = []
-        for function in (
-            symmetric_exponential,
-            lambda a, t: torch.matrix_exp(a * t[:, None, None]),
-        ):
-            a, t = matrix.clone().requires_grad_(), times.clone().requires_grad_()
-            value = (function((a + a.mT) / 2, t) * weights).sum()
-            slopes.append((value, *torch.autograd.grad(value, (a, t))))
-        for one, other in zip(*slopes, strict=True):
-            torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
+
+    def dense(a: torch.Tensor) -> torch.Tensor:
+        return torch.matrix_exp(a[..., None, :, :] * times[:, None, None])
+
+    both = torch.stack([-root @ root.mT, equal])
+    weights = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    slopes = []
+    for function in (lambda a: symmetric_exponential(a, times), dense):
+        a = both.clone().requires_grad_()
+        value = (function((a + a.mT) / 2) * weights).sum()
+        slopes.append((value, *torch.autograd.grad(value, (a,))))
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
 
 
 def test_the_chain_on_the_grid_keeps_the_density_and_forgets() -> None:

@@ -14,15 +14,16 @@ from math import log
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from temporem.kinetics.chain import gaussian_emission, movie_log_likelihoods
 from temporem.kinetics.measurements import Measurements
-from temporem.kinetics.optimum import maximise
+from temporem.kinetics.optimum import Likelihood, counted, maximise, maximise_many
 
 _FIRST_RATES = (0.3, 0.03)  # jumps per interval with which a fit begins
 _FASTEST = 10.0  # jumps per interval; more cannot be seen
 _NARROWEST = 0.02  # width of a basin, in standard deviations of x
+_TRACE = 1e-4  # of a prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,53 +69,41 @@ class JumpFit:
 
 
 def fit_jumps(
-    measured: Measurements,
-    n_states: int,
-    *,
-    weights: np.ndarray | None = None,
-    start: np.ndarray | None = None,
-    tolerance: float = 1e-5,
-    centres: list[float] | None = None,
+    measured: Measurements, n_states: int, *, centres: list[float] | None = None
 ) -> JumpFit:
     """Fit basins and rates by maximum likelihood.
 
     Args:
         measured: what frames say alone.
         n_states: number S of basins.
-        weights: how often each movie counts, ``(M,)``; once when None.
-        start: numbers of a fit to begin with; found from the data when None.
-        tolerance: of the log-likelihood, nats.
         centres: first centres of the basins; quantiles when None.
     """
-    packed = measured.packed
     model = _Model.of(measured, n_states)
-    times = torch.ones(len(packed.score)) if weights is None else torch.from_numpy(weights)
-    times = times.double()
 
-    def objective(numbers: Tensor) -> Tensor:
-        found = model.parameters(numbers)
-        emission = gaussian_emission(packed, found.centres, found.widths.square())
-        transitions = torch.matrix_exp(found.generator * packed.intervals[:, None, None])
-        each = movie_log_likelihoods(
-            found.populations, transitions, packed.interval_index, emission
-        )
-        return (times * each).sum() - 0.5 * 1e-4 * numbers.square().sum()
-
-    def alone(numbers: Tensor) -> Tensor:
+    def alone(numbers: Tensor, weights: Tensor | None) -> Tensor:
         """Frames without an order: what they say of the basins and not of the rates."""
         found = model.parameters(numbers)
-        emission = gaussian_emission(packed, found.centres, found.widths.square())
-        each = (emission + found.populations.log()).logsumexp(-1).sum(1)
-        return (times * each).sum()
+        emission = gaussian_emission(measured.packed, found.centres, found.widths.square())
+        each = (emission + found.populations.log()[:, None, None]).logsumexp(-1).sum(-1)
+        return counted(each, weights)
 
-    if start is None:
-        first, _ = maximise(alone, model.first(measured, centres), model.bounds)
-        starts = [model.with_rate(first, rate) for rate in _FIRST_RATES[: min(n_states, 2)]]
-    else:
-        starts = [start]
-    found = [maximise(objective, one, model.bounds, tolerance=tolerance) for one in starts]
+    first, _ = maximise(alone, model.first(measured, centres), model.bounds)
+    likelihood = model.likelihood(measured)
+    found = [
+        maximise(likelihood, model.with_rate(first, rate), model.bounds)
+        for rate in _FIRST_RATES[: min(n_states, 2)]
+    ]
     numbers, value = max(found, key=lambda item: item[1])
     return model.fit_of(numbers, value)
+
+
+def resample_jumps(measured: Measurements, fit: JumpFit, weights: np.ndarray) -> list[JumpFit]:
+    """Fit again with movies counted ``weights (B, M)`` times."""
+    model = _Model.of(measured, fit.n_states)
+    found = maximise_many(
+        model.likelihood(measured), fit.numbers, weights, model.bounds, elements=fit.n_states
+    )
+    return [model.fit_of(numbers, fit.log_likelihood) for numbers in found]
 
 
 def n_parameters(n_states: int) -> int:
@@ -205,21 +194,37 @@ class _Model:
         changed[3 * self.n_states - 1 :] = log(rate)
         return changed
 
+    def likelihood(self, measured: Measurements) -> Likelihood:
+        """Log-likelihood of movies, with a trace of a prior that keeps numbers finite."""
+        packed = measured.packed
+
+        def likelihood(numbers: Tensor, weights: Tensor | None) -> Tensor:
+            found = self.parameters(numbers)
+            emission = gaussian_emission(packed, found.centres, found.widths.square())
+            steps = torch.matrix_exp(
+                found.generator[..., None, :, :] * packed.intervals[:, None, None]
+            )
+            each = movie_log_likelihoods(found.populations, steps, packed.interval_index, emission)
+            return counted(each, weights) - 0.5 * _TRACE * numbers.square().sum(-1)
+
+        return likelihood
+
     def parameters(self, numbers: Tensor) -> _Parameters:
+        """Basins and rates of numbers ``(..., P)``."""
         s = self.n_states
-        ratios = torch.cat([numbers.new_zeros(1), numbers[2 * s : 3 * s - 1]])
-        populations = ratios.softmax(0)
-        rates = numbers.new_zeros(s, s)
+        ratios = nn.functional.pad(numbers[..., 2 * s : 3 * s - 1], (1, 0))
+        rates = numbers.new_zeros(*numbers.shape[:-1], s, s)
         if s > 1:
             i, j = torch.triu_indices(s, s, 1)
-            symmetric = numbers[3 * s - 1 :].exp() / self.interval
-            rates = rates.index_put((i, j), symmetric).index_put((j, i), symmetric)
-            rates = rates * ((ratios[None] - ratios[:, None]) / 2).exp()
+            symmetric = numbers[..., 3 * s - 1 :].exp() / self.interval
+            rates[..., i, j] = symmetric
+            rates[..., j, i] = symmetric
+            rates = rates * ((ratios[..., None, :] - ratios[..., None]) / 2).exp()
         return _Parameters(
-            self.centre + self.scale * numbers[:s],
-            self.scale * numbers[s : 2 * s].exp(),
-            populations,
-            rates - torch.diag(rates.sum(1)),
+            self.centre + self.scale * numbers[..., :s],
+            self.scale * numbers[..., s : 2 * s].exp(),
+            ratios.softmax(-1),
+            rates - torch.diag_embed(rates.sum(-1)),
         )
 
     def fit_of(self, numbers: np.ndarray, log_likelihood: float) -> JumpFit:

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
-from torch import Tensor
+from torch import Tensor, nn
 
 from temporem.kinetics.chain import filtered, gaussian_emission, movie_log_likelihoods
 from temporem.kinetics.measurements import Measurements
-from temporem.kinetics.optimum import maximise
+from temporem.kinetics.optimum import Likelihood, counted, maximise, maximise_many
 from temporem.kinetics.symmetric_exponential import symmetric_exponential
 
 _KNOTS = 9  # of the potential
@@ -31,6 +32,8 @@ _REACH = 0.5  # of the grid beyond the frames, in standard deviations of x
 _SMOOTH = 1.0  # penalty on second differences of U at the knots, 1/kT²
 _STEADY = 2.0  # penalty on first differences of ln D at its knots
 _HIGHEST = 8.0  # kT; higher walls cannot be told from this
+_KNOT_BOUNDS = [(-_HIGHEST, _HIGHEST)] * _KNOTS
+_RATE_BOUNDS = [(log(1e-6), log(3.0))] * _RATE_KNOTS  # lengths of the grid² per interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +77,18 @@ class Grid:
         return gaussian_emission(measured.packed, torch.from_numpy(self.points), variance)
 
     def generator(self, potential: Tensor, diffusion: Tensor) -> Tensor:
-        """Symmetrised generator ``π^½ L π^−½`` for D between points ``(K − 1,)``: ``(K, K)``."""
-        hop = ((potential[:-1] - potential[1:]) / 2).exp()
-        zero = potential.new_zeros(1)
-        leaving = torch.cat([diffusion * hop, zero]) + torch.cat([zero, diffusion / hop])
-        matrix = torch.diag(diffusion, 1) + torch.diag(diffusion, -1) - torch.diag(leaving)
-        return matrix / self.spacing**2
+        """Symmetrised generator ``π^½ L π^−½``, ``(..., K, K)``, for D between points."""
+        hop = ((potential[..., :-1] - potential[..., 1:]) / 2).exp()
+        pad = nn.functional.pad
+        leaving = pad(diffusion * hop, (0, 1)) + pad(diffusion / hop, (1, 0))
+        beside = torch.diag_embed(diffusion, 1) + torch.diag_embed(diffusion, -1)
+        return (beside - torch.diag_embed(leaving)) / self.spacing**2
 
     def transitions(self, potential: Tensor, diffusion: Tensor, intervals: Tensor) -> Tensor:
-        """Probabilities after intervals ``(G,)``, rows from: ``(G, K, K)``."""
+        """Probabilities after intervals ``(G,)``, rows from: ``(..., G, K, K)``."""
         symmetric = symmetric_exponential(self.generator(potential, diffusion), intervals)
-        half = (-potential / 2).exp()
-        return symmetric.clamp(min=0) * half / half[:, None]
+        half = (-potential / 2).exp()[..., None, :]
+        return symmetric.clamp(min=0) * half[..., None, :] / half[..., None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,78 +152,93 @@ class LangevinFit:
         return found
 
 
-def fit_density(
-    measured: Measurements,
-    grid: Grid,
-    *,
-    weights: np.ndarray | None = None,
-    start: np.ndarray | None = None,
-    tolerance: float = 1e-5,
-) -> np.ndarray:
+def fit_density(measured: Measurements, grid: Grid) -> np.ndarray:
     """Find the potential ``−ln p`` of the stationary density, taking frames without their order.
 
     Args:
         measured: what frames say alone.
         grid: points and knots.
-        weights: how often each movie counts, ``(M,)``; once when None.
-        start: potential at the knots to begin with.
-        tolerance: of the log-likelihood, nats.
 
     Returns:
         The potential at the knots, kT, ``(n,)``.
     """
-    emission = grid.emission(measured)
-    times = _weights(measured, weights)
+    return maximise(_density_likelihood(measured, grid), np.zeros(_KNOTS), _KNOT_BOUNDS)[0]
 
-    def objective(knots: Tensor) -> Tensor:
-        log_share = (-(grid.basis @ knots)).log_softmax(0)
-        each = (emission + log_share).logsumexp(-1).sum(1)
-        return (times * each).sum() - _roughness(knots)
 
-    first = np.zeros(_KNOTS) if start is None else start
-    found, _ = maximise(objective, first, [(-_HIGHEST, _HIGHEST)] * _KNOTS, tolerance=tolerance)
-    return found
+def resample_density(
+    measured: Measurements, grid: Grid, knots: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Fit the density again with movies counted ``weights (B, M)`` times: ``(B, n)``."""
+    likelihood = _density_likelihood(measured, grid)
+    return maximise_many(likelihood, knots, weights, _KNOT_BOUNDS, elements=_POINTS)
 
 
 def fit_langevin(
-    measured: Measurements,
-    grid: Grid,
-    *,
-    weights: np.ndarray | None = None,
-    start: np.ndarray | None = None,
-    tolerance: float = 1e-5,
+    measured: Measurements, grid: Grid, *, start: np.ndarray | None = None
 ) -> LangevinFit:
     """Fit potential and diffusion coefficient by maximum likelihood.
 
     Args:
         measured: what frames say alone.
         grid: points and knots.
-        weights: how often each movie counts, ``(M,)``; once when None.
-        start: numbers of a fit to begin with; the density when None.
-        tolerance: of the log-likelihood, nats.
+        start: numbers to begin with, see :func:`start_of`; the density when None.
     """
+    if start is None:
+        start = start_of(fit_density(measured, grid))
+    likelihood = _langevin_likelihood(measured, grid)
+    numbers, value = maximise(likelihood, start, _KNOT_BOUNDS + _RATE_BOUNDS)
+    return _fit_of(measured, grid, numbers, value)
+
+
+def resample_langevin(
+    measured: Measurements, fit: LangevinFit, weights: np.ndarray
+) -> list[LangevinFit]:
+    """Fit again with movies counted ``weights (B, M)`` times."""
+    grid = fit.grid
+    likelihood = _langevin_likelihood(measured, grid)
+    bounds = _KNOT_BOUNDS + _RATE_BOUNDS
+    found = maximise_many(likelihood, fit.numbers, weights, bounds, elements=_POINTS)
+    return [_fit_of(measured, grid, numbers, fit.log_likelihood) for numbers in found]
+
+
+def _density_likelihood(measured: Measurements, grid: Grid) -> Likelihood:
+    emission = grid.emission(measured)
+
+    def likelihood(numbers: Tensor, weights: Tensor | None) -> Tensor:
+        log_share = (-(numbers @ grid.basis.mT)).log_softmax(-1)
+        each = (emission + log_share[:, None, None]).logsumexp(-1).sum(-1)
+        return counted(each, weights) - _roughness(numbers)
+
+    return likelihood
+
+
+def _langevin_likelihood(measured: Measurements, grid: Grid) -> Likelihood:
     packed, emission = measured.packed, grid.emission(measured)
-    times = _weights(measured, weights)
+
+    def likelihood(numbers: Tensor, weights: Tensor | None) -> Tensor:
+        potential, diffusion = _split(measured, grid, numbers)
+        steps = grid.transitions(potential, diffusion, packed.intervals)
+        initial = (-potential).softmax(-1)
+        each = movie_log_likelihoods(initial, steps, packed.interval_index, emission)
+        uneven = numbers[:, _KNOTS:].diff().square().sum(-1)
+        rough = _roughness(numbers[:, :_KNOTS])
+        return counted(each, weights) - rough - 0.5 * _STEADY * uneven
+
+    return likelihood
+
+
+def _split(measured: Measurements, grid: Grid, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Potential at points and D between them."""
     # D is counted in lengths of the grid squared per interval.
     unit = float(np.ptp(grid.points)) ** 2 / measured.interval
+    potential = numbers[..., :_KNOTS] @ grid.basis.mT
+    diffusion = (numbers[..., _KNOTS:] @ grid.rate_basis.mT).exp() * unit
+    return potential - potential.amin(-1, keepdim=True), diffusion
 
-    def split(numbers: Tensor) -> tuple[Tensor, Tensor]:
-        potential = grid.basis @ numbers[:_KNOTS]
-        return potential - potential.min(), (grid.rate_basis @ numbers[_KNOTS:]).exp() * unit
 
-    def objective(numbers: Tensor) -> Tensor:
-        potential, diffusion = split(numbers)
-        steps = grid.transitions(potential, diffusion, packed.intervals)
-        initial = (-potential).softmax(0)
-        each = movie_log_likelihoods(initial, steps, packed.interval_index, emission)
-        uneven = numbers[_KNOTS:].diff().square().sum()
-        return (times * each).sum() - _roughness(numbers[:_KNOTS]) - 0.5 * _STEADY * uneven
-
-    bounds = [(-_HIGHEST, _HIGHEST)] * _KNOTS + [(np.log(1e-6), np.log(3.0))] * _RATE_KNOTS
-    if start is None:
-        start = start_of(fit_density(measured, grid, weights=weights))
-    numbers, value = maximise(objective, start, bounds, tolerance=tolerance)
-    potential, diffusion = (part.numpy() for part in split(torch.from_numpy(numbers)))
+def _fit_of(measured: Measurements, grid: Grid, numbers: np.ndarray, value: float) -> LangevinFit:
+    found = _split(measured, grid, torch.from_numpy(numbers))
+    potential, diffusion = (part.numpy() for part in found)
     return LangevinFit(grid, potential, diffusion, value, numbers)
 
 
@@ -229,11 +247,6 @@ def start_of(knots: np.ndarray) -> np.ndarray:
     return np.append(knots, np.full(_RATE_KNOTS, np.log(0.01)))
 
 
-def _weights(measured: Measurements, weights: np.ndarray | None) -> Tensor:
-    ones = np.ones(len(measured.movies)) if weights is None else weights
-    return torch.from_numpy(np.asarray(ones, dtype=np.float64))
-
-
 def _roughness(knots: Tensor) -> Tensor:
-    bend = knots[2:] - 2 * knots[1:-1] + knots[:-2]
-    return 0.5 * _SMOOTH * bend.square().sum() + 1e-4 * knots.square().sum()
+    bend = knots[:, 2:] - 2 * knots[:, 1:-1] + knots[:, :-2]
+    return 0.5 * _SMOOTH * bend.square().sum(-1) + 1e-4 * knots.square().sum(-1)

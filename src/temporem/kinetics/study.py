@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,8 +11,22 @@ from temporem.errors import TemporemError
 from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
 from temporem.kinetics.correlation import lag_sums
 from temporem.kinetics.facts import CLEAR, Basin, Curve, Estimate, KineticsFacts, Rate
-from temporem.kinetics.jumps import JumpFit, fit_jumps, n_parameters, state_probabilities
-from temporem.kinetics.langevin import Grid, LangevinFit, fit_density, fit_langevin, start_of
+from temporem.kinetics.jumps import (
+    JumpFit,
+    fit_jumps,
+    n_parameters,
+    resample_jumps,
+    state_probabilities,
+)
+from temporem.kinetics.langevin import (
+    Grid,
+    LangevinFit,
+    fit_density,
+    fit_langevin,
+    resample_density,
+    resample_langevin,
+    start_of,
+)
 from temporem.kinetics.measurements import Coordinate, Measurements
 from temporem.progress import Progress
 
@@ -23,7 +37,6 @@ LEVEL = 0.9
 _TRIED = 3  # numbers of basins that auto tries
 _LEAST_JUMPS = 5.0
 _WIDEST = 30.0  # ratio of the ends of an interval that still tells a rate
-_ROUGH = 1e-3  # nats to which a bootstrap sample is fitted
 _AHEAD = 10  # intervals of a forecast
 _MIXED = 20  # bootstrap samples in a forecast
 _LEAST_DRIFT = 4.0  # standard errors
@@ -108,18 +121,20 @@ def study(
     diffusion_bic = len(diffusion.numbers) * np.log(n) - 2 * diffusion.log_likelihood
     hops = diffusion_bic - bic[jumps.n_states] > CLEAR
     sums = lag_sums(measured)
-    draws = _Draws(grid)
     bootstrap = MovieBootstrap(
         np.arange(len(measured.movies)), BootstrapSettings(samples, LEVEL, seed)
     )
-    for number, weights in enumerate(bootstrap.weights.astype(np.float64)):
-        progress(1 + number, 1 + samples, f"resampling movies {number + 1}/{samples}")
-        again = {"weights": weights, "tolerance": _ROUGH}
-        draws.knots.append(fit_density(measured, grid, start=knots, **again))
-        draws.jumps.append(fit_jumps(measured, jumps.n_states, start=jumps.numbers, **again))
-        if not hops or number < _MIXED:  # a diffusion that does not fit is not worth the time
-            draws.diffusion.append(fit_langevin(measured, grid, start=diffusion.numbers, **again))
-        draws.correlation.append(sums.correlation(weights))
+    weights = bootstrap.weights.astype(np.float64)
+    progress(0.3, 1, "resampling movies")
+    draws = _Draws(
+        grid,
+        resample_density(measured, grid, knots, weights),
+        resample_jumps(measured, jumps, weights),
+        np.array([sums.correlation(one) for one in weights]),
+    )
+    progress(0.6, 1, "resampling movies")
+    # A diffusion that does not fit is only worth a few samples, for the forecast.
+    draws.diffusion = resample_langevin(measured, diffusion, weights[: _MIXED if hops else None])
     probabilities, expected = state_probabilities(measured, jumps)
     correlation = sums.correlation(np.ones(len(measured.movies)))
     draws_of_times = np.array([sums.timescales(one) for one in draws.correlation])
@@ -139,7 +154,7 @@ def study(
         level=LEVEL,
         samples=samples,
         energy=draws.energy(knots),
-        correlation=Curve.of(sums.lags, correlation, np.array(draws.correlation), LEVEL),
+        correlation=Curve.of(sums.lags, correlation, draws.correlation, LEVEL),
         timescales=Curve.of(sums.lags[1:], sums.timescales(correlation), draws_of_times, LEVEL),
         bic={**{str(k): float(v) for k, v in bic.items()}, "diffusion": float(diffusion_bic)},
         states_given=states != "auto" or basins is not None,
@@ -160,15 +175,15 @@ def study(
     return Kinetics(facts, measured, jumps, diffusion, probabilities, forecast, coordinate)
 
 
+@dataclass
 class _Draws:
     """Fits of all bootstrap samples."""
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-        self.knots: list[np.ndarray] = []
-        self.jumps: list[JumpFit] = []
-        self.diffusion: list[LangevinFit] = []
-        self.correlation: list[np.ndarray] = []
+    grid: Grid
+    knots: np.ndarray
+    jumps: list[JumpFit]
+    correlation: np.ndarray
+    diffusion: list[LangevinFit] = field(default_factory=list)
 
     def energy(self, knots: np.ndarray) -> Curve:
         """``−kT ln p``, 0 at its lowest; not where the density is below 1 % of its greatest."""
@@ -176,7 +191,7 @@ class _Draws:
         best = basis @ knots
         lowest = best.argmin()
         shown = best - best[lowest] < -np.log(0.01)
-        curves = np.array([basis @ one for one in self.knots])
+        curves = self.knots @ basis.T
         curves -= _log_mean(curves, basis @ knots)
         best = best - best[lowest]
         curves += best @ np.exp(-best) / np.exp(-best).sum()

@@ -17,27 +17,30 @@ class _Exponential(torch.autograd.Function):
     def forward(ctx: Any, matrix: Tensor, times: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(matrix)
         ctx.save_for_backward(values, vectors, times)
-        return (vectors * (values * times[:, None]).exp()[:, None, :]) @ vectors.mT
+        scaled = values[..., None, :] * times[:, None]  # (..., G, K)
+        beside = vectors[..., None, :, :]
+        return (beside * scaled.exp()[..., None, :]) @ beside.mT
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         values, vectors, times = ctx.saved_tensors
-        turned = vectors.mT @ slope @ vectors
-        scaled = values * times[:, None]  # (G, K)
-        gap = scaled[:, :, None] - scaled[:, None, :]
-        lower = torch.minimum(scaled[:, :, None], scaled[:, None, :]).exp()
-        size = gap.abs()
-        ratio = torch.where(size > _NEAR, torch.expm1(size) / size.clamp(min=_NEAR), 1.0)
-        # Where the larger one is far above the smaller, the quotient overflows and times 0 is NaN.
-        upper = torch.maximum(scaled[:, :, None], scaled[:, None, :]).exp()
-        far = (upper - lower) / size.clamp(min=_NEAR)
-        quotient = torch.where(size > 1, far, lower * ratio.clamp(max=10.0)) * times[:, None, None]
-        by_matrix = vectors @ (quotient * turned).sum(0) @ vectors.mT
-        by_times = (turned.diagonal(dim1=-2, dim2=-1) * values * scaled.exp()).sum(-1)
-        return by_matrix, by_times
+        beside = vectors[..., None, :, :]
+        turned = beside.mT @ slope @ beside
+        scaled = values[..., None, :] * times[:, None]
+        one, other = scaled[..., :, None], scaled[..., None, :]
+        size = (one - other).abs()
+        lower, upper = torch.minimum(one, other).exp(), torch.maximum(one, other).exp()
+        near = lower * torch.expm1(size.clamp(max=1)) / size.clamp(min=_NEAR)
+        far = (upper - lower) / size.clamp(min=1)
+        quotient = torch.where(size > 1, far, torch.where(size > _NEAR, near, lower))
+        inner = (quotient * times[:, None, None] * turned).sum(-3)
+        return vectors @ inner @ vectors.mT, None
 
 
 def symmetric_exponential(matrix: Tensor, times: Tensor) -> Tensor:
-    """Compute ``exp(A t)`` for a symmetric A ``(K, K)`` and times ``(G,)``: ``(G, K, K)``."""
+    """Compute ``exp(A t)`` of symmetric A ``(..., K, K)`` at times ``(G,)``: ``(..., G, K, K)``.
+
+    Derivatives are those by A; times are fixed.
+    """
     found: Tensor = _Exponential.apply(matrix, times)
     return found
