@@ -128,7 +128,7 @@ def _climb(
 
 
 def _updated(h: Tensor, moved: Tensor, bent: Tensor, worse: Tensor) -> Tensor:
-    """BFGS update of inverse curvatures ``(B, P, P)`` where a step has told of the curvature."""
+    """BFGS update of inverse curvatures ``(B, P, P)`` from what a step shows of the curvature."""
     along = (moved * bent).sum(-1)
     useful = (along > 1e-10) & ~worse
     rho = torch.where(useful, 1 / along.clamp(min=1e-10), torch.zeros_like(along))[:, None, None]
