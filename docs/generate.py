@@ -43,6 +43,7 @@ SECTIONS = {
     ),
     "Motion of clouds": ("find_motion", "CloudMotion"),
     "Kinetics": ("measure_kinetics",),
+    "Planning": ("plan", "Plan"),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),
     "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
     "Pictures": ("render",),

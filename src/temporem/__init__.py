@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from temporem.physics.fourier import FourierSupport
     from temporem.physics.fsc import fourier_shell_correlation, resolution
     from temporem.physics.poses import Poses
+    from temporem.planning.plan import Plan, plan
     from temporem.poses.find import find_poses
     from temporem.progress import Progress
     from temporem.report.scene import render
@@ -70,6 +71,9 @@ _MODULES = {
     # motion of clouds
     "find_motion": "volumes.cloud_motion",
     "CloudMotion": "volumes.cloud_motion",
+    # planning
+    "plan": "planning.plan",
+    "Plan": "planning.plan",
     # kinetics
     "measure_kinetics": "kinetics.of_run",
     # runs on disk
@@ -109,6 +113,7 @@ __all__ = [
     "HomogeneousFit",
     "LinearFit",
     "NetworkFit",
+    "Plan",
     "Poses",
     "Progress",
     "Reconstruction",
@@ -128,6 +133,7 @@ __all__ = [
     "load_run",
     "main_scores",
     "measure_kinetics",
+    "plan",
     "read_dataset",
     "read_truth",
     "read_volume",

@@ -21,6 +21,7 @@ from temporem.cli.import_ import import_
 from temporem.cli.info import info
 from temporem.cli.kinetics import kinetics
 from temporem.cli.motion import motion
+from temporem.cli.plan import plan
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.select import select
@@ -42,7 +43,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, extract, import_, check, reconstruct, validate, evaluate, compare),
+    *(demo, simulate, plan, extract, import_, check, reconstruct, validate, evaluate, compare),
     *(motion, kinetics, select, view, export, report, experiment, info),
 )
 for _command in _COMMANDS:
