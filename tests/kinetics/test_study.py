@@ -53,6 +53,7 @@ def test_movies_without_jumps_cannot_tell_a_rate() -> None:
     text = " ".join(sentences(facts))
     assert "Rate 1 → 2: cannot tell" in text
     assert "cannot tell how long a stay lasts" in text
+    assert "Cannot tell how fast populations relax" in text
 
 
 def test_diffusion_is_not_taken_for_jumps_and_can_be_forecast() -> None:
@@ -62,6 +63,9 @@ def test_diffusion_is_not_taken_for_jumps_and_can_be_forecast() -> None:
     found = study(part, samples=20)
     assert found.facts.hops is False
     assert found.facts.diffusion_known
+    text = " ".join(sentences(found.facts))
+    assert "Diffusion along x describes the frames better" in text
+    assert "Basin 1" not in text
     assert found.facts.diffusion.low < 2.0 < found.facts.diffusion.high
     truth = x.reshape(60, 30)[:, 20:]
     inside = (found.forecast.low <= truth) & (truth <= found.forecast.high)

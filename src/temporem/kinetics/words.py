@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporem.kinetics.facts import Estimate, KineticsFacts, Rate
 
 _NOISY = 1.0  # error of a frame in standard deviations of x beyond which a sentence says so
+_NONE = 0.5  # expected jumps that count as none
 
 
 def sentences(facts: KineticsFacts) -> list[str]:
@@ -23,12 +24,12 @@ def sentences(facts: KineticsFacts) -> list[str]:
             "smooth by assumption."
         )
     lines.append(_which(facts))
-    if len(facts.basins) > 1:
+    if len(facts.basins) > 1 and (facts.hops is not False or facts.states_given):
         lines += _basins(facts, unit) + [_rate(facts, rate) for rate in facts.rates]
         lines.append(
             f"Populations relax in {_text(facts.relaxation)} {unit}."
-            if all(rate.known for rate in facts.rates)
-            else "Cannot tell how fast populations relax, because not all rates are known."
+            if all(basin.dwell_known for basin in facts.basins)
+            else "Cannot tell how fast populations relax, because not all stays are known."
         )
     lines += _diffusion(facts, unit)
     return [*lines, *(f"Warning: {text}" for text in facts.warnings)]
@@ -39,19 +40,20 @@ def _which(facts: KineticsFacts) -> str:
     nats = abs(facts.bic["diffusion"] - facts.bic[str(n)]) / 2
     chosen = "as asked" if facts.states_given else "the number with the lowest BIC"
     jumps = f"jumps between {n} basins ({chosen})" if n > 1 else "one basin without a memory"
-    match facts.hops:
-        case True:
-            return f"Better described by {jumps} than by diffusion, by {nats:.0f} nats (BIC / 2)."
-        case False:
-            return (
-                f"Better described by diffusion along x than by {jumps}, by {nats:.0f} nats "
-                "(BIC / 2). Basins then are parts of a slope, and rates between them no more than "
-                "a summary."
-                if n > 1
-                else f"Diffusion along x describes the frames better than {jumps}, by {nats:.0f} "
-                "nats (BIC / 2)."
-            )
-    return f"Cannot tell diffusion along x from {jumps}: they differ by {nats:.0f} nats (BIC / 2)."
+    if facts.hops is None:
+        return f"Cannot tell diffusion along x from {jumps}: {nats:.0f} nats apart (BIC / 2)."
+    if not facts.hops:
+        hint = "" if facts.states_given else " No basins are listed; --states lists some."
+        return (
+            f"Diffusion along x describes the frames better than {jumps}, by {nats:.0f} nats "
+            f"(BIC / 2).{hint}"
+        )
+    if n == 1:
+        return (
+            "Frames of one movie are no more alike than frames of several: what changes is faster "
+            "than the time between frames, or noise."
+        )
+    return f"Better described by {jumps} than by diffusion, by {nats:.0f} nats (BIC / 2)."
 
 
 def _basins(facts: KineticsFacts, unit: str) -> list[str]:
@@ -75,6 +77,8 @@ def _rate(facts: KineticsFacts, rate: Rate) -> str:
     if rate.known:
         return f"{names}: {_text(rate.rate)} {per}, from {rate.jumps:.0f} jumps."
     limit = f"; below {rate.limit:.2g} {per} (95 %)" if rate.limit is not None else ""
+    if rate.jumps < _NONE and facts.basins[rate.start - 1].dwell_known:
+        return f"{names}: no such jump was seen{limit}."
     return f"{names}: cannot tell, {rate.reason}{limit}."
 
 
