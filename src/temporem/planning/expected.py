@@ -38,7 +38,7 @@ from temporem.volumes.linear_volumes import LinearVolumes
 
 _ROUNDS = 3
 _MOST_COMPONENTS = 4
-_MOVIES = 40  # whose latents are drawn
+_MOVIES = 100  # whose latents are drawn, at most
 _FRAMES = 64  # whose volumes are compared
 _BLOCK = 32
 _SEEN = 0.02  # nats per frame by which components must predict movies better than the mean
@@ -93,7 +93,7 @@ def expect(scene: Scene, *, movies: int, snr: float, seed: int = 0) -> Expected:
         snr: variance of the signal divided by that of the noise.
         seed: of the errors that are drawn.
     """
-    sample = _Sample.of(scene, snr)
+    sample = _Sample.of(scene, snr, movies)
     n_frames = movies * len(scene.state) / len(scene.movies)
     fit = _fit(scene, sample, 1, n_frames, seed)
     for q in range(2, min(_MOST_COMPONENTS, len(scene.modes) - 1) + 1):
@@ -140,8 +140,8 @@ class _Sample:
     steps: np.ndarray  # time before each frame in median intervals, (n,)
 
     @classmethod
-    def of(cls, scene: Scene, snr: float) -> _Sample:
-        model, movies = scene.forward_model, scene.movies[:_MOVIES]
+    def of(cls, scene: Scene, snr: float, n_movies: int) -> _Sample:
+        model, movies = scene.forward_model, scene.movies[: min(n_movies, _MOVIES)]
         rows = np.concatenate(movies)
         index = torch.from_numpy(rows)
         volumes = LinearVolumes(model.box, len(scene.modes) - 1)

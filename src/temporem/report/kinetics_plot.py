@@ -56,7 +56,7 @@ def kinetics_figure(
     energy, correlation, timescale = axes[:, 0]
     time = "s" if facts.unit == "s" else "frames"
     data = _curve(energy, facts.energy, colour, f"{facts.along}", "energy, kT")
-    for basin in facts.basins if len(facts.basins) > 1 else []:
+    for basin in facts.basins if len(facts.basins) > 1 and facts.hops is not False else []:
         if basin.centre.value is not None:
             energy.axvline(
                 basin.centre.value, color=theme.INK, linewidth=0.9, linestyle=(0, (4, 3))
