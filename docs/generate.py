@@ -42,6 +42,8 @@ SECTIONS = {
         *("Reconstruction", "HomogeneousFit", "LinearFit", "NetworkFit", "Progress"),
     ),
     "Motion of clouds": ("find_motion", "CloudMotion"),
+    "Kinetics": ("measure_kinetics",),
+    "Planning": ("plan", "Plan"),
     "Runs, on disk": ("reconstruct", "apply_run", "load_run", "Run"),
     "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
     "Pictures": ("render",),

@@ -78,6 +78,7 @@ SLOW = {
     "find_poses",
     "find_motion",
     "CloudMotion",
+    "measure_kinetics",
     "fit_clock",
     "fit_static",
     "fit_tempor",

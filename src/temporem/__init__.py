@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
     from temporem.frames.readers import read_dataset, register_reader
     from temporem.io.mrc import read_volume, write_volume
+    from temporem.kinetics.of_run import measure_kinetics
     from temporem.linear.fit import fit_linear
     from temporem.linear.state import LinearFit
     from temporem.physics.ctf import CTFParameters
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from temporem.physics.fourier import FourierSupport
     from temporem.physics.fsc import fourier_shell_correlation, resolution
     from temporem.physics.poses import Poses
+    from temporem.planning.plan import Plan, plan
     from temporem.poses.find import find_poses
     from temporem.progress import Progress
     from temporem.report.scene import render
@@ -70,6 +72,11 @@ _MODULES = {
     # motion of clouds
     "find_motion": "volumes.cloud_motion",
     "CloudMotion": "volumes.cloud_motion",
+    # planning
+    "plan": "planning.plan",
+    "Plan": "planning.plan",
+    # kinetics
+    "measure_kinetics": "kinetics.of_run",
     # runs on disk
     "reconstruct": "runs.pipeline",
     "Run": "runs.run",
@@ -108,6 +115,7 @@ __all__ = [
     "HomogeneousFit",
     "LinearFit",
     "NetworkFit",
+    "Plan",
     "Poses",
     "Progress",
     "Reconstruction",
@@ -127,6 +135,8 @@ __all__ = [
     "fourier_shell_correlation",
     "load_run",
     "main_scores",
+    "measure_kinetics",
+    "plan",
     "read_dataset",
     "read_truth",
     "read_volume",

@@ -21,8 +21,8 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     result = command(given, "x")
     assert result.code == 2
     assert result.err == (
-        f"error: unknown command '{given}'; expected one of demo, simulate, extract, import, "
-        f"check, reconstruct, validate, evaluate, compare, motion, select, view, export, "
+        f"error: unknown command '{given}'; expected one of demo, simulate, plan, extract, import, "
+        f"check, reconstruct, validate, evaluate, compare, motion, kinetics, select, view, export, "
         f"report, experiment, info; {hint}\n"
     )
 

@@ -19,7 +19,9 @@ from temporem.cli.extract import extract
 from temporem.cli.failures import describe
 from temporem.cli.import_ import import_
 from temporem.cli.info import info
+from temporem.cli.kinetics import kinetics
 from temporem.cli.motion import motion
+from temporem.cli.plan import plan
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
 from temporem.cli.select import select
@@ -41,8 +43,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (
-    *(demo, simulate, extract, import_, check, reconstruct, validate, evaluate, compare),
-    *(motion, select, view, export, report, experiment, info),
+    *(demo, simulate, plan, extract, import_, check, reconstruct, validate, evaluate, compare),
+    *(motion, kinetics, select, view, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.frames.dataset import Dataset
-
 _RESOLUTION = 0.01  # median intervals; smaller differences are ignored
 
 
-def frame_steps(dataset: Dataset) -> np.ndarray:
+class Timed(Protocol):
+    """N frames of movies with their times, as a :class:`Dataset` has them."""
+
+    @property
+    def movies(self) -> list[np.ndarray]: ...
+
+    @property
+    def times_seconds(self) -> np.ndarray: ...
+
+    @property
+    def frame_numbers(self) -> np.ndarray: ...
+
+    @property
+    def n_frames(self) -> int: ...
+
+
+def movie_clock(dataset: Timed) -> tuple[np.ndarray, str]:
+    """Choose the times of all frames ``(N,)``, and their unit, ``s`` or ``frame``.
+
+    They are seconds where all frames have times that rise within every movie, else frame numbers.
+    The time of a movie's only frame does not matter, and may be unknown.
+    """
+    steps = [np.diff(dataset.times_seconds[movie]) for movie in dataset.movies]
+    rising = all(np.isfinite(step).all() and (step > 0).all() for step in steps)
+    if rising:
+        return dataset.times_seconds, "s"
+    return dataset.frame_numbers.astype(float), "frame"
+
+
+def frame_steps(dataset: Timed) -> np.ndarray:
     """Time since the frame before, ``(N,)``; NaN for the first frame of a movie.
 
-    The unit is seconds where all frames have times that rise within every movie, else frame
-    numbers. A missing frame makes a longer step either way.
+    The unit is that of :func:`movie_clock`. A missing frame makes a longer step either way.
     """
     steps = np.full(dataset.n_frames, np.nan)
-    later = np.concatenate([movie[1:] for movie in dataset.movies])
-    for clock in (dataset.times_seconds, dataset.frame_numbers.astype(float)):
-        for movie in dataset.movies:
-            steps[movie[1:]] = np.diff(clock[movie])
-        if np.isfinite(steps[later]).all() and (steps[later] > 0).all():
-            break
+    clock, _ = movie_clock(dataset)
+    for movie in dataset.movies:
+        steps[movie[1:]] = np.diff(clock[movie])
     return steps
 
 
-def frame_intervals(dataset: Dataset) -> tuple[Tensor, Tensor]:
+def frame_intervals(dataset: Timed) -> tuple[Tensor, Tensor]:
     """Find all different intervals of :func:`frame_steps`, in units of their median.
 
     Returns:

@@ -16,6 +16,7 @@ from temporem.evaluation.storage import SUMMARY_NAME, load_evaluation
 from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
 from temporem.io.settings import validate_settings
+from temporem.kinetics.storage import load_kinetics
 from temporem.report import knowledge
 from temporem.report.content import ReportDataset, ReportRun, ReportTruth
 from temporem.runs.frames_table import ANGLE_SD, numeric_columns
@@ -170,6 +171,7 @@ def _run(
         residuals=knowledge.residuals_of(run, dataset, shown),
         data_warnings=run.facts.data_warnings,
         validation=stored_validation(run.path),
+        kinetics=load_kinetics(run.path),
         path=path,
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from temporem.checks.views import Coverage
 from temporem.evaluation.evaluation import Evaluation
 from temporem.evaluation.words import parameter_label, parameter_unit
+from temporem.kinetics.facts import KineticsFacts
 from temporem.poses.ab_initio import LEAST_ALIKE
 from temporem.validation.compare import Validation
 
@@ -165,6 +166,7 @@ class ReportRun:
         residuals: None where they were not measured.
         data_warnings: sentences of the checks of the dataset.
         validation: what tests without a truth have found.
+        kinetics: what ``temporem kinetics`` measured; None if it was not asked.
         path: the run's folder, for commands.
     """
 
@@ -192,6 +194,7 @@ class ReportRun:
     residuals: Residuals | None = None
     data_warnings: Sequence[str] = ()
     validation: Validation = field(default_factory=Validation)
+    kinetics: KineticsFacts | None = None
     path: str = ""
 
     @property

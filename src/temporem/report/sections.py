@@ -16,6 +16,7 @@ from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.drawing import Drawing, Section, draw
 from temporem.report.findings import Findings
 from temporem.report.half_set_plot import half_set_drawings
+from temporem.report.kinetics_plot import kinetics_section
 from temporem.report.latent_plots import (
     LATENTS,
     latent_figure,
@@ -41,6 +42,7 @@ def sections_of(
         _ends(runs),
         _paths(dataset, runs),
         _latents_and_truth(dataset, runs),
+        kinetics_section(runs),
         _views_and_poses(runs),
         _residuals(runs),
         Section("How the runs learned", drawings=tuple(learning_drawings(runs, dataset))),

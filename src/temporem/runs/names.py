@@ -12,6 +12,7 @@
     RUN/frames.star           latent and pose of every frame; written last
     RUN/evaluation.json, .npz what temporem evaluate measured
     RUN/validation/           what temporem validate found, and its half sets
+    RUN/kinetics/             what temporem kinetics found
 """
 
 CONFIG = "config.yaml"
@@ -23,6 +24,7 @@ FACTS = "run.json"
 FRAMES = "frames.star"
 PREDICTED = "predicted.star"
 VALIDATION = "validation"
+KINETICS = "kinetics"
 
 IDENTITY = (FACTS, FRAMES, MODEL)
 """Files of a run that determine its volumes."""

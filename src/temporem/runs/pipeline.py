@@ -226,7 +226,7 @@ def _new_run(
     else:
         if overwrite:
             inputs = [config.dataset, *config.linear.mask_files]
-            folders = (names.CHECKPOINT, names.VALIDATION)
+            folders = (names.CHECKPOINT, names.VALIDATION, names.KINETICS)
             require_replaceable(output, "a run", holds=names.CONFIG, folders=folders, inputs=inputs)
         with fresh_directory(output, overwrite=overwrite) as directory:
             processes.wait()  # fail before images are read if the folder cannot be written

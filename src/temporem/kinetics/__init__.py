@@ -1,0 +1,1 @@
+"""Kinetics along a latent: energies, rates between basins, diffusion, relaxation, forecasts."""

@@ -1,0 +1,1 @@
+"""Planning of experiments: what a linear model will find, before there are images."""
