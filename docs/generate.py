@@ -43,7 +43,7 @@ SECTIONS = {
     ),
     "Motion of clouds": ("find_motion", "CloudMotion"),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),
-    "Measures": ("evaluate", "main_scores", "compare", "Evaluation"),
+    "Measures": ("evaluate", "main_scores", "compare", "Evaluation", "null_tests"),
     "Pictures": ("render",),
     "Building blocks": (
         *("ForwardModel", "FourierSupport", "fourier_shell_correlation", "resolution"),

@@ -83,6 +83,7 @@ SLOW = {
     "fit_tempor",
     "LinearFit",
     "NetworkFit",
+    "null_tests",
 }
 
 

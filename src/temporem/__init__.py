@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from temporem.simulation.simulate import simulate
     from temporem.simulation.truth import Truth, read_truth
     from temporem.structures.motions import register_motion
+    from temporem.validation.null_tests import null_tests
     from temporem.volumes.cloud_motion import CloudMotion, find_motion
     from temporem.volumes.generators import register_generator
     from temporem.volumes.source import Reconstruction
@@ -78,6 +79,7 @@ _MODULES = {
     "main_scores": "evaluation.values",
     "compare": "evaluation.compare",
     "Evaluation": "evaluation.evaluation",
+    "null_tests": "validation.null_tests",
     # pictures
     "render": "report.scene",
     # building blocks
@@ -124,6 +126,7 @@ __all__ = [
     "fourier_shell_correlation",
     "load_run",
     "main_scores",
+    "null_tests",
     "read_dataset",
     "read_truth",
     "read_volume",
