@@ -43,7 +43,14 @@ SECTIONS = {
     ),
     "Motion of clouds": ("find_motion", "CloudMotion"),
     "Runs, on disk": ("reconstruct", "load_run", "Run"),
-    "Measures": ("evaluate", "main_scores", "compare", "Evaluation", "null_tests"),
+    "Measures": (
+        "evaluate",
+        "main_scores",
+        "compare",
+        "Evaluation",
+        "null_tests",
+        "compare_latents",
+    ),
     "Pictures": ("render",),
     "Building blocks": (
         *("ForwardModel", "FourierSupport", "fourier_shell_correlation", "resolution"),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from temporem.simulation.simulate import simulate
     from temporem.simulation.truth import Truth, read_truth
     from temporem.structures.motions import register_motion
+    from temporem.validation.latents import compare_latents
     from temporem.validation.null_tests import null_tests
     from temporem.volumes.cloud_motion import CloudMotion, find_motion
     from temporem.volumes.generators import register_generator
@@ -80,6 +81,7 @@ _MODULES = {
     "compare": "evaluation.compare",
     "Evaluation": "evaluation.evaluation",
     "null_tests": "validation.null_tests",
+    "compare_latents": "validation.latents",
     # pictures
     "render": "report.scene",
     # building blocks
@@ -116,6 +118,7 @@ __all__ = [
     "Truth",
     "__version__",
     "compare",
+    "compare_latents",
     "evaluate",
     "find_motion",
     "find_poses",

@@ -19,6 +19,7 @@ from temporem.cli.extract import extract
 from temporem.cli.failures import describe
 from temporem.cli.import_ import import_
 from temporem.cli.info import info
+from temporem.cli.latents import latents
 from temporem.cli.motion import motion
 from temporem.cli.reconstruct import reconstruct
 from temporem.cli.report import report
@@ -42,7 +43,7 @@ app = App(
 )
 _COMMANDS = (
     *(demo, simulate, extract, import_, check, reconstruct, validate, evaluate, compare),
-    *(motion, select, view, export, report, experiment, info),
+    *(latents, motion, select, view, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)
