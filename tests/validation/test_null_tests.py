@@ -118,6 +118,9 @@ def test_a_still_molecule_is_found_still_and_a_moving_one_moves() -> None:
     assert list(map(len, kept.values())) == [19] * len(kept)
     again = null_tests(moving, sets=19, known=lambda gain: kept)
     assert again == found
+    none = {name: [(0.0, 0.0)] * 19 for name in kept}
+    few = null_tests(moving, sets=19, most_frames=60, known=lambda gain: none)
+    assert (few.n_movies, few.n_frames) == (10, 60)
 
 
 def test_too_few_movies_or_sets_are_refused() -> None:

@@ -33,6 +33,7 @@ from temporem.errors import TemporemError
 from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
+from temporem.frames.movie_subset import some_movies
 from temporem.frames.settings import DataSettings
 from temporem.linear.half_scores import LEAST_MOVIES, HalfScores, UnseenMovies, score_halves
 from temporem.physics.poses import Poses
@@ -56,7 +57,6 @@ STILL, POSES = "still", "poses"
 _BOX = 20  # pixels, over the same field of view; motion shows at low resolution
 _COMPONENTS = 2  # the fewest that can circle
 _FRAMES_PER_COMPONENT = 10
-_MOST_FRAMES = 3000
 _ORDERS, _ORDERS_AT_A_TIME = 199, 20
 _SIGNS = 1999
 _ADJUSTING = 6  # sets that take as long as the adjustment of a still molecule
@@ -96,6 +96,7 @@ def null_tests(
     *,
     poses: Poses | None = None,
     sets: int = SETS,
+    most_frames: int = 3000,
     settings: DataSettings | None = None,
     seed: int = 0,
     poses_from_images: bool = False,
@@ -106,9 +107,10 @@ def null_tests(
     """Test if the molecule of some movies moves, in the poses of their frames.
 
     Args:
-        data: the movies; up to 3,000 frames of them are used.
+        data: the movies.
         poses: poses of the frames; the dataset's when None.
         sets: simulated datasets of a test, 19 or more; no p-value is below ``1 / (sets + 1)``.
+        most_frames: of more frames, whole movies are taken that are spread over the dataset.
         settings: preparation of the images; the defaults when None.
         seed: of everything that is drawn.
         poses_from_images: the poses were found from these images; the result says what that means.
@@ -134,7 +136,7 @@ def null_tests(
         )
     progress = progress or Progress()
     settings = settings or DataSettings()
-    real = _real(data, settings, seed)
+    real = _real(_spread(data, most_frames), settings, seed)
     stored = known(real.gain)
     parts = progress.part(0.04, 0.5), progress.part(0.5, 0.97)
 
@@ -192,8 +194,7 @@ def null_tests(
 
 def _real(data: Dataset, settings: DataSettings, seed: int) -> _Real:
     """Prepare frames at low resolution, and fit halves of them."""
-    movies = _some(data.movies)
-    n = sum(map(len, movies))
+    movies, n = data.movies, data.n_frames
     if len(movies) < LEAST_MOVIES or n < 2 * _FRAMES_PER_COMPONENT:
         raise TemporemError(
             f"{data.path} has {len(movies)} movies of {n} frames",
@@ -209,13 +210,14 @@ def _real(data: Dataset, settings: DataSettings, seed: int) -> _Real:
     return _Real(frames, scores, components)
 
 
-def _some(movies: list[np.ndarray]) -> list[np.ndarray]:
+def _spread(data: Dataset, most_frames: int) -> Dataset:
     """Movies of up to so many frames, evenly spread over all."""
-    total = sum(map(len, movies))
-    if total <= _MOST_FRAMES:
-        return movies
-    n = max(LEAST_MOVIES, int(len(movies) * _MOST_FRAMES / total))
-    return [movies[i] for i in np.linspace(0, len(movies) - 1, n).round().astype(int)]
+    movies = data.movies
+    if data.n_frames <= most_frames:
+        return data
+    n = max(LEAST_MOVIES, len(movies) * most_frames // data.n_frames)
+    chosen = np.unique(np.linspace(0, len(movies) - 1, n).round().astype(int))
+    return some_movies(data, [movies[i] for i in chosen])
 
 
 def _simulated(
