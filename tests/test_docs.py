@@ -84,6 +84,7 @@ SLOW = {
     "fit_tempor",
     "LinearFit",
     "NetworkFit",
+    "null_tests",
 }
 
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from temporem.simulation.simulate import simulate
     from temporem.simulation.truth import Truth, read_truth
     from temporem.structures.motions import register_motion
+    from temporem.validation.latents import compare_latents
+    from temporem.validation.null_tests import null_tests
     from temporem.volumes.cloud_motion import CloudMotion, find_motion
     from temporem.volumes.generators import register_generator
     from temporem.volumes.source import Reconstruction
@@ -87,6 +89,8 @@ _MODULES = {
     "main_scores": "evaluation.values",
     "compare": "evaluation.compare",
     "Evaluation": "evaluation.evaluation",
+    "null_tests": "validation.null_tests",
+    "compare_latents": "validation.latents",
     # pictures
     "render": "report.scene",
     # building blocks
@@ -125,6 +129,7 @@ __all__ = [
     "__version__",
     "apply_run",
     "compare",
+    "compare_latents",
     "evaluate",
     "find_motion",
     "find_poses",
@@ -136,6 +141,7 @@ __all__ = [
     "load_run",
     "main_scores",
     "measure_kinetics",
+    "null_tests",
     "plan",
     "read_dataset",
     "read_truth",

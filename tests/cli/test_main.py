@@ -22,8 +22,8 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
     assert result.code == 2
     assert result.err == (
         f"error: unknown command '{given}'; expected one of demo, simulate, plan, extract, import, "
-        f"check, reconstruct, validate, evaluate, compare, motion, kinetics, select, view, export, "
-        f"report, experiment, info; {hint}\n"
+        f"check, reconstruct, validate, evaluate, compare, latents, motion, kinetics, select, "
+        f"view, export, report, experiment, info; {hint}\n"
     )
 
 
@@ -37,6 +37,7 @@ def test_unknown_command_names_all_that_there_are(given, hint) -> None:
         ["evaluate", "absent"],
         ["validate", "absent"],
         ["compare", "absent", "absent"],
+        ["latents", "absent", "absent"],
         ["motion", "absent", "-o", "motion"],
         ["select", "absent", "--cluster", "1/2", "-o", "some.star"],
         ["export", "absent", "-o", "volumes"],

@@ -15,6 +15,7 @@ from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.verdict import Claim, judge_run, leading_run, percent
 from temporem.validation.compare import Validation
 from temporem.validation.facts import CurveFacts, HalfSetFacts, RegionFacts, ScoreFacts
+from temporem.validation.null_facts import NullFacts, SimulatedFacts
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,24 @@ def text_of(run: ReportRun, dataset: ReportDataset) -> str:
     return " ".join([*parts, *found.next])
 
 
+def null_tests(p: float) -> NullFacts:
+    """Null tests that a molecule which stands still passes with chance p."""
+    simulated = SimulatedFacts(gains=[0.0], agreements=[0.1], p_gain=p, p_agreement=0.048)
+    return NullFacts(
+        n_movies=20,
+        n_frames=200,
+        components=2,
+        angstrom=13.0,
+        sets=20,
+        gain=1.0,
+        gain_interval=(0.5, 1.5),
+        agreement=0.6,
+        angle_degrees=None,
+        shift_angstrom=None,
+        still=simulated,
+    )
+
+
 CONFIRMED = Validation(held_out=scores(1.0), half_sets=half_sets(0.8))
 
 
@@ -78,6 +97,9 @@ CONFIRMED = Validation(held_out=scores(1.0), half_sets=half_sets(0.8))
         ({"components_found": 2, "components": 4}, Claim.REPEATED),
         ({"components_found": 0, "components": 4}, Claim.REFUTED),
         ({"validation": CONFIRMED}, Claim.CONFIRMED),
+        ({"validation": Validation(null_tests=null_tests(0.048))}, Claim.REPEATED),
+        ({"validation": Validation(null_tests=null_tests(0.3))}, Claim.REFUTED),
+        ({"validation": replace(CONFIRMED, null_tests=null_tests(0.3))}, Claim.REFUTED),
         ({"validation": Validation(held_out=scores(1.0))}, Claim.CONFIRMED),
         ({"validation": Validation(held_out=scores(0.0))}, Claim.REFUTED),
         ({"validation": Validation(half_sets=half_sets(0.1))}, Claim.REFUTED),
@@ -205,3 +227,10 @@ def test_the_run_with_the_best_motion_leads() -> None:
 
 def test_small_percentages_keep_a_digit() -> None:
     assert [percent(x) for x in (0, 0.004, 0.12, 1)] == ["0%", "0.4%", "12%", "100%"]
+
+
+def test_null_tests_that_find_no_motion_say_why(run: ReportRun, dataset: ReportDataset) -> None:
+    text = text_of(replace(run, validation=Validation(null_tests=null_tests(0.3))), dataset)
+    assert "No motion is confirmed. With this noise, a molecule that does not move" in text
+    found = text_of(replace(run, validation=Validation(null_tests=null_tests(0.048))), dataset)
+    assert "Null tests: Motion found" in found

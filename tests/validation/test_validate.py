@@ -188,3 +188,24 @@ def test_a_run_that_is_made_again_has_no_old_results(movies, runs, tmp_path) -> 
     options = ("-o", again, "--method", "homogeneous", *settings((HOLD_OUT,)))
     succeed("reconstruct", movies, *options, "--overwrite")
     assert not (again / "validation").exists()
+
+
+def test_null_tests_of_a_run_are_kept_and_grow(runs) -> None:
+    run = runs["homogeneous"]
+    said = succeed("validate", run, "--null-tests", "--null-sets", "19", "--overwrite")
+    found = result(run, "null_tests")
+    assert "Null tests: Motion found" in said
+    assert found["still"]["p_gain"] == found["still"]["p_agreement"] == 0.05
+    assert len(found["still"]["gains"]) == 19
+    before = result(run, "null_sets")
+    assert "exists; pass --overwrite" in command("validate", run, "--null-tests").err
+    sets = json.loads(
+        succeed("validate", run, "--null-tests", "--null-sets", "20", "--overwrite", "--json")
+    )
+    assert sets["null_tests"]["finding"].startswith("moves")
+    after = result(run, "null_sets")
+    for name, made in before["made"].items():
+        assert after["made"][name][:19] == made
+    page = run.parent / "null.html"
+    succeed("report", run, "-o", page)
+    assert "Null tests: Motion found" in page.read_text()

@@ -20,6 +20,7 @@ from temporem.cli.failures import describe
 from temporem.cli.import_ import import_
 from temporem.cli.info import info
 from temporem.cli.kinetics import kinetics
+from temporem.cli.latents import latents
 from temporem.cli.motion import motion
 from temporem.cli.plan import plan
 from temporem.cli.reconstruct import reconstruct
@@ -44,7 +45,7 @@ app = App(
 )
 _COMMANDS = (
     *(demo, simulate, plan, extract, import_, check, reconstruct, validate, evaluate, compare),
-    *(motion, kinetics, select, view, export, report, experiment, info),
+    *(latents, motion, kinetics, select, view, export, report, experiment, info),
 )
 for _command in _COMMANDS:
     app.command(_command)

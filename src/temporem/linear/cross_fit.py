@@ -80,7 +80,7 @@ def fit_coarse(
         window_radius: radius of the ball that holds the molecule, in half boxes.
         seed: seed of the first latents; the result hardly depends on it.
     """
-    solver = _coarse_solver(frames, window_radius)
+    solver = coarse_solver(frames, window_radius)
     frames = frames.low_pass(movies, solver.n_pixels)
 
     def first(q: int) -> LinearParameters:
@@ -114,7 +114,7 @@ def coarse_samples(frames: Frames, n_candidates: int) -> tuple[int, int]:
         frames: the frames to fit.
         n_candidates: numbers of components to choose from.
     """
-    solver = _coarse_solver(frames, 1.0)
+    solver = coarse_solver(frames, 1.0)
     n, few = sum(map(len, frames.training)), len(frames.training) < _LEAST_TO_CHOOSE
     cross_fit_passes = 2 + 2 * _SWEEPS + 1
     passes = float(1 + cross_fit_passes + 1 + _ITERATIONS)
@@ -130,6 +130,7 @@ def cross_fit(
     movies: list[np.ndarray],
     parameters: LinearParameters,
     seed: int,
+    sweeps: int = _SWEEPS,
 ) -> LinearParameters:
     """Estimate volumes, noise and dynamics of some movies by cross-fitting.
 
@@ -139,9 +140,10 @@ def cross_fit(
         movies: rows of the movies, two or more.
         parameters: first noise, prior and dynamics; volumes are not used.
         seed: seed of the first latents.
+        sweeps: sweeps over the folds.
     """
     fit = CrossFit(solver, frames, movies, parameters, seed)
-    for i in range(_SWEEPS):
+    for i in range(sweeps):
         fit.sweep(learn=i >= _LEARN_AFTER)
     return fit.volumes()
 
@@ -260,7 +262,8 @@ def initial_parameters(
     )
 
 
-def _coarse_solver(frames: Frames, window_radius: float) -> LinearSolver:
+def coarse_solver(frames: Frames, window_radius: float) -> LinearSolver:
+    """Make the solver of frames at low resolution, with volumes inside a ball."""
     model = frames.forward_model
     radius = min(_RADIUS, model.box // 2 - 2)
     grid = PaddedGrid(2 * (radius + 2), radius, frames.device)

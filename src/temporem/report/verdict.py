@@ -105,8 +105,13 @@ def _claim(run: ReportRun) -> Claim:
     if run.poses_lost:
         return Claim.NO_POSES
     tests = [*_half_sets_agree(run), *_predicts_unseen(run)]
+    null = run.validation.null_tests
+    if null is not None and not null.moves:
+        return Claim.REFUTED
     if tests:
         return Claim.CONFIRMED if all(tests) else Claim.REFUTED
+    if null is not None:
+        return Claim.REPEATED
     if run.components_found is not None:
         return Claim.REPEATED if run.components_found else Claim.REFUTED
     return Claim.UNTESTED
@@ -170,6 +175,8 @@ def _refutation(run: ReportRun) -> str:
         return "Half sets of the movies do not find the same change."
     if False in _predicts_unseen(run):
         return "What the volumes show of it does not help to predict unseen movies."
+    if run.validation.null_tests is not None and run.validation.null_tests.doubt:
+        return run.validation.null_tests.doubt
     return "Two halves of the movies, each fitted on its own, agree on no component."
 
 
@@ -256,6 +263,8 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
             f"{len(found.movies)} held-out movies: the motion changes their log-likelihood by "
             f"{_signed(found.motion_per_frame)} nats per frame{interval}."
         )
+    if run.validation.null_tests is not None and claim.on_motion:
+        texts.append(f"Null tests: {run.validation.null_tests.verdict}")
     if run.components_found is not None and run.components:
         if claim is Claim.NO_POSES:
             texts.append("Wrong poses are a change that halves agree on, so they prove nothing.")

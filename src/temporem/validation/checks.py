@@ -22,14 +22,17 @@ from temporem.validation.displacement import Determination, compare_motions
 from temporem.validation.facts import HalfSetFacts, ScoreFacts
 from temporem.validation.half_sets import HalfSetAgreement, compare_half_sets
 from temporem.validation.held_out import score_held_out_movies, score_other_halves
-from temporem.validation.storage import save_result
+from temporem.validation.null_facts import NullFacts, NullSets
+from temporem.validation.null_tests import Pairs, null_tests
+from temporem.validation.storage import load_result, save_result
 from temporem.volumes.cloud import CloudVolumes
 from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import Decodes
 
-HELD_OUT, HALF_SETS = "held_out", "half_sets"
+HELD_OUT, HALF_SETS, NULL_TESTS = "held_out", "half_sets", "null_tests"
 """Names of the tests, and of their files."""
 
+_NULL_SETS = "null_sets"  # simulated so far
 _TRAINING_SHARE = 0.85  # of the time of half sets
 _MOST_FRAMES, _LEAST_FRAMES = 100, 20  # whose volumes are compared
 _MOST_VOXELS = 2**27  # in the volumes of a half set
@@ -88,6 +91,47 @@ def check_half_sets(run: Run, dataset: Dataset, progress: Progress | None = None
     sizes = len(models[0].frames.training), len(models[1].frames.training)
     facts = HalfSetFacts.of(found, scores, sizes, motion, run.grid.pixel_size_angstrom)
     save_result(run.path, HALF_SETS, facts)
+    return facts
+
+
+def check_null_tests(
+    run: Run, dataset: Dataset, sets: int, progress: Progress | None = None
+) -> NullFacts:
+    """Test if the molecule in a run's frames moves, and write ``null_tests.json``.
+
+    Simulated sets are kept in ``RUN/validation`` one by one, so that a test that was stopped goes
+    on, and more sets can be added later.
+
+    Raises:
+        TemporemError: as :func:`null_tests`.
+    """
+    config = run.config
+    found_here = config.searches_poses or config.learned_poses != "none"
+    kept = NullSets(gain=0.0, made={})
+
+    def known(gain: float) -> NullSets:
+        nonlocal kept
+        stored = load_result(run.path, _NULL_SETS, NullSets)
+        kept = stored if stored and stored.gain == gain else NullSets(gain=gain, made={})
+        return kept
+
+    def keep(name: str, pairs: Pairs) -> None:
+        nonlocal kept
+        kept = kept.with_made(name, pairs)
+        save_result(run.path, _NULL_SETS, kept)
+
+    facts = null_tests(
+        dataset,
+        poses=run.poses if found_here else None,
+        sets=sets,
+        settings=config.data,
+        seed=config.seed,
+        poses_from_images=found_here,
+        known=lambda gain: known(gain).made,
+        keep=keep,
+        progress=progress,
+    )
+    save_result(run.path, NULL_TESTS, facts)
     return facts
 
 

@@ -11,9 +11,16 @@ from temporem.errors import TemporemError
 from temporem.evaluation.summary import finite
 from temporem.progress import Progress
 from temporem.runs.run import Run, load_run
-from temporem.validation.checks import HALF_SETS, HELD_OUT, check_held_out, dataset_of
+from temporem.validation.checks import (
+    HALF_SETS,
+    HELD_OUT,
+    NULL_TESTS,
+    check_held_out,
+    dataset_of,
+)
 from temporem.validation.facts import HalfSetFacts, ScoreFacts
 from temporem.validation.held_out import Advantage, Gain, MovieScores, advantage
+from temporem.validation.null_facts import NullFacts
 from temporem.validation.storage import load_result
 
 
@@ -142,10 +149,12 @@ class Validation:
     Attributes:
         held_out: scores of its held-out movies; None if they were not scored.
         half_sets: what its half sets agree on; None without half sets.
+        null_tests: what null tests of its frames found; None without them.
     """
 
     held_out: ScoreFacts | None = None
     half_sets: HalfSetFacts | None = None
+    null_tests: NullFacts | None = None
 
     @property
     def scores(self) -> MovieScores | None:
@@ -157,7 +166,8 @@ class Validation:
     def sentences(self) -> list[str]:
         """Say what the tests have found."""
         texts = [] if self.held_out is None else [self.held_out.sentence("Held-out movies")]
-        return texts if self.half_sets is None else [*texts, *self.half_sets.sentences()]
+        texts += [] if self.half_sets is None else self.half_sets.sentences()
+        return texts if self.null_tests is None else [*texts, *self.null_tests.sentences()]
 
 
 def stored_validation(run: Path) -> Validation:
@@ -167,7 +177,9 @@ def stored_validation(run: Path) -> Validation:
         TemporemError: a damaged result, or one of another version.
     """
     return Validation(
-        load_result(run, HELD_OUT, ScoreFacts), load_result(run, HALF_SETS, HalfSetFacts)
+        load_result(run, HELD_OUT, ScoreFacts),
+        load_result(run, HALF_SETS, HalfSetFacts),
+        load_result(run, NULL_TESTS, NullFacts),
     )
 
 

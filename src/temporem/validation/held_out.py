@@ -11,7 +11,7 @@ from temporem.device import choose_device
 from temporem.errors import TemporemError
 from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
 from temporem.frames.dataset import Dataset
-from temporem.frames.frames import prepare_frames
+from temporem.frames.frames import Frames, prepare_frames
 from temporem.io.checkpoint import load_checkpoint
 from temporem.progress import Progress
 from temporem.runs import names as run_files
@@ -173,14 +173,31 @@ def scores_of(
     else:
         distribution = mixture_of(generator, model.latents, frames)
     progress(1, 3, "unseen movies")
+    scores = scores_of_distribution(distribution, frames, movies, names)
+    progress(3, 3, "unseen movies")
+    return scores
+
+
+def scores_of_distribution(
+    distribution: LinearChain | VolumeMixture,
+    frames: Frames,
+    movies: list[np.ndarray],
+    names: list[str],
+) -> MovieScores:
+    """Score movies by a distribution that was made of ``frames.training`` alone.
+
+    Args:
+        distribution: gives the likelihood of a movie.
+        frames: all frames, with the mean volume of those for training.
+        movies: rows of the movies to score.
+        names: movie of every row.
+    """
     found = distribution.movie_log_likelihoods(frames, movies)
-    progress(2, 3, "unseen movies")
     mean = frames.statistics.mean_volume.volume
     reference, still = (
         one_volume(volume.cpu()).movie_log_likelihoods(frames, movies)
         for volume in (mean, distribution.mean)
     )
-    progress(3, 3, "unseen movies")
     return MovieScores(
         movies=[names[movie[0]] for movie in movies],
         n_frames=np.array([len(movie) for movie in movies]),

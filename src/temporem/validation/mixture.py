@@ -80,18 +80,21 @@ class VolumeMixture:
         return share * torch.cat(columns, dim=1)
 
 
-def mixture_of(generator: Decodes, latents: Tensor, frames: Frames) -> VolumeMixture:
+def mixture_of(
+    generator: Decodes, latents: Tensor, frames: Frames, most: int | None = None
+) -> VolumeMixture:
     """Make the mixture of a run from the latents of its training frames.
 
     Args:
         generator: the run's model of volumes.
         latents: posterior means of all N frames, ``(N, q)``; those of other frames are not read.
         frames: the frames, of which ``frames.training`` were trained on.
+        most: largest number of volumes; 32 of one latent and 128 of several when None.
     """
     rows = torch.from_numpy(np.concatenate(frames.training))
     latents = latents.cpu().double()
     seen = latents[rows]
-    anchors, label = _anchors(seen)
+    anchors, label = _anchors(seen, most)
     support = FourierSupport(frames.forward_model.box, 3)
     maps = torch.cat(
         [
@@ -123,14 +126,15 @@ def _forward(shares: Tensor, powers: Tensor, own: Tensor, steps: Tensor) -> Tens
     return total
 
 
-def _anchors(latents: Tensor) -> tuple[Tensor, Tensor]:
+def _anchors(latents: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
     """Choose latents that stand for all ``(n, q)``, and the anchor of each."""
     n, q = latents.shape
     if q == 0 or latents.std(0).max() < _LEAST_SPREAD:
         return latents[:1], torch.zeros(n, dtype=torch.long)
     from sklearn.cluster import KMeans
 
-    most = min(_LINE if q == 1 else _SPACE, len(latents.unique(dim=0)), max(1, n // 4))
+    most = most or (_LINE if q == 1 else _SPACE)
+    most = min(most, len(latents.unique(dim=0)), max(1, n // 4))
     found = KMeans(most, n_init=2, random_state=0).fit(latents.numpy())
     centres = torch.from_numpy(found.cluster_centers_).double()
     return centres, torch.from_numpy(found.labels_).long()
