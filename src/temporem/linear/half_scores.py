@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from temporem.frames.frames import Frames
-from temporem.linear.agreement import HalfAgreement, compare
 from temporem.linear.cross_fit import coarse_solver, cross_fit, initial_parameters
 from temporem.linear.dynamics import Dynamics, Transitions
 from temporem.linear.information import latent_information
@@ -90,13 +89,11 @@ class HalfScores:
 
     Attributes:
         unseen: movies of each half, seen by the model of the other.
-        agreement: agreement of the halves on the components.
         parameters: the models.
         solver: solver at their resolution.
     """
 
     unseen: tuple[UnseenMovies, UnseenMovies]
-    agreement: HalfAgreement
     parameters: tuple[LinearParameters, LinearParameters]
     solver: LinearSolver
 
@@ -104,6 +101,21 @@ class HalfScores:
     def gains(self) -> Tensor:
         """Gains of the movies of the first half, then of the second, nats ``(M,)``."""
         return torch.cat([half.gains for half in self.unseen])
+
+    @property
+    def agreement(self) -> float:
+        """Likeness of what changes in both models, from 0 to 1.
+
+        It is ``tr(Σ Σ') / √(tr Σ² tr Σ'²)`` of the covariances of the volumes, ``Σ = Σ_j U_j U_jᵀ``
+        (RV coefficient; Escoufier 1973). Strong components count most.
+        """
+        grid = self.solver.grid
+        a, b = (grid.from_volumes(own.volumes[1:]) for own in self.parameters)
+
+        def product(x: Tensor, y: Tensor) -> float:
+            return float((x.mH @ (y * grid.multiplicity[:, None])).real.double().square().sum())
+
+        return product(a, b) / max((product(a, a) * product(b, b)) ** 0.5, 1e-300)
 
     @property
     def noise(self) -> Tensor:
@@ -128,8 +140,7 @@ def score_halves(
     halves = frames.training[0::2], frames.training[1::2]
     one, two = (cross_fit(solver, frames, half, first, seed, _SWEEPS) for half in halves)
     unseen = _see(solver, frames, two, halves[0]), _see(solver, frames, one, halves[1])
-    agreement = compare(solver.grid, one.volumes[1:], two.volumes[1:])
-    return HalfScores(unseen, agreement, (one, two), solver)
+    return HalfScores(unseen, (one, two), solver)
 
 
 def _see(

@@ -165,8 +165,7 @@ class NullFacts(_Facts):
             "volumes of a run play no part. "
             f"Motion changes their log-likelihood by {self.gain:+.2f} nats per frame (95 % from "
             f"{low:+.2f} to {high:+.2f}).",
-            "  Both models agree on their strongest component with a cosine of "
-            f"{self.agreement:.2f}.",
+            f"  What changes is alike in both models by {self.agreement:.2f} (0 to 1).",
             f"  Noise alone: {_simulated(self.still, self.sets)}",
         ]
         if self.poses is not None:
@@ -208,7 +207,7 @@ def _simulated(found: SimulatedFacts, sets: int) -> str:
     return (
         f"{sets} simulated datasets of a molecule that stands still gain {mean:+.2f} on average, "
         f"at most {max(found.gains):+.2f} (p = {_number(found.p_gain)}), and their halves agree "
-        f"with at most {max(found.agreements):.2f} (p = {_number(found.p_agreement)}{least})."
+        f"by at most {max(found.agreements):.2f} (p = {_number(found.p_agreement)}{least})."
     )
 
 

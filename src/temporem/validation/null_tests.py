@@ -2,8 +2,7 @@
 
 Two linear models, each of half of the movies, give two statistics. The *gain* of
 :mod:`temporem.linear.half_scores` tells by how much they make the movies of the other half likelier
-than their mean volumes do. The *agreement* is the cosine of the smallest angle between the spaces
-of their components.
+than their mean volumes do. The *agreement* tells how alike the changes of both are.
 
 1. *Still*: both against those of a molecule that does not move (parametric bootstrap; Efron and
    Tibshirani 1993). Both must be larger, because noise that is not as it was modelled can raise the
@@ -87,7 +86,7 @@ class _Real:
             gains=gains.tolist(),
             agreements=agreements.tolist(),
             p_gain=_rank(self.gain, gains),
-            p_agreement=_rank(_agreement(self.scores), agreements),
+            p_agreement=_rank(self.scores.agreement, agreements),
         )
 
 
@@ -182,7 +181,7 @@ def null_tests(
         poses_from_images=poses_from_images,
         gain=real.gain,
         gain_interval=_interval(gains, lengths),
-        agreement=_agreement(real.scores),
+        agreement=real.scores.agreement,
         angle_degrees=None if errors is None else errors.angle_degrees,
         shift_angstrom=None if errors is None else errors.shift_angstrom,
         still=still,
@@ -226,7 +225,7 @@ def _simulated(
     """Gain and agreement of one simulated set."""
     frames = molecule.draw(int(np.random.default_rng([seed, number]).integers(2**31)))
     scores = score_halves(frames, components, window_radius=molecule.window_radius, seed=seed)
-    return _per_frame(scores.gains, frames), _agreement(scores)
+    return _per_frame(scores.gains, frames), scores.agreement
 
 
 def _order(real: _Real, seed: int) -> OrderFacts:
@@ -287,10 +286,6 @@ def odd_under_reversal(latents: Tensor, valid: Tensor, times: Tensor) -> np.ndar
 def _rank(observed: float, drawn: np.ndarray) -> float:
     """The p-value of a statistic among those of the null (Phipson and Smyth 2010)."""
     return float((1 + (drawn >= observed).sum()) / (1 + len(drawn)))
-
-
-def _agreement(scores: HalfScores) -> float:
-    return float(scores.agreement.correlations[0])
 
 
 def _lengths(frames: Frames) -> np.ndarray:
