@@ -32,6 +32,7 @@ from temporem.simulation.truth import read_truth
 COMMANDS = (
     *("demo", "simulate", "extract", "import", "check", "reconstruct", "validate"),
     *("evaluate", "compare", "motion", "select", "view", "export", "report", "experiment", "info"),
+    *("plan", "latents", "kinetics"),
 )
 
 
@@ -114,7 +115,7 @@ def test_interrupt_before_the_first_step_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("temporem.runs.pipeline.prepare_frames", interrupted)
-    result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run")
+    result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--poses", "known")
     assert result.code == 130
     assert f"continue with: temporem reconstruct {tiny_dataset}" in result.err
     monkeypatch.setattr("temporem.runs.pipeline.read_dataset", interrupted)

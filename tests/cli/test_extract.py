@@ -126,6 +126,10 @@ def flawless(n: int) -> Nuisances:
         scale=torch.ones(n),
         junk=zero.bool(),
         defocus_error_angstrom=zero,
+        transmission=torch.ones(n),
+        b_factor_angstrom2=zero,
+        turn_degrees=torch.zeros(n, 3),
+        move_angstrom=torch.zeros(n, 2),
     )
 
 

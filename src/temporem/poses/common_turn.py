@@ -56,6 +56,8 @@ def measure_common_turn(
         grid: grid that they are sampled on.
         n_pixels: image frequencies to use, the lowest ones.
     """
+    if not volumes.isfinite().all() or int(_dense(volumes.mean(0)).sum()) < _PARTS:
+        return CommonTurn(0.0, 0.0)  # nothing that could turn
     part = cut(volumes.mean(0))
     excess, gain = [], []
     for half in (0, 1):
@@ -89,8 +91,7 @@ def cut(volume: Tensor) -> Tensor:
     """
     axis = torch.arange(len(volume), dtype=torch.float64)
     places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
-    density = volume.flatten().double()
-    dense = density > _DENSE * density.quantile(0.995)
+    density, dense = volume.flatten().double(), _dense(volume)
     points, weight = places[dense], density[dense, None]
     centres = ((weight * points).sum(0) / weight.sum())[None]
     for _ in range(_PARTS):
@@ -102,6 +103,12 @@ def cut(volume: Tensor) -> Tensor:
         member = torch.nn.functional.one_hot(nearest, _PARTS).double() * weight
         centres = (member.T @ points) / member.sum(0).clamp(min=1e-12)[:, None]
     return torch.cdist(places, centres).argmin(1).view(volume.shape)
+
+
+def _dense(volume: Tensor) -> Tensor:
+    """True where a volume is dense, for its voxels in a row."""
+    density = volume.flatten().double()
+    return density > max(_DENSE * float(density.quantile(0.995)), 0.0)
 
 
 def _expand(
