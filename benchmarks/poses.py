@@ -90,7 +90,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         ax.set(xscale="log", xlabel="Signal-to-noise ratio")
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
-    error.legend(frameon=False, loc="lower left")
+    error.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.88))
     handles, labels = found.get_legend_handles_labels()
     found.legend(handles[-2:], labels[-2:], frameon=False, loc="lower right")
     figure.savefig(path, dpi=130)
