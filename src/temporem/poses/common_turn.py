@@ -24,6 +24,7 @@ from temporem.frames.source import blocks_of
 from temporem.physics.padded_grid import PaddedGrid
 from temporem.poses.refinement import References, turn_slopes
 
+_LEAST_MOVIES = 20  # the standard error is taken over them
 _PARTS = 3
 _PAIRS = [(p, q) for p in range(_PARTS) for q in range(p, _PARTS)]
 _DENSE = 0.3  # of the density that few voxels exceed; what is below has no say in the cut
@@ -56,8 +57,9 @@ def measure_common_turn(
         grid: grid that they are sampled on.
         n_pixels: image frequencies to use, the lowest ones.
     """
-    if not volumes.isfinite().all() or int(_dense(volumes.mean(0)).sum()) < _PARTS:
-        return CommonTurn(0.0, 0.0)  # nothing that could turn
+    few = len(frames.training) < _LEAST_MOVIES
+    if few or not volumes.isfinite().all() or int(_dense(volumes.mean(0)).sum()) < _PARTS:
+        return CommonTurn(0.0, 0.0)  # nothing that could turn, or no way to know the error
     part = cut(volumes.mean(0))
     excess, gain = [], []
     for half in (0, 1):
