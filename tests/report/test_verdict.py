@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from helpers.null_facts import null_facts
 from helpers.reports import TRUE_VOLUMES, reconstruction, swinging_dataset
 from temporem.checks.contrast import DARK
 from temporem.report.content import ReportDataset, ReportRun
@@ -71,19 +72,7 @@ def text_of(run: ReportRun, dataset: ReportDataset) -> str:
 def null_tests(p: float) -> NullFacts:
     """Null tests that a molecule which stands still passes with chance p."""
     simulated = SimulatedFacts(gains=[0.0], agreements=[0.1], p_gain=p, p_agreement=0.048)
-    return NullFacts(
-        n_movies=20,
-        n_frames=200,
-        components=2,
-        angstrom=13.0,
-        sets=20,
-        gain=1.0,
-        gain_interval=(0.5, 1.5),
-        agreement=0.6,
-        angle_degrees=None,
-        shift_angstrom=None,
-        still=simulated,
-    )
+    return null_facts(simulated)
 
 
 CONFIRMED = Validation(held_out=scores(1.0), half_sets=half_sets(0.8))

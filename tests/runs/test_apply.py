@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import mrcfile
@@ -11,6 +12,7 @@ import torch
 
 from helpers.commands import TINY_TRAINING, command, settings, succeed
 from temporem.errors import TemporemError
+from temporem.frames.readers import read_dataset
 from temporem.physics.rotations import geodesic_degrees
 from temporem.runs.apply import apply_run
 from temporem.runs.run import load_run
@@ -37,16 +39,12 @@ def linear(movies) -> Path:
     return run
 
 
-def changed(movies: Path, to: Path, factor: float) -> Path:
+def changed(movies: Path, to: Path, factor: float = 0.0, noise: float = 0.0) -> Path:
     """The same movies with other pixels."""
-    to.mkdir()
-    (to / "particles.star").write_bytes((movies / "particles.star").read_bytes())
-    with mrcfile.open(movies / "particles.mrcs") as stack:
-        pixels, size = stack.data.copy(), stack.voxel_size
-    with mrcfile.new(to / "particles.mrcs") as stack:
-        stack.set_data((factor * pixels).astype(np.float32))
-        stack.set_image_stack()
-        stack.voxel_size = size
+    shutil.copytree(movies, to)
+    with mrcfile.open(to / "particles.mrcs", "r+") as stack:
+        drawn = np.random.default_rng(0).normal(size=stack.data.shape)
+        stack.set_data((factor * stack.data + noise * drawn).astype(np.float32))
     return to
 
 
@@ -86,6 +84,7 @@ def test_poses_are_found_in_the_volumes(movies, linear, tmp_path) -> None:
     truth = read_truth(movies)
     apart = geodesic_degrees(run.poses.rotations, truth.poses.rotations)
     assert apart.median() < 6  # without an alignment: the volumes have their reference frame
+    assert "Motion correlation" in succeed("evaluate", run.path)
     known = load_run(apply_run(load_run(linear), movies, tmp_path / "known"))
     assert abs(likeness(run.latents, known.latents)) > 0.8
 
@@ -99,7 +98,10 @@ def test_other_molecules_signs_and_grids_are_refused(movies, linear, tmp_path) -
     wrong = tmp_path / "wrong"
     succeed("simulate", "toy-free", "-o", wrong, *settings((*SMALL, "poses.error_degrees=100")))
     with pytest.raises(TemporemError, match=r"do not show the molecule.*--poses estimate"):
-        apply_run(load_run(linear), wrong, tmp_path / "no")
+        apply_run(load_run(linear), wrong, tmp_path / "no", poses="known")
+    said: list[str] = []  # refined, as they seem to be off, which saves some of them
+    apply_run(load_run(linear), wrong, tmp_path / "wrong-run", warn=said.append)
+    assert any("many poses may be wrong" in text for text in said)
     other = tmp_path / "other"
     succeed("simulate", "toy-free", "-o", other, *settings((*SMALL[2:], "box=32", "movies=4")))
     with pytest.raises(TemporemError, match="32 pixels"):
@@ -118,3 +120,32 @@ def test_the_command_says_what_it_measured(movies, linear, tmp_path) -> None:
     mixed = command("reconstruct", movies, "-o", out, "--apply", linear, "--epochs", "3")
     assert mixed.code == 2
     assert "--apply takes all settings from the run" in mixed.err
+
+
+def test_one_new_movie_is_enough(movies, linear, tmp_path) -> None:
+    alone = tmp_path / "alone"
+    succeed("simulate", "toy-free", "-o", alone, *settings((*SMALL, "movies=1", "seed=4")))
+    run = load_run(apply_run(load_run(linear), alone, tmp_path / "applied"))
+    truth = read_truth(alone)
+    assert len(run.latents) == truth.n_frames
+    assert run.facts.applied_intensity == pytest.approx(1, abs=0.3)
+
+
+def test_poses_that_are_off_are_noticed_and_refined(linear, tmp_path) -> None:
+    off = tmp_path / "off"
+    errors = ("poses.error_degrees=12", "poses.shift_error_angstrom=5", "seed=5")
+    succeed("simulate", "toy-free", "-o", off, *settings((*SMALL, *errors)))
+    said: list[str] = []
+    run = load_run(apply_run(load_run(linear), off, tmp_path / "applied", warn=said.append))
+    assert any("poses seem to be off" in text for text in said)
+    assert run.config.poses.source == "refine"
+    truth, given = read_truth(off), read_dataset(off)
+    before = geodesic_degrees(given.poses.rotations, truth.poses.rotations).median()
+    assert geodesic_degrees(run.poses.rotations, truth.poses.rotations).median() < 0.7 * before
+
+
+def test_a_search_does_not_find_the_molecule_in_noise(movies, linear, tmp_path) -> None:
+    noise = changed(movies, tmp_path / "noise", noise=1.0)
+    with pytest.raises(TemporemError, match="do not show the molecule"):
+        apply_run(load_run(linear), noise, tmp_path / "applied", poses="estimate")
+    assert not (tmp_path / "applied").exists()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers.blobs import amplitude_movies, simulate_blobs
+from helpers.null_facts import null_facts
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
@@ -143,18 +144,10 @@ def simulated(gain: float = 0.0, agreement: float = 0.2, p: float = 0.048) -> Si
     )
 
 
-FACTS = NullFacts(
-    n_movies=20,
-    n_frames=200,
-    components=2,
-    angstrom=13.0,
-    sets=20,
-    gain=1.0,
-    gain_interval=(0.5, 1.5),
-    agreement=0.6,
+FACTS = null_facts(
+    simulated(),
     angle_degrees=3.0,
     shift_angstrom=0.5,
-    still=simulated(),
     poses=simulated(),
     order=OrderFacts(shuffled_gain=0.8, p=0.005),
     direction=DirectionFacts(p=0.4),

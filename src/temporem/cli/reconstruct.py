@@ -222,16 +222,16 @@ def _apply(
     from temporem.runs.apply import apply_run
     from temporem.runs.run import load_run
 
-    chosen = None if poses == "auto" else poses
     with progress_bar(f"Applying {run.name}") as progress:
         apply_run(
             load_run(run),
             dataset,
             out,
-            poses=chosen,
+            poses=poses or "auto",
             invert=invert,
             overwrite=overwrite,
             progress=progress,
+            warn=warn,
         )
     intensity = load_run(out).facts.applied_intensity
     say(f"Intensity of the molecule beside the noise: {intensity:.3g} times that of {run}")

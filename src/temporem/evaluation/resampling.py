@@ -32,6 +32,17 @@ class BootstrapSettings:
             raise ValueError(f"a bootstrap's seed of {self.seed}; it is a whole number from 0")
 
 
+def interval_over_movies(sums: np.ndarray, n_frames: np.ndarray) -> tuple[float, float]:
+    """Bootstrap interval of a mean over frames, from sums ``(M,)`` over the frames of M movies.
+
+    Args:
+        sums: of each movie.
+        n_frames: frames of each movie, ``(M,)``.
+    """
+    bootstrap = MovieBootstrap(np.arange(len(sums)), BootstrapSettings())
+    return bootstrap.interval((bootstrap.weights @ sums) / (bootstrap.weights @ n_frames))
+
+
 class MovieBootstrap:
     """Resamples groups of frames (movies) with replacement, the same draws for every statistic.
 

@@ -8,10 +8,12 @@ from torch import Tensor
 from temporem.kinetics.measurements import Packed
 
 
-def movie_log_likelihoods(
+def forward(
     initial: Tensor, transitions: Tensor, index: Tensor, log_emission: Tensor
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Sum the likelihood of movies over all paths through K states (Rabiner 1989).
+
+    Padding has an interval of 0 before it, which must leave states as they are.
 
     Args:
         initial: probabilities of the states in the first frame, ``(..., K)``.
@@ -20,8 +22,9 @@ def movie_log_likelihoods(
         log_emission: log-likelihood of every frame by state, ``(..., M, T, K)``; 0 for padding.
 
     Returns:
-        Log-likelihoods ``(..., M)``. Their derivative by ``log_emission`` is the probability of
-        every state given the whole movie.
+        Log-likelihoods ``(..., M)``, whose derivative by ``log_emission`` is the probability of
+        every state given the whole movie; and probabilities of the states in the last frame,
+        ``(..., M, K)``.
     """
     most = log_emission.detach().amax(dim=-1, keepdim=True)
     emission = (log_emission - most).exp()
@@ -33,21 +36,7 @@ def movie_log_likelihoods(
         norm = state.sum(-1, keepdim=True)
         total = total + norm.squeeze(-1).log()
         state = state / norm
-    return total
-
-
-def filtered(initial: Tensor, transitions: Tensor, index: Tensor, log_emission: Tensor) -> Tensor:
-    """Probabilities of the states in the last frame of every movie, ``(M, K)``.
-
-    Padding has an interval of 0 before it, which must leave states as they are.
-    """
-    state = initial.expand(len(log_emission), -1)
-    for t in range(log_emission.shape[1]):
-        if t > 0:
-            state = _propagate(state, transitions, index[:, t - 1])
-        state = state * (log_emission[:, t] - log_emission[:, t].amax(-1, keepdim=True)).exp()
-        state = state / state.sum(-1, keepdim=True)
-    return state
+    return total, state
 
 
 def gaussian_emission(packed: Packed, centres: Tensor, variances: Tensor) -> Tensor:

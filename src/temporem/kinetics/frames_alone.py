@@ -52,8 +52,10 @@ def information_alone(
         u, y, vh = torch.linalg.svd(before @ link @ after)
         x = 2 * y / (1 + (1 + 4 * y.square()).sqrt())
         # (1 − X Xᵀ)⁻¹ and (1 − Xᵀ X)⁻¹, whose excess over 1 is x² / (1 − x²) = x y.
-        first = torch.linalg.solve(before, (u * (x * y)[:, None]) @ u.mT) @ _inverse(before)
-        second = torch.linalg.solve(after, (vh.mT * (x * y)[:, None]) @ vh) @ _inverse(after)
+        first = torch.linalg.solve(before, (u * (x * y)[:, None]) @ u.mT) @ torch.linalg.inv(before)
+        second = torch.linalg.solve(after, (vh.mT * (x * y)[:, None]) @ vh) @ torch.linalg.inv(
+            after
+        )
         posterior[:-1] += first
         posterior[1:] += second
         score[:-1] += (first @ mean[:-1, :, None] - link @ mean[1:, :, None]).squeeze(-1)
@@ -88,7 +90,3 @@ def _root(matrix: Tensor) -> Tensor:
     """Symmetric square root of positive definite matrices."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=1e-12).sqrt()[..., None, :]) @ vectors.mT
-
-
-def _inverse(matrix: Tensor) -> Tensor:
-    return torch.linalg.inv(matrix)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from temporem.kinetics.chain import gaussian_emission, movie_log_likelihoods
+from temporem.kinetics.chain import forward, gaussian_emission
 from temporem.kinetics.measurements import Measurements
 from temporem.kinetics.optimum import Likelihood, counted, maximise, maximise_many
 
@@ -127,8 +127,8 @@ def state_probabilities(measured: Measurements, fit: JumpFit) -> tuple[np.ndarra
     generator = rates * factor.exp() - torch.diag(rates.sum(1))
     transitions = torch.matrix_exp(generator * packed.intervals[:, None, None])
     initial = torch.from_numpy(fit.populations)
-    total = movie_log_likelihoods(initial, transitions, packed.interval_index, emission).sum()
-    share, jumps = torch.autograd.grad(total, (emission, factor), allow_unused=True)
+    each, _ = forward(initial, transitions, packed.interval_index, emission)
+    share, jumps = torch.autograd.grad(each.sum(), (emission, factor), allow_unused=True)
     found = np.zeros((len(measured.score), fit.n_states))
     seen = packed.rows >= 0
     found[packed.rows[seen]] = share.numpy()[seen]
@@ -204,7 +204,7 @@ class _Model:
             steps = torch.matrix_exp(
                 found.generator[..., None, :, :] * packed.intervals[:, None, None]
             )
-            each = movie_log_likelihoods(found.populations, steps, packed.interval_index, emission)
+            each, _ = forward(found.populations, steps, packed.interval_index, emission)
             return counted(each, weights) - 0.5 * _TRACE * numbers.square().sum(-1)
 
         return likelihood

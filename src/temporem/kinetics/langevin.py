@@ -20,7 +20,7 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor, nn
 
-from temporem.kinetics.chain import filtered, gaussian_emission, movie_log_likelihoods
+from temporem.kinetics.chain import forward, gaussian_emission
 from temporem.kinetics.measurements import Measurements
 from temporem.kinetics.optimum import Likelihood, counted, maximise, maximise_many
 from temporem.kinetics.symmetric_exponential import symmetric_exponential
@@ -146,7 +146,7 @@ class LangevinFit:
         diffusion = torch.from_numpy(self.diffusion)
         steps = self.grid.transitions(potential, diffusion, packed.intervals)
         emission = self.grid.emission(measured)
-        last = filtered(self._share, steps, packed.interval_index, emission)
+        _, last = forward(self._share, steps, packed.interval_index, emission)
         onward = self.grid.transitions(potential, diffusion, torch.from_numpy(ahead).double())
         found: np.ndarray = torch.einsum("mi,lij->mlj", last, onward).numpy()
         return found
@@ -219,7 +219,7 @@ def _langevin_likelihood(measured: Measurements, grid: Grid) -> Likelihood:
         potential, diffusion = _split(measured, grid, numbers)
         steps = grid.transitions(potential, diffusion, packed.intervals)
         initial = (-potential).softmax(-1)
-        each = movie_log_likelihoods(initial, steps, packed.interval_index, emission)
+        each, _ = forward(initial, steps, packed.interval_index, emission)
         uneven = numbers[:, _KNOTS:].diff().square().sum(-1)
         rough = _roughness(numbers[:, :_KNOTS])
         return counted(each, weights) - rough - 0.5 * _STEADY * uneven

@@ -1,23 +1,21 @@
-"""Statements of the single frames of a run about a coordinate of its latents."""
+"""Kinetics of a run, from what its single frames say about a coordinate of its latents."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
 from temporem.errors import TemporemError
-from temporem.frames.dataset import group_movies
 from temporem.frames.intervals import frame_intervals, movie_clock
 from temporem.io.checkpoint import load_checkpoint
 from temporem.kinetics.frames_alone import along_axis, information_alone
 from temporem.kinetics.measurements import Coordinate, Measurements
 from temporem.kinetics.path import principal_path
 from temporem.kinetics.study import Kinetics, study
-from temporem.linear.dynamics import Dynamics
+from temporem.linear.state import stored_dynamics
 from temporem.progress import Progress
 from temporem.runs import names
 from temporem.runs.latent_points import latents_of_run, principal_axes
@@ -99,15 +97,11 @@ def measurements_of_run(run: Run, along: str = PATH) -> tuple[Measurements, Coor
     mean = torch.from_numpy(latents_of_run(run))
     assert run.latent_covariance is not None
     covariance = torch.from_numpy(run.latent_covariance).double()
-    stored, q = load_checkpoint(run.path / names.MODEL), mean.shape[1]
-    rotation, decay = (
-        stored.tensor(name, q, q, dtype=torch.float64) for name in ("rotation", "decay")
-    )
-    dynamics = Dynamics(rotation, decay, run.config.linear.temporal)
-    clock = RunClock.of(run)
-    intervals, index = frame_intervals(clock)
+    stored = load_checkpoint(run.path / names.MODEL)
+    dynamics = stored_dynamics(stored, mean.shape[1], temporal=run.config.linear.temporal)
+    intervals, index = frame_intervals(run)
     information, score = torch.zeros_like(covariance), torch.zeros_like(mean)
-    for movie in clock.movies:
+    for movie in run.movies:
         rows = torch.from_numpy(movie)
         steps = dynamics.transitions(intervals[index[rows[1:]]])
         information[rows], score[rows] = information_alone(mean[rows], covariance[rows], steps)
@@ -119,28 +113,9 @@ def measurements_of_run(run: Run, along: str = PATH) -> tuple[Measurements, Coor
         found = along_axis(information, score, torch.from_numpy(axis))
         j, h = (part.numpy() for part in found)
         shown = Coordinate(along.strip(), np.arange(2.0), np.stack([0 * axis, axis]))
-    times, unit = movie_clock(clock)
+    times, unit = movie_clock(run)
     times = np.nan_to_num(times)  # that of a movie's only frame may be unknown
-    return Measurements(h, j, times, clock.movies, unit), shown
-
-
-@dataclass(frozen=True, eq=False)
-class RunClock:
-    """Movies and times of the frames of a run, as a dataset has them."""
-
-    movies: list[np.ndarray]
-    times_seconds: np.ndarray
-    frame_numbers: np.ndarray
-
-    @classmethod
-    def of(cls, run: Run) -> RunClock:
-        movies = group_movies(run.particle_names, run.frame_numbers)
-        return cls(movies, run.times_seconds, run.frame_numbers)
-
-    @property
-    def n_frames(self) -> int:
-        """Number N of frames."""
-        return len(self.frame_numbers)
+    return Measurements(h, j, times, run.movies, unit), shown
 
 
 def read_axis(run: Run, text: str) -> np.ndarray | None:

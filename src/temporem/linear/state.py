@@ -82,7 +82,7 @@ class LinearState:
     def parts(self) -> Parts:
         """The state as tensors and a document."""
         tensors = {**vars(self.posterior), "masks": self.masks}
-        tensors |= {"rotation": self.dynamics.rotation, "decay": self.dynamics.decay}
+        tensors |= dynamics_tensors(self.dynamics)
         later = {name: getattr(self, name) for name in _LATER}
         tensors |= {name: tensor for name, tensor in later.items() if tensor is not None}
         document = {
@@ -125,15 +125,28 @@ class LinearState:
                 parts.tensor("covariance", n, q, q, dtype=double),
                 parts.tensor("lag", n, q, q, dtype=double),
             ),
-            dynamics=Dynamics(
-                parts.tensor("rotation", q, q, dtype=double),
-                parts.tensor("decay", q, q, dtype=double),
-                parts.flag("temporal"),
-            ),
+            dynamics=stored_dynamics(parts, q, temporal=parts.flag("temporal")),
             masks=parts.tensor("masks", 2, box, box, box, dtype=torch.float32),
             agreement=_agreement(parts, q),
             **later,
         )
+
+
+def dynamics_tensors(dynamics: Dynamics) -> dict[str, Tensor]:
+    """Tensors of dynamics by the names under which they are stored."""
+    return {"rotation": dynamics.rotation, "decay": dynamics.decay}
+
+
+def stored_dynamics(parts: Parts, q: int, *, temporal: bool) -> Dynamics:
+    """Dynamics of q latents that were stored by :func:`dynamics_tensors`.
+
+    Raises:
+        TemporemError: a tensor is missing or has another shape.
+    """
+    rotation, decay = (
+        parts.tensor(name, q, q, dtype=torch.float64) for name in ("rotation", "decay")
+    )
+    return Dynamics(rotation, decay, temporal)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

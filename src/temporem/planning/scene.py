@@ -19,7 +19,7 @@ from temporem.simulation.drawing import FrameTable, draw_frames
 from temporem.simulation.images import project
 from temporem.simulation.in_memory import load_motion
 from temporem.simulation.truth import Truth
-from temporem.structures.motions.base import Motion, conformations
+from temporem.structures.motions.base import conformations
 
 _STATES = 48  # conformations that stand for all
 _MODES = 8  # principal components of the true volumes that are kept
@@ -86,7 +86,7 @@ def make_scene(
     frames = draw_frames(config)
     motion = load_motion(config, structures_dir)
     chosen, state = _states(frames.parameters)
-    truth = _truth(config, motion, frames)
+    truth = Truth.of_frames(config, motion, frames, noise_variance=1.0)
     rows, volumes = np.array_split(chosen, -(-len(chosen) // _BATCH)), []
     for done, part in enumerate(rows):
         volumes.append(truth.volumes(part))
@@ -138,20 +138,6 @@ def _states(parameters: Tensor) -> tuple[np.ndarray, np.ndarray]:
         picked = torch.from_numpy(np.random.default_rng(0).permutation(len(distinct))[:_STATES])
     nearest = torch.cdist(scaled, scaled[picked]).argmin(1)
     return first[picked.numpy()], nearest[index].numpy()
-
-
-def _truth(config: SimulationConfig, motion: Motion, frames: FrameTable) -> Truth:
-    return Truth(
-        config=config,
-        motion=motion,
-        noise_variance=1.0,
-        states=frames.states,
-        parameters=frames.parameters,
-        poses=frames.poses,
-        times_seconds=frames.times_seconds,
-        particle_names=frames.particle_names,
-        frame_numbers=frames.frame_numbers,
-    )
 
 
 def _principal(volumes: Tensor, share: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -185,12 +185,7 @@ class AbInitio:
             on_round((i + 1) / total, expected.log_evidence)
             if compared and chain is not None:
                 if tried and max(expected.log_evidence, expected.wider) <= expected.unlinked:
-                    share = trial / total
-
-                    def on_second(done: float, evidence: float, share: float = share) -> None:
-                        on_round(share + (1 - share) * done, evidence)
-
-                    return self.ascend(rounds, seed, on_second)
+                    return self._unlinked(rounds, seed, on_round, begun=trial / total)
                 tried, chain = False, expected.next_chain(chain)
             box = expected.volume.shape[-1]
             volume = resized(volume[None], box)[0]
@@ -199,6 +194,20 @@ class AbInitio:
                 change = change + step.momentum * resized(last[None], box)[0]
             volume, last = volume + change, change
         return Start(replace(expected, volume=volume), chain)
+
+    def _unlinked(
+        self,
+        rounds: Sequence[Round],
+        seed: int,
+        on_round: Callable[[float, float], None],
+        begun: float,
+    ) -> Start:
+        """All rounds without links, after a fraction of the work that went into trying them."""
+        return self.ascend(
+            rounds,
+            seed,
+            lambda done, evidence: on_round(begun + (1 - begun) * done, evidence),
+        )
 
     def iterate(
         self,

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from temporem.frames.frames import Frames
+from temporem.frames.mean_comparison import filtered_halves, telling_shells
 from temporem.frames.source import blocks_of
-from temporem.physics.fourier import FourierSupport, resized
+from temporem.physics.fourier import resized
 from temporem.physics.padded_grid import grid_below
 from temporem.poses.common_turn import CommonTurn, measure_common_turn
 from temporem.poses.refinement import References, RotationPrior, expand_poses
 
-_LEAST_FSC = 0.3  # of the half sets of the mean volume
 _LEAST_RADIUS = 4  # cycles per box; fewer say nothing of a pose
 _NEAR_DEGREES = 8.0
 _MOST_PIXELS = 0.35  # exact poses of a molecule that moves seem off by up to a fifth
@@ -86,14 +86,12 @@ def measure_pose_errors(frames: Frames) -> PoseErrors | None:
         The errors; None where the mean volume is too poor to tell.
     """
     mean, model = frames.statistics.mean_volume, frames.forward_model
-    poor = (mean.half_fsc < _LEAST_FSC).nonzero()
-    radius = (int(poor[0]) if len(poor) else len(mean.half_fsc)) - 0.5
+    radius = telling_shells(mean) - 0.5
     if radius < _LEAST_RADIUS:
         return None
     n = int((model.support.radii < radius).sum())
-    solid, grid = FourierSupport(model.box, 3), grid_below(model.box, radius)
-    wiener = mean.half_fsc.clamp(min=0)[solid.shells.clamp(max=len(mean.half_fsc) - 1)]
-    volumes = resized(solid.ifft(solid.fft(mean.half_volumes) * wiener), grid.box)
+    grid = grid_below(model.box, radius)
+    volumes = resized(filtered_halves(model, mean).maps, grid.box)
     excess, gain = [], []
     for half in (0, 1):
         references = References.of_volumes(volumes[1 - half][None], grid)

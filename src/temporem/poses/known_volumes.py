@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,61 +11,92 @@ from torch import Tensor
 
 from temporem.frames.frames import Frames
 from temporem.physics.poses import Poses
+from temporem.poses.candidates import SEARCH_RADIUS, SearchScope
+from temporem.poses.errors import PoseErrors
 from temporem.poses.estimates import PoseEstimates
 from temporem.poses.folds import FOLDS, FoldedFrames
 from temporem.poses.improvement import improve_poses
 from temporem.poses.settings import PoseSettings
-from temporem.progress import Progress
 
 
-def find_poses_in(
-    mean: Tensor,
-    components: Tensor | None,
-    frames: Frames,
-    given: Poses,
-    settings: PoseSettings,
-    *,
-    window_radius: float = 0.9,
-    progress: Progress | None = None,
-) -> Poses:
-    """Find the poses of N frames in known volumes: one search and one refinement.
+@dataclass(frozen=True, eq=False)
+class KnownVolumes:
+    """A search for the poses of N frames that are in none of the volumes.
 
-    Args:
+    Attributes:
+        frames: frames on the CPU, centred by the shifts of the given poses.
+        given: poses to start from.
         mean: mean volume μ in units of the images' noise, ``(D, D, D)``.
         components: U of ``μ + Σ_j z_j U_j``, the greatest first, ``(q, D, D, D)``: latents are
             found with the poses. None where frames show μ alone.
-        frames: frames on the CPU, centred by the shifts of the given poses.
-        given: poses to start from; with ``source=estimate`` their rotations are not looked at.
         settings: ``source``: estimate looks everywhere, refine around given poses; width of shifts.
         window_radius: radius of the ball that holds the molecule, in half boxes.
-        progress: receives the progress.
+        errors: measured errors of given poses; where they are small, no search is needed, and poses
+            keep a prior of their width.
     """
-    progress, n = progress or Progress(), len(frames)
-    model, done = frames.forward_model, 0
 
-    def count(n_frames: int) -> None:
-        nonlocal done
-        done += n_frames
-        progress(done, n, "poses")
+    frames: Frames
+    given: Poses
+    mean: Tensor
+    components: Tensor | None
+    settings: PoseSettings
+    window_radius: float
+    errors: PoseErrors | None = None
 
-    folded = FoldedFrames(
-        model,
-        frames.source,
-        np.full(n, FOLDS),  # no frame is in the volumes
-        settings.shift_sd * model.box * model.pixel_size_angstrom,
-        window_radius,
-    )
-    everywhere = settings.source == "estimate"
-    start = torch.eye(3).expand(n, 3, 3) if everywhere else given.rotations
-    improved = improve_poses(
-        folded,
-        mean[None],
-        PoseEstimates.at(start),
-        model.box / 2,
-        scope="everywhere" if everywhere else "around",
-        around_degrees=settings.around_degrees,
-        components=components,
-        on_frames=count,
-    )
-    poses = improved.estimates.poses
-    return replace(poses, shifts_angstrom=given.shifts_angstrom + poses.shifts_angstrom)
+    def search(self, on_frames: Callable[[int], None]) -> PoseEstimates:
+        """Find poses with frequencies below :data:`SEARCH_RADIUS`.
+
+        Args:
+            on_frames: called with the number of frames that were done.
+        """
+        if self.settings.source == "estimate":
+            everywhere = PoseEstimates.at(torch.eye(3).expand(len(self.frames), 3, 3))
+            return self._improved(everywhere, SEARCH_RADIUS, "everywhere", on_frames)
+        scope: SearchScope = "around" if self._near is None else "here"
+        start = PoseEstimates.at(self.given.rotations)
+        return self._improved(start, SEARCH_RADIUS, scope, on_frames)
+
+    def refine(self, found: PoseEstimates, on_frames: Callable[[int], None]) -> Poses:
+        """Refine poses that were found, with all frequencies."""
+        improved = self._improved(found, self.frames.forward_model.box / 2, "here", on_frames)
+        poses = improved.poses
+        return replace(poses, shifts_angstrom=self.given.shifts_angstrom + poses.shifts_angstrom)
+
+    def posed(self, found: PoseEstimates) -> Frames:
+        """The frames, centred and in poses that were found."""
+        source, rotations = self._folded.centred(found), found.rotations.float()
+        return replace(self.frames, source=source, rotations=rotations)
+
+    def _improved(
+        self,
+        start: PoseEstimates,
+        radius: float,
+        scope: SearchScope,
+        on_frames: Callable[[int], None],
+    ) -> PoseEstimates:
+        return improve_poses(
+            self._folded,
+            self.mean[None],
+            start,
+            radius,
+            scope=scope,
+            around_degrees=self.settings.around_degrees,
+            components=self.components,
+            prior=None if self._near is None else self._near.prior(self.given.rotations),
+            on_frames=on_frames,
+        ).estimates
+
+    @property
+    def _near(self) -> PoseErrors | None:
+        """Errors of given poses that are so small that no search is needed; else None."""
+        errors = None if self.settings.source == "estimate" else self.errors
+        return errors if errors is not None and errors.are_near else None
+
+    @property
+    def _folded(self) -> FoldedFrames:
+        model = self.frames.forward_model
+        shift_sd = self.settings.shift_sd * model.box * model.pixel_size_angstrom
+        if self._near is not None:
+            shift_sd = self._near.shift_sd(model.pixel_size_angstrom)
+        in_no_volume = np.full(len(self.frames), FOLDS)
+        return FoldedFrames(model, self.frames.source, in_no_volume, shift_sd, self.window_radius)

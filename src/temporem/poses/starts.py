@@ -82,7 +82,7 @@ class RandomStarts:
             last = last or record["alike"] >= LEAST_ALIKE
         if last:
             record["chosen"] = chosen + 1
-            volume = self._finished(volume, start.chain)
+            volume = self._finished(volume, start.chain, chosen, progress)
         state = replace(
             state,
             done=state.done + (self.most - number if last else 1),
@@ -115,11 +115,18 @@ class RandomStarts:
             try_chain=unknown and chain is not None,
         )
 
-    def _finished(self, volume: Tensor, chain: GridChain | None) -> Tensor:
+    def _finished(
+        self, volume: Tensor, chain: GridChain | None, chosen: int, progress: Progress
+    ) -> Tensor:
         """Volume of the chosen start after more rounds: at a low signal it still rises."""
         again = self.rounds[len(self.rounds) // 3 :]
         rounds = [*again, *[replace(self.rounds[-1], momentum=0.5)] * _FINISHING]
-        start = self._images.ascend(rounds, self.seed, lambda *_: None, chain=chain, volume=volume)
+
+        def on_round(done: float, evidence: float) -> None:
+            note = f"poses  start {chosen + 1} to convergence  log-evidence {evidence:.2f}"
+            progress(1, 1, note)
+
+        start = self._images.ascend(rounds, self.seed, on_round, chain=chain, volume=volume)
         return start.expected.volume
 
     def _located(self, state: PoseSearchState) -> PoseEstimates:

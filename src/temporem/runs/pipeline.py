@@ -11,38 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from temporem.checks import Evidence, Finding, Verdict, examine, require_sound
-from temporem.checks.pose_errors import PoseErrorCheck
+from temporem.checks import Evidence, Finding, examine, require_sound
 from temporem.device import choose_device, network_dtype
 from temporem.distributed import SINGLE_PROCESS, ProcessGroup
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
-from temporem.frames.fingerprint import fingerprint
-from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.readers import read_dataset
-from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import fresh_directory, held
 from temporem.io.leftovers import adopt_leftovers
-from temporem.io.mrc import write_volume
-from temporem.io.outputs import require_no_links, require_replaceable
-from temporem.io.star import write_star
-from temporem.poses.errors import PoseErrors, measure_pose_errors
+from temporem.io.outputs import require_no_links
 from temporem.progress import Progress
 from temporem.runs import names
 from temporem.runs.config import RunConfig, save_config
-from temporem.runs.facts import write_facts
-from temporem.runs.frames_table import write_frame_table
 from temporem.runs.held_out import movies_of_run
 from temporem.runs.memory import require_memory
 from temporem.runs.methods import find_method
-from temporem.runs.methods.base import Job, Outcome, Task
+from temporem.runs.methods.base import Job, Task
 from temporem.runs.persistence import RunStore
+from temporem.runs.pose_choice import settle_poses, with_settled
 from temporem.runs.poses import find_run_poses
 from temporem.runs.run import is_finished, load_run_config, require_dataset_of
-from temporem.volumes.source import VolumeGrid
+from temporem.runs.writing import require_replaceable_run, write_outcome, write_request
 
-_OFF = {"source": "refine", "learned": "none"}  # settings where given poses are off
-_EXACT = {"source": "known"}
 _POSES_SHARE = 0.6  # fraction of the time of a run that searches for poses
 
 
@@ -125,67 +115,20 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
         dataset = task.dataset.with_poses(search.poses)
         task = replace(task, dataset=dataset, poses=search.poses, as_given=None)
         if search.linked and task.config.learned_poses == "table":
-            task = replace(task, config=_with_settled(task.config, learned="none"))
+            task = replace(task, config=with_settled(task.config, learned="none"))
             if task.processes.is_main:
                 save_config(task.config, folder / names.CONFIG)
         facts |= search.facts
         progress = progress.part(_POSES_SHARE, 1)
     method = find_method(task.config.method)
-    frames = _prepared(task, posed=method.needs_poses(task.config))
-    facts |= frames.corrections.facts()
+    frames = task.prepare(task.device, posed=method.needs_poses(task.config))
     outcome = method.run(Job(task, frames, store, progress))
     if task.processes.is_main:
         in_place = given.with_poses(task.dataset.poses) if task.dataset.has_poses else given
         task = replace(task, dataset=in_place)
-        _write(folder, task, outcome, frames, facts)
+        write_outcome(folder, task, outcome, frames, frames.statistics.noise_scale, facts)
         store.close()
     progress(1, 1)
-
-
-def _prepared(task: Task, *, posed: bool) -> Frames:
-    """Frames on the run's device; those of the checks where they are the same."""
-    if task.as_given is not None and posed:
-        return task.as_given.to(task.device)
-    return prepare_frames(
-        task.dataset,
-        task.config.data,
-        task.training,
-        task.device,
-        posed=posed,
-        processes=task.processes,
-    )
-
-
-def _write(
-    folder: Path, task: Task, outcome: Outcome, frames: Frames, facts: Mapping[str, Any]
-) -> None:
-    """Write the outcome of a method; ``frames.star``, which marks a finished run, comes last."""
-    dataset, noise_scale = task.dataset, frames.statistics.noise_scale
-    grid = VolumeGrid(dataset.box, dataset.pixel_size_angstrom, noise_scale)
-    for scale, maps in ((noise_scale, outcome.volumes), (1.0, outcome.masks)):
-        for name, volume in maps.items():
-            array = (scale * volume).cpu().numpy()
-            write_volume(folder / f"{name}.mrc", array, grid.pixel_size_angstrom)
-    save_checkpoint(folder / names.MODEL, outcome.model)
-    write_facts(
-        folder,
-        grid,
-        {**facts, **outcome.facts},
-        z_dim=0 if outcome.mean is None else outcome.mean.shape[1],
-        latent_covariance=outcome.covariance is not None and outcome.covariance.dim() == 3,
-    )
-    if outcome.predicted is not None and not task.config.data.shuffle_frames:
-        write_star(folder / names.PREDICTED, {"frames": outcome.predicted})
-    found = outcome.poses or task.poses
-    write_frame_table(
-        folder,
-        dataset if found is None else dataset.with_poses(found),
-        task.held_out,
-        mean=outcome.mean,
-        covariance=outcome.covariance,
-        found=found,
-        corrections=frames.corrections.columns(),
-    )
 
 
 def _begin(config: RunConfig, output: Path, processes: ProcessGroup, *, overwrite: bool) -> Task:
@@ -193,9 +136,7 @@ def _begin(config: RunConfig, output: Path, processes: ProcessGroup, *, overwrit
     with _new_run(config, output, processes, overwrite=overwrite) as directory:
         task = _checked(config, processes)
         if directory is not None:
-            save_config(task.config, directory / names.CONFIG)
-            text = f"{fingerprint(task.dataset)}\n"
-            (directory / names.FINGERPRINT).write_text(text, encoding="ascii")
+            write_request(directory, task.config, task.dataset)
     return task
 
 
@@ -225,9 +166,7 @@ def _new_run(
         processes.wait()
     else:
         if overwrite:
-            inputs = [config.dataset, *config.linear.mask_files]
-            folders = (names.CHECKPOINT, names.VALIDATION, names.KINETICS)
-            require_replaceable(output, "a run", holds=names.CONFIG, folders=folders, inputs=inputs)
+            require_replaceable_run(output, [config.dataset, *config.linear.mask_files])
         with fresh_directory(output, overwrite=overwrite) as directory:
             processes.wait()  # fail before images are read if the folder cannot be written
             yield directory
@@ -255,32 +194,7 @@ def _checked(config: RunConfig, processes: ProcessGroup) -> Task:
     evidence = Evidence.of(dataset, config.data, halves=config.method != "homogeneous")
     doubts = require_sound(examine(evidence), config.data, dataset.path)
     task = Task(config, dataset, training, device, processes, doubts=doubts)
-    return _with_poses(task, *_look_at_poses(task)) if config.poses.source == "auto" else task
-
-
-def _look_at_poses(task: Task) -> tuple[Frames, PoseErrors | None]:
-    """Prepare frames in the given poses as a run takes them, and measure how far these are off."""
-    ordered, training = movies_of_run(task.dataset, task.config)
-    frames = prepare_frames(
-        ordered, task.config.data, training, torch.device("cpu"), processes=task.processes
-    )
-    return frames, measure_pose_errors(frames)
-
-
-def _with_poses(task: Task, frames: Frames, errors: PoseErrors | None) -> Task:
-    """Settle the source of the poses, which a run keeps."""
-    size = task.dataset.pixel_size_angstrom
-    finding = PoseErrorCheck().judge(errors, size, task.processes)
-    off = finding.verdict == Verdict.WARNING
-    if off:
-        task.doubts.append(finding)
-    config = _with_settled(task.config, **_OFF if off else _EXACT)
-    return replace(task, config=config, as_given=frames, pose_errors=errors)
-
-
-def _with_settled(config: RunConfig, **settled: str) -> RunConfig:
-    """Settle the source of the poses, or how they are learned, which a run keeps."""
-    return config.model_copy(update={"poses": config.poses.model_copy(update=settled)})
+    return settle_poses(task) if config.poses.source == "auto" else task
 
 
 def _with_precision(config: RunConfig, device: torch.device, processes: ProcessGroup) -> RunConfig:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from temporem.frames.frames import prepare_frames
 from temporem.frames.intervals import frame_steps
 from temporem.io.state import Parts
 from temporem.physics.poses import Poses
@@ -28,16 +27,13 @@ class RunPoses:
 
     Attributes:
         poses: poses of all frames, with their spread.
+        linked: they come from whole movies; a free pose for each frame would lose that.
         facts: symmetry, agreement of random starts and diffusion, for ``run.json``.
     """
 
     poses: Poses
+    linked: bool
     facts: Mapping[str, Any]
-
-    @property
-    def linked(self) -> bool:
-        """True if poses come from whole movies. A free pose for each frame would lose that."""
-        return self.facts["pose_diffusion"] is not None
 
 
 def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
@@ -47,16 +43,7 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
     motion.
     """
     config, given = task.config, task.dataset.poses
-    frames = task.as_given
-    if frames is None:
-        frames = prepare_frames(
-            task.dataset,
-            config.data,
-            task.training,
-            torch.device("cpu"),
-            posed=config.poses.source != "estimate",
-            processes=task.processes,
-        )
+    frames = task.prepare(torch.device("cpu"), posed=config.poses.source != "estimate")
     several = any(len(movie) > 1 for movie in task.training)
 
     def states(resume: PoseSearchState | None) -> Iterator[PoseSearchState]:
@@ -87,4 +74,4 @@ def find_run_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
         "starts_alike": found.starts_alike,
         "pose_diffusion": found.diffusion,
     }
-    return RunPoses(poses, facts)
+    return RunPoses(poses, found.diffusion is not None, facts)

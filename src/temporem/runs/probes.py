@@ -11,7 +11,6 @@ from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.infer import infer_latents
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.stages import finds_latents_on_grid
-from temporem.dvae.state import base_volumes
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import prepare_frames
 from temporem.io.checkpoint import load_checkpoint
@@ -78,7 +77,4 @@ def trained_network(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames
     movies, training = movies_of_run(dataset, config)
     posed = method.needs_poses(config)
     frames = prepare_frames(movies, config.data, training, choose_device("auto"), posed=posed)
-    model = load_checkpoint(run.path / names.MODEL)
-    base = base_volumes(model, frames.forward_model.box)
-    encoded = method.encode(config, movies, frames, base)
-    return method.load_network(model, config, encoded), encoded
+    return method.trained(load_checkpoint(run.path / names.MODEL), config, movies, frames)

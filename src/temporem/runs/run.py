@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from temporem.device import choose_device
 from temporem.errors import TemporemError
-from temporem.frames.dataset import Dataset
+from temporem.frames.dataset import Dataset, group_movies
 from temporem.frames.fingerprint import fingerprint
 from temporem.io.checkpoint import load_checkpoint
 from temporem.io.settings import load_settings
@@ -62,6 +63,11 @@ class Run(Reconstruction):
     def n_frames(self) -> int:
         """Number N of frames."""
         return len(self.particle_names)
+
+    @cached_property
+    def movies(self) -> list[np.ndarray]:
+        """Rows of each movie in the order of its frames, as :attr:`Dataset.movies`."""
+        return group_movies(self.particle_names, self.frame_numbers)
 
     @property
     def latents(self) -> np.ndarray | None:

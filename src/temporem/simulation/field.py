@@ -121,17 +121,8 @@ def simulate_field(
             )
             blocks = (random.poisson(image).astype(np.float32)[None] for image in drawn)
             write_stack(directory / name, blocks, size)
-        truth = Truth(
-            config=config,
-            motion=motion,
-            noise_variance=1.0,  # of the normalised images that extraction makes
-            states=frames.states,
-            parameters=frames.parameters,
-            poses=frames.poses,
-            times_seconds=frames.times_seconds,
-            particle_names=frames.particle_names,
-            frame_numbers=frames.frame_numbers,
-        )
+        # The noise is that of the normalised images that extraction makes.
+        truth = Truth.of_frames(config, motion, frames, noise_variance=1.0)
         write_field_truth(
             directory,
             FieldTruth(

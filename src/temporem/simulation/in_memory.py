@@ -129,18 +129,7 @@ def make_movies(
         movies=group_movies(frames.particle_names, frames.frame_numbers),
         has_poses=poses is not None,
     )
-    truth = Truth(
-        config=config,
-        motion=motion,
-        noise_variance=noise_variance,
-        states=frames.states,
-        parameters=frames.parameters,
-        poses=frames.poses,
-        times_seconds=frames.times_seconds,
-        particle_names=frames.particle_names,
-        frame_numbers=frames.frame_numbers,
-        nuisances=frames.nuisances if config.defects.any else None,
-    )
+    truth = Truth.of_frames(config, motion, frames, noise_variance)
     summary = {
         "movies": config.movies,
         "frames": n,

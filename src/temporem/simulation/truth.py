@@ -24,6 +24,7 @@ from temporem.physics.fourier import FourierSupport
 from temporem.physics.poses import Poses
 from temporem.physics.structure_factors import FormFactor, structure_factors
 from temporem.simulation.config import SimulationConfig
+from temporem.simulation.drawing import FrameTable
 from temporem.simulation.nuisances import Nuisances
 from temporem.structures.motion_files import read_motion, write_motion
 from temporem.structures.motions.base import Motion
@@ -76,6 +77,24 @@ class Truth:
     nuisances: Nuisances | None = None
     linear: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))
     offset_angstrom: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+
+    @classmethod
+    def of_frames(
+        cls, config: SimulationConfig, motion: Motion, frames: FrameTable, noise_variance: float
+    ) -> Truth:
+        """Truth of frames that were drawn; nuisances only where the configuration has defects."""
+        return cls(
+            config=config,
+            motion=motion,
+            noise_variance=noise_variance,
+            states=frames.states,
+            parameters=frames.parameters,
+            poses=frames.poses,
+            times_seconds=frames.times_seconds,
+            particle_names=frames.particle_names,
+            frame_numbers=frames.frame_numbers,
+            nuisances=frames.nuisances if config.defects.any else None,
+        )
 
     @property
     def n_frames(self) -> int:

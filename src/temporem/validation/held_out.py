@@ -9,7 +9,7 @@ import numpy as np
 
 from temporem.device import choose_device
 from temporem.errors import TemporemError
-from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
+from temporem.evaluation.resampling import interval_over_movies
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
 from temporem.io.checkpoint import load_checkpoint
@@ -232,6 +232,4 @@ def _interval(sums: np.ndarray, n_frames: np.ndarray) -> tuple[float, float]:
     """Bootstrap interval over movies of the mean over frames; NaN with too few movies."""
     if len(sums) < LEAST_MOVIES:
         return float("nan"), float("nan")
-    bootstrap = MovieBootstrap(np.arange(len(sums)), BootstrapSettings())
-    drawn = (bootstrap.weights @ sums) / (bootstrap.weights @ n_frames)
-    return bootstrap.interval(drawn)
+    return interval_over_movies(sums, n_frames)

@@ -13,6 +13,7 @@ from temporem.io.state import Parts
 from temporem.linear.dynamics import Dynamics
 from temporem.linear.information import latent_information
 from temporem.linear.smoother import smooth
+from temporem.linear.state import stored_dynamics
 from temporem.volumes.linear_volumes import LinearVolumes
 
 
@@ -31,11 +32,7 @@ class LinearChain:
     @classmethod
     def of_stored(cls, volumes: LinearVolumes, stored: Parts, *, temporal: bool) -> LinearChain:
         """Make the chain of a linear model that a run has stored."""
-        q = volumes.z_dim
-        rotation, decay = (
-            stored.tensor(name, q, q, dtype=torch.float64) for name in ("rotation", "decay")
-        )
-        return cls(volumes, Dynamics(rotation, decay, temporal))
+        return cls(volumes, stored_dynamics(stored, volumes.z_dim, temporal=temporal))
 
     @property
     def mean(self) -> Tensor:

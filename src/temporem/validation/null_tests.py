@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from temporem.errors import TemporemError
-from temporem.evaluation.resampling import BootstrapSettings, MovieBootstrap
+from temporem.evaluation.resampling import interval_over_movies
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.movie_subset import some_movies
@@ -180,7 +180,7 @@ def null_tests(
         sets=sets,
         poses_from_images=poses_from_images,
         gain=real.gain,
-        gain_interval=_interval(gains, lengths),
+        gain_interval=interval_over_movies(gains, lengths),
         agreement=real.scores.agreement,
         angle_degrees=None if errors is None else errors.angle_degrees,
         shift_angstrom=None if errors is None else errors.shift_angstrom,
@@ -295,9 +295,3 @@ def _lengths(frames: Frames) -> np.ndarray:
 
 def _per_frame(gains: Tensor, frames: Frames) -> float:
     return float(gains.sum()) / sum(map(len, frames.training))
-
-
-def _interval(sums: np.ndarray, n_frames: np.ndarray) -> tuple[float, float]:
-    """Bootstrap interval over movies of the mean over frames."""
-    bootstrap = MovieBootstrap(np.arange(len(sums)), BootstrapSettings())
-    return bootstrap.interval((bootstrap.weights @ sums) / (bootstrap.weights @ n_frames))

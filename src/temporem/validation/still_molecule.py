@@ -26,7 +26,7 @@ from temporem.physics.masks import soft_ball, window_ball
 from temporem.physics.padded_grid import PaddedGrid, full_grid
 from temporem.physics.rotations import rotation_of_vector
 from temporem.poses.errors import PoseErrors, measure_pose_errors
-from temporem.volumes.back_projection import BackProjection, HalfSets, HomogeneousVolume
+from temporem.volumes.back_projection import BackProjection, back_project
 
 _WINDOW_EDGE = 0.1  # of the images' window, in half boxes
 _ROUNDS = 4  # of the adjustment
@@ -143,29 +143,24 @@ def _scaled(current: float, wanted: float, found: float) -> float:
 def _mean_volume(still: StillMolecule, images: Tensor) -> Tensor:
     """Back-project images ``(N, P)`` with a prior that does not depend on them: linear in them."""
     frames = replace(still.frames, source=FramesInMemory(images, _ctf_of(still.frames)))
-    power = frames.statistics.spectral_prior.mean[: frames.forward_model.box // 2]
-    return _sums(frames, frames.training).solve_with_power(power) * _ball(still)
+    box = frames.forward_model.box
+    sums = BackProjection(_grid(frames))
+    for block in frames.blocks(frames.training):
+        frequencies = frames.forward_model.slice_frequencies(block.rotations)
+        sums.add(block.images, block.ctf, frequencies)
+    power = frames.statistics.spectral_prior.mean[: box // 2]
+    return sums.solve_with_power(power) * window_ball(box, still.window_radius)
 
 
 def _with_mean(still: StillMolecule, frames: Frames) -> Frames:
     """Frames with the mean volume and half sets of their own images."""
-    halves = [_sums(frames, frames.training[half::2]) for half in (0, 1)]
-    pair = HalfSets.of(halves[0], halves[1], _ball(still))
-    whole = (halves[0] + halves[1]).solve(pair.signal_to_noise) * _ball(still)
-    mean = HomogeneousVolume(whole, pair.volumes, pair.fsc)
+    blocks = (
+        (block.images, block.ctf, block.rotations, torch.full((len(block.rows),), half))
+        for half in (0, 1)
+        for block in frames.blocks(frames.training[half::2])
+    )
+    mean = back_project(frames.forward_model, blocks, still.window_radius)
     return replace(frames, statistics=replace(frames.statistics, mean_volume=mean))
-
-
-def _sums(frames: Frames, movies: list[np.ndarray]) -> BackProjection:
-    sums = BackProjection(_grid(frames))
-    for block in frames.blocks(movies):
-        frequencies = frames.forward_model.slice_frequencies(block.rotations)
-        sums.add(block.images, block.ctf, frequencies)
-    return sums
-
-
-def _ball(still: StillMolecule) -> Tensor:
-    return window_ball(still.frames.forward_model.box, still.window_radius)
 
 
 def _grid(frames: Frames) -> PaddedGrid:

@@ -14,7 +14,7 @@ from temporem.checks import Finding
 from temporem.distributed import ProcessGroup
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
-from temporem.frames.frames import Frames
+from temporem.frames.frames import Frames, prepare_frames
 from temporem.io.star import StarTable
 from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
@@ -51,6 +51,19 @@ class Task:
     doubts: list[Finding] = field(default_factory=list)
     as_given: Frames | None = None
     pose_errors: PoseErrors | None = None
+
+    def prepare(self, device: torch.device, *, posed: bool) -> Frames:
+        """Frames on a device; those of the checks where they are the same."""
+        if posed and self.as_given is not None:
+            return self.as_given.to(device)
+        return prepare_frames(
+            self.dataset,
+            self.config.data,
+            self.training,
+            device,
+            posed=posed,
+            processes=self.processes,
+        )
 
     @property
     def held_out(self) -> np.ndarray:

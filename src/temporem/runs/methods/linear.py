@@ -14,7 +14,6 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
 from temporem.io.checkpoint import module_tensors
 from temporem.io.state import Parts
-from temporem.linear.dynamics import Dynamics
 from temporem.linear.fit import (
     MOST_COMPONENTS,
     Masks,
@@ -27,7 +26,7 @@ from temporem.linear.likeness import component_likeness
 from temporem.linear.model import LinearParameters
 from temporem.linear.settings import LinearSettings
 from temporem.linear.solver import LinearSolver
-from temporem.linear.state import LinearFit, LinearState
+from temporem.linear.state import LinearFit, LinearState, dynamics_tensors, stored_dynamics
 from temporem.physics.forward import ForwardModel
 from temporem.physics.padded_grid import full_grid
 from temporem.progress import Progress
@@ -41,7 +40,6 @@ from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import VolumeGrid
 
 PART = "linear"
-_DYNAMICS = ("rotation", "decay")
 _BYTES_PER_CHANNEL = 24  # for a voxel of the padded grid, measured
 
 
@@ -90,7 +88,7 @@ class Linear:
             volumes |= _named(own, f"half{half}", f"half{half}_component")
         dynamics = fit.parameters.dynamics
         tensors = module_tensors(_volumes_of(fit.parameters.volumes), "generator.")
-        tensors |= dict(zip(_DYNAMICS, (dynamics.rotation, dynamics.decay), strict=True))
+        tensors |= dynamics_tensors(dynamics)
         return Outcome(
             model=Parts(self.name, tensors),
             mean=fit.latents.mean,
@@ -105,15 +103,12 @@ class Linear:
         self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
     ) -> tuple[Tensor, Tensor]:
         """See :class:`Infers`."""
-        q = len(model.tensors["decay"])
-        box = frames.forward_model.box
-        volumes = self.load(model, config, VolumeGrid(box, 1.0, 1.0), q).maps.to(frames.device)
-        rotation, decay = (model.tensor(name, q, q, dtype=torch.float64) for name in _DYNAMICS)
-        grid = full_grid(box, frames.device)
+        q = len(model.tensors["generator.maps"]) - 1
+        grid = full_grid(frames.forward_model.box, frames.device)
         solver = LinearSolver.of_frames(frames, grid, torch.ones(1, device=frames.device))
         parameters = LinearParameters(
-            volumes=volumes,
-            dynamics=Dynamics(rotation, decay, config.linear.temporal),
+            volumes=model.tensors["generator.maps"].to(frames.device),
+            dynamics=stored_dynamics(model, q, temporal=config.linear.temporal),
             noise=torch.ones(grid.n_shells, device=frames.device),
             precision=torch.zeros(grid.n_shells, q + 1, device=frames.device),
         )

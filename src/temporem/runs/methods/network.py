@@ -151,14 +151,18 @@ class Network:
     def load(self, model: Parts, config: RunConfig, grid: VolumeGrid, z_dim: int) -> VolumeModel:
         return load_generator(model, config.model, grid.box, torch.device("cpu"))
 
-    def load_network(self, model: Parts, config: RunConfig, encoded: EncodedFrames) -> MovieVAE:
-        """Rebuild the whole network that :class:`Outcome` stored, to infer latents of its frames.
+    def trained(
+        self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
+    ) -> tuple[MovieVAE, EncodedFrames]:
+        """Rebuild the whole network that :class:`Outcome` stored, with frames as it sees them.
 
         Raises:
             TemporemError: the stored network does not fit the configuration or the frames.
         """
+        base = base_volumes(model, frames.forward_model.box)
+        encoded = self.encode(config, dataset, frames, base)
         learned = _learned(config, None)
-        return load_model(model, encoded, config.model, kind=self.kind, learned=learned)
+        return load_model(model, encoded, config.model, kind=self.kind, learned=learned), encoded
 
     def infer(
         self, model: Parts, config: RunConfig, dataset: Dataset, frames: Frames
@@ -166,10 +170,7 @@ class Network:
         """See :class:`Infers`."""
         # Poses of the frames that it was trained on mean nothing for others.
         own = {n: t for n, t in model.tensors.items() if not n.startswith(POSES)}
-        model = replace(model, tensors=own)
-        base = base_volumes(model, frames.forward_model.box)
-        encoded = self.encode(config, dataset, frames, base)
-        network = self.load_network(model, config, encoded)
+        network, encoded = self.trained(replace(model, tensors=own), config, dataset, frames)
         latents = final_latents(network, encoded, self.training(config))
         return latents.mean, latents.log_variance.exp()
 
