@@ -149,4 +149,5 @@ def import_(
     poses = "" if plan.particles.poses is not None else " --poses estimate"
     say(f"Dataset: {out}  (look at {out / 'montage.png'})")
     say(f"Next:    temporem check {name}")
-    say(f"         temporem reconstruct {name} -o RUN --method linear{poses}")
+    method = "linear" if max(plan.movies.lengths) > 1 else "homogeneous"
+    say(f"         temporem reconstruct {name} -o RUN --method {method}{poses}")

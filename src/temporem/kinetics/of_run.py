@@ -14,7 +14,7 @@ from temporem.io.checkpoint import load_checkpoint
 from temporem.kinetics.frames_alone import along_axis, information_alone
 from temporem.kinetics.measurements import Coordinate, Measurements
 from temporem.kinetics.path import principal_path
-from temporem.kinetics.study import Kinetics, study
+from temporem.kinetics.study import Kinetics, require_movies, study
 from temporem.linear.state import stored_dynamics
 from temporem.progress import Progress
 from temporem.runs import names
@@ -57,6 +57,7 @@ def measure_kinetics(
         >>> [rate.rate.value for rate in found.facts.rates if rate.known]
         [0.62, 1.24]
     """
+    require_movies(run.movies)  # before the path, which takes a while and would warn
     measured, coordinate = measurements_of_run(run, along)
     return study(
         measured,

@@ -8,6 +8,7 @@ No single latent then follows it: the leading one may rise and fall again. The p
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,9 @@ def principal_path(latents: np.ndarray, information: np.ndarray, seed: int = 0) 
     chosen = np.random.default_rng(seed).permutation(len(points))[:_MOST]
     some = points[chosen]
     neighbours = min(_NEIGHBOURS, len(some) - 1)
-    order = Isomap(n_neighbors=neighbours, n_components=1).fit_transform(some)[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of clusters apart, which it joins by their nearest frames
+        order = Isomap(n_neighbors=neighbours, n_components=1).fit_transform(some)[:, 0]
     place = np.argsort(np.argsort(order)) / (len(order) - 1)
     for _ in range(_ROUNDS):
         curve = _curve(some, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -208,13 +209,18 @@ def _log_mean(curves: np.ndarray, best: np.ndarray) -> np.ndarray:
     return found
 
 
-def _require(measured: Measurements) -> None:
-    long = [rows for rows in measured.movies if len(rows) > 1]
+def require_movies(movies: Sequence[np.ndarray]) -> None:
+    """Raise a TemporemError if movies are too few for intervals over them."""
+    long = [rows for rows in movies if len(rows) > 1]
     if len(long) < LEAST_MOVIES:
         raise TemporemError(
             f"{len(long)} movies of two frames or more",
             expected=f"at least {LEAST_MOVIES}; rates and their intervals come from many movies",
         )
+
+
+def _require(measured: Measurements) -> None:
+    require_movies(measured.movies)
     if not (measured.information > 0).any():
         raise TemporemError(
             "no frame says anything about this latent",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -95,21 +95,25 @@ def apply_run(
     stored, given = load_checkpoint(run.path / names.MODEL), task.dataset
     with fresh_directory(output, overwrite=overwrite) as folder:
         write_request(folder, task.config, given)
+        intensity = None
         if task.config.poses.source != "known":
             found = _found_poses(run, task, progress.part(0, _POSES_SHARE), warn)
-            task = replace(task, dataset=given.with_poses(found), poses=found, as_given=None)
+            intensity = found.intensity
+            posed = given.with_poses(found.poses)
+            task = replace(task, dataset=posed, poses=found.poses, as_given=None)
         frames = task.prepare(task.device, posed=True)
         progress(_POSES_SHARE, 1, "intensity")
-        fit = fit_mean(run, frames, 0, _RADIUS)
-        if task.poses is None:
+        if intensity is None:
+            fit = fit_mean(run, frames, 0, _RADIUS)
             fit.require_molecule(run, found=False)
+            intensity = fit.factor
         progress(_POSES_SHARE + 0.1, 1, "latents")
-        seen = _in_units_of(frames, fit.factor)
+        seen = _in_units_of(frames, intensity)
         mean, covariance = method.infer(stored, task.config, task.dataset, seen)
         outcome = Outcome(model=stored, mean=mean, covariance=covariance)
         facts = {
             "applied_run": str(run.path.resolve()),
-            "applied_intensity": fit.factor,
+            "applied_intensity": intensity,
         }
         write_outcome(folder, task, outcome, frames, run.grid.noise_scale, facts)
     progress(1, 1)
@@ -153,11 +157,20 @@ def _in_units_of(frames: Frames, intensity: float) -> Frames:
     return replace(frames, source=Weighted(frames.source, factor, white))
 
 
-def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str], None]) -> Poses:
-    """Poses of all frames in the run's volumes.
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Poses that were found in the volumes of a run, and the intensity of the molecule."""
+
+    poses: Poses
+    intensity: float
+
+
+def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str], None]) -> _Found:
+    """Find the poses of all frames in the run's volumes.
 
     A search fits the noise of images to any volume. So frequencies that it does not use tell if the
-    images show the molecule.
+    images show the molecule, and how strongly. Where they do not tell, images are taken to have the
+    scale of those of the run.
     """
     done, n = 0, 2 * task.dataset.n_frames
 
@@ -197,7 +210,8 @@ def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str],
             "the images are too few or too noisy to tell if they show the molecule of the run; "
             "compare the volumes with other results"
         )
-    return volumes.refine(found, count)
+    intensity = unseen.factor if unseen.is_telling else ratio
+    return _Found(volumes.refine(found, count), intensity)
 
 
 def _require_same_grid(run: Run, movies: Dataset) -> None:

@@ -10,6 +10,8 @@ from temporem.validation.facts import CurveFacts
 from temporem.validation.half_sets import HalfSetAgreement
 from temporem.validation.held_out import Advantage
 
+_MANY = 20  # movies from which a bootstrap interval is about right
+
 
 class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,6 +69,8 @@ class LatentFacts(_Facts):
         """Say what the latents are worth."""
         low, high = self.gain_interval
         numbers = f"{self.gain:+.2f} nats per frame, 95 % from {low:+.2f} to {high:+.2f}"
+        if self.movies < _MANY:
+            numbers += f", which is rough with {self.movies} movies"
         if self.explains:
             return f"{name}: the latents explain a change that unseen movies show, too ({numbers})."
         return (
