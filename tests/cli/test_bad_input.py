@@ -23,7 +23,7 @@ from helpers.commands import TINY_NETWORK, TINY_TRAINING, command, settings, suc
 from temporem.errors import TemporemError
 from temporem.io.mrc import write_stack
 from temporem.io.star import StarTable, read_star, write_star
-from temporem.runs import pipeline
+from temporem.runs import writing
 from temporem.runs.frames_table import read_frame_table
 
 
@@ -267,7 +267,7 @@ def test_full_disk_is_one_line_and_the_run_can_go_on(tiny_dataset, tmp_path, mon
 
     arguments = ("reconstruct", tiny_dataset, "-o", tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_frame_table", full)
+        patch.setattr(writing, "write_frame_table", full)
         result = command(*arguments, *settings(TINY_NETWORK))
     assert result.code == 2
     assert result.err.startswith(

@@ -114,7 +114,7 @@ def test_interrupt_before_the_first_step_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("temporem.runs.pipeline.prepare_frames", interrupted)
+    monkeypatch.setattr("temporem.runs.methods.base.prepare_frames", interrupted)
     result = command("reconstruct", tiny_dataset, "-o", tmp_path / "run", "--poses", "known")
     assert result.code == 130
     assert f"continue with: temporem reconstruct {tiny_dataset}" in result.err

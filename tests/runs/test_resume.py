@@ -101,7 +101,7 @@ def test_a_run_that_is_killed_after_every_state_ends_as_one_that_was_not(
     saved.clear()
     run = tmp_path / "run"
     with short.context() as patch:
-        patch.setattr("temporem.runs.pipeline.write_frame_table", die)
+        patch.setattr("temporem.runs.writing.write_frame_table", die)
         deadly = True
         for _ in range(len(expected) + 1):
             with pytest.raises(Killed):

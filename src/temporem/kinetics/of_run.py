@@ -57,7 +57,6 @@ def measure_kinetics(
         >>> [rate.rate.value for rate in found.facts.rates if rate.known]
         [0.62, 1.24]
     """
-    require_movies(run.movies)  # before the path, which takes a while and would warn
     measured, coordinate = measurements_of_run(run, along)
     return study(
         measured,
@@ -83,7 +82,7 @@ def measurements_of_run(run: Run, along: str = PATH) -> tuple[Measurements, Coor
         What every frame says alone about the coordinate, and the coordinate.
 
     Raises:
-        TemporemError: a run of another method, or no such axis.
+        TemporemError: a run of another method, no such axis, or too few movies.
     """
     if run.config.method != "linear":
         raise TemporemError(
@@ -92,6 +91,7 @@ def measurements_of_run(run: Run, along: str = PATH) -> tuple[Measurements, Coor
             expected="a run of --method linear, which keeps its dynamics",
             hint=f"temporem reconstruct {run.config.dataset} -o RUN --method linear",
         )
+    require_movies(run.movies)  # before the path, which takes a while and would warn
     if along.strip().lower() == PATH and latents_of_run(run).shape[1] == 1:
         along = "z1"
     axis = read_axis(run, along)
