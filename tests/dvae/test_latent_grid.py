@@ -1,47 +1,18 @@
 """Latents on a grid, found from volumes that are known."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
-from helpers.blobs import simulate_blobs
-from helpers.networks import encoded_of, network_of
-from temporem.dvae.encoded_frames import EncodedFrames
+from helpers.known_volumes import known_volumes
 from temporem.dvae.latent_grid import grid_log_likelihood, latent_grid, latents_on_grid
-from temporem.dvae.model import MovieVAE, build_vae
-from temporem.physics.fourier import FourierSupport
-from temporem.volumes.latent_curve import LatentCurve
-
-BOX, SNR = 16, 0.1
-NETWORK = network_of(z_dim=1)
-
-
-@cache
-def known(kind: str = "tempor") -> tuple[MovieVAE, EncodedFrames, torch.Tensor]:
-    """A model whose volumes are the true ones, the frames, and their true latents ``(N,)``."""
-    movies = simulate_blobs([10] * 40, box=BOX, snr=SNR)
-    angle = ((movies.angles - movies.angles.mean()) / movies.angles.std()).float()
-    encoded = encoded_of(movies, NETWORK)
-    powers = torch.stack([angle**n for n in range(5)], dim=1)
-    volumes = FourierSupport(BOX, 3).ifft(movies.volumes()) / encoded.frames.statistics.noise_scale
-    maps = torch.linalg.lstsq(powers, volumes.flatten(1)).solution.unflatten(1, (BOX,) * 3)
-    model = build_vae(
-        kind, NETWORK, encoded.frames.forward_model, encoded.n_inputs, base_components=4, seed=0
-    )
-    generator = model.generator
-    generator.start_from(maps, torch.ones(BOX, BOX, BOX), LatentCurve(1, 4), angle[:, None])
-    generator.curve.forward = lambda z: torch.cat([z**n for n in range(1, 5)], dim=-1)
-    torch.nn.init.zeros_(generator.change.mlp.last.weight)
-    return model, encoded, angle
 
 
 @pytest.mark.parametrize(("kind", "wider"), [("static", 0), ("tempor", 0.1)])
 def test_posteriors_cover_the_truth_as_often_as_they_say(kind: str, wider: float) -> None:
     """With dynamics they are a little wide: a motion at one speed is smoother than any step."""
-    model, encoded, truth = known(kind)
+    model, encoded, truth = known_volumes(kind)
     found = latents_on_grid(model, encoded, encoded.frames.movies)
     ratio = (found["mean"][:, 0] - truth).abs() / found["variance"][:, 0].sqrt()
     assert float((ratio < 0.674).float().mean()) == pytest.approx(0.5 + wider, abs=0.07)
@@ -51,7 +22,7 @@ def test_posteriors_cover_the_truth_as_often_as_they_say(kind: str, wider: float
 def test_a_whole_movie_tells_more_than_a_frame() -> None:
     errors = {}
     for kind in ("static", "tempor"):
-        model, encoded, truth = known(kind)
+        model, encoded, truth = known_volumes(kind)
         found = latents_on_grid(model, encoded, encoded.frames.movies)
         errors[kind] = float((found["mean"][:, 0] - truth).square().mean())
     assert errors["tempor"] < 0.8 * errors["static"]
@@ -59,7 +30,7 @@ def test_a_whole_movie_tells_more_than_a_frame() -> None:
 
 
 def test_likelihood_is_that_of_the_volumes_in_the_images() -> None:
-    model, encoded, _ = known()
+    model, encoded, _ = known_volumes()
     places = latent_grid(model.generator)[::12]
     found = grid_log_likelihood(model, encoded.frames, encoded.frames.movies, places)
     batch = encoded.frames.batch(encoded.frames.movies)
@@ -72,7 +43,7 @@ def test_likelihood_is_that_of_the_volumes_in_the_images() -> None:
 
 
 def test_only_movies_that_are_asked_for_get_latents() -> None:
-    model, encoded, truth = known()
+    model, encoded, truth = known_volumes()
     some = encoded.frames.movies[:30]
     found = latents_on_grid(model, encoded, some)
     left = np.setdiff1d(np.arange(len(truth)), np.concatenate(some))

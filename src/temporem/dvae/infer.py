@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.encoded_frames import EncodedFrames
-from temporem.dvae.latent_grid import latents_on_grid
+from temporem.dvae.latent_grid import latent_grid, latents_on_grid
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import encode_in_current_poses
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.settings import TrainingSettings
 from temporem.dvae.stages import PoseLearner, finds_latents_on_grid
+from temporem.dvae.volume_errors import volume_error_variance
 from temporem.frames.source import groups_of
 from temporem.physics.gaussian import gaussian_kl
+from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.refined_volumes import RefinedVolumes
 
 _FRAMES = 640  # at a time
@@ -49,16 +51,40 @@ def infer_latents(model: MovieVAE, encoded: EncodedFrames, *, block: int = _FRAM
 
 
 def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings) -> Latents:
-    """Find the latents of all N frames that a fit ends with: on a grid, or by the encoder."""
+    """Find the latents of all N frames by a trained model: on a grid, or by the encoder.
+
+    Variances on a grid include what :func:`measure_volume_errors` found.
+    """
+    if not _on_grid(model, training):
+        return infer_latents(model, encoded)
+    found = latents_on_grid(model, encoded, encoded.frames.movies)
+    mean, variance = found["mean"], found["variance"]
+    log_variance = (variance + _at(model, mean[:, 0])[:, None]).log()
+    zero = torch.zeros_like(mean)
+    return Latents(mean, mean, log_variance, gaussian_kl(mean, log_variance, zero, zero))
+
+
+def measure_volume_errors(
+    model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings
+) -> None:
+    """Measure at the end of a training what errors of the volumes add to latents on a grid."""
+    if _on_grid(model, training):
+        model.volume_errors.copy_(volume_error_variance(model, encoded))
+
+
+def _on_grid(model: MovieVAE, training: TrainingSettings) -> bool:
     generator = model.generator
     own = generator.change if isinstance(generator, RefinedVolumes) else generator
     learner: PoseLearner = "none" if model.poses is None else "table"
-    if not finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner):
-        return infer_latents(model, encoded)
-    found = latents_on_grid(model, encoded, encoded.frames.movies)
-    mean, log_variance = found["mean"], found["variance"].log()
-    zero = torch.zeros_like(mean)
-    return Latents(mean, mean, log_variance, gaussian_kl(mean, log_variance, zero, zero))
+    return finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner)
+
+
+def _at(model: MovieVAE, latent: Tensor) -> Tensor:
+    """Variance from the volumes at latents ``(N,)``, that of the nearest place of the grid."""
+    assert isinstance(model.generator, LinearStarted)
+    places = latent_grid(model.generator)
+    nearest = ((latent - places[0]) / (places[1] - places[0])).round().long()
+    return model.volume_errors[nearest.clamp(0, len(places) - 1)]
 
 
 def infer_features(model: MovieVAE, encoded: EncodedFrames) -> Tensor:

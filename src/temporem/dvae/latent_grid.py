@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.encoded_frames import EncodedFrames
+from temporem.dvae.latents import PLACES
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.smoothing import smoothed, unsmoothed
 from temporem.frames.frames import Frames
 from temporem.frames.source import groups_of
 from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.low_slices import LowSlices, low_grid
-
-PLACES = 48
-"""Latents on the grid."""
 
 _MARGIN = 0.15  # of the range of latents, at either end
 _FRAMES = 64  # at a time
@@ -54,11 +52,7 @@ def latents_on_grid(
     assert isinstance(model.generator, LinearStarted)
     places = latent_grid(model.generator)
     likelihood = grid_log_likelihood(model, frames, movies, places)
-    if model.kind == "static":
-        probability = unsmoothed(likelihood, movies)
-    else:
-        index, intervals = frames.interval_index, frames.intervals
-        probability = smoothed(likelihood, movies, index, intervals, places)
+    probability = posterior_on_grid(model, frames, movies, places, likelihood)
     mean = probability @ places
     spacing = places[1] - places[0]
     spread = (probability * (places - mean[:, None]).square()).sum(1) + spacing.square() / 12
@@ -68,6 +62,21 @@ def latents_on_grid(
         "variance": torch.where(known, spread, 1.0)[:, None],
         "probability": probability,
     }
+
+
+def posterior_on_grid(
+    model: MovieVAE,
+    frames: Frames,
+    movies: list[np.ndarray],
+    places: Tensor,
+    log_likelihood: Tensor,
+) -> Tensor:
+    """Compute posteriors from likelihoods ``(N, G)``: of single frames in a static model, or of
+    frames in their movies; ``(N, G)``, 0 in frames of no movie.
+    """
+    if model.kind == "static":
+        return unsmoothed(log_likelihood, movies)
+    return smoothed(log_likelihood, movies, frames.interval_index, frames.intervals, places)
 
 
 @torch.no_grad()
@@ -89,16 +98,26 @@ def grid_log_likelihood(
     radius = max(_RESOLUTION[0] * support.box / 2, _RESOLUTION[1])
     n_pixels = int((support.radii <= radius).sum())
     found = torch.zeros(len(frames), len(places), device=frames.device)
-    own = frames.processes.share(movies)
     each = math.prod(low_grid(support.box, radius, frames.device).shape)
     at_a_time = max(1, _VOXELS // each)
     for first in range(0, len(places), at_a_time):
         part = slice(first, first + at_a_time)
         slices = LowSlices.of(model.generator, places[part, None], radius)
-        for batch in frames.batches(groups_of(own, _FRAMES), n_pixels):
-            found[batch.rows.to(found.device), part] = model.scored_volumes(batch, slices)
-    frames.processes.add(found)
+        found[:, part] = scored_slices(model, frames, movies, slices, n_pixels)
     return frames.statistics.independent_share * found
+
+
+@torch.no_grad()
+def scored_slices(
+    model: MovieVAE, frames: Frames, movies: list[np.ndarray], slices: LowSlices, n_pixels: int
+) -> Tensor:
+    """Score every frame of some movies with each of G volumes: ``(N, G)``, all pixels counted."""
+    found = torch.zeros(len(frames), slices.rows.shape[1], device=frames.device)
+    own = frames.processes.share(movies)
+    for batch in frames.batches(groups_of(own, _FRAMES), n_pixels):
+        found[batch.rows.to(found.device)] = model.scored_volumes(batch, slices)
+    frames.processes.add(found)
+    return found
 
 
 def drawn_from_grid(probability: Tensor, places: Tensor, which: Tensor, within: Tensor) -> Tensor:

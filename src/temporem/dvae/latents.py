@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+PLACES = 48
+"""Latents on the grid of :mod:`temporem.dvae.latent_grid`."""
+
 
 @dataclass(frozen=True)
 class Latents:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from temporem.dvae.inference import FrameInference, SequenceInference
-from temporem.dvae.latents import Latents
+from temporem.dvae.latents import PLACES, Latents
 from temporem.dvae.priors import GatedTransition, StandardPrior
 from temporem.dvae.settings import NetworkSettings
 from temporem.frames.batch import Batch
@@ -60,9 +60,12 @@ class MovieVAE(nn.Module):
 
     Attributes:
         poses: learned poses; None if the poses of the batches are used.
+        volume_errors: variance of latents on the grid that comes from the volumes, ``(PLACES,)``;
+            0 until training is over.
     """
 
     poses: PoseTable | PoseHead | None
+    volume_errors: Tensor
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class MovieVAE(nn.Module):
         self.extractor = ResidualMLP(n_inputs, width, _ENCODER_DEPTH, width)
         self.inference = _make_inference(kind, network)
         self.generator = build_generator(network, forward_model.box, base_components)
+        self.register_buffer("volume_errors", torch.zeros(PLACES))
 
     def set_dtype(self, dtype: torch.dtype | None) -> None:
         """Choose the arithmetic of the large matrix products; None for float32."""

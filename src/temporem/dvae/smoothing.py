@@ -3,7 +3,9 @@
 A network that learns latents and volumes at once finds few motions where noise is strong. The
 volumes alone tell more: the likelihood of every frame at every latent, multiplied by how latents
 follow one another in time. That is a hidden Markov model, whose posterior is exact (Rabiner 1989).
-Its states are places and speeds, and its two step sizes are learned by expectation maximisation.
+Its states are places and speeds. A speed changes a little from frame to frame, or jumps to any
+speed found at its place, as where a molecule turns back: without jumps, posteriors there are far
+too narrow. The two step sizes and the rate of jumps are learned by expectation maximisation.
 It cannot count frames: movies begin with the chances of all their frames, and run either way.
 """
 
@@ -18,11 +20,28 @@ from torch import Tensor
 _FASTEST = 1 / 9  # of the grid's width, in a median interval
 _SPEEDS = 11
 _FIRST_STEPS = (1 / 30, 1 / 30)  # of the grid's width: standard deviations of place and speed
+_FIRST_RATE = 0.05  # jumps in a median interval
+_RATES = (1e-3, 1.0)
 _LEAST_STEPS = (0.7, 0.5)  # of the spacing of places and of speeds
 _ROUNDS = 4
 _MOVIES = 32  # at a time
 _EVEN = 0.1  # part of the first distribution that stays even
 _FLOOR = 1e-30
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Chances of steps in I intervals: first in place, then in speed.
+
+    Attributes:
+        moves: from place to place at a speed, ``(I, S, G, G)``.
+        turns: from speed to speed without a jump, ``(I, S, S)``.
+        jumps: to a speed at the new place, from any speed, ``(I, S, G)``.
+    """
+
+    moves: Tensor
+    turns: Tensor
+    jumps: Tensor
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,7 @@ class Transitions:
         speeds: latents per median interval, ``(S,)``.
         first: chances of speed and place in the first frame of a movie, as in any, ``(S, G)``.
         place_sd, speed_sd: standard deviations of a step in a median interval.
+        rate: jumps of the speed in a median interval.
     """
 
     places: Tensor
@@ -41,6 +61,7 @@ class Transitions:
     first: Tensor
     place_sd: float
     speed_sd: float
+    rate: float
 
     @classmethod
     def initial(cls, places: Tensor) -> Transitions:
@@ -48,7 +69,8 @@ class Transitions:
         width = float(places[-1] - places[0])
         speeds = torch.linspace(-1, 1, _SPEEDS).to(places) * (_FASTEST * width)
         first = places.new_full((len(speeds), len(places)), 1 / (len(speeds) * len(places)))
-        return cls(places, speeds, first, _FIRST_STEPS[0] * width, _FIRST_STEPS[1] * width)
+        place_sd, speed_sd = (share * width for share in _FIRST_STEPS)
+        return cls(places, speeds, first, place_sd, speed_sd, _FIRST_RATE)
 
     def missed(self, intervals: Tensor) -> Tensor:
         """Squares of place minus what speed foretells, ``(I, S, G, G)`` from place to place."""
@@ -60,12 +82,14 @@ class Transitions:
         """Squares of changes of speed, ``(S, S)``."""
         return (self.speeds[:, None] - self.speeds).square()
 
-    def chances(self, intervals: Tensor) -> tuple[Tensor, Tensor]:
-        """Chances of steps in place ``(I, S, G, G)`` and then in speed ``(I, S, S)``."""
+    def chances(self, intervals: Tensor) -> Chances:
+        """Compute the chances of steps in intervals ``(I,)``."""
         wide = intervals[:, None, None]
         moves = -0.5 * self.missed(intervals) / (self.place_sd**2 * wide[..., None])
         turns = -0.5 * self.turned() / (self.speed_sd**2 * wide)
-        return moves.softmax(-1), turns.softmax(-1)
+        stay = (-self.rate * wide).exp()
+        jumps = (1 - stay) * self.first / self.first.sum(0)
+        return Chances(moves.softmax(-1), stay * turns.softmax(-1), jumps)
 
 
 def smoothed(
@@ -120,11 +144,21 @@ def unsmoothed(log_likelihood: Tensor, movies: list[np.ndarray]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Expected sums: squares of steps in place and speed, steps, and states ``(S, G)``."""
+    """Expected sums over steps, and of states.
+
+    Attributes:
+        place, speed: squares of steps per interval, of speeds without jumps.
+        steps: steps.
+        jumps: jumps.
+        time: median intervals.
+        states: frames at every speed and place, ``(S, G)``.
+    """
 
     place: float
     speed: float
     steps: float
+    jumps: float
+    time: float
     states: Tensor
 
 
@@ -146,7 +180,7 @@ def _padded(
 
 def _expect(
     transitions: Transitions,
-    chances: tuple[Tensor, Tensor],
+    chances: Chances,
     intervals: Tensor,
     rows: Tensor,
     likelihood: Tensor,
@@ -154,18 +188,20 @@ def _expect(
     exists: Tensor,
 ) -> tuple[_Sums, Tensor]:
     """Go forward and backward through B movies; also posteriors of places ``(B, T, G)``."""
-    moves, turns = chances
+    moves, turns, jumps = chances.moves, chances.turns, chances.jumps
     missed, turned = transitions.missed(intervals), transitions.turned()
     n_frames = likelihood.shape[1]
     here = transitions.first * likelihood[:, 0, None]
     forward = [here / here.sum((1, 2), keepdim=True)]
     for t in range(1, n_frames):
-        moved = torch.einsum("bsg,bsgh->bsh", forward[-1], moves[index[:, t]])
-        here = torch.einsum("bsh,bsr->brh", moved, turns[index[:, t]]) * likelihood[:, t, None]
+        step = index[:, t]
+        moved = torch.einsum("bsg,bsgh->bsh", forward[-1], moves[step])
+        here = torch.einsum("bsh,bsr->brh", moved, turns[step])
+        here = (here + moved.sum(1, keepdim=True) * jumps[step]) * likelihood[:, t, None]
         forward.append(here / here.sum((1, 2), keepdim=True))
     backward = torch.ones_like(here)
     posterior = torch.zeros_like(likelihood)
-    place = speed = 0.0
+    place = speed = jumped = time = 0.0
     states = torch.zeros_like(transitions.first)
     for t in range(n_frames - 1, -1, -1):
         both = forward[t] * backward
@@ -176,31 +212,40 @@ def _expect(
             break
         step, real = index[:, t], exists[:, t]
         seen = likelihood[:, t, None] * backward
-        later = torch.einsum("bsr,brh->bsh", turns[step], seen)
+        after_jump = (jumps[step] * seen).sum(1, keepdim=True)
+        later = torch.einsum("bsr,brh->bsh", turns[step], seen) + after_jump
         pairs = forward[t - 1][..., None] * moves[step] * later[:, :, None]
         pairs = pairs / pairs.sum((1, 2, 3), keepdim=True)
         moved = torch.einsum("bsg,bsgh->bsh", forward[t - 1], moves[step])
         changes = turns[step] * torch.einsum("bsh,brh->bsr", moved, seen)
-        changes = changes / changes.sum((1, 2), keepdim=True)
+        jump = (moved * after_jump).sum((1, 2))
+        whole = jump + changes.sum((1, 2))
         weight = real / intervals[step]
         place += float((weight * (pairs * missed[step]).sum((1, 2, 3))).sum())
-        speed += float((weight * (changes * turned).sum((1, 2))).sum())
+        speed += float((weight * (changes * turned).sum((1, 2)) / whole).sum())
+        jumped += float((real * jump / whole).sum())
+        time += float((real * intervals[step]).sum())
         earlier = torch.einsum("bsgh,bsh->bsg", moves[step], later)
         earlier = earlier / earlier.sum((1, 2), keepdim=True)
         backward = torch.where(real[:, None, None], earlier, 1.0)
-    return _Sums(place, speed, float(exists[:, 1:].sum()), states), posterior
+    return _Sums(place, speed, float(exists[:, 1:].sum()), jumped, time, states), posterior
 
 
 def _maximised(old: Transitions, sums: list[_Sums]) -> Transitions:
-    """Take the step sizes and chances that make the expected steps most likely."""
+    """Take the step sizes, rate and chances that make the expected steps most likely."""
     steps = max(sum(one.steps for one in sums), 1.0)
+    jumps = sum(one.jumps for one in sums)
+    time = max(sum(one.time for one in sums), 1e-3)
     states = torch.stack([one.states for one in sums]).sum(0)
     first = states + states.flip(0)  # either way in time
     spacing = (old.places[1] - old.places[0], old.speeds[1] - old.speeds[0])
     least = [share * float(gap) for share, gap in zip(_LEAST_STEPS, spacing, strict=True)]
+    place = sum(one.place for one in sums) / steps
+    speed = sum(one.speed for one in sums) / max(steps - jumps, 1.0)
     return replace(
         old,
         first=(1 - _EVEN) * first / first.sum() + _EVEN / first.numel(),
-        place_sd=max(float(np.sqrt(sum(one.place for one in sums) / steps)), least[0]),
-        speed_sd=max(float(np.sqrt(sum(one.speed for one in sums) / steps)), least[1]),
+        place_sd=max(float(np.sqrt(place)), least[0]),
+        speed_sd=max(float(np.sqrt(speed)), least[1]),
+        rate=float(np.clip(jumps / time, *_RATES)),
     )

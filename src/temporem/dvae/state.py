@@ -11,7 +11,7 @@ from torch import Tensor
 
 from temporem.dvae.divergence import DivergenceCriterion
 from temporem.dvae.encoded_frames import EncodedFrames
-from temporem.dvae.latent_grid import PLACES
+from temporem.dvae.latents import PLACES
 from temporem.dvae.learned_poses import LearnedPoses
 from temporem.dvae.model import MovieVAE, VAEKind, build_generator, build_vae
 from temporem.dvae.objectives import Targets

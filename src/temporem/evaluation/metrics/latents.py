@@ -135,16 +135,20 @@ def parameter_agreement(
     }
 
 
-def smooth_regression() -> Pipeline:
-    """Ridge regression on cubic splines of every axis, and on products of two axes."""
+def smooth_features() -> Pipeline:
+    """Cubic splines of every axis, and products of two axes, of unit variance."""
     return make_pipeline(
         make_union(
             SplineTransformer(SPLINE_KNOTS, knots="quantile", extrapolation="linear"),
             PolynomialFeatures(2, include_bias=False),
         ),
         StandardScaler(),
-        RidgeCV(np.logspace(-6, 3, 19)),
     )
+
+
+def smooth_regression() -> Pipeline:
+    """Ridge regression on smooth features."""
+    return make_pipeline(smooth_features(), RidgeCV(np.logspace(-6, 3, 19)))
 
 
 def folds_of(movie: np.ndarray) -> GroupKFold | None:
