@@ -14,6 +14,7 @@ from benchmarks.peers.protocol import Peer, Training
 from benchmarks.peers.recovar import Recovar
 from benchmarks.peers.scoring import AGREE_FSC, check, train_and_score
 from benchmarks.peers.together import Task, run_all
+from benchmarks.peers.tuning import Grid, tune
 from temporem.errors import TemporemError
 
 PEERS: dict[str, type[CryoDRGN] | type[Recovar]] = {"cryodrgn": CryoDRGN, "recovar": Recovar}
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "all":
             return together(options)
+        if options.command == "tune":
+            return best(options)
         peer = PEERS[options.peer](options.environment or _environment(options.peer))
         if options.command == "install":
             peer.environment.install(*peer.requirements)
@@ -62,6 +65,18 @@ def together(options: argparse.Namespace) -> int:
     return BAD_INPUT if left_out.failed else 0
 
 
+def best(options: argparse.Namespace) -> int:
+    """Try cryoDRGN's options and print the points, the best first; returns 0."""
+    peer = CryoDRGN(options.environment or _environment("cryodrgn"))
+    grid = Grid(*map(tuple, (options.widths, options.batches, options.rates, options.epochs)))
+    paths = options.dataset, options.output
+    print("loss of held-out movies, epoch, width, batch, rate, processor time in seconds")
+    for line in tune(peer, *paths, grid, z_dim=options.z_dim, seed=options.seed):
+        loss, time = f"{line.held_out_total:.6f}", f"{line.processor_seconds:.0f}"
+        print(loss, line.epoch, line.width, line.batch, line.rate, time)
+    return 0
+
+
 def _environment(peer: str) -> Path:
     return Path(f".venv-{peer}")
 
@@ -77,21 +92,31 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "install": "Make a virtual environment with the program in its pinned version.",
         "check": "Check that the program reads poses, CTF and signs as temporem does.",
         "run": "Train the program with known poses and score its volumes.",
+        "tune": "Try options of cryoDRGN; the loss of held-out movies chooses, and no truth.",
         "all": "Run our methods and all programs that are installed on one dataset.",
     }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
         add = command.add_argument
-        if name != "all":
+        if name not in ("all", "tune"):
             add("peer", choices=PEERS)
+        if name != "all":
             add("--environment", type=Path, metavar="DIR", help="default: .venv-PEER")
-        if name in ("run", "all"):
+        if name in ("run", "all", "tune"):
             add("dataset", type=Path, metavar="DATASET")
             add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write")
             add("--seed", type=int, default=0)
+        if name in ("run", "all"):
             add("--every", type=positive, default=1, help="as in temporem evaluate (default: 1)")
-        if name == "run":
+        if name in ("run", "tune"):
             add("--z-dim", type=positive, required=True, help="latent dimension")
+        if name == "tune":
+            add("--widths", type=positive, nargs="+", default=[256])
+            add("--batches", type=positive, nargs="+", default=[4, 8, 16])
+            add("--rates", nargs="+", default=["1e-4", "3e-4", "1e-3"])
+            epochs = "when to ask for the loss; the last ends a training"
+            add("--epochs", type=positive, nargs="+", required=True, metavar="E", help=epochs)
+        if name == "run":
             add("--epochs", type=positive, help="for programs that have epochs")
             also = "epochs to score as well"
             add("--also", type=positive, nargs="+", default=[], metavar="E", help=also)

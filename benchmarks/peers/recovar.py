@@ -14,7 +14,8 @@ Its mean volume is right here. The whole pipeline has not yet run to its end: on
 guess, and ``all`` leaves RECOVAR out.
 
 Version 1.0.5 runs to its end but is wrong on a CPU: its mean shows the molecule at twice its size,
-and its first component is the difference of the two means.
+with its own simulated images as with ours, and its first component is the difference of the two
+means.
 """
 
 from __future__ import annotations
