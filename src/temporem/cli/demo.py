@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from temporem.progress import Progress
 
 PRESET = "toy-free"
+SIMULATION = {"box": 40, "pixel_size_angstrom": 3.2, "b_factor_angstrom2": 300}
+"""Changes of the preset, so that blur ends the resolution and not the pixels."""
+
 SHARES = {"linear": 0.2, "static": 0.35, "tempor": 0.38}
 """Methods, and their parts of the time of a demo; the rest goes to simulation and report."""
 
@@ -63,7 +66,7 @@ def _run(out: Path, progress: Progress, *, overwrite: bool) -> list[str]:
     from temporem.simulation.simulate import simulate
 
     dataset, runs = out / _DATASET, [out / method for method in METHODS]
-    config, place = load_simulation_config(PRESET), _SIMULATION
+    config, place = load_simulation_config(PRESET, changes=SIMULATION), _SIMULATION
     simulate(config, dataset, overwrite=overwrite, progress=progress.part(0, place, "simulating"))
     for method, run in zip(METHODS, runs, strict=True):
         end = place + SHARES[method]
