@@ -78,8 +78,8 @@ class Answers:
             if isinstance(panel.shown, ShownRun)
         }
 
-        runs = [one.shown.path for one in gallery.panels if isinstance(one.shown, ShownRun)]
-        self._results = Results(runs)
+        runs = [one.shown for one in gallery.panels if isinstance(one.shown, ShownRun)]
+        self._results = Results([run.path for run in runs if not run.so_far])
         self._filming = threading.Lock()
 
     def page(self, request: Request) -> Response:
@@ -273,6 +273,7 @@ def _describe(panel: Panel) -> dict[str, Any]:
         "kind": shown.kind,
         "latents": isinstance(shown, ShownRun) and shown.latents is not None,
         "images": isinstance(shown, ShownRun),
+        "so_far": shown.so_far if isinstance(shown, ShownRun) else "",
         "colours": [one.name for one in shown.uncertainties],
         "masks": list(shown.masks),
         "box": shown.box,

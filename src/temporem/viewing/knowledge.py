@@ -91,7 +91,7 @@ def _posterior(run: Run, options: ExportOptions) -> Uncertainty:
         return _smooth(np.sqrt(square))
 
     words = "Posterior standard deviation of the density, from that of the latents of the frames."
-    return Uncertainty("uncertainty (posterior)", words, False, of)
+    return Uncertainty("posterior spread", words, False, of)
 
 
 def _between_halves(run: Run, options: ExportOptions) -> Uncertainty:
@@ -108,13 +108,13 @@ def _between_halves(run: Run, options: ExportOptions) -> Uncertainty:
 
     which = "of the same frames" if halves.moving else "of the mean of all frames"
     words = f"Half the difference of the volumes {which} in two half sets of the movies."
-    return Uncertainty("uncertainty (half sets)", words, False, of)
+    return Uncertainty("half-set spread", words, False, of)
 
 
 def _of_cloud(run: Run, file: Path, options: ExportOptions) -> Uncertainty:
     distance = _resized(read_volume(file, run.grid.box), options)
     words = "How far two half sets place the same part of the cloud apart (rms)."
-    return Uncertainty("displacement of half sets", words, True, lambda rows: distance)
+    return Uncertainty("cloud, half sets", words, True, lambda rows: distance)
 
 
 def _cut(run: Run, options: ExportOptions) -> Cut:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -14,6 +16,7 @@ from temporem.evaluation.storage import SUMMARY_NAME
 from temporem.report.collect import collect
 from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.drawing import Drawing
+from temporem.report.embed import document_of
 from temporem.report.findings import Findings, find
 from temporem.report.sections import SECTIONS
 from temporem.report.verdict import judge_run
@@ -132,9 +135,15 @@ def movie_scores(shown: ShownRun) -> list[float | None] | None:
     return [per_frame.get(shown.movie_name(movie)) for movie in range(len(shown.movies))]
 
 
-def _figure(drawing: Drawing) -> dict[str, str]:
+def _figure(drawing: Drawing) -> dict[str, Any]:
+    words = re.search(r'aria-label="([^"]*)"', drawing.svg)
+    wide = re.search(r"max-width: (\d+)px", drawing.svg)
+    assert words is not None
+    assert wide is not None
     return {
-        "svg": str(drawing.svg),
+        "svg": document_of(drawing.svg),
+        "label": html.unescape(words[1]),
+        "width": int(wide[1]),
         "caption": drawing.caption,
         "name": drawing.file_name,
         "csv": drawing.csv,

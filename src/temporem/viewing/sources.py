@@ -22,8 +22,9 @@ from temporem.report.collect import run_names
 from temporem.runs.export import Cut, ExportOptions
 from temporem.runs.half_runs import read_half_runs
 from temporem.runs.latent_points import LatentPoints
-from temporem.runs.run import Run, is_run, load_run
+from temporem.runs.run import Run, is_finished, is_run, load_run
 from temporem.runs.series import Series, frames_series, points_series
+from temporem.runs.so_far import load_run_so_far
 from temporem.simulation.truth import TRUTH_NAME, Truth, read_truth_of
 from temporem.viewing.knowledge import Uncertainty, masks_of, uncertainties_of
 
@@ -94,7 +95,7 @@ class Shown(ABC):
 
 
 class ShownRun(Shown):
-    """A finished run.
+    """A run.
 
     Args:
         run: the run.
@@ -102,6 +103,7 @@ class ShownRun(Shown):
         change: transform into the reference frame of the truth, where that is shown too.
         most_voxels: largest edge of the volumes.
         half: number of the half set that this is; 0 for the whole run.
+        so_far: how far the run is; empty for a finished one.
     """
 
     def __init__(
@@ -111,8 +113,9 @@ class ShownRun(Shown):
         change: RigidTransform | None = None,
         most_voxels: int = MOST_VOXELS,
         half: int = 0,
+        so_far: str = "",
     ) -> None:
-        self.run, self.half = run, half
+        self.run, self.half, self.so_far = run, half, so_far
         self.name, self.kind, self.path = name, run.config.method, run.path
         self.particle_names, self.frame_numbers = run.particle_names, run.frame_numbers
         self.times_seconds = run.times_seconds
@@ -188,7 +191,7 @@ class ShownTruth(Shown):
 
 
 def open_sources(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> list[Shown]:
-    """Open runs and datasets; a dataset shows its truth.
+    """Open runs and datasets; a dataset shows its truth, an unfinished run its last checkpoint.
 
     Runs are turned into the reference frame of the truth, or else of the first run.
 
@@ -197,24 +200,36 @@ def open_sources(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> li
         most_voxels: largest edge of the volumes; larger ones lose their high frequencies.
 
     Raises:
-        TemporemError: a path is neither, a run is not finished, a dataset has no truth, or they are
-            not of the same frames.
+        TemporemError: a path is neither, a run has no checkpoint yet, a dataset has no truth, or
+            they are not of the same frames.
     """
     names = run_names(paths)
-    opened = [load_run(path) if is_run(path) else _read_truth(path) for path in paths]
+    words: dict[int, str] = {}
+    opened: list[Run | Truth] = []
+    for place, path in enumerate(paths):
+        if not is_run(path):
+            opened.append(_read_truth(path))
+        elif is_finished(path):
+            opened.append(load_run(path))
+        else:
+            found = load_run_so_far(path)
+            words[place] = found.words
+            opened.append(found.run)
     for other in opened[1:]:
         _require_same_frames(opened[0], other)
     truth = next((one for one in opened if isinstance(one, Truth)), None)
     first = next((one for one in opened if isinstance(one, Run)), None)
     shown: list[Shown] = []
-    for one, path, name in zip(opened, paths, names, strict=True):
+    for place, (one, path, name) in enumerate(zip(opened, paths, names, strict=True)):
         if isinstance(one, Truth):
             shown.append(ShownTruth(one, path, name, most_voxels))
-        elif truth is not None:
-            shown.append(ShownRun(one, name, alignment(one, truth), most_voxels))
+            continue
+        if truth is not None:
+            change = alignment(one, truth)
         else:
             assert first is not None
-            shown.append(ShownRun(one, name, _alignment_of_runs(one, first), most_voxels))
+            change = _alignment_of_runs(one, first)
+        shown.append(ShownRun(one, name, change, most_voxels, so_far=words.get(place, "")))
     return shown
 
 

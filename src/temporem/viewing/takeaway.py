@@ -78,7 +78,7 @@ def commands(
     half = isinstance(shown, ShownRun) and shown.half
     folders = dict.fromkeys(str(one.shown.path) for one in panels)
     found = {"this page": _words("view", *folders, *(["--half-sets"] if half else []))}
-    if not isinstance(shown, ShownRun) or half:
+    if not isinstance(shown, ShownRun) or half or shown.so_far:
         return found
     run, level = str(shown.path), f"{panel.levels.value(sigmas):.6g}"
     if isinstance(clip, str):

@@ -33,6 +33,7 @@ async function start() {
   app.timeline = new Timeline(find("#timeline"), player);
   app.results = new Results(find("#results"), results);
   fillRuns(panels);
+  sayHowFar(panels);
   player.addEventListener("frame", () => showCommands());
   player.addEventListener("level", () => showCommands());
   find("#commands").addEventListener("toggle", () => showCommands());
@@ -46,6 +47,13 @@ function fillRuns(panels) {
   find("#of").hidden = runs.length < 2;
   find("#run").onchange = () => chooseRun();
   find("#frame").hidden = runs.length === 0;
+}
+
+// Say which runs are still training.
+function sayHowFar(panels) {
+  const lines = panels.filter(({ so_far }) => so_far);
+  find("#so-far").hidden = lines.length === 0;
+  find("#so-far").textContent = lines.map(({ name, so_far }) => `${name}. ${so_far}`).join(" ");
 }
 
 async function chooseRun() {

@@ -12,38 +12,16 @@ export function saveText(text, type, name) {
 
 // A figure of the report as a file of its own: dark ink on white.
 export function standalone(svg) {
-  const copy = parsed(svg);
-  const ground = document.createElementNS(NAMESPACE, "rect");
-  for (const name of ["width", "height"]) ground.setAttribute(name, "100%");
-  ground.setAttribute("fill", "#ffffff");
-  copy.prepend(ground);
-  return written(copy).replaceAll("currentColor", INK);
+  const begin = svg.indexOf(">") + 1;
+  const ground = '<rect width="100%" height="100%" fill="#ffffff"/>';
+  return (svg.slice(0, begin) + ground + svg.slice(begin)).replaceAll("currentColor", INK);
 }
 
-// The address of a figure in the colours of the page, its largest width, and what it shows. It is
-// an image, because the page's policy allows no styles inside the page itself.
+// The address of a figure in the colours of the page. It is an image, because the page's policy
+// allows no styles inside the page itself.
 export function themed(svg) {
-  const copy = parsed(svg);
-  const width = Number(/max-width: (\d+)px/.exec(svg)?.[1] ?? 520);
-  const text = written(copy).replaceAll("currentColor", tokens().ink);
-  return {
-    address: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`,
-    width,
-    label: copy.getAttribute("aria-label") ?? "",
-  };
-}
-
-function parsed(svg) {
-  const found = new DOMParser().parseFromString(svg, "text/html").querySelector("svg");
-  const [, , width, height] = found.getAttribute("viewBox").split(" ");
-  found.removeAttribute("style");
-  found.setAttribute("width", width);
-  found.setAttribute("height", height);
-  return found;
-}
-
-function written(svg) {
-  return new XMLSerializer().serializeToString(svg);
+  const text = svg.replaceAll("currentColor", tokens().ink);
+  return `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
 }
 
 // A drawing context that writes SVG: what the plots of this page use of a canvas, and no more.
@@ -137,7 +115,9 @@ function short(value) {
 // Columns {name: values} as the text of a CSV file.
 export function csv(columns) {
   const names = Object.keys(columns);
-  const quoted = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+  const formula = (value) => typeof value === "string" && /^[=+@\t\r-]/.test(value) && Number.isNaN(Number(value));
+  const cell = (value) => (formula(value) ? `'${value}` : Number.isNaN(value) ? "" : value);
+  const quoted = (value) => (/[",\n]/.test(cell(value)) ? `"${cell(value).replaceAll('"', '""')}"` : cell(value));
   const n = columns[names[0]].length;
   const lines = Array.from({ length: n }, (_, i) => names.map((name) => quoted(columns[name][i])));
   return [names.map(quoted), ...lines].map((line) => line.join(",")).join("\n") + "\n";

@@ -96,10 +96,9 @@ export class Results {
   }
 }
 
-function draw({ svg, caption, name, csv }) {
+function draw({ svg, label, width, caption, name, csv }) {
   const figure = document.createElement("figure");
-  const { address, width, label } = themed(svg);
-  const image = Object.assign(new Image(), { src: address, alt: label });
+  const image = Object.assign(new Image(), { src: themed(svg), alt: label });
   image.style.maxWidth = `${width}px`;
   const words = document.createElement("figcaption");
   words.textContent = `${caption} `;
