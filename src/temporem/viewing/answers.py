@@ -276,6 +276,7 @@ def _describe(panel: Panel) -> dict[str, Any]:
         "so_far": shown.so_far if isinstance(shown, ShownRun) else "",
         "colours": [one.name for one in shown.uncertainties],
         "masks": list(shown.masks),
+        "dark": levels.sign < 0,
         "box": shown.box,
         "pixel": shown.pixel_size_angstrom,
         "level": {

@@ -43,6 +43,8 @@ class Levels:
         sigma: standard deviation of the voxels.
         start: level to begin with, in σ above the mean.
         low, high: range in which there is a surface, σ.
+        sign: −1 for a molecule that is darker than its surroundings; volumes are then multiplied
+            by it before anything else.
     """
 
     mean: float
@@ -50,6 +52,7 @@ class Levels:
     start: float
     low: float
     high: float
+    sign: int = 1
 
     def value(self, sigmas: float) -> float:
         """Density at a level in σ."""
@@ -129,10 +132,10 @@ class Panel:
     @cached_property
     def view(self) -> View:
         """Direction in which most of the motion is seen."""
-        level = self.levels.value(self.levels.start)
+        level, sign = self.levels.value(self.levels.start), self.levels.sign
         rows = np.concatenate(self.shown.movies)
         with self._lock:
-            few = self.shown.spread_sample(rows)[::_SAMPLE_OF_VIEW]
+            few = sign * self.shown.spread_sample(rows)[::_SAMPLE_OF_VIEW]
         return revealing_view(few, level).framing(few, level)
 
     def add_path(self, key: str, points: LatentPoints) -> None:
@@ -163,13 +166,15 @@ class Panel:
         return int(rows[frame])
 
     def volume(self, clip: int | str, frame: int) -> np.ndarray:
-        """A volume of a movie or path: ``(d, d, d)`` (z, y, x)."""
+        """A volume of a movie or path, its molecule bright: ``(d, d, d)`` (z, y, x)."""
         if not 0 <= frame < self.length(clip):
             raise TemporemError(f"there is no volume {frame}")
         key = (clip, frame) if isinstance(clip, str) else self.row(clip, frame)
+        sign = self.levels.sign
         with self._lock:
             kept = self._volumes.get(key)
-            return self._decode(clip, frame) if kept is None else kept
+            found = self._decode(clip, frame) if kept is None else kept
+        return found if sign > 0 else -found
 
     def mesh(self, clip: int | str, frame: int, sigmas: float, look: Look = Look()) -> bytes:
         """A surface in the format of :mod:`temporem.viewing.meshes`.
@@ -215,7 +220,7 @@ class Panel:
         run = self.run()
         with self._lock:
             volume = run.voxels_of(run.series_of(points))[0]
-        return self._make_mesh(volume, sigmas, self.still)
+        return self._make_mesh(self.levels.sign * volume, sigmas, self.still)
 
     @property
     def still(self) -> np.ndarray:
@@ -296,14 +301,15 @@ class Panel:
             if self._levels is not None:
                 return
             sample = self.shown.spread_sample(np.concatenate(self.shown.movies))
-            mean, sigma = mean_and_sigma(sample)
             found = find_level(sample)
-            start = max(1, round(found.sigmas / LEVEL_STEP)) * LEVEL_STEP
+            sample = found.sign * sample
+            mean, sigma = mean_and_sigma(sample)
+            start = max(1, round(found.sign * found.sigmas / LEVEL_STEP)) * LEVEL_STEP
             top = (float(sample.max()) - mean) / sigma
-            self._still = moving_region(sample, found.value).astype(np.float32)
+            self._still = moving_region(sample, found.height).astype(np.float32)
             self._mean = sample.mean(0)
             self._levels = Levels(
-                mean, sigma, start, _LOWEST * start, min(_HIGHEST * start, 0.95 * top)
+                mean, sigma, start, _LOWEST * start, min(_HIGHEST * start, 0.95 * top), found.sign
             )
 
     def rows(self, movie: int) -> np.ndarray:

@@ -293,7 +293,8 @@ export class Player extends EventTarget {
 
   _placeLevels() {
     [...this.get(".names").children].forEach((name, i) => {
-      name.children[1].textContent = `${this.levelOf(i).toFixed(2)} σ`;
+      const side = this.about.panels[i].dark ? ", dark side" : "";
+      name.children[1].textContent = `${this.levelOf(i).toFixed(2)} σ${side}`;
     });
   }
 
