@@ -55,7 +55,7 @@ def test_figures_are_those_of_the_report(app: Starlette, validated_run: Path, na
 
     section = SECTIONS[name](dataset, runs, find(runs))
     found = document(app, f"/result?name={name}")
-    assert texts_of(found) == list(section.words)
+    assert texts_of(found) == [text.removeprefix("run: ") for text in section.words]
     assert [one["csv"] for one in found["figures"]] == [one.csv for one in section.drawings]
     assert found["figures"]
     for figure in found["figures"]:

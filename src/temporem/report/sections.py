@@ -47,7 +47,7 @@ SECTIONS: Mapping[str, _Maker] = {
         "How the runs learned", drawings=tuple(learning_drawings(runs, dataset))
     ),
 }
-"""What makes each section, in the order of the page."""
+"""Makers of the sections, in the order of the page."""
 
 
 def sections_of(

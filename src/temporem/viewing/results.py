@@ -1,4 +1,4 @@
-"""What a report says of the runs on the page, one part at a time."""
+"""Results of the runs on the page, as a report has them, one part at a time."""
 
 from __future__ import annotations
 
@@ -82,6 +82,8 @@ class Results:
         dataset, runs, findings = self._collected
         section = SECTIONS[name](dataset, runs, findings)
         words = [*findings.headline, *section.words] if name == "truth" else list(section.words)
+        if len(runs) == 1:
+            words = [text.removeprefix(f"{runs[0].name}: ") for text in words]
         command = _COMMANDS.get(name)
         asked = (
             ""
