@@ -117,7 +117,7 @@ BACK = "-1,0,0,0,1,0,0,0,-1,0,0,128"
 
 
 def film(app: Starlette, kind: str, query: str) -> bytes:
-    answer = ask(app, f"/movie.{kind}?panel=0&movie=0&levels=3&speed=8&{query}")
+    answer = ask(app, f"/movie.{kind}?panel=0&movie=0&levels=3&masks=0&speed=8&{query}")
     assert answer.status == 200, answer.body
     return answer.body
 
@@ -136,6 +136,28 @@ def test_gif_has_a_picture_of_every_frame_from_the_side_of_the_page(app: Starlet
     assert mirrored < 0.5 * (front ^ back).mean()
 
 
+def shown(app: Starlette, query: str) -> np.ndarray:
+    """First picture of a film without its words, RGB."""
+    query = f"panel=0&movie=0&levels=3&speed=8&camera={FRONT}&{query}"
+    answer = ask(app, f"/movie.gif?{query}")
+    assert answer.status == 200, answer.body
+    picture = Image.open(io.BytesIO(answer.body)).convert("RGB")
+    return np.asarray(picture).astype(int)[60:400, 60:420]
+
+
+def test_movie_has_colours_of_motion_unless_it_is_plain(tiny_dataset: Path) -> None:
+    app = make_app(Gallery(open_sources([tiny_dataset])))
+    pictures = [shown(app, f"masks=0&plain={plain}") for plain in ("false", "true")]
+    coloured, plain = [(one[..., 0] - one[..., 2] > 60).mean() for one in pictures]
+    assert coloured > 0.002
+    assert plain == 0
+
+
+def test_movie_has_the_mask(app: Starlette) -> None:
+    whole, masked = [(shown(app, f"masks={n}").min(-1) < 230).mean() for n in (0, 2)]
+    assert 0 < masked < whole
+
+
 def test_mp4_begins_as_one(app: Starlette) -> None:
     assert film(app, "mp4", f"camera={FRONT}")[4:8] == b"ftyp"
 
@@ -152,11 +174,13 @@ def test_mp4_begins_as_one(app: Starlette) -> None:
         f"camera={FRONT}&levels=x",
         f"camera={FRONT}&speed=nan",
         f"camera={FRONT}&movie=99",
+        f"camera={FRONT}&masks=9",
+        f"camera={FRONT}&masks=-1",
     ],
 )
 def test_movies_that_cannot_be_drawn_are_refused(app: Starlette, query: str) -> None:
     names = {part.split("=")[0] for part in query.split("&")}
-    rest = {"panel": "0", "movie": "0", "levels": "3", "speed": "8"}
+    rest = {"panel": "0", "movie": "0", "levels": "3", "masks": "0", "speed": "8"}
     address = "&".join(f"{key}={value}" for key, value in rest.items() if key not in names)
     answer = ask(app, f"/movie.gif?{address}&{query}")
     assert answer.status == 400
@@ -164,5 +188,5 @@ def test_movies_that_cannot_be_drawn_are_refused(app: Starlette, query: str) -> 
 
 
 def test_other_kinds_of_movies_are_refused(app: Starlette) -> None:
-    query = f"panel=0&movie=0&levels=3&speed=8&camera={FRONT}"
+    query = f"panel=0&movie=0&levels=3&masks=0&speed=8&camera={FRONT}"
     assert ask(app, f"/movie.exe?{query}").status == 400

@@ -190,13 +190,16 @@ class Answers:
         panels, clip = self._gallery.panels, _clip(request)
         if isinstance(clip, str):
             panels = [self._panel(request)]
-        texts = request.query_params.get("levels", "")[:400].split(",")
-        levels = [_number(text, "levels") for text in texts]
-        if len(levels) != len(panels):
-            raise TemporemError("there must be a level for every panel")
+        levels, masks = _list(request, "levels"), _list(request, "masks")
+        if not len(levels) == len(masks) == len(panels):
+            raise TemporemError("there must be a level and a mask for every panel")
+        if min(masks) < 0:
+            raise TemporemError("there is no such mask")
         camera = Camera.read(request.query_params.get("camera", ""))
         speed = _number(request.query_params.get("speed", ""), "speed")
-        film = Film(panels, clip, levels, camera)
+        whole = [int(mask) for mask in masks]
+        plain = request.query_params.get("plain") == "true"
+        film = Film(panels, clip, levels, camera, masks=whole, plain=plain)
         if not self._filming.acquire(blocking=False):
             raise TemporemError("another movie is being drawn", hint="wait until it is saved")
         try:
@@ -312,6 +315,11 @@ def _clip(request: Request) -> int | str:
 
 def _level(request: Request) -> float:
     return _number(request.query_params.get("level", ""), "level")
+
+
+def _list(request: Request, name: str) -> list[float]:
+    texts = request.query_params.get(name, "")[:400].split(",")
+    return [_number(text, name) for text in texts]
 
 
 def _number(text: str, name: str) -> float:

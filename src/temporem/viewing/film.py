@@ -75,16 +75,26 @@ class Film:
         clip: index of a movie, or name of a path that all panels have.
         sigmas: level of each panel.
         camera: camera of the page.
+        masks: number of a mask of each panel, 0 for none.
+        plain: without the colours of motion.
 
     Raises:
         TemporemError: no such clip, or one that is too long.
     """
 
     def __init__(
-        self, panels: Sequence[Panel], clip: int | str, sigmas: Sequence[float], camera: Camera
+        self,
+        panels: Sequence[Panel],
+        clip: int | str,
+        sigmas: Sequence[float],
+        camera: Camera,
+        *,
+        masks: Sequence[int] = (),
+        plain: bool = False,
     ) -> None:
         self._panels, self._clip, self._sigmas = panels, clip, sigmas
-        self._camera = camera
+        self._camera, self._plain = camera, plain
+        self._masks = masks or [0] * len(panels)
         if len(self) > MOST_FRAMES:
             raise TemporemError(
                 f"the movie has {len(self)} volumes",
@@ -127,18 +137,20 @@ class Film:
             matrix=camera.rotation,
         )
         level = Level(panel.levels.value(sigmas), sigmas)
-        return Scene(level, view, panel.amplitude(self._clip), pixel, _SIZE)
+        tint = panel.amplitude(self._clip)
+        return Scene(level, view, 0 * tint if self._plain else tint, pixel, _SIZE)
 
     def _picture(self, frame: int) -> np.ndarray:
         drawn = []
-        for panel, scene in zip(self._panels, self._scenes, strict=True):
+        for panel, scene, mask in zip(self._panels, self._scenes, self._masks, strict=True):
             shown = panel.shown
             title, time = shown.name if shown.kind != "truth" else "truth", float("nan")
             if isinstance(self._clip, int):
                 row = panel.row(self._clip, frame)
                 time = float(shown.times_seconds[row])
                 title = f"{title}, frame {shown.frame_numbers[row]}"
-            drawn.append(scene.picture(panel.volume(self._clip, frame), title, time))
+            volume = panel.masked(panel.volume(self._clip, frame), mask)
+            drawn.append(scene.picture(volume, title, time))
         return side_by_side(drawn)
 
 

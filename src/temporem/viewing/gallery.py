@@ -192,10 +192,25 @@ class Panel:
         key = (clip, frame, step, look)
         mesh = self._meshes.get(key)
         if mesh is None:
-            volume = self._masked(self.volume(clip, frame), look.mask)
+            volume = self.masked(self.volume(clip, frame), look.mask)
             tint = self._tint(clip, look.colour)
             mesh = self._meshes[key] = self._make_mesh(volume, step * LEVEL_STEP, tint)
         return mesh
+
+    def masked(self, volume: np.ndarray, number: int) -> np.ndarray:
+        """A volume without what is outside of a mask, by its number from 1; 0 leaves all.
+
+        Raises:
+            TemporemError: there is no such mask.
+        """
+        if not number:
+            return volume
+        masks = list(self.shown.masks.values())
+        if number > len(masks):
+            raise TemporemError(f"{self.shown.name} has no mask {number}")
+        mean = self.levels.mean
+        masked: np.ndarray = mean + (volume - mean) * masks[number - 1]
+        return masked
 
     def uncertainty(self, number: int) -> Uncertainty:
         """An uncertainty by its number, from 1.
@@ -270,16 +285,6 @@ class Panel:
         inside = self._mean > self.levels.value(self.levels.start)
         values = found[inside] if inside.any() else found
         return found, max(float(np.quantile(values, _FULL_COLOUR)), 1e-30)
-
-    def _masked(self, volume: np.ndarray, number: int) -> np.ndarray:
-        if not number:
-            return volume
-        masks = list(self.shown.masks.values())
-        if number > len(masks):
-            raise TemporemError(f"{self.shown.name} has no mask {number}")
-        mean = self.levels.mean
-        masked: np.ndarray = mean + (volume - mean) * masks[number - 1]
-        return masked
 
     def _make_mesh(self, volume: np.ndarray, sigmas: float, amplitude: np.ndarray) -> bytes:
         level, size = self.levels.value(sigmas), self.shown.pixel_size_angstrom

@@ -163,6 +163,10 @@ export class Stage extends EventTarget {
     this.invalidate();
   }
 
+  get colouring() {
+    return this.uniforms.coloured.value > 0;
+  }
+
   colourPanel(panel, on) {
     this.surfaces[panel].surface.material = on ? this.material : this.plain;
     this.invalidate();

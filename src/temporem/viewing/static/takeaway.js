@@ -52,6 +52,8 @@ export class Takeaway {
         panel: clip.only ?? 0,
         [clip.kind]: clip.id,
         levels: panels.map((panel) => player.levelOf(panel)),
+        masks: panels.map((panel) => player.looks[panel]?.mask ?? 0),
+        plain: !stage.colouring,
         camera: stage.camera12.map((value) => value.toPrecision(7)),
         speed: player.speed / clock.interval,
       });
