@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,9 +16,12 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from helpers.asgi import ask
+from helpers.null_facts import null_facts
 from temporem.report.collect import collect
 from temporem.report.sections import SECTIONS
 from temporem.report.verdict import judge_run
+from temporem.validation.null_facts import SimulatedFacts
+from temporem.validation.storage import save_result
 from temporem.viewing.answers import make_app
 from temporem.viewing.gallery import Gallery
 from temporem.viewing.sources import open_sources
@@ -65,10 +69,22 @@ def test_figures_are_those_of_the_report(app: Starlette, validated_run: Path, na
         assert figure["label"]
 
 
-def test_half_sets_have_the_sentences_of_all_tests(app: Starlette) -> None:
-    text = " ".join(texts_of(document(app, "/result?name=half sets")))
+def test_half_sets_have_the_sentences_of_all_tests(app: Starlette, validated_run: Path) -> None:
+    found = document(app, "/result?name=half sets")
+    assert found["command"] == f"temporem view {validated_run} --half-sets"
+    text = " ".join(texts_of(found))
     assert "Held-out movies: 2 movies" in text
     assert "Half sets of 4 and 4 movies" in text
+
+
+def test_null_tests_are_told(validated_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated_run, tmp_path / "run"))
+    still = SimulatedFacts(gains=[1.0], agreements=[0.5], p_gain=0.5, p_agreement=0.5)
+    facts = null_facts(still)
+    save_result(run, "null_tests", facts)
+    app = make_app(Gallery(open_sources([run])))
+    assert any(facts.verdict in text for text in texts_of(document(app, "/result?name=half sets")))
+    assert any(facts.verdict in text for text in texts_of(document(app, "/result?name=verdict")))
 
 
 def test_what_was_not_measured_says_how(app: Starlette, validated_run: Path) -> None:
@@ -102,8 +118,6 @@ def test_unknown_results_are_refused(app: Starlette, name: str) -> None:
 
 
 def test_dataset_that_has_moved_is_told(validated_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     run = shutil.copytree(validated_run, tmp_path / "run")
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(re.sub(r"dataset: .*", "dataset: /nowhere", text))

@@ -79,7 +79,8 @@ class Answers:
         }
 
         runs = [one.shown for one in gallery.panels if isinstance(one.shown, ShownRun)]
-        self._results = Results([run.path for run in runs if not run.so_far])
+        finished = [run.path for run in runs if not run.so_far]
+        self._results = Results(finished, shows_halves=any(run.half for run in runs))
         self._filming = threading.Lock()
 
     def page(self, request: Request) -> Response:

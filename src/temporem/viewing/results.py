@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from shlex import join
@@ -20,6 +20,7 @@ from temporem.report.embed import document_of
 from temporem.report.findings import Findings, find
 from temporem.report.sections import SECTIONS
 from temporem.report.verdict import judge_run
+from temporem.runs.half_runs import has_half_runs
 from temporem.validation.compare import stored_validation
 from temporem.viewing.sources import ShownRun
 
@@ -32,10 +33,12 @@ _ALWAYS = {
 }
 """Parts and their titles. Those that are empty say which command fills them."""
 
-_COMMANDS = {
+_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "half sets": ("validate", "--half-sets"),
     "kinetics": ("kinetics",),
 }
+
+_SIDE_BY_SIDE = ("view", "--half-sets")
 
 
 class Results:
@@ -43,10 +46,11 @@ class Results:
 
     Args:
         runs: finished runs of one dataset.
+        shows_halves: the page shows half sets already.
     """
 
-    def __init__(self, runs: Sequence[Path]) -> None:
-        self._runs = list(dict.fromkeys(runs))
+    def __init__(self, runs: Sequence[Path], *, shows_halves: bool = False) -> None:
+        self._runs, self._shows_halves = list(dict.fromkeys(runs)), shows_halves
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Any]] = {}
 
@@ -84,12 +88,11 @@ class Results:
         words = [*findings.headline, *section.words] if name == "truth" else list(section.words)
         if len(runs) == 1:
             words = [text.removeprefix(f"{runs[0].name}: ") for text in words]
-        command = _COMMANDS.get(name)
-        asked = (
-            ""
-            if command is None or words
-            else join(["temporem", command[0], str(self._runs[0]), *command[1:]])
-        )
+        command = () if words and name != "half sets" else _COMMANDS.get(name, ())
+        if name == "half sets" and has_half_runs(self._runs[0]):
+            made = runs[0].validation.half_sets is not None or runs[0].latents is None
+            command = command if not made else () if self._shows_halves else _SIDE_BY_SIDE
+        asked = join(["temporem", command[0], str(self._runs[0]), *command[1:]]) if command else ""
         return {
             "words": [{"title": "", "texts": [text]} for text in words],
             "figures": [_figure(drawing) for drawing in section.drawings],
