@@ -100,6 +100,16 @@ def test_mask_leaves_what_is_inside(validated: Gallery, validated_run: Path) -> 
     assert min(near) > 0
 
 
+def test_looks_hold_for_a_latent_under_the_pointer(app: Starlette, validated_run: Path) -> None:
+    z = load_run(validated_run).latents[0, 0]
+    plain, looked = (
+        Mesh.from_bytes(ask(app, f"/mesh?panel=0&z={z:.6g}&level=3{look}").body)
+        for look in ("", "&colour=2&mask=2")
+    )
+    assert 0 < len(looked.triangles) < len(plain.triangles)
+    assert looked.amplitude.max() > plain.amplitude.max()
+
+
 @pytest.mark.parametrize("query", ["colour=9", "mask=9", "colour=-1", "mask=x"])
 def test_unknown_looks_are_refused(app: Starlette, query: str) -> None:
     answer = ask(app, f"/mesh?panel=0&movie=0&frame=0&level=3&{query}")

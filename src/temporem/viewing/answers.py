@@ -106,10 +106,10 @@ class Answers:
     def mesh(self, request: Request) -> Response:
         """Give a surface: of a frame of a movie or path, or of one latent."""
         panel, sigmas = self._panel(request), _level(request)
+        look = Look(_whole(request, "colour", 0), _whole(request, "mask", 0))
         if "z" in request.query_params:
             points = read_points(panel.run().run, request.query_params["z"])
-            return Response(panel.mesh_of(points, sigmas), media_type=_BYTES)
-        look = Look(_whole(request, "colour", 0), _whole(request, "mask", 0))
+            return Response(panel.mesh_of(points, sigmas, look), media_type=_BYTES)
         data = panel.mesh(_clip(request), _whole(request, "frame"), sigmas, look)
         return Response(data, media_type=_BYTES)
 

@@ -230,12 +230,16 @@ class Panel:
         """
         return self._uncertain(number)[1]
 
-    def mesh_of(self, points: LatentPoints, sigmas: float) -> bytes:
-        """The surface of a single latent, coloured by the motion over all frames."""
-        run = self.run()
+    def mesh_of(self, points: LatentPoints, sigmas: float, look: Look = Look()) -> bytes:
+        """The surface of a single latent, in the colours of all frames."""
+        run, tint = self.run(), self.still
+        if look.colour:
+            found, full = self._uncertain(look.colour)
+            tint = np.clip(found / full, 0, 1)
         with self._lock:
             volume = run.voxels_of(run.series_of(points))[0]
-        return self._make_mesh(self.levels.sign * volume, sigmas, self.still)
+        bright = self.masked(self.levels.sign * volume, look.mask)
+        return self._make_mesh(bright, sigmas, tint)
 
     @property
     def still(self) -> np.ndarray:

@@ -41,9 +41,17 @@ export class Looks {
         mask: masks.indexOf(this.mask.value) + 1,
       })),
     );
-    const notes = await Promise.all(
-      panels.map((_, i) => (uncertain && known[i] ? json("colour", { panel: i, colour: known[i] }) : null)),
-    );
+    let notes = panels.map(() => null);
+    if (uncertain) {
+      player.say("measuring …");
+      const ask = (i) => (known[i] ? json("colour", { panel: i, colour: known[i] }) : null);
+      try {
+        notes = await Promise.all(panels.map((_, i) => ask(i)));
+        player.say("");
+      } catch (error) {
+        player.say(error.message);
+      }
+    }
     if (this.colour.value !== name) return;
     [...player.get(".names").children].forEach((one, i) => {
       const note = notes[i] ? `· full colour at ${notes[i].full}` : uncertain ? "· not known" : "";

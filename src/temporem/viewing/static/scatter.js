@@ -293,7 +293,7 @@ export class Scatter extends EventTarget {
       const z = this._latent(this._seen).map((value) => value.toPrecision(6));
       const started = performance.now();
       try {
-        const answer = await ask("mesh", { panel, z, level: this.player.levelOf(panel) });
+        const answer = await ask("mesh", { panel, z, level: this.player.levelOf(panel), ...this.player.looks[panel] });
         const bytes = await answer.arrayBuffer();
         if (this.stroke.length) this.player.preview(panel, bytes);
         this.decodeSeconds = (performance.now() - started) / 1000;
