@@ -117,16 +117,31 @@ def _state(page: Any) -> dict[str, Any]:
         }"""
     )
     cpu, rss = 0.0, 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"swiftshader" not in (folder / "cmdline").read_bytes():
-                continue
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
+    for fields in _browser_processes():
         cpu += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         rss += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     return found | {"cpu": cpu, "rss": f"{rss / 2**20:.0f} MiB"}
+
+
+def _browser_processes() -> list[list[str]]:
+    """Fields of /proc/PID/stat behind the name, of the browser that this process started."""
+    known: dict[str, list[str]] = {}
+    drawing = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            known[folder.name] = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            if b"swiftshader" in (folder / "cmdline").read_bytes():
+                drawing.add(folder.name)
+        except OSError:
+            continue
+    own = str(os.getpid())
+
+    def is_mine(process: str) -> bool:
+        while process in known and process != own:
+            process = known[process][1]  # its parent
+        return process == own
+
+    return [known[process] for process in drawing if process in known and is_mine(process)]
 
 
 if __name__ == "__main__":

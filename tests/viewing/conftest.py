@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import settings, succeed
+from helpers.serving import serving
 from temporem.viewing.gallery import Gallery
-from temporem.viewing.server import ViewServer, open_socket
+from temporem.viewing.server import ViewServer
 from temporem.viewing.sources import open_sources
 
 
@@ -31,21 +29,20 @@ def gallery(linear_run: Path, tiny_dataset: Path) -> Gallery:
     return Gallery(open_sources([linear_run, tiny_dataset]))
 
 
-@contextmanager
-def serving(gallery: Gallery) -> Iterator[ViewServer]:
-    """A server that answers."""
-    with open_socket() as listening:
-        server = ViewServer(gallery, listening)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield server
-        server.stop()
-        thread.join()
-
-
 @pytest.fixture(scope="session")
 def server(gallery: Gallery) -> Iterator[ViewServer]:
     with serving(gallery) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def validated_run(tmp_path_factory) -> Path:
+    """A linear run with held-out movies, half sets and masks. Not to be changed."""
+    folder = tmp_path_factory.mktemp("validated")
+    few = ("movies=10", "frames_per_movie=3", "box=16", "pixel_size_angstrom=8", "snr=3")
+    succeed("simulate", "toy", "-o", folder / "movies", *settings(few))
+    quick = ("linear.components=1", "linear.iterations=1", "data.held_out_fraction=0.2")
+    run: Path = folder / "run"
+    succeed("reconstruct", folder / "movies", "-o", run, "--method", "linear", *settings(quick))
+    succeed("validate", run, "--half-sets")
+    return run

@@ -52,9 +52,9 @@ def test_run_that_is_not_finished_is_said(linear_run: Path, tmp_path: Path) -> N
     unfinished = tmp_path / "run"
     shutil.copytree(linear_run, unfinished)
     (unfinished / "frames.star").unlink()
-    assert "is not finished; finish it with temporem reconstruct" in refuse(
-        tmp_path, "view", unfinished
-    )
+    said = refuse(tmp_path, "view", unfinished)
+    assert "is still training, and has no checkpoint with volumes yet" in said
+    assert "finish it with temporem reconstruct" in said
 
 
 def test_dataset_without_truth_is_said(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -68,6 +68,10 @@ def test_runs_of_other_frames_are_said(linear_run: Path, tmp_path: Path) -> None
     options = settings(("movies=2", "frames_per_movie=3", "box=16", "pixel_size_angstrom=8"))
     succeed("simulate", "toy", "-o", tmp_path / "movies", *options)
     assert "not of the same frames" in refuse(tmp_path, "view", linear_run, tmp_path / "movies")
+
+
+def test_half_sets_of_a_run_without_are_said(tiny_dataset: Path, linear_run: Path) -> None:
+    assert "expected one run" in refuse(linear_run, "view", tiny_dataset, "--half-sets")
 
 
 def test_run_that_is_named_twice_is_said(linear_run: Path) -> None:

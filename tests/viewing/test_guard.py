@@ -35,7 +35,7 @@ def ask(
 ) -> tuple[int, bytes, dict[str, str]]:
     """Send a request as it is, without what libraries tidy up."""
     url = urlsplit(server.address)
-    connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=120)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     sent = {"Host": url.netloc} | {name.replace("_", "-"): text for name, text in headers.items()}
     for name, text in sent.items():
@@ -72,7 +72,21 @@ def test_tokens_are_long_and_never_the_same(server: ViewServer) -> None:
     assert min(map(len, tokens)) >= 32
 
 
-@pytest.mark.parametrize("path", ["/", "/describe", "/static/app.js", "//describe", "/x/describe"])
+NEWER = (
+    "clusters?panel=0&k=2",
+    "result?name=verdict",
+    "movie.gif?panel=0&movie=0",
+    "colour?panel=0",
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/describe", "/static/app.js", "//describe", "/x/describe"),
+        *(f"/{address}" for address in NEWER),
+    ],
+)
 def test_address_without_the_token_is_refused(server: ViewServer, asked, path) -> None:
     status, body, headers = ask(server, path)
     assert status == 403
@@ -114,7 +128,8 @@ def test_localhost_is_this_computer_too(server: ViewServer) -> None:
 def test_other_sites_are_refused(server: ViewServer, asked, headers) -> None:
     port = urlsplit(server.address).port
     sent = {name: text.format(port=port) for name, text in headers.items()}
-    assert ask(server, own(server, "describe"), **sent)[0] == 403
+    for address in ("describe", *NEWER):
+        assert ask(server, own(server, address), **sent)[0] == 403
     assert asked == []
 
 
@@ -172,7 +187,7 @@ def test_unknown_things_are_told_in_one_sentence(server: ViewServer, query) -> N
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 def test_only_reading_is_allowed(server: ViewServer, method) -> None:
-    for path in ("", "describe", "mesh", "static/app.js"):
+    for path in ("", "describe", "mesh", "static/app.js", *NEWER):
         assert ask(server, own(server, path), method=method)[0] == 405
 
 
@@ -184,4 +199,8 @@ def test_nothing_is_written(server: ViewServer, linear_run: Path, tiny_dataset: 
     before = state()
     ask(server, own(server, "describe"))
     ask(server, own(server, "mesh?panel=0&movie=0&frame=0&level=3"))
+    camera = "1,0,0,0,1,0,0,0,1,0,0,128"
+    drawn = f"movie.gif?panel=0&movie=0&levels=3,3&masks=0,0&speed=8&camera={camera}"
+    for address in ("clusters?panel=0&k=2", "result?name=verdict", drawn):
+        assert ask(server, own(server, address))[0] == 200
     assert state() == before

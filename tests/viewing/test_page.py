@@ -45,7 +45,8 @@ def test_modules_import_only_each_other() -> None:
     }
     for name, text in texts.items():
         assert imports(text) <= set(MODULES), name
-        assert re.search(r"https?://", text) is None, name
+        addresses = text.replace("http://www.w3.org/2000/svg", "")  # the name of a format
+        assert re.search(r"https?://", addresses) is None, name
         assert "eval(" not in text
     assert imports(texts["temporem/player"]) == {
         "temporem/clock",

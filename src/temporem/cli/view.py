@@ -32,6 +32,14 @@ def view(
     ],
     /,
     *,
+    half_sets: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Show the two half sets of a run, or its half maps, instead of the run.",
+        ),
+    ] = False,
     port: Annotated[int, Parameter(help="Port of the page on this computer; 0 takes any.")] = 0,
     no_open: Annotated[
         bool,
@@ -45,14 +53,15 @@ def view(
 
     Example:  temporem view 7bcq-run
     Example:  temporem view linear-run tempor-run movies
+    Example:  temporem view tempor-run --half-sets
     """
     from temporem.viewing.gallery import Gallery
     from temporem.viewing.server import ViewServer, open_socket
-    from temporem.viewing.sources import open_sources
+    from temporem.viewing.sources import open_half_sets, open_sources
 
     with open_socket(port) as listening:
         with progress_bar("Opening"):
-            gallery = Gallery(open_sources(shown))
+            gallery = Gallery(open_half_sets(shown) if half_sets else open_sources(shown))
             gallery.measure()
         server = ViewServer(gallery, listening)
         say(f"Page: {server.address}")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from temporem.exporting.base import ExportJob
-from temporem.exporting.movie import Movie, require_ending
+from temporem.exporting.movie import Movie, Pictures, require_ending
 from temporem.io.files import atomic_write
 
 _FREQUENT, _RARE = 160, 96  # colours, 256 in all
@@ -26,22 +26,29 @@ class Gif:
 
     def write(self, job: ExportJob) -> list[str]:
         movie = Movie(job)
-        palette = _palette(movie.colours())
-        images = [
-            Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
-            for picture in movie.pictures()
-        ]
-        with atomic_write(job.out, overwrite=job.overwrite) as temporary:
-            images[0].save(
-                temporary,
-                format="GIF",
-                save_all=True,
-                append_images=images[1:],
-                duration=round(1000 / job.pictures.frames_per_second),
-                loop=0,
-                optimize=False,
-            )
+        write_gif(movie, job.out, job.pictures.frames_per_second, overwrite=job.overwrite)
         return movie.sentences()
+
+
+def write_gif(
+    movie: Pictures, out: Path, frames_per_second: float, *, overwrite: bool = False
+) -> None:
+    """Write pictures as an animated GIF."""
+    palette = _palette(movie.colours())
+    images = [
+        Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+        for picture in movie.pictures()
+    ]
+    with atomic_write(out, overwrite=overwrite) as temporary:
+        images[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=round(1000 / frames_per_second),
+            loop=0,
+            optimize=False,
+        )
 
 
 def _palette(picture: np.ndarray) -> Image.Image:

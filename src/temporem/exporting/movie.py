@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,25 @@ from temporem.runs.export import Cut, require_sizes
 
 SIZES = (100, 4096)
 """Smallest and largest edge of a picture, pixels."""
+
+
+class Pictures(Protocol):
+    """Pictures of one size, one after another."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a picture, pixels, both even."""
+        ...
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """RGB ``(height, width, 3)`` uint8."""
+        ...
+
+    def colours(self) -> np.ndarray:
+        """An RGB picture that has the colours of all."""
+        ...
 
 
 class Movie:
@@ -36,6 +56,13 @@ class Movie:
             size=pictures.size,
             level=pictures.level,
         )
+
+    def __len__(self) -> int:
+        return len(self._job.series)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.scene.size, self.scene.size
 
     def pictures(self) -> Iterator[np.ndarray]:
         """RGB ``(size, size, 3)`` uint8."""

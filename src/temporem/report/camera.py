@@ -54,6 +54,21 @@ class View:
         return replace(self, centre=(right, up), extent=float((high - low).max()) + _MARGIN)
 
 
+@dataclass(frozen=True)
+class TurnedView(View):
+    """A view in any direction, with any direction upwards.
+
+    Args:
+        matrix: molecule (x, y, z) to screen (right, up, towards the viewer), row by row.
+    """
+
+    matrix: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+    @property
+    def rotation(self) -> np.ndarray:
+        return np.reshape(self.matrix, (3, 3))
+
+
 def revealing_view(volumes: np.ndarray, level: float) -> View:
     """Find the view in which surfaces of volumes ``(S, D, D, D)`` at a level differ most.
 

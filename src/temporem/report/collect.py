@@ -32,13 +32,14 @@ SHOWN_FRAMES = 6
 
 
 def collect(
-    paths: Sequence[str | Path], dataset: str | Path | None = None
+    paths: Sequence[str | Path], dataset: str | Path | None = None, *, residuals: bool = True
 ) -> tuple[ReportDataset, list[ReportRun]]:
     """Read runs of one dataset, and the dataset.
 
     Args:
         paths: finished runs.
         dataset: the dataset, if it is no longer where the first run says.
+        residuals: measure what the volumes leave of the images, which reads all images.
 
     Raises:
         TemporemError: a run or the dataset cannot be read, or the runs are not of the same frames.
@@ -53,7 +54,7 @@ def collect(
     truth = read_truth_of(movies) if (movies.path / "truth").is_dir() else None
     shown = _shown_rows(movies)
     reported = [
-        _run(run, name, str(path), shown, truth, movies)
+        _run(run, name, str(path), shown, truth, movies, residuals=residuals)
         for run, name, path in zip(runs, names, paths, strict=True)
     ]
     return _dataset(movies, truth, shown), reported
@@ -130,7 +131,14 @@ def _dataset(dataset: Dataset, truth: Truth | None, shown: np.ndarray) -> Report
 
 
 def _run(
-    run: Run, name: str, path: str, shown: np.ndarray, truth: Truth | None, dataset: Dataset
+    run: Run,
+    name: str,
+    path: str,
+    shown: np.ndarray,
+    truth: Truth | None,
+    dataset: Dataset,
+    *,
+    residuals: bool,
 ) -> ReportRun:
     log = _checked_log(run.path)
     metrics = _lines(log, network.PART) or _lines(log, linear.PART)
@@ -168,7 +176,7 @@ def _run(
         half_fsc=knowledge.half_fsc_of(run, log),
         coverage=knowledge.coverage_of(run),
         cloud_motion=knowledge.cloud_motion_of(run),
-        residuals=knowledge.residuals_of(run, dataset, shown),
+        residuals=knowledge.residuals_of(run, dataset, shown) if residuals else None,
         data_warnings=run.facts.data_warnings,
         validation=stored_validation(run.path),
         kinetics=load_kinetics(run.path),

@@ -58,6 +58,17 @@ def inline_svg(document: str, description: str) -> Markup:
     return Markup(svg.replace(INK, "currentColor"))
 
 
+def document_of(inline: str) -> str:
+    """Turn inline SVG of :func:`inline_svg` back into a document; its ink is ``currentColor``."""
+    begin, rest = inline.split(">", 1)
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', begin)
+    assert size, "inline_svg writes a viewBox"
+    begin = re.sub(r' style="[^"]*"', "", begin)
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    begin = begin.replace("<svg ", f'<svg {names} width="{size[1]}" height="{size[2]}" ', 1)
+    return f"{begin}><style>*{{stroke-linejoin:round;stroke-linecap:butt}}</style>{rest}"
+
+
 def strip_png(pictures: Sequence[np.ndarray]) -> str:
     """Put pictures ``(size, size, 4)`` uint8 side by side, as a ``data:`` address of a PNG."""
     buffer = io.BytesIO()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,21 +32,29 @@ _TIED = 0.98
 """Share of equal frames above which a histogram of gains would be one bar."""
 
 
+_Maker = Callable[[ReportDataset, Sequence[ReportRun], Findings], Section]
+
+SECTIONS: Mapping[str, _Maker] = {
+    "truth": lambda dataset, runs, findings: _against_truth(runs, findings),
+    "half sets": lambda dataset, runs, findings: _half_sets(dataset, runs),
+    "components": lambda dataset, runs, findings: _ends(runs),
+    "paths": lambda dataset, runs, findings: _paths(dataset, runs),
+    "latents": lambda dataset, runs, findings: _latents_and_truth(dataset, runs),
+    "kinetics": lambda dataset, runs, findings: kinetics_section(runs),
+    "views": lambda dataset, runs, findings: _views_and_poses(runs),
+    "residuals": lambda dataset, runs, findings: _residuals(runs),
+    "learning": lambda dataset, runs, findings: Section(
+        "How the runs learned", drawings=tuple(learning_drawings(runs, dataset))
+    ),
+}
+"""Makers of the sections, in the order of the page."""
+
+
 def sections_of(
     dataset: ReportDataset, runs: Sequence[ReportRun], findings: Findings
 ) -> list[Section]:
     """Make all sections that have something to show, in the order of the page."""
-    made = [
-        _against_truth(runs, findings),
-        _half_sets(dataset, runs),
-        _ends(runs),
-        _paths(dataset, runs),
-        _latents_and_truth(dataset, runs),
-        kinetics_section(runs),
-        _views_and_poses(runs),
-        _residuals(runs),
-        Section("How the runs learned", drawings=tuple(learning_drawings(runs, dataset))),
-    ]
+    made = [make(dataset, runs, findings) for make in SECTIONS.values()]
     return [section for section in made if section.drawings or section.words]
 
 

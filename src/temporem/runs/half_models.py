@@ -21,6 +21,7 @@ from temporem.io.outputs import require_no_links
 from temporem.io.state import Parts
 from temporem.progress import Progress
 from temporem.runs import names
+from temporem.runs.half_runs import HINT, LATENTS, half_folders
 from temporem.runs.held_out import movies_of_run
 from temporem.runs.methods import find_method
 from temporem.runs.methods.base import Job, Task
@@ -30,9 +31,6 @@ from temporem.volumes.source import Decodes
 
 LEAST_MOVIES = 8
 """Movies that a run must have trained on: a fit wants four folds, and each half two of each."""
-
-_LATENTS = "latents.npz"
-_HINT = "remove the folder and train the half sets again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,7 @@ def half_models(
             f"{run.path} was trained on {len(training)} movies",
             expected=f"at least {LEAST_MOVIES}, so that each half has enough to learn from",
         )
-    folders = [run.path / names.VALIDATION / f"half{number}" for number in (1, 2)]
+    folders = half_folders(run.path)
     require_no_links([run.path / names.VALIDATION, *folders])
     models = []
     with held(run.path):
@@ -108,7 +106,7 @@ def _half(
     frames = prepare_frames(
         dataset, config.data, training, device, posed=method.needs_poses(config)
     )
-    file, finished = folder / names.MODEL, folder / _LATENTS
+    file, finished = folder / names.MODEL, folder / LATENTS
     if not finished.is_file():
         store = RunStore(folder, SINGLE_PROCESS, config.checkpoint_seconds)
         store.open()
@@ -120,7 +118,7 @@ def _half(
             np.savez(partial, mean=mean.float().cpu().numpy())
         store.close()
     progress(1, 1)
-    arrays = NpzFile(finished, what="latents of a half set", hint=_HINT)
+    arrays = NpzFile(finished, what="latents of a half set", hint=HINT)
     latents = arrays.numbers("mean", "float32", len(frames), None)
     stored = load_checkpoint(file)
     generator = method.load(stored, config, run.grid, latents.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_urlsafe
 from typing import Any
@@ -19,10 +20,13 @@ from starlette.routing import Route
 from temporem.errors import TemporemError
 from temporem.report.theme import RUN_COLOURS, STATE_COLOURS
 from temporem.runs.latent_points import far_from_data
-from temporem.viewing.gallery import LEVEL_STEP, Gallery, Panel
+from temporem.viewing.clusters import clusters_document
+from temporem.viewing.film import Camera, Film, film_file
+from temporem.viewing.gallery import LEVEL_STEP, Gallery, Look, Panel
 from temporem.viewing.latents import latent_columns, packed_whole, read_points
 from temporem.viewing.page import content_policy, files, render_page
 from temporem.viewing.pictures import FrameImages, grey_png
+from temporem.viewing.results import Results, movie_scores
 from temporem.viewing.sources import Shown, ShownRun, ShownTruth, points_key
 from temporem.viewing.takeaway import Download, commands, selection_file, volume_file
 
@@ -43,11 +47,15 @@ def make_app(gallery: Gallery) -> Starlette:
         "/describe": answers.describe,
         "/movie": answers.movie,
         "/mesh": answers.mesh,
+        "/colour": answers.colour,
         "/pictures": answers.pictures,
         "/latents": answers.latents,
         "/path": answers.path,
+        "/clusters": answers.clusters,
+        "/result": answers.result,
         "/commands": answers.commands,
         "/volume.mrc": answers.volume,
+        "/movie.{kind}": answers.film,
     }
     routes = [Route(path, answer, methods=["GET"]) for path, answer in gets.items()]
     # A list of frames may be too long for an address.
@@ -70,6 +78,11 @@ class Answers:
             if isinstance(panel.shown, ShownRun)
         }
 
+        runs = [one.shown for one in gallery.panels if isinstance(one.shown, ShownRun)]
+        finished = [run.path for run in runs if not run.so_far]
+        self._results = Results(finished, shows_halves=any(run.half for run in runs))
+        self._filming = threading.Lock()
+
     def page(self, request: Request) -> Response:
         nonce = token_urlsafe(16)
         title = ", ".join(panel.shown.name for panel in self._gallery.panels)
@@ -83,8 +96,8 @@ class Answers:
         return Response(found[0], media_type=found[1])
 
     def describe(self, request: Request) -> Response:
-        """Describe panels, movies, first view and colours."""
-        return JSONResponse(describe(self._gallery))
+        """Describe panels, movies, first view and colours, and name results."""
+        return JSONResponse(describe(self._gallery) | {"results": self._results.titles()})
 
     def movie(self, request: Request) -> Response:
         """List the frames of a movie."""
@@ -93,11 +106,19 @@ class Answers:
     def mesh(self, request: Request) -> Response:
         """Give a surface: of a frame of a movie or path, or of one latent."""
         panel, sigmas = self._panel(request), _level(request)
+        look = Look(_whole(request, "colour", 0), _whole(request, "mask", 0))
         if "z" in request.query_params:
             points = read_points(panel.run().run, request.query_params["z"])
-            return Response(panel.mesh_of(points, sigmas), media_type=_BYTES)
-        data = panel.mesh(_clip(request), _whole(request, "frame"), sigmas)
+            return Response(panel.mesh_of(points, sigmas, look), media_type=_BYTES)
+        data = panel.mesh(_clip(request), _whole(request, "frame"), sigmas, look)
         return Response(data, media_type=_BYTES)
+
+    def colour(self, request: Request) -> Response:
+        """Say what a colour means: its words, and the value that has the full colour."""
+        panel, number = self._panel(request), _whole(request, "colour")
+        found, full = panel.uncertainty(number), panel.full_colour(number)
+        text = f"{full:.2g} Å" if found.angstrom else f"{full / panel.levels.sigma:.2g} σ"
+        return JSONResponse({"words": found.words, "full": text})
 
     def pictures(self, request: Request) -> Response:
         """Give a frame as observed and as predicted, and what is left."""
@@ -130,6 +151,7 @@ class Answers:
         document["times"] = _times(shown, np.arange(shown.run.n_frames))
         document["held_out"] = np.flatnonzero(shown.run.held_out).tolist()
         document["state"] = self._state()
+        document["scores"] = movie_scores(shown)
         return JSONResponse(document)
 
     def path(self, request: Request) -> Response:
@@ -143,6 +165,14 @@ class Answers:
             {"id": key, "labels": points.labels, "caution": far_from_data(run, points)}
         )
 
+    def clusters(self, request: Request) -> Response:
+        """Group the frames of a run, with a volume of each group."""
+        return JSONResponse(clusters_document(self._panel(request), _whole(request, "k")))
+
+    def result(self, request: Request) -> Response:
+        """Give a part of what a report says."""
+        return JSONResponse(self._results.part(request.query_params.get("name", "")))
+
     def commands(self, request: Request) -> Response:
         """Give command lines that make what is seen."""
         panel, clip, frame = self._panel(request), _clip(request), _whole(request, "frame")
@@ -155,6 +185,28 @@ class Answers:
         """Give a volume as an MRC file."""
         panel = self._panel(request)
         return _saved(volume_file(panel, _clip(request), _whole(request, "frame")))
+
+    def film(self, request: Request) -> Response:
+        """Give a movie of what is shown: all panels, or the one of a path."""
+        panels, clip = self._gallery.panels, _clip(request)
+        if isinstance(clip, str):
+            panels = [self._panel(request)]
+        levels, masks = _list(request, "levels"), _list(request, "masks")
+        if not len(levels) == len(masks) == len(panels):
+            raise TemporemError("there must be a level and a mask for every panel")
+        if min(masks) < 0:
+            raise TemporemError("there is no such mask")
+        camera = Camera.read(request.query_params.get("camera", ""))
+        speed = _number(request.query_params.get("speed", ""), "speed")
+        whole = [int(mask) for mask in masks]
+        plain = request.query_params.get("plain") == "true"
+        film = Film(panels, clip, levels, camera, masks=whole, plain=plain)
+        if not self._filming.acquire(blocking=False):
+            raise TemporemError("another movie is being drawn", hint="wait until it is saved")
+        try:
+            return _saved(film_file(film, request.path_params["kind"], speed))
+        finally:
+            self._filming.release()
 
     async def selection(self, request: Request) -> Response:
         """Give frames as rows of the file that they came from."""
@@ -225,6 +277,10 @@ def _describe(panel: Panel) -> dict[str, Any]:
         "kind": shown.kind,
         "latents": isinstance(shown, ShownRun) and shown.latents is not None,
         "images": isinstance(shown, ShownRun),
+        "so_far": shown.so_far if isinstance(shown, ShownRun) else "",
+        "colours": [one.name for one in shown.uncertainties],
+        "masks": list(shown.masks),
+        "dark": levels.sign < 0,
         "box": shown.box,
         "pixel": shown.pixel_size_angstrom,
         "level": {
@@ -259,18 +315,26 @@ def _clip(request: Request) -> int | str:
 
 
 def _level(request: Request) -> float:
-    text = request.query_params.get("level", "")
+    return _number(request.query_params.get("level", ""), "level")
+
+
+def _list(request: Request, name: str) -> list[float]:
+    texts = request.query_params.get(name, "")[:400].split(",")
+    return [_number(text, name) for text in texts]
+
+
+def _number(text: str, name: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not abs(value) <= _MOST_SIGMAS:
-        raise TemporemError(f"level={text:.40}", expected="a number")
+        raise TemporemError(f"{name}={text:.40}", expected="a number")
     return value
 
 
-def _whole(request: Request, name: str) -> int:
-    text = request.query_params.get(name, "")
+def _whole(request: Request, name: str, default: int | None = None) -> int:
+    text = request.query_params.get(name, "" if default is None else str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise TemporemError(f"{name}={text:.40}", expected="a whole number")
     return int(text)

@@ -17,6 +17,7 @@ from temporem.report.level import find_level, mean_and_sigma
 from temporem.report.render import moving_region
 from temporem.runs.latent_points import LatentPoints
 from temporem.runs.series import Series
+from temporem.viewing.knowledge import Uncertainty
 from temporem.viewing.meshes import surface_mesh
 from temporem.viewing.sources import Shown, ShownRun, evenly
 
@@ -27,6 +28,7 @@ _LOWEST, _HIGHEST = 0.5, 2.5  # of the range of levels, times the first one
 _MESH_BYTES, _VOLUME_BYTES = 2**28, 2**28  # kept
 _PATHS = 16  # kept
 _SAMPLE_OF_VIEW = 5  # every so many volumes of a sample tell the direction
+_FULL_COLOUR = 0.98  # quantile, over the molecule, of the uncertainty that has the full colour
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -41,6 +43,8 @@ class Levels:
         sigma: standard deviation of the voxels.
         start: level to begin with, in σ above the mean.
         low, high: range in which there is a surface, σ.
+        sign: −1 for a molecule that is darker than its surroundings; volumes are then multiplied
+            by it before anything else.
     """
 
     mean: float
@@ -48,10 +52,24 @@ class Levels:
     start: float
     low: float
     high: float
+    sign: int = 1
 
     def value(self, sigmas: float) -> float:
         """Density at a level in σ."""
         return self.mean + sigmas * self.sigma
+
+
+@dataclass(frozen=True)
+class Look:
+    """Choices besides level and frame.
+
+    Attributes:
+        colour: 0 for motion, else the number of an uncertainty, from 1.
+        mask: 0 for none, else the number of a mask, from 1.
+    """
+
+    colour: int = 0
+    mask: int = 0
 
 
 class Gallery:
@@ -98,6 +116,7 @@ class Panel:
         self._lock = threading.Lock()
         self._levels: Levels | None = None
         self._still: np.ndarray | None = None
+        self._mean: np.ndarray | None = None
         self._volumes = _Kept[object, np.ndarray](_VOLUME_BYTES, lambda volume: volume.nbytes)
         self._meshes = _Kept[object, bytes](_MESH_BYTES, len)
         self._amplitudes = _Kept[object, np.ndarray](_VOLUME_BYTES // 4, lambda tint: tint.nbytes)
@@ -113,10 +132,10 @@ class Panel:
     @cached_property
     def view(self) -> View:
         """Direction in which most of the motion is seen."""
-        level = self.levels.value(self.levels.start)
+        level, sign = self.levels.value(self.levels.start), self.levels.sign
         rows = np.concatenate(self.shown.movies)
         with self._lock:
-            few = self.shown.spread_sample(rows)[::_SAMPLE_OF_VIEW]
+            few = sign * self.shown.spread_sample(rows)[::_SAMPLE_OF_VIEW]
         return revealing_view(few, level).framing(few, level)
 
     def add_path(self, key: str, points: LatentPoints) -> None:
@@ -125,7 +144,11 @@ class Panel:
         Raises:
             TemporemError: this panel has no latents.
         """
-        self._paths[key] = self.run().series_of(points)
+        self.keep_path(key, self.run().series_of(points))
+
+    def keep_path(self, key: str, series: Series) -> None:
+        """Keep the volumes of latents under a name."""
+        self._paths[key] = series
 
     def length(self, clip: int | str) -> int:
         """Number of volumes of a movie, by its index, or of a path, by its name."""
@@ -143,38 +166,87 @@ class Panel:
         return int(rows[frame])
 
     def volume(self, clip: int | str, frame: int) -> np.ndarray:
-        """A volume of a movie or path: ``(d, d, d)`` (z, y, x)."""
+        """A volume of a movie or path, its molecule bright: ``(d, d, d)`` (z, y, x)."""
         if not 0 <= frame < self.length(clip):
             raise TemporemError(f"there is no volume {frame}")
         key = (clip, frame) if isinstance(clip, str) else self.row(clip, frame)
+        sign = self.levels.sign
         with self._lock:
             kept = self._volumes.get(key)
-            return self._decode(clip, frame) if kept is None else kept
+            found = self._decode(clip, frame) if kept is None else kept
+        return found if sign > 0 else -found
 
-    def mesh(self, clip: int | str, frame: int, sigmas: float) -> bytes:
+    def mesh(self, clip: int | str, frame: int, sigmas: float, look: Look = Look()) -> bytes:
         """A surface in the format of :mod:`temporem.viewing.meshes`.
 
         Args:
             clip: index of a movie, or name of a path.
             frame: place in it.
             sigmas: level above the mean, σ; rounded to a multiple of :data:`LEVEL_STEP`.
+            look: colour and mask.
+
+        Raises:
+            TemporemError: there is no such volume, colour or mask.
         """
         step = round(sigmas / LEVEL_STEP)
-        key = (clip, frame, step)
+        key = (clip, frame, step, look)
         mesh = self._meshes.get(key)
         if mesh is None:
-            volume, amplitude = self.volume(clip, frame), self.amplitude(clip)
-            mesh = self._meshes[key] = self._make_mesh(volume, step * LEVEL_STEP, amplitude)
+            volume = self.masked(self.volume(clip, frame), look.mask)
+            tint = self._tint(clip, look.colour)
+            mesh = self._meshes[key] = self._make_mesh(volume, step * LEVEL_STEP, tint)
         return mesh
 
-    def mesh_of(self, points: LatentPoints, sigmas: float) -> bytes:
-        """The surface of a single latent, coloured by the motion over all frames."""
-        run = self.run()
+    def masked(self, volume: np.ndarray, number: int) -> np.ndarray:
+        """A volume without what is outside of a mask, by its number from 1; 0 leaves all.
+
+        Raises:
+            TemporemError: there is no such mask.
+        """
+        if not number:
+            return volume
+        masks = list(self.shown.masks.values())
+        if number > len(masks):
+            raise TemporemError(f"{self.shown.name} has no mask {number}")
+        mean = self.levels.mean
+        masked: np.ndarray = mean + (volume - mean) * masks[number - 1]
+        return masked
+
+    def uncertainty(self, number: int) -> Uncertainty:
+        """An uncertainty by its number, from 1.
+
+        Raises:
+            TemporemError: there is none.
+        """
+        known = self.shown.uncertainties
+        if not 1 <= number <= len(known):
+            raise TemporemError(f"{self.shown.name} has no uncertainty {number}")
+        return known[number - 1]
+
+    def full_colour(self, number: int) -> float:
+        """The uncertainty that has the full colour, in its own unit.
+
+        It is the same for all movies: that of all frames which few places of the molecule exceed.
+        """
+        return self._uncertain(number)[1]
+
+    def mesh_of(self, points: LatentPoints, sigmas: float, look: Look = Look()) -> bytes:
+        """The surface of a single latent, in the colours of all frames."""
+        run, tint = self.run(), self.still
+        if look.colour:
+            found, full = self._uncertain(look.colour)
+            tint = np.clip(found / full, 0, 1)
         with self._lock:
             volume = run.voxels_of(run.series_of(points))[0]
+        bright = self.masked(self.levels.sign * volume, look.mask)
+        return self._make_mesh(bright, sigmas, tint)
+
+    @property
+    def still(self) -> np.ndarray:
+        """How much every voxel moves over all frames: 0 … 1, ``(d, d, d)``."""
         self._measure()
         assert self._still is not None
-        return self._make_mesh(volume, sigmas, self._still)
+        return self._still
 
     def amplitude(self, clip: int | str) -> np.ndarray:
         """How much every voxel moves in a movie or path: 0 … 1, ``(d, d, d)``."""
@@ -185,6 +257,38 @@ class Panel:
             volumes = np.stack([self.volume(clip, frame) for frame in spread.tolist()])
             found = self._amplitudes[clip] = moving_region(volumes, level).astype(np.float32)
         return found
+
+    def _tint(self, clip: int | str, colour: int) -> np.ndarray:
+        """Colour of every voxel, 0 … 1: of a movie, or for a path of all frames."""
+        if not colour:
+            return self.amplitude(clip)
+        found, full = self._uncertain(colour)
+        if not isinstance(clip, str):
+            key = ("uncertain", colour, clip)
+            kept = self._amplitudes.get(key)
+            if kept is None:
+                rows, uncertainty = self.rows(clip), self.uncertainty(colour)
+                with self._lock:
+                    kept = self.shown.deviation(uncertainty, rows).astype(np.float32)
+                self._amplitudes[key] = kept
+            found = kept
+        return np.clip(found / full, 0, 1)
+
+    def _uncertain(self, number: int) -> tuple[np.ndarray, float]:
+        """An uncertainty of all frames, and the value that has the full colour."""
+        uncertainty = self.uncertainty(number)
+        self._measure()
+        assert self._mean is not None
+        key = ("uncertain", number)
+        found = self._amplitudes.get(key)
+        if found is None:
+            with self._lock:
+                every = np.concatenate(self.shown.movies)
+                found = self.shown.deviation(uncertainty, every).astype(np.float32)
+            self._amplitudes[key] = found
+        inside = self._mean > self.levels.value(self.levels.start)
+        values = found[inside] if inside.any() else found
+        return found, max(float(np.quantile(values, _FULL_COLOUR)), 1e-30)
 
     def _make_mesh(self, volume: np.ndarray, sigmas: float, amplitude: np.ndarray) -> bytes:
         level, size = self.levels.value(sigmas), self.shown.pixel_size_angstrom
@@ -206,13 +310,15 @@ class Panel:
             if self._levels is not None:
                 return
             sample = self.shown.spread_sample(np.concatenate(self.shown.movies))
-            mean, sigma = mean_and_sigma(sample)
             found = find_level(sample)
-            start = max(1, round(found.sigmas / LEVEL_STEP)) * LEVEL_STEP
+            sample = found.sign * sample
+            mean, sigma = mean_and_sigma(sample)
+            start = max(1, round(found.sign * found.sigmas / LEVEL_STEP)) * LEVEL_STEP
             top = (float(sample.max()) - mean) / sigma
-            self._still = moving_region(sample, found.value).astype(np.float32)
+            self._still = moving_region(sample, found.height).astype(np.float32)
+            self._mean = sample.mean(0)
             self._levels = Levels(
-                mean, sigma, start, _LOWEST * start, min(_HIGHEST * start, 0.95 * top)
+                mean, sigma, start, _LOWEST * start, min(_HIGHEST * start, 0.95 * top), found.sign
             )
 
     def rows(self, movie: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from temporem.frames.readers import read_dataset
 from temporem.frames.streaming import image_window
 from temporem.physics.forward import ForwardModel
 from temporem.runs.frames_table import FrameCorrections, read_corrections
-from temporem.runs.run import Run
+from temporem.runs.run import Run, is_finished
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.model import VolumeModel
 
@@ -100,6 +100,8 @@ class FrameImages:
 
     @cached_property
     def _corrections(self) -> FrameCorrections:
+        if not is_finished(self.run.path):  # they are written in the end
+            return FrameCorrections(None, None, None, None)
         return read_corrections(self.run.path)
 
     @torch.no_grad()

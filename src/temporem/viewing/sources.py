@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,10 +20,13 @@ from temporem.physics.rigid_transform import RigidTransform
 from temporem.poses.alignment import align_poses
 from temporem.report.collect import run_names
 from temporem.runs.export import Cut, ExportOptions
+from temporem.runs.half_runs import read_half_runs
 from temporem.runs.latent_points import LatentPoints
-from temporem.runs.run import Run, is_run, load_run
+from temporem.runs.run import Run, is_finished, is_run, load_run
 from temporem.runs.series import Series, frames_series, points_series
+from temporem.runs.so_far import load_run_so_far
 from temporem.simulation.truth import TRUTH_NAME, Truth, read_truth_of
+from temporem.viewing.knowledge import Uncertainty, masks_of, uncertainties_of
 
 MOST_VOXELS = 128
 """Largest edge of a volume that is shown."""
@@ -72,19 +75,35 @@ class Shown(ABC):
         """Latents of the frames, ``(N, q)``; None without."""
         return None
 
+    @property
+    def uncertainties(self) -> Sequence[Uncertainty]:
+        """How far the volumes may be off, as far as this is known."""
+        return ()
+
+    @property
+    def masks(self) -> Mapping[str, np.ndarray]:
+        """Masks by name, ``(d, d, d)``."""
+        return {}
+
+    def deviation(self, uncertainty: Uncertainty, rows: np.ndarray) -> np.ndarray:
+        """An uncertainty of up to 24 of some frames, as shown: ``(d, d, d)``."""
+        return uncertainty.of(rows[evenly(len(rows))])
+
     def spread_sample(self, rows: np.ndarray) -> np.ndarray:
         """Volumes of up to 24 of some frames, evenly spread: ``(S, d, d, d)``."""
         return self.voxels(rows[evenly(len(rows))])
 
 
 class ShownRun(Shown):
-    """A finished run.
+    """A run.
 
     Args:
         run: the run.
         name: how the page calls it.
         change: transform into the reference frame of the truth, where that is shown too.
         most_voxels: largest edge of the volumes.
+        half: number of the half set that this is; 0 for the whole run.
+        so_far: how far the run is; empty for a finished one.
     """
 
     def __init__(
@@ -93,8 +112,10 @@ class ShownRun(Shown):
         name: str,
         change: RigidTransform | None = None,
         most_voxels: int = MOST_VOXELS,
+        half: int = 0,
+        so_far: str = "",
     ) -> None:
-        self.run = run
+        self.run, self.half, self.so_far = run, half, so_far
         self.name, self.kind, self.path = name, run.config.method, run.path
         self.particle_names, self.frame_numbers = run.particle_names, run.frame_numbers
         self.times_seconds = run.times_seconds
@@ -107,6 +128,18 @@ class ShownRun(Shown):
     @property
     def latents(self) -> np.ndarray | None:
         return self.run.latents
+
+    @cached_property
+    def uncertainties(self) -> Sequence[Uncertainty]:
+        return () if self.half else uncertainties_of(self.run, self._options)
+
+    @cached_property
+    def masks(self) -> Mapping[str, np.ndarray]:
+        found = masks_of(self.run, self._options)
+        return {name: self._turned(mask[None])[0].clip(0, 1) for name, mask in found.items()}
+
+    def deviation(self, uncertainty: Uncertainty, rows: np.ndarray) -> np.ndarray:
+        return self._turned(super().deviation(uncertainty, rows)[None])[0]
 
     def voxels(self, rows: np.ndarray) -> np.ndarray:
         return self._turned(self._cut.voxels(np.asarray(rows)))
@@ -158,7 +191,7 @@ class ShownTruth(Shown):
 
 
 def open_sources(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> list[Shown]:
-    """Open runs and datasets; a dataset shows its truth.
+    """Open runs and datasets; a dataset shows its truth, an unfinished run its last checkpoint.
 
     Runs are turned into the reference frame of the truth, or else of the first run.
 
@@ -167,25 +200,58 @@ def open_sources(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> li
         most_voxels: largest edge of the volumes; larger ones lose their high frequencies.
 
     Raises:
-        TemporemError: a path is neither, a run is not finished, a dataset has no truth, or they are
-            not of the same frames.
+        TemporemError: a path is neither, a run has no checkpoint yet, a dataset has no truth, or
+            they are not of the same frames.
     """
     names = run_names(paths)
-    opened = [load_run(path) if is_run(path) else _read_truth(path) for path in paths]
+    words: dict[int, str] = {}
+    opened: list[Run | Truth] = []
+    for place, path in enumerate(paths):
+        if not is_run(path):
+            opened.append(_read_truth(path))
+        elif is_finished(path):
+            opened.append(load_run(path))
+        else:
+            found = load_run_so_far(path)
+            words[place] = found.words
+            opened.append(found.run)
     for other in opened[1:]:
         _require_same_frames(opened[0], other)
     truth = next((one for one in opened if isinstance(one, Truth)), None)
     first = next((one for one in opened if isinstance(one, Run)), None)
     shown: list[Shown] = []
-    for one, path, name in zip(opened, paths, names, strict=True):
+    for place, (one, path, name) in enumerate(zip(opened, paths, names, strict=True)):
         if isinstance(one, Truth):
             shown.append(ShownTruth(one, path, name, most_voxels))
-        elif truth is not None:
-            shown.append(ShownRun(one, name, alignment(one, truth), most_voxels))
+            continue
+        if truth is not None:
+            change = alignment(one, truth)
         else:
             assert first is not None
-            shown.append(ShownRun(one, name, _alignment_of_runs(one, first), most_voxels))
+            change = _alignment_of_runs(one, first)
+        shown.append(ShownRun(one, name, change, most_voxels, so_far=words.get(place, "")))
     return shown
+
+
+def open_half_sets(paths: Sequence[Path], *, most_voxels: int = MOST_VOXELS) -> list[Shown]:
+    """Open the two half sets of a run, to see what they agree on.
+
+    Args:
+        paths: one run.
+        most_voxels: largest edge of the volumes.
+
+    Raises:
+        TemporemError: not one run, not a finished one, or one without half sets.
+    """
+    if len(paths) != 1 or not is_run(paths[0]):
+        raise TemporemError("--half-sets shows the two half sets of one run", expected="one run")
+    halves = read_half_runs(load_run(paths[0]))
+    (name,) = run_names(paths)
+    what = "" if halves.moving else ", mean of all frames"
+    return [
+        ShownRun(half, f"{name}, half {number}{what}", None, most_voxels, half=number)
+        for number, half in enumerate(halves.runs, start=1)
+    ]
 
 
 def evenly(n: int) -> np.ndarray:

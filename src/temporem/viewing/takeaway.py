@@ -41,7 +41,7 @@ def volume_file(panel: Panel, clip: int | str, frame: int) -> Download:
         voxels = series.source.voxels(series.rows[frame : frame + 1])[0]
         size, name = shown.run.grid.pixel_size_angstrom, series.names[frame]
     else:
-        voxels, size = panel.volume(clip, frame), shown.pixel_size_angstrom
+        voxels, size = panel.levels.sign * panel.volume(clip, frame), shown.pixel_size_angstrom
         name = f"truth_{panel.row(int(clip), frame):06d}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.mrc"
@@ -74,15 +74,19 @@ def commands(
     panels: Sequence[Panel], panel: Panel, clip: int | str, frame: int, sigmas: float
 ) -> dict[str, str]:
     """Command lines that give what is seen: the page, and of a run the movie and the volume."""
-    found = {"this page": _words("view", *(str(one.shown.path) for one in panels))}
     shown = panel.shown
-    if not isinstance(shown, ShownRun):
+    half = isinstance(shown, ShownRun) and shown.half
+    folders = dict.fromkeys(str(one.shown.path) for one in panels)
+    found = {"this page": _words("view", *folders, *(["--half-sets"] if half else []))}
+    if not isinstance(shown, ShownRun) or half or shown.so_far:
         return found
-    run, level = str(shown.path), f"{panel.levels.value(sigmas):.6g}"
+    run, level = str(shown.path), f"{panel.levels.sign * panel.levels.value(sigmas):.6g}"
     if isinstance(clip, str):
-        z = series_of(panel, clip).record["latents"]
-        texts = [",".join(f"{value:.6g}" for value in point) for point in z]
+        record = series_of(panel, clip).record
+        texts = [",".join(f"{value:.6g}" for value in point) for point in record["latents"]]
         every, single = [f"--latent={';'.join(texts)}"], [f"--latent={texts[frame]}"]
+        if "clusters" in record:
+            every = ["--clusters", str(record["clusters"])]
         name = "path"
     else:
         name = shown.movie_name(clip)

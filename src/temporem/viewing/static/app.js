@@ -1,11 +1,16 @@
 // The page of temporem view: the player, and what stands beside it.
 
+import { Clusters } from "temporem/clusters";
+import { csv, saveText } from "temporem/figures";
 import { loadLatents } from "temporem/latents";
+import { Looks } from "temporem/looks";
 import { MovieTable } from "temporem/movies";
 import { Pictures } from "temporem/pictures";
 import { Player } from "temporem/player";
+import { Results } from "temporem/results";
 import { Scatter } from "temporem/scatter";
 import { ServerData, json } from "temporem/server";
+import { Takeaway } from "temporem/takeaway";
 import { Timeline } from "temporem/timeline";
 
 const find = (name) => document.querySelector(name);
@@ -14,16 +19,21 @@ const app = { player };
 window.temporem = app; // for tests and for the curious
 
 async function start() {
-  addButton("MRC", "Save the volume of the first run", saveVolume);
+  app.takeaway = new Takeaway(player);
   await player.start();
-  const { panels, movies, colours } = player.about;
+  const { panels, movies, colours, results } = player.about;
+  app.looks = new Looks(player, panels);
   app.table = new MovieTable(find("#movies .body"), player, movies);
   app.table.addEventListener("pick", goTo);
+  find("#movies .csv").onclick = () => saveText(csv(app.table.table()), "text/csv", "movies.csv");
   app.pictures = new Pictures(find("#frame .body"), player);
   app.scatter = new Scatter(find("#latents .body"), player, colours);
   app.scatter.addEventListener("pick", goTo);
-  app.timeline = new Timeline(find("#timeline .body"), player);
+  app.clusters = new Clusters(find("#latents .clusters"), player, app.scatter);
+  app.timeline = new Timeline(find("#timeline"), player);
+  app.results = new Results(find("#results"), results);
   fillRuns(panels);
+  sayHowFar(panels);
   player.addEventListener("frame", () => showCommands());
   player.addEventListener("level", () => showCommands());
   find("#commands").addEventListener("toggle", () => showCommands());
@@ -39,16 +49,25 @@ function fillRuns(panels) {
   find("#frame").hidden = runs.length === 0;
 }
 
+// Say which runs are still training.
+function sayHowFar(panels) {
+  const lines = panels.filter(({ so_far }) => so_far);
+  find("#so-far").hidden = lines.length === 0;
+  find("#so-far").textContent = lines.map(({ name, so_far }) => `${name}. ${so_far}`).join(" ");
+}
+
 async function chooseRun() {
   const panel = find("#run").value === "" ? null : Number(find("#run").value);
   const has = panel !== null && player.about.panels[panel].latents;
-  for (const name of ["#latents", "#timeline"]) find(name).hidden = !has;
+  find("#latents").hidden = !has;
+  app.results.offerTimeline(has);
   if (panel === null) return;
   app.pictures.panel = panel;
   app.pictures.show();
   if (!has) return;
   const latents = await loadLatents(panel);
   app.scatter.show(latents);
+  app.clusters.show(latents);
   app.timeline.show(latents);
   app.table.show(latents);
 }
@@ -59,29 +78,10 @@ async function goTo({ detail: { movie, frame } }) {
   player.seek(frame);
 }
 
-function addButton(name, title, act) {
-  const button = document.createElement("button");
-  Object.assign(button, { type: "button", textContent: name, title, onclick: act });
-  button.className = name.toLowerCase();
-  find("#player .more").append(button);
-}
-
-function here() {
-  const { clip, frame } = player;
-  return { panel: clip.only ?? 0, [clip.kind]: clip.id, frame };
-}
-
-function saveVolume() {
-  const link = document.createElement("a");
-  link.href = `./volume.mrc?${new URLSearchParams(here())}`;
-  link.download = "";
-  link.click();
-}
-
 async function showCommands() {
   if (!find("#commands").open || player.playing) return;
   const level = player.levelOf(player.clip.only ?? 0);
-  const found = await json("commands", { ...here(), level });
+  const found = await json("commands", { ...app.takeaway.here, level });
   const lines = Object.entries(found).flatMap(([what, command]) => {
     const [name, text] = [document.createElement("dt"), document.createElement("dd")];
     name.textContent = what;

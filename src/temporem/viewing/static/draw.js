@@ -46,7 +46,7 @@ export function redraw(canvas, draw) {
 export function extent(values) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
-    if (value < low) low = value;
+    if (value < low) low = value; // never true of what is not known, NaN
     if (value > high) high = value;
   }
   return low < high ? [low, high] : [low - 0.5, low + 0.5];

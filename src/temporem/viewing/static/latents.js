@@ -14,6 +14,7 @@ export class Latents {
     this.mean = sent.mean;
     this.q = sent.mean.length;
     this.state = sent.state;
+    this.scores = sent.scores; // of every movie, or null
     this.heldOut = new Set(sent.held_out);
     this.rows = []; // of every movie, in order of time
     this.movie.forEach((movie, row) => ((this.rows[movie] ??= [])[this.place[row]] = row));
@@ -21,6 +22,7 @@ export class Latents {
     this.time = Float32Array.from(this.movie, (movie, row) =>
       this.measured ? sent.times[row] - sent.times[this.rows[movie][0]] : this.place[row],
     );
+    this.scored = this.scores && Float32Array.from(this.movie, (movie) => this.scores[movie] ?? NaN);
     this.columns = sent.names.map((name, i) => ({
       name,
       values: unpack(sent.values[i], Float32Array),
@@ -65,6 +67,20 @@ export class Latents {
     return z.map((value, i) => value + u * a[i] + v * b[i]);
   }
 
+  // Columns of all frames for a file.
+  table(movies) {
+    const found = { movie: Array.from(this.movie, (movie) => movies[movie].name) };
+    found.place = Array.from(this.place, (place) => place + 1);
+    if (this.measured) found.seconds_since_first = this.time;
+    for (const { name, values, sd } of this.columns) {
+      found[name] = values;
+      if (sd) found[`${name}, sd`] = sd;
+    }
+    if (this.state) found[`true ${this.state.name}`] = this.state.values;
+    if (this.scores) found["score of the movie, nats per frame"] = this.scored;
+    return found;
+  }
+
   // How far the latents of a movie spread, in standard deviations of those of all frames.
   motionOf(movie) {
     const own = this.columns.slice(0, this.q);
@@ -87,7 +103,7 @@ function variance(values) {
   return squares / values.length;
 }
 
-function unpack(text, Kind) {
+export function unpack(text, Kind) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   return new Kind(bytes.buffer);
 }

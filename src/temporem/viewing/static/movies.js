@@ -1,6 +1,8 @@
 // Table of all movies, which sorts by any column; a click opens a movie.
 
 const MOST_ROWS = 1000;
+const LIKELIHOOD =
+  "Likelihood: nats per frame beyond one volume for all frames, by a model that has not seen the movie.";
 const HTML = `<div class="scroll"><table><thead><tr></tr></thead><tbody></tbody></table></div>
 <p class="hint soft"></p>`;
 
@@ -26,6 +28,7 @@ export class MovieTable extends EventTarget {
       const own = latents.rows[row.index];
       row.duration = latents.time[own.at(-1)];
       row.motion = latents.motionOf(row.index);
+      row.score = latents.scores?.[row.index] ?? null;
       row.held = latents.heldOut.has(own[0]) ? "yes" : "";
     }
     const few = (value) => String(Number(value.toPrecision(3)));
@@ -33,10 +36,12 @@ export class MovieTable extends EventTarget {
       ...this.columns.slice(0, 2),
       ...(latents.measured ? [{ key: "duration", title: "seconds", word: few }] : []),
       { key: "motion", title: "motion", word: (value) => value.toFixed(2) },
+      ...(latents.scores ? [{ key: "score", title: "likelihood", word: signed }] : []),
       ...(latents.heldOut.size ? [{ key: "held", title: "held out", word: String }] : []),
     ];
     this.root.querySelector(".hint").textContent =
-      "Motion: how far the latents of a movie spread, where those of all frames have 1.";
+      "Motion: how far the latents of a movie spread, where those of all frames have 1." +
+      (latents.scores ? ` ${LIKELIHOOD}` : "");
     this.draw();
   }
 
@@ -46,9 +51,18 @@ export class MovieTable extends EventTarget {
     const sign = this.ascending ? 1 : -1;
     const natural = new Intl.Collator("en", { numeric: true });
     this.rows.sort((a, b) =>
-      typeof a[key] === "string" ? sign * natural.compare(a[key], b[key]) : sign * (a[key] - b[key]),
+      typeof a[key] === "string"
+        ? sign * natural.compare(a[key], b[key])
+        : (a[key] === null) - (b[key] === null) || sign * (a[key] - b[key]), // unknown ones last
     );
     this.draw();
+  }
+
+  // The table as columns for a file.
+  table() {
+    return Object.fromEntries(
+      this.columns.map(({ key, title }) => [title, this.rows.map((row) => row[key] ?? "")]),
+    );
   }
 
   draw() {
@@ -103,4 +117,9 @@ export class MovieTable extends EventTarget {
     if (top < box.scrollTop) box.scrollTop = top;
     if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
   }
+}
+
+function signed(value) {
+  if (value === null) return "";
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 }

@@ -3,8 +3,9 @@
 // It takes its data from an object with three functions, so that a page from a disk plays too:
 //   describe()                          → {panels, movies, view}
 //   movie(index)                        → {name, rows, numbers, times or null}
-//   fetchMesh(panel, clip, frame, level) → bytes of a mesh (viewing/meshes.py)
-// A clip is {kind: "movie", id: index} or {kind: "path", id: name}. Levels are in σ.
+//   fetchMesh(panel, clip, frame, level, look) → bytes of a mesh (viewing/meshes.py)
+// A clip is {kind: "movie", id: index} or {kind: "path", id: name}. Levels are in σ. A look holds what
+// else makes a mesh, one for each panel: the page of a server has colours and masks to choose from.
 
 import { Clock } from "temporem/clock";
 import { decodeMesh } from "temporem/mesh";
@@ -47,6 +48,7 @@ export class Player extends EventTarget {
     root.tabIndex = 0;
     root.innerHTML = HTML;
     this.clip = null;
+    this.looks = []; // of every panel
     this.playing = false;
     this._listen(keys);
   }
@@ -72,7 +74,7 @@ export class Player extends EventTarget {
     this.root.style.setProperty("--moving", css(MOVING));
     for (const panel of panels) {
       const name = document.createElement("div");
-      name.innerHTML = "<b></b> <span></span>";
+      name.innerHTML = "<b></b> <span></span> <span class='note'></span>";
       name.firstChild.textContent = panel.kind === "truth" ? "truth" : panel.name;
       this.get(".names").append(name);
     }
@@ -158,6 +160,12 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("level"));
   }
 
+  setLooks(looks) {
+    this.looks = looks;
+    this._show();
+    this._fetchAhead();
+  }
+
   // Level of a panel: as far above its own first level as that of the first panel.
   levelOf(panel, level = this.level) {
     const [first, own] = [this.about.panels[0].level, this.about.panels[panel].level];
@@ -184,7 +192,8 @@ export class Player extends EventTarget {
   }
 
   _wish(panel, frame, level = this.level) {
-    return { panel, clip: this.clip, frame, level: this.levelOf(panel, level) };
+    const look = this.looks[panel] ?? {};
+    return { panel, clip: this.clip, frame, level: this.levelOf(panel, level), look };
   }
 
   _show() {
@@ -284,7 +293,8 @@ export class Player extends EventTarget {
 
   _placeLevels() {
     [...this.get(".names").children].forEach((name, i) => {
-      name.lastChild.textContent = `${this.levelOf(i).toFixed(2)} σ`;
+      const side = this.about.panels[i].dark ? ", dark side" : "";
+      name.children[1].textContent = `${this.levelOf(i).toFixed(2)} σ${side}`;
     });
   }
 

@@ -1,5 +1,6 @@
 // Latent space: all frames of a run as points; pick one, lasso some, or draw a path through it.
 
+import { SvgContext, csv, saveText } from "temporem/figures";
 import { PLOT, axes, bringBack, extent, keep, prepare, redraw, scale, tokens } from "temporem/draw";
 import { ask, json } from "temporem/server";
 import { save } from "temporem/player";
@@ -17,6 +18,8 @@ const HTML = `
 </div>
 <canvas class="plot" aria-label="Latents of all frames"></canvas>
 <div class="row"><label>x <select class="x"></select></label> <label>y <select class="y"></select></label>
+  <span class="take"><button class="svg" type="button" title="Save this plot">SVG</button><button class="csv"
+    type="button" title="Save the latents of all frames">CSV</button></span>
   <button class="star" type="button" hidden></button></div>
 <p class="hint soft" role="status"></p>`;
 const HINTS = {
@@ -35,11 +38,14 @@ export class Scatter extends EventTarget {
     this.canvas = root.querySelector("canvas");
     this.selected = null; // rows
     this.path = null; // {points, id}: values of the two columns
+    this.clusters = null; // {label, nearest}: of every frame, and row of each centre
     this.stroke = []; // pixels of what is being drawn
     redraw(this.canvas, () => this.draw());
     for (const name of [".by", ".x", ".y"]) this.get(name).onchange = () => this.draw();
     root.querySelectorAll("[name=tool]").forEach((tool) => (tool.onchange = () => this.hint()));
     this.get(".star").onclick = () => this.saveSelection();
+    this.get(".svg").onclick = () => saveText(this.svg(), "image/svg+xml", "latents.svg");
+    this.get(".csv").onclick = () => saveText(csv(this.latents.table(player.about.movies)), "text/csv", "latents.csv");
     this.canvas.onpointerdown = (event) => this._down(event);
     this.canvas.onpointermove = (event) => this._move(event);
     this.canvas.onpointerup = (event) => this._up(event);
@@ -58,16 +64,32 @@ export class Scatter extends EventTarget {
     this.latents = latents;
     this.selected = null;
     this.path = null;
+    this.clusters = null;
     const names = latents.all.map(({ name }) => name);
     for (const name of [".x", ".y"]) {
       this.get(name).replaceChildren(...names.map((one) => new Option(one)));
     }
     const plane = latents.q === 1 ? [latents.timeColumn.name, "z1"] : ["z1", "z2"];
     [this.get(".x").value, this.get(".y").value] = latents.q > 2 ? ["PC1", "PC2"] : plane;
-    const ways = ["time", "movie", ...(latents.state ? [latents.state.name] : []), "nothing"];
-    this.get(".by").replaceChildren(...ways.map((one) => new Option(one)));
-    if (latents.state) this.get(".by").value = latents.state.name;
+    this._fillWays(latents.state?.name ?? "time");
     this.hint();
+    this.draw();
+  }
+
+  _fillWays(chosen) {
+    const { state, scored } = this.latents;
+    const ways = ["time", "movie"];
+    if (state) ways.push(state.name);
+    if (scored) ways.push("likelihood");
+    if (this.clusters) ways.push("cluster");
+    this.get(".by").replaceChildren(...[...ways, "nothing"].map((one) => new Option(one)));
+    this.get(".by").value = chosen;
+  }
+
+  // Colour frames by their cluster; null for none.
+  showClusters(clusters) {
+    this.clusters = clusters;
+    this._fillWays(clusters ? "cluster" : (this.latents.state?.name ?? "time"));
     this.draw();
   }
 
@@ -92,6 +114,18 @@ export class Scatter extends EventTarget {
     this._points(context, across.values, along.values);
     this.base = keep(this.canvas);
     this.drawOver();
+  }
+
+  // The plot as SVG, as it is seen.
+  svg() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const context = new SvgContext(width, height, tokens().ground);
+    const [across, along] = this.plane;
+    axes(context, this.x, this.y, [across.name, along.name], { width, height });
+    this._points(context, across.values, along.values);
+    this._current(context, across.values, along.values);
+    this._strokes(context);
+    return context.document();
   }
 
   // What changes while a movie plays or a line is drawn; the points stay.
@@ -125,14 +159,30 @@ export class Scatter extends EventTarget {
       context.fill();
     }
     context.globalAlpha = 1;
+    if (this.get(".by").value === "cluster") this._centres(context, u, v);
+  }
+
+  // Numbers of the clusters at the frames nearest to their centres.
+  _centres(context, u, v) {
+    const { ink, ground } = tokens();
+    context.textAlign = "center";
+    this.clusters.nearest.forEach((row, i) => {
+      const [px, py] = [this.x(u[row]), this.y(v[row])];
+      dot(context, px, py, ground, this._colour(row), 9);
+      context.fillStyle = ink;
+      context.fillText(String(i + 1), px, py + 4);
+    });
   }
 
   _colour(row) {
     const { scale: shades, classes } = this.colours;
     const by = this.get(".by").value;
     if (by === "movie") return classes[this.latents.movie[row] % classes.length];
+    if (by === "cluster") return classes[this.clusters.label[row] % classes.length];
     if (by === "nothing") return classes[0];
-    const values = by === "time" ? this.latents.time : this.latents.state.values;
+    const { time, state, scored } = this.latents;
+    const values = by === "time" ? time : by === "likelihood" ? scored : state.values;
+    if (Number.isNaN(values[row])) return tokens().line; // a movie that was not scored
     if (this._of !== values) [this._of, this._range] = [values, extent(values)];
     const [low, high] = this._range;
     return shades[Math.round(((values[row] - low) / (high - low)) * (shades.length - 1))];
@@ -243,7 +293,7 @@ export class Scatter extends EventTarget {
       const z = this._latent(this._seen).map((value) => value.toPrecision(6));
       const started = performance.now();
       try {
-        const answer = await ask("mesh", { panel, z, level: this.player.levelOf(panel) });
+        const answer = await ask("mesh", { panel, z, level: this.player.levelOf(panel), ...this.player.looks[panel] });
         const bytes = await answer.arrayBuffer();
         if (this.stroke.length) this.player.preview(panel, bytes);
         this.decodeSeconds = (performance.now() - started) / 1000;
@@ -275,9 +325,9 @@ export class Scatter extends EventTarget {
   }
 }
 
-function dot(context, x, y, fill, edge) {
+function dot(context, x, y, fill, edge, radius = 5) {
   context.beginPath();
-  context.arc(x, y, 5, 0, 7);
+  context.arc(x, y, radius, 0, 7);
   context.fillStyle = fill;
   context.fill();
   context.lineWidth = 1.5;

@@ -10,8 +10,8 @@ export class ServerData {
     return json("movie", { movie: index });
   }
 
-  async fetchMesh(panel, clip, frame, level) {
-    const answer = await ask("mesh", { panel, [clip.kind]: clip.id, frame, level });
+  async fetchMesh(panel, clip, frame, level, look) {
+    const answer = await ask("mesh", { panel, [clip.kind]: clip.id, frame, level, ...look });
     return answer.arrayBuffer();
   }
 }

@@ -115,6 +115,12 @@ export class Stage extends EventTarget {
       fragmentShader: FRAGMENT,
     });
     this.nothing = new BufferGeometry();
+    // The same, without colours: for panels of which nothing is known.
+    this.plain = new ShaderMaterial({
+      uniforms: { ...this.uniforms, coloured: { value: 0 } },
+      vertexShader: VERTEX,
+      fragmentShader: FRAGMENT,
+    });
     this.surfaces = Array.from({ length: panels }, () => {
       const surface = new Mesh(this.nothing, this.material);
       surface.frustumCulled = false;
@@ -157,12 +163,23 @@ export class Stage extends EventTarget {
     this.invalidate();
   }
 
+  get colouring() {
+    return this.uniforms.coloured.value > 0;
+  }
+
+  colourPanel(panel, on) {
+    this.surfaces[panel].surface.material = on ? this.material : this.plain;
+    this.invalidate();
+  }
+
   // The inside is drawn only where a cut opens it.
   set cut(share) {
     if (share > 0 !== this.cutDepth > 0) {
-      this.material.defines = share > 0 ? { CUT: 1 } : {};
-      this.material.side = share > 0 ? DoubleSide : FrontSide;
-      this.material.needsUpdate = true;
+      for (const material of [this.material, this.plain]) {
+        material.defines = share > 0 ? { CUT: 1 } : {};
+        material.side = share > 0 ? DoubleSide : FrontSide;
+        material.needsUpdate = true;
+      }
     }
     this.cutDepth = share;
     this.invalidate();
@@ -218,6 +235,20 @@ export class Stage extends EventTarget {
   // Å in a pixel of the page.
   get scale() {
     return (this.camera.right - this.camera.left) / this.camera.zoom / (this.width / this.columns);
+  }
+
+  // What viewing/film.py takes: rotation by rows, centre (right, up) and width of the picture, Å.
+  get camera12() {
+    const axes = [new Vector3(), new Vector3(), new Vector3()];
+    this.camera.matrixWorld.extractBasis(...axes);
+    const { target } = this.controls;
+    const shorter = Math.min(this.camera.right - this.camera.left, this.camera.top - this.camera.bottom);
+    return [
+      ...axes.flatMap((axis) => axis.toArray()),
+      target.dot(axes[0]),
+      target.dot(axes[1]),
+      shorter / this.camera.zoom,
+    ];
   }
 
   // The picture as a PNG on the colour of the page.

@@ -7,7 +7,7 @@ const MOST_BYTES = 2 ** 28;
 const AT_A_TIME = 2; // requests
 
 export class MeshStore extends EventTarget {
-  // fetchMesh(panel, clip, frame, level) → bytes; inUse(geometry) → it is on the screen.
+  // fetchMesh(panel, clip, frame, level, look) → bytes; inUse(geometry) → it is on the screen.
   constructor(fetchMesh, inUse) {
     super();
     this.fetchMesh = fetchMesh;
@@ -19,8 +19,8 @@ export class MeshStore extends EventTarget {
     this.wanted = () => []; // what is wanted, the most urgent first
   }
 
-  static key({ panel, clip, frame, level }) {
-    return `${panel}/${clip.kind}/${clip.id}/${frame}/${level}`;
+  static key({ panel, clip, frame, level, look }) {
+    return [panel, clip.kind, clip.id, frame, level, ...Object.values(look)].join("/");
   }
 
   has(wish) {
@@ -56,7 +56,7 @@ export class MeshStore extends EventTarget {
     this.asked.add(key);
     let fault = null;
     try {
-      const bytes = await this.fetchMesh(wish.panel, wish.clip, wish.frame, wish.level);
+      const bytes = await this.fetchMesh(wish.panel, wish.clip, wish.frame, wish.level, wish.look);
       this._keep(key, decodeMesh(bytes));
     } catch (error) {
       this.failed.add(key);

@@ -1,10 +1,13 @@
 // Timeline: one coordinate of the latents of all movies over time, with its posterior.
 
+import { SvgContext, csv, saveText } from "temporem/figures";
 import { PLOT, axes, bringBack, extent, keep, prepare, redraw, scale, tokens } from "temporem/draw";
 
 const MOST_MOVIES = 300; // that are drawn behind the one that is shown
 const BAND = 2; // standard deviations on each side
-const HTML = `<div class="row"><label>coordinate <select></select></label></div>
+const HTML = `<div class="row"><label>coordinate <select></select></label>
+  <span class="take"><button class="svg" type="button" title="Save this plot">SVG</button><button class="csv"
+    type="button" title="Save the path of this movie">CSV</button></span></div>
 <canvas class="plot" aria-label="Latents over time"></canvas>
 <p class="hint soft"></p>`;
 
@@ -16,6 +19,8 @@ export class Timeline {
     this.canvas = root.querySelector("canvas");
     this.select = root.querySelector("select");
     this.select.onchange = () => this.draw();
+    root.querySelector(".svg").onclick = () => saveText(this.svg(), "image/svg+xml", "timeline.svg");
+    root.querySelector(".csv").onclick = () => saveText(csv(this.table()), "text/csv", "timeline.csv");
     redraw(this.canvas, () => this.draw());
     player.addEventListener("frame", () => this.drawOver());
     this.canvas.onpointerdown = (event) => this._seek(event);
@@ -35,18 +40,44 @@ export class Timeline {
   draw() {
     if (!this.latents || !this.canvas.clientWidth) return;
     const { context, width, height } = prepare(this.canvas);
-    const { time, rows } = this.latents;
-    const { values, name } = this.latents.column(this.select.value);
-    this.x = scale(extent(time), PLOT.left, width - PLOT.right);
+    const { values } = this.latents.column(this.select.value);
+    this.x = scale(extent(this.latents.time), PLOT.left, width - PLOT.right);
     this.y = scale(extent(values), height - PLOT.bottom, PLOT.top);
+    this._all(context, width, height);
+    this.base = keep(this.canvas);
+    this.drawOver();
+  }
+
+  // The plot as SVG, as it is seen.
+  svg() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const context = new SvgContext(width, height, tokens().ground);
+    this._all(context, width, height);
+    this._over(context);
+    return context.document();
+  }
+
+  // The path of the movie that is shown, or of all if a path through the latents is.
+  table() {
+    const { movies } = this.player.about;
+    const all = this.latents.table(movies);
+    const { clip } = this.player;
+    if (clip.kind !== "movie") return all;
+    return Object.fromEntries(
+      Object.entries(all).map(([name, values]) => [name, clip.rows.map((row) => values[row])]),
+    );
+  }
+
+  // Axes and the paths of all movies.
+  _all(context, width, height) {
+    const { rows } = this.latents;
+    const { values, name } = this.latents.column(this.select.value);
     axes(context, this.x, this.y, [this.latents.timeColumn.name, name], { width, height });
     context.strokeStyle = tokens().soft;
     context.globalAlpha = Math.max(0.12, Math.min(0.4, 12 / rows.length));
     const step = Math.ceil(rows.length / MOST_MOVIES);
     rows.filter((_, i) => i % step === 0).forEach((movie) => this._line(context, movie, values));
     context.globalAlpha = 1;
-    this.base = keep(this.canvas);
-    this.drawOver();
   }
 
   _line(context, movie, values) {
@@ -55,10 +86,12 @@ export class Timeline {
     context.stroke();
   }
 
-  // The movie that is shown, its posterior and its frame.
   drawOver() {
-    if (!this.base) return;
-    const context = bringBack(this.canvas, this.base);
+    if (this.base) this._over(bringBack(this.canvas, this.base));
+  }
+
+  // The movie that is shown, its posterior and its frame.
+  _over(context) {
     const height = this.canvas.clientHeight;
     const { time } = this.latents;
     const { values, sd } = this.latents.column(this.select.value);

@@ -1,0 +1,64 @@
+"""Clusters of the latents, with a volume of each."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from temporem.errors import TemporemError
+from temporem.report.render import render_isosurface
+from temporem.runs.latent_points import cluster_frames, cluster_points
+from temporem.viewing.gallery import Panel
+from temporem.viewing.latents import packed_whole
+from temporem.viewing.sources import points_key
+
+MOST = 12
+"""Clusters that a page shows."""
+
+_SEED = 0  # as temporem export has it
+_PICTURE = 160  # pixels
+
+
+def clusters_document(panel: Panel, k: int) -> dict[str, Any]:
+    """Group the frames of a panel; its volumes become a path, as ``temporem export --clusters``.
+
+    Returns:
+        A JSON value: cluster of every frame from 0, name and labels of the path, and for each
+        cluster its number of frames, the row of the frame nearest to its centre, and a picture.
+
+    Raises:
+        TemporemError: no latents, or too many clusters.
+    """
+    run = panel.run().run
+    if not 1 <= k <= MOST:
+        raise TemporemError(f"{k} clusters", expected=f"a number from 1 to {MOST}")
+    points = cluster_points(run, k, _SEED)
+    assert run.latents is not None
+    found = cluster_frames(run.latents.astype(np.float64), k, _SEED)
+    key = points_key(points.z)
+    series = panel.run().series_of(points)
+    panel.keep_path(key, replace(series, record={**series.record, "clusters": k}))
+    sizes = np.bincount(found.label, minlength=k + 1)[1:]
+    return {
+        "id": key,
+        "labels": points.labels,
+        "label": packed_whole(found.label - 1),
+        "sizes": sizes.tolist(),
+        "nearest": found.nearest.tolist(),
+        "pictures": [_picture(panel, key, number) for number in range(k)],
+    }
+
+
+def _picture(panel: Panel, key: str, number: int) -> str:
+    """A volume as base64 of a PNG, without ground."""
+    volume = panel.volume(key, number)
+    height = panel.levels.value(panel.levels.start)
+    drawn = render_isosurface(volume, height, panel.view, _PICTURE, tint=panel.still)
+    buffer = io.BytesIO()
+    Image.fromarray(drawn).save(buffer, "png")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
