@@ -246,6 +246,18 @@ def test_halves_agree_on_the_mean_and_are_not_the_same(
 
 
 @pytest.mark.integration
+def test_components_of_the_halves_are_those_of_the_fit(
+    watched: tuple[LinearFit, list[tuple[float, str]]],
+) -> None:
+    """The same axes, so that half maps of a component tell its resolution."""
+    fit, _ = watched
+    both = fit.halves.mean(0)[1:].flatten(1)
+    alike = torch.corrcoef(torch.cat([both, fit.parameters.volumes[1:].cpu().flatten(1)]))[:2, 2:]
+    assert (alike.diagonal() > 0.7).all()
+    assert (alike - torch.diag(alike.diagonal())).abs().max() < 0.35
+
+
+@pytest.mark.integration
 def test_progress_rises_to_the_end_and_is_honest(
     watched: tuple[LinearFit, list[tuple[float, str]]],
 ) -> None:

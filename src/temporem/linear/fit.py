@@ -161,8 +161,9 @@ def linear_result(frames: Frames, state: LinearState) -> LinearFit:
     parameters = parameters_of(frames, state)
     posterior = solver.infer(parameters, frames.blocks(frames.movies)).posterior
     axes = principal_axes(solver, parameters.volumes)
-    volumes = parameters.volumes.clone()
-    volumes[1:] = torch.einsum("ij,jzyx->izyx", axes.to(volumes), volumes[1:])
+    volumes, halves = parameters.volumes.clone(), state.halves.clone()
+    for maps in (volumes, *halves):
+        maps[1:] = torch.einsum("ij,jzyx->izyx", axes.to(maps), maps[1:])
     dynamics = parameters.dynamics.rotated(axes)
     latents = posterior.transformed(axes)
     model = frames.forward_model
@@ -174,7 +175,7 @@ def linear_result(frames: Frames, state: LinearState) -> LinearFit:
         latent_means=latents.mean.float(),
         parameters=replace(parameters, volumes=volumes, dynamics=dynamics),
         latents=latents,
-        halves=state.halves,
+        halves=halves,
         masks=state.masks,
         agreement=state.agreement,
     )
