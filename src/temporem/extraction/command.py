@@ -153,10 +153,11 @@ def extract_movies(
 def _pixel_size(movie: FieldMovie, imaging: Imaging) -> float:
     size = imaging.pixel_size or movie.pixel_size_angstrom
     if size is None or not limits.PIXEL_SIZE_ANGSTROM.hold(np.array(size)):
+        said = f"has pixels of {size:g} Å" if size else "does not tell its pixel size"
         raise TemporemError(
-            f"{movie.path} ({movie.format}) does not tell its pixel size"
-            if size is None
-            else f"{movie.path} has pixels of {size:g} Å",
+            f"{movie.path} ({movie.format}): {movie.pixel_size_fault}"
+            if movie.pixel_size_fault
+            else f"{movie.path} ({movie.format}) {said}",
             expected=f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}",
             hint="give --pixel-size in Å",
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from temporem.errors import TemporemError
 
 _LONGEST = 1000  # characters
+_SHOWN, _MOST = 4, 12  # names that a message shows
+_LONG_NAMES = ("rln", "temporem")
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -64,6 +67,19 @@ def rows_where(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
             return _Condition(text, columns).truth(tree.body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise TemporemError(f"'{text}' is not understood", expected=_GRAMMAR) from None
+
+
+def _like(name: str, columns: Mapping[str, np.ndarray]) -> str:
+    """Names that a wrong one may stand for, in words; the everyday ones where none is alike."""
+    plain = {known.lower(): known for known in columns}
+    wanted = name.lower()
+    found = [plain[n] for n in plain if wanted in n]
+    found += [plain[n] for n in get_close_matches(wanted, plain, n=_SHOWN, cutoff=0.5)]
+    close = list(dict.fromkeys(found))[:_SHOWN]
+    if close:
+        return f"{', '.join(close)}, or another column of frames.star"
+    everyday = [n for n in columns if not n.startswith(_LONG_NAMES)]
+    return f"one of {', '.join(everyday[:_MOST])}, or another column of frames.star"
 
 
 class _Condition:
@@ -136,8 +152,7 @@ class _Condition:
     def _column(self, name: str) -> np.ndarray:
         if name not in self.columns:
             raise TemporemError(
-                f"'{self.text}': there is no column {name}",
-                expected=f"one of {', '.join(self.columns)}",
+                f"'{self.text}': there is no column {name}", expected=_like(name, self.columns)
             )
         return self.columns[name]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from temporem.errors import TemporemError
-from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive
+from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive, square_pixels
 
 _DAMAGED = ("page offset", "offset to first page", "missing data", "corrupted")
 
@@ -76,13 +76,15 @@ def read_tiff(path: Path) -> FieldMovie:
             count = (stop - start) * height * width
             return np.fromfile(raw, ordered, count).reshape(-1, height, width)
 
+    pixel_size, fault = _pixel_size(file, first)
     return FieldMovie(
         path=path,
         format="TIFF",
         shape=(n, height, width),
         read=read,
-        pixel_size_angstrom=_pixel_size(file, first),
+        pixel_size_angstrom=pixel_size,
         frame_seconds=positive((file.imagej_metadata or {}).get("finterval")),
+        pixel_size_fault=fault,
     )
 
 
@@ -105,15 +107,22 @@ def _complaints() -> Iterator[list[str]]:
         log.propagate = passed_on
 
 
-def _pixel_size(file: Any, page: Any) -> float | None:
-    """Pixel size that ImageJ wrote: pixels per unit. Other programs write dots per inch there."""
+def _pixel_size(file: Any, page: Any) -> tuple[float | None, str]:
+    """Pixel size that ImageJ wrote, and why it is of no use.
+
+    ImageJ writes pixels per unit. Other programs write dots per inch there.
+    """
     unit = str((file.imagej_metadata or {}).get("unit", "")).strip().lower()
     factor = {**_UNITS, **_MICROMETRES}.get(unit)
-    resolution = page.tags.get("XResolution")
-    if factor is None or resolution is None:
-        return None
+    if factor is None:
+        return None, ""
+    across, down = (_per_pixel(page.tags.get(f"{axis}Resolution"), factor) for axis in "XY")
+    return square_pixels(across, down, "it")
+
+
+def _per_pixel(resolution: Any, factor: float) -> float | None:
     try:
         pixels, units = resolution.value
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return None
     return positive(factor * units / pixels) if pixels else None
