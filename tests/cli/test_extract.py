@@ -86,7 +86,7 @@ def test_what_lies_beside_it(extracted):
     assert summary["scores"]["rms_error_pixels"] < 1.5
     tracks = read_positions(folder / "tracks.csv")
     assert len(tracks.frames) == summary["images"]
-    noise = read_star(folder / "noise.star")["noise"]
+    noise = read_star(extracted / "noise.star")["noise"]
     assert noise.floats("temporemNoisePower")[2:].mean() == pytest.approx(1, abs=0.2)
     for name in ("best.png", "worst.png", "field_01.gif", "field_02.gif"):
         with Image.open(folder / name) as picture:

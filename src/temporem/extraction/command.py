@@ -15,7 +15,7 @@ from temporem.errors import TemporemError
 from temporem.extraction.extract import extract_particles
 from temporem.extraction.result import FOLDER, SUMMARY, Extracted, write_extraction
 from temporem.extraction.settings import ExtractionSettings
-from temporem.extraction.tracks import Track, track_of_places
+from temporem.extraction.tracks import WEAK_EVIDENCE, Track, track_of_places
 from temporem.io import limits
 from temporem.io.files import fresh_directory
 from temporem.io.limits import Limits
@@ -268,6 +268,14 @@ def _notes(found: Sequence[Extracted], imaging: Imaging) -> list[str]:
                     f"{movie.movie_name}: most particles hardly move, and the median over time "
                     "takes such particles for background; try --background none"
                 )
+        weak = sum(track.is_weak for track in result.tracks)
+        if weak:
+            tracks = f"{weak} of {len(result.tracks)} tracks"
+            notes.append(
+                f"{movie.movie_name}: {tracks} are weak (evidence below {WEAK_EVIDENCE:g} in all "
+                "frames together). In simulated fields one such track in ten showed no particle. "
+                "Look at worst.png; a higher --threshold or --min-frames leaves weak tracks out"
+            )
         if not result.drift.measured and result.drift.groups == 0:
             notes.append(f"{movie.movie_name}: no drift was measured, so none was corrected")
     return notes

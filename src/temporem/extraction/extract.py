@@ -118,7 +118,7 @@ def extract_particles(
         tracks=kept,
         n_found=len(tracks),
         cutting=cutting,
-        noise=measure_noise(flat, tracks, cutting.edge, cutting.box),
+        noise=measure_noise(flat, tracks, cutting.edge, cutting.box, cutting.diameter_pixels),
     )
 
 

@@ -55,34 +55,33 @@ def import_settings(**options: Unpack[ImportOptions]) -> ImportSettings:
             f"import has no option {unknown[0]}",
             expected=f"some of {', '.join(ImportOptions.__annotations__)}",
         )
-    get = options.get
-    folder, invert = get("datadir"), get("invert", "auto")
+    folder, invert = options.get("datadir"), options.get("invert", "auto")
     for name, value, known in (
         ("invert", invert, get_args(Invert)),
-        ("ctf", get("ctf", "file"), ("file", "none")),
+        ("ctf", options.get("ctf", "file"), ("file", "none")),
     ):
         if value not in known:
             raise TemporemError(f"{name} is {value!r}", expected=f"one of {', '.join(known)}")
     return ImportSettings(
         given=Given(
             None if folder is None else Path(folder),
-            get("input_pixel_size"),
-            get("voltage"),
-            get("cs"),
-            get("amplitude_contrast"),
-            no_ctf=get("ctf") == "none",
+            options.get("input_pixel_size"),
+            options.get("voltage"),
+            options.get("cs"),
+            options.get("amplitude_contrast"),
+            no_ctf=options.get("ctf") == "none",
         ).checked(),
         rule=MovieRule(
-            get("movie_from"),
-            get("frame_from"),
-            get("frames_per_movie"),
-            get("stack_is_movie", False),
+            options.get("movie_from"),
+            options.get("frame_from"),
+            options.get("frames_per_movie"),
+            options.get("stack_is_movie", False),
         ),
-        box=get("size"),
-        pixel_size_angstrom=get("pixel_size"),
+        box=options.get("size"),
+        pixel_size_angstrom=options.get("pixel_size"),
         invert=invert,
-        normalise=get("normalise", True),
-        ignore=tuple(get("ignore") or ()),
+        normalise=options.get("normalise", True),
+        ignore=tuple(options.get("ignore") or ()),
     )
 
 
