@@ -252,6 +252,8 @@ def _tracks(found: Positions, movie: str) -> list[Track]:
 def _notes(found: Sequence[Extracted], imaging: Imaging) -> list[str]:
     """Sentences on what the user should know or mend."""
     notes = []
+    if sum(len(movie.extraction.tracks) for movie in found) < 2:
+        notes.append("this is the movie of one particle, and every method needs two or more")
     if not imaging.defocus:
         notes.append(
             "no --defocus, so the images are written as images without CTF; for defocused movies "

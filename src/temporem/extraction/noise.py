@@ -99,7 +99,7 @@ def measure_noise(
         )
     return NoiseSpectrum(
         frequency=np.arange(1, box // 2 + 1) / box,
-        power=radial / np.mean(variances),
+        power=radial / variance,
         deviation=variance**0.5,
         boxes=len(spectra),
     )

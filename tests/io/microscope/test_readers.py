@@ -150,6 +150,17 @@ def test_tiff_stacks_are_read_a_frame_at_a_time(tmp_path, compression):
     assert np.array_equal(movie.frames(3, 5), pixels[3:])
 
 
+def test_eer_movies_are_refused_with_the_program_that_converts_them(tmp_path):
+    path = tmp_path / "a.eer"
+    tifffile.imwrite(path, np.zeros((2, 16, 16), np.uint8), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["Compression"].overwrite(65001)
+    with pytest.raises(
+        TemporemError, match=r"EER movie of single electrons.*relion_convert_to_tiff"
+    ):
+        open_movie(path)
+
+
 def test_pictures_in_natural_order(tmp_path):
     for i in (0, 2, 10):
         Image.fromarray(np.full((8, 8), i, dtype=np.uint8)).save(tmp_path / f"frame{i}.png")

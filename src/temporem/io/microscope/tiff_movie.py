@@ -16,6 +16,8 @@ from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive
 
 _DAMAGED = ("page offset", "offset to first page", "missing data", "corrupted")
 
+_EER = (65000, 65001, 65002)  # compressions of Thermo Fisher's electron events
+
 _UNITS = {"nm": 10.0, "nanometer": 10.0, "å": 1.0, "a": 1.0, "angstrom": 1.0, "pm": 0.01}
 _MICROMETRES = {"um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "\\u00b5m": 1e4}
 
@@ -38,6 +40,12 @@ def read_tiff(path: Path) -> FieldMovie:
             f"{path} is not a readable TIFF file ({type(error).__name__}: {error})",
             expected="a TIFF stack of grey frames",
         ) from error
+    if first.compression in _EER:
+        raise TemporemError(
+            f"{path} is an EER movie of single electrons",
+            expected="frames of pixels",
+            hint="convert it with RELION's relion_convert_to_tiff --eer_grouping",
+        )
     shape = tuple(n for n in shape[:-2] if n != 1) + shape[-2:]
     if len(shape) not in (2, 3) or first.samplesperpixel != 1 or pixel.kind not in "iuf":
         raise TemporemError(
