@@ -9,15 +9,15 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.io.close_names import close_names
 
 _LONGEST = 1000  # characters
-_SHOWN, _MOST = 4, 12  # names that a message shows
+_MOST = 12  # names that a message shows
 _LONG_NAMES = ("rln", "temporem")
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -70,16 +70,10 @@ def rows_where(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _like(name: str, columns: Mapping[str, np.ndarray]) -> str:
-    """Names that a wrong one may stand for, in words; the everyday ones where none is alike."""
-    plain = {known.lower(): known for known in columns}
-    wanted = name.lower()
-    found = [plain[n] for n in plain if wanted in n]
-    found += [plain[n] for n in get_close_matches(wanted, plain, n=_SHOWN, cutoff=0.5)]
-    close = list(dict.fromkeys(found))[:_SHOWN]
-    if close:
-        return f"{', '.join(close)}, or another column of frames.star"
-    everyday = [n for n in columns if not n.startswith(_LONG_NAMES)]
-    return f"one of {', '.join(everyday[:_MOST])}, or another column of frames.star"
+    """Say which columns a wrong name may stand for; the everyday ones where none is alike."""
+    everyday = [known for known in columns if not known.startswith(_LONG_NAMES)]
+    shown = close_names(name, columns) or everyday[:_MOST]
+    return f"{', '.join(shown)}, or another column of frames.star"
 
 
 class _Condition:
