@@ -134,9 +134,9 @@ def import_files(
         TemporemError: anything that keeps the files from becoming a dataset.
 
     Example:
-        >>> data = tm.import_files("movies/particles.star", "imported", size=32)
+        >>> data = tm.import_files("movies/particles.star", "imported", size=16)
         >>> data.n_movies, data.box
-        (100, 32)
+        (100, 16)
     """
     named = [files] if isinstance(files, str | Path) else list(files)
     paths, out = [Path(path) for path in named], Path(output)
