@@ -295,6 +295,15 @@ def test_a_packed_movie_is_refused_unread(tmp_path):
     assert "packed by gzip" in message
 
 
+def test_places_in_frames_that_the_movie_has_not(field, tmp_path):
+    (tmp_path / "t.csv").write_text("track,frame,x,y\na,1,50,50\na,999,50,50\n")
+    message = refuse(
+        *(tmp_path, "extract", field / "field_01.mrc", "-o", tmp_path / "d", *OPTIONS),
+        *("--positions", tmp_path / "t.csv"),
+    )
+    assert "t.csv has frame 999 of field_01.mrc; expected frames 1 to 10" in message
+
+
 def test_a_damaged_table_of_places(field, tmp_path):
     (tmp_path / "t.csv").write_text("track,frame,x,y\na,1,nan,3\n")
     message = refuse(

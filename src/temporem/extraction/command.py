@@ -121,7 +121,7 @@ def extract_movies(
     ctfs = _ctfs(movies, imaging)
     factor = None if gain is None else _gain(gain, movies)
     names = _names(paths)
-    given = None if positions is None else _given(positions, paths)
+    given = None if positions is None else _given(positions, paths, movies)
     known = None if truth is None else read_field_truth(truth)
     found = []
     for i, movie in enumerate(movies):
@@ -221,11 +221,18 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _given(table: Path, paths: Sequence[Path]) -> list[list[Track]]:
+def _given(table: Path, paths: Sequence[Path], movies: Sequence[FieldMovie]) -> list[list[Track]]:
     """Tracks of each movie from a table of places."""
     only = paths[0].name if len(paths) == 1 else ""
     found = read_positions(table, only_movie=only)
     tracks = [_tracks(found, path.name) for path in paths]
+    for movie, own in zip(movies, tracks, strict=True):
+        for track in own:
+            if track.frames[-1] >= movie.n_frames:
+                raise TemporemError(
+                    f"{table} has frame {track.frames[-1] + 1} of {movie.path.name}",
+                    expected=f"frames 1 to {movie.n_frames}, those of the movie",
+                )
     if not any(tracks):
         raise TemporemError(
             f"{table} names none of the movies", expected=f"rows of {paths[0].name} and so on"

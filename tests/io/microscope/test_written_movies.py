@@ -129,7 +129,7 @@ def test_a_berkeley_emd_whose_frames_are_not_told(tmp_path, axes):
 
 def test_a_berkeley_emd_of_a_scan(tmp_path):
     path = write_emd(tmp_path / "a.emd", np.zeros((2, 3, 4, 5)), (T, Y, X, X))
-    with pytest.raises(TemporemError, match="holds 2 x 3 x 4 x 5"):
+    with pytest.raises(TemporemError, match="holds 2 x 3 x 4 x 5 of float64"):
         open_movie(path)
 
 

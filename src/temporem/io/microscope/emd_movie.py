@@ -137,7 +137,10 @@ def _read_berkeley(
     """Open the largest array that is an image or a movie."""
     usable = [a for a in arrays if len(a[1]) in (2, 3) and a[2].kind in "iuf" and min(a[1]) > 0]
     if not usable:
-        found = "; ".join(" x ".join(map(str, shape)) or "one value" for _, shape, _, _ in arrays)
+        found = "; ".join(
+            f"{' x '.join(map(str, shape)) or 'one value'} of {kind}"
+            for _, shape, kind, _ in arrays
+        )
         raise TemporemError(
             f"{path} ({_NAME}) holds {found}", expected="frames of real numbers, one after another"
         )
