@@ -135,8 +135,8 @@ def import_files(
 
     Example:
         >>> data = tm.import_files("movies/particles.star", "imported", size=16)
-        >>> data.n_movies, data.box
-        (100, 16)
+        >>> data.n_movies == tm.read_dataset("movies").n_movies, data.box
+        (True, 16)
     """
     named = [files] if isinstance(files, str | Path) else list(files)
     paths, out = [Path(path) for path in named], Path(output)
