@@ -33,7 +33,7 @@ ROOT = DOCS.parent
 
 SECTIONS = {
     "Data": (
-        *("read_dataset", "Dataset", "Poses", "CTFParameters"),
+        *("read_dataset", "import_files", "Dataset", "Poses", "CTFParameters"),
         *("simulate_movies", "simulate", "read_truth", "Truth"),
     ),
     "Algorithms, in memory": (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from temporem.frames.dataset import Dataset
     from temporem.frames.homogeneous import HomogeneousFit, reconstruct_homogeneous
     from temporem.frames.readers import read_dataset, register_reader
+    from temporem.importing.api import import_files
     from temporem.io.mrc import read_volume, write_volume
     from temporem.kinetics.of_run import measure_kinetics
     from temporem.linear.fit import fit_linear
@@ -53,6 +54,7 @@ _MODULES = {
     # data in
     "Dataset": "frames.dataset",
     "read_dataset": "frames.readers",
+    "import_files": "importing.api",
     "Poses": "physics.poses",
     "CTFParameters": "physics.ctf",
     "simulate_movies": "simulation.in_memory",
@@ -138,6 +140,7 @@ __all__ = [
     "fit_static",
     "fit_tempor",
     "fourier_shell_correlation",
+    "import_files",
     "load_run",
     "main_scores",
     "measure_kinetics",

@@ -11,8 +11,10 @@ from PIL import Image
 from helpers.bad_input import refuse
 from helpers.commands import command, settings, succeed
 from helpers.shared import SHARED
+from helpers.short_search import shorten_searches
+from temporem.extraction.boxes import background_disc
 from temporem.frames.readers import read_dataset
-from temporem.io.mrc import open_stack, write_stack
+from temporem.io.mrc import open_stack, read_volume, write_stack
 from temporem.io.positions import read_positions
 from temporem.io.star import read_star
 from temporem.physics.poses import Poses
@@ -70,8 +72,8 @@ def test_the_dataset_is_an_ordinary_one(extracted):
     assert not data.has_poses
     assert np.allclose(data.ctf.defocus_u_angstrom, 14000)
     assert np.allclose(data.times_seconds, 0.1 * (data.frame_numbers - 1))
-    images = data.images[:]
-    assert images[:, :3, :3].std() == pytest.approx(1, abs=0.15)
+    outside = data.images[:][:, background_disc(16, 100 / 8)]
+    assert np.median(outside.std(axis=1)) == pytest.approx(1, abs=0.1)
     columns = read_star(extracted / "particles.star")["particles"]
     tracks = read_positions(extracted / "extraction/tracks.csv")
     assert np.allclose(columns.floats("rlnCoordinateX"), tracks.places[:, 0], atol=0.01)
@@ -86,8 +88,11 @@ def test_what_lies_beside_it(extracted):
     assert summary["scores"]["rms_error_pixels"] < 1.5
     tracks = read_positions(folder / "tracks.csv")
     assert len(tracks.frames) == summary["images"]
-    noise = read_star(folder / "noise.star")["noise"]
-    assert noise.floats("temporemNoisePower")[2:].mean() == pytest.approx(1, abs=0.2)
+    noise = read_star(extracted / "noise.star")["noise"]
+    assert noise.floats("temporemNoisePower")[4:8] == pytest.approx([1] * 4, abs=0.15)
+    # Electrons are counted: the noise is the root of their mean, 2 a square Å.
+    for movie in summary["movies"]:
+        assert movie["noise_deviation"] == pytest.approx((2 * 8**2) ** 0.5, rel=0.1)
     for name in ("best.png", "worst.png", "field_01.gif", "field_02.gif"):
         with Image.open(folder / name) as picture:
             assert min(picture.size) > 50
@@ -193,6 +198,44 @@ def test_only_what_extract_wrote_is_replaced(field, tmp_path):
     assert "is not an extracted dataset" in message
 
 
+@pytest.mark.integration
+def test_a_movie_of_a_microscope_is_taken_to_its_end(tmp_path, monkeypatch):
+    """An SER file of TIA: two commands from the microscope to a volume. What it shows is noise."""
+    shorten_searches(monkeypatch)
+    movie = SHARED / "specimens/vendor/64x64x5_TEM_preview_1.ser"
+    out = succeed("extract", movie, "-o", tmp_path / "movies", "--diameter", 400)
+    assert "tracks are weak" in out
+    data = read_dataset(tmp_path / "movies")
+    assert data.pixel_size_angstrom == pytest.approx(62.818, abs=0.001)
+    options = ("--method", "homogeneous", "--poses", "estimate", "--set", "data.checks=warn")
+    succeed("reconstruct", tmp_path / "movies", "-o", tmp_path / "run", *options)
+    mean = read_volume(tmp_path / "run/mean.mrc", data.box, pixel_size_angstrom=62.818)
+    assert mean.std() > 0
+
+
+@pytest.mark.integration
+def test_one_particle_is_said_to_be_too_few(tmp_path):
+    movie = SHARED / "specimens/liquid/nanorods_movie_jpeg"
+    options = ("--diameter", 50, "--pixel-size", 1, "--box", 76)
+    out = succeed("extract", movie, "-o", tmp_path / "d", *options)
+    assert "the movie of one particle, and every method needs two" in out
+    message = refuse(
+        *(tmp_path, "reconstruct", tmp_path / "d", "-o", tmp_path / "run"),
+        *("--method", "homogeneous", "--poses", "estimate"),
+    )
+    assert "expected at least 2" in message
+
+
+def test_pixels_that_are_not_square_need_a_pixel_size(tmp_path):
+    movie = SHARED / "specimens/vendor/20241021_00405_movie.mrc"
+    message = refuse(tmp_path, "extract", movie, "-o", tmp_path / "d", "--diameter", 5)
+    assert "_info.txt has pixels of 1 x 2 Å, which are not square" in message
+    assert "--pixel-size" in message
+    given = ("--diameter", 5, "--pixel-size", 1, "--box", 8)
+    message = refuse(tmp_path, "extract", movie, "-o", tmp_path / "d", *given)
+    assert "frames of 8 x 4 pixels of 1 Å, smaller than the box of 8" in message
+
+
 def test_a_missing_pixel_size_names_the_flag(tmp_path):
     movie = SHARED / "specimens/liquid/nanorods_movie_jpeg"
     message = refuse(tmp_path, "extract", movie, "-o", tmp_path / "d", "--diameter", 50)
@@ -208,7 +251,9 @@ def test_a_missing_pixel_size_names_the_flag(tmp_path):
         (("--pixel-size", 0), "--pixel-size is 0"),
         (("--diameter", 1000), "3 pixels to the box"),
         (("--box", 7), "box"),
-        (("--threshold", -1), "threshold"),
+        (("--threshold", -1), "--threshold: "),
+        (("--max-step", -1), "--max-step: "),
+        (("--diameter", "nan"), "--diameter: "),
         (("--threshold", 1000), "no particle could be followed"),
         (("--gain", "GAIN"), "4 x 4 pixels"),
         (("--positions", "EMPTY"), "lacks the column"),
@@ -248,6 +293,15 @@ def test_a_packed_movie_is_refused_unread(tmp_path):
     (tmp_path / "bomb.mrc.gz").write_bytes(b"\x1f\x8b" + bytes(100))
     message = refuse(tmp_path, "extract", tmp_path / "bomb.mrc.gz", "-o", tmp_path / "d", *OPTIONS)
     assert "packed by gzip" in message
+
+
+def test_places_in_frames_that_the_movie_has_not(field, tmp_path):
+    (tmp_path / "t.csv").write_text("track,frame,x,y\na,1,50,50\na,999,50,50\n")
+    message = refuse(
+        *(tmp_path, "extract", field / "field_01.mrc", "-o", tmp_path / "d", *OPTIONS),
+        *("--positions", tmp_path / "t.csv"),
+    )
+    assert "t.csv has frame 999 of field_01.mrc; expected frames 1 to 10" in message
 
 
 def test_a_damaged_table_of_places(field, tmp_path):

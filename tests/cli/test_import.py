@@ -107,6 +107,7 @@ def test_without_a_rule_nothing_is_guessed(project: Path, tmp_path: Path) -> Non
     ("options", "message"),
     [
         (("--frames-per-movie", "3"), "no multiple of 3"),
+        (("--movie-from", "rlnGroupname"), "no column rlnGroupname; expected rlnGroupName"),
         ((*RULE, "--size", "15"), "an even number"),
         ((*RULE, "--size", "18"), "no more pixels"),
         ((*RULE, "--pixel-size", "1"), "no finer"),

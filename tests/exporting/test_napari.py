@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import zarr
 from helpers.bad_input import refuse
 from helpers.commands import succeed
 from helpers.exports import make_job
-from temporem.exporting.napari import Napari
+from temporem.exporting import napari
+from temporem.exporting.napari import Napari, halved, pyramid
 from temporem.runs.run import Run
 from temporem.runs.series import Series, frames_series
 
@@ -80,6 +82,50 @@ def test_cropped_image_stays_in_place(run: Run, series: Series, tmp_path: Path) 
     _, voxels, scale, _ = opened(tmp_path / "b.ome.zarr")
     assert voxels.shape == (3, 8, 8, 8)
     assert scale[1:] == [16, 16, 16]
+
+
+@pytest.mark.parametrize(("edge", "edges"), [(16, [16]), (64, [64, 32]), (152, [152, 76, 38])])
+def test_edges_of_a_pyramid(edge: int, edges: list[int]) -> None:
+    assert pyramid(edge) == edges
+
+
+def test_coarse_arrays_show_the_same_density_in_the_same_place() -> None:
+    """A blob has its centre of mass, in Å, where it has it in the array at full size."""
+    line = np.arange(64)
+    blob = np.exp(
+        -((line[:, None, None] - 20) ** 2 + (line[:, None] - 31) ** 2 + (line - 45) ** 2) / 50
+    ).astype(np.float32)
+    coarse = halved(blob)
+    assert coarse.sum() * 8 == pytest.approx(blob.sum(), rel=1e-5)
+
+    def centre(volume: np.ndarray, size: float, start: float) -> np.ndarray:
+        places = start + size * np.arange(len(volume))
+        weights = volume / volume.sum()
+        sums = [weights.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+        return np.array([(places * one).sum() for one in sums])
+
+    fine = centre(blob, 1.5, -3.0)
+    assert centre(coarse, 3.0, -3.0 + 0.75) == pytest.approx(fine, abs=1e-3)
+
+
+def test_a_pyramid_on_the_disk(tiny_runs, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(napari, "_SMALLEST", 4)
+    out = tmp_path / "a.ome.zarr"
+    succeed("export", tiny_runs["tempor"], "--frames", "0-1", "--format", "napari", "-o", out)
+    group = zarr.open_group(str(out), mode="r")
+    require_ngff(group)
+    datasets = group.attrs["multiscales"][0]["datasets"]
+    assert [group[one["path"]].shape[1:] for one in datasets] == [(n,) * 3 for n in (16, 8, 4)]
+    for fine, coarse in pairwise(datasets):
+        np.testing.assert_allclose(
+            group[coarse["path"]][0], halved(group[fine["path"]][0]), atol=1e-6
+        )
+        (one, at), (other, there) = (
+            [change[change["type"]][1] for change in level["coordinateTransformations"]]
+            for level in (fine, coarse)
+        )
+        assert other == pytest.approx(2 * one)
+        assert there == pytest.approx(at + one / 2)
 
 
 @pytest.mark.parametrize("times", [[0.5, 1.0, 2.0], [np.nan] * 3])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from temporem.extraction.crops import Cutting, cut_out, fourier_crop, in_order, usable
+from temporem.extraction.boxes import fourier_crop
+from temporem.extraction.crops import Cutting, cut_out, in_order, usable
 from temporem.extraction.flat import FlatMovie
 from temporem.extraction.noise import NoiseSpectrum
 from temporem.extraction.tracks import track_of_places

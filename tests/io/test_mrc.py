@@ -49,7 +49,7 @@ def pixels():
         ("relion/ay19102021_L3_position6_ribo_it09_bin8_1.82A.mrcs", (220, 64, 64), 1),
         ("mrc/hand.mrcs", (100, 64, 64), 1),
         ("mrc/spike-vol.mrc", (128, 16, 16), 8),
-        ("mrc/EMD-3001.map", (25, 43, 73), 0.44825),  # extended header
+        ("mrc/EMD-3001.map", (25, 43, 73), 0),  # extended header; voxels of three lengths
     ],
 )
 def test_specimen_agrees_with_mrcfile(name, shape, pixel_size):
@@ -122,6 +122,8 @@ def test_unreadable_file_is_one_clear_line(tmp_path):
     ("header", "pixel_size"),
     [
         ({"mx": 4, "cella": (10, 15, 1)}, 2.5),
+        ({"mx": 4, "my": 6, "cella": (10, 15, 1)}, 2.5),
+        ({"mx": 4, "my": 5, "cella": (10, 15, 1)}, 0),  # pixels that are not square
         ({"mx": 0, "cella": (10, 15, 1)}, 0),
         ({"mx": 4, "cella": (0, 0, 0)}, 0),
         ({"mx": 4, "cella": (np.nan, 0, 0)}, 0),

@@ -107,7 +107,11 @@ def check(
             hint=refused[0].remedy,
         )
     if not json:
-        say(f"Next: temporem reconstruct {shlex.quote(str(dataset))} -o RUN --method linear")
+        method = "linear" if max(len(movie) for movie in data.movies) > 1 else "homogeneous"
+        flags = "" if data.has_poses else " --poses estimate"
+        flags += " --ctf none" if ctf == "none" else ""
+        name = shlex.quote(str(dataset))
+        say(f"Next: temporem reconstruct {name} -o RUN --method {method}{flags}")
 
 
 def _print(

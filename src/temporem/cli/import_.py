@@ -96,40 +96,30 @@ def import_(
     Example:  temporem import J5.cs J5_passthrough.cs -o movies --frames-per-movie 10
     """
     from temporem.io.files import require_new_directory
-    from temporem.io.outputs import require_replaceable
 
     require_new_directory(out, overwrite=overwrite)
 
     # The imports below load torch: refuse what needs no torch first.
-    from temporem.importing.importer import (
-        RECORD_NAME,
-        SOURCE_FOLDER,
-        ImportSettings,
-        plan_import,
-        record,
-        write_import,
-    )
-    from temporem.importing.movies import MovieRule
-    from temporem.importing.table import Given
+    from temporem.importing.api import import_settings, require_output
+    from temporem.importing.importer import plan_import, record, write_import
 
-    if overwrite:
-        require_replaceable(
-            out,
-            "an imported dataset",
-            holds=f"{SOURCE_FOLDER}/{RECORD_NAME}",
-            folders=(SOURCE_FOLDER,),
-            inputs=files,
-        )
-    settings = ImportSettings(
-        given=Given(
-            datadir, input_pixel_size, voltage, cs, amplitude_contrast, no_ctf=ctf == "none"
-        ).checked(),
-        rule=MovieRule(movie_from, frame_from, frames_per_movie, stack_is_movie),
-        box=size,
-        pixel_size_angstrom=pixel_size,
+    require_output(out, files, overwrite=overwrite)
+    settings = import_settings(
+        datadir=datadir,
+        movie_from=movie_from,
+        frame_from=frame_from,
+        frames_per_movie=frames_per_movie,
+        stack_is_movie=stack_is_movie,
+        size=size,
+        pixel_size=pixel_size,
+        input_pixel_size=input_pixel_size,
         invert=invert,
         normalise=normalise,
-        ignore=ignore or (),
+        voltage=voltage,
+        cs=cs,
+        amplitude_contrast=amplitude_contrast,
+        ctf=ctf,
+        ignore=ignore,
     )
     plan = plan_import(files, settings)
     if not json:

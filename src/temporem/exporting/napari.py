@@ -1,4 +1,8 @@
-"""An OME-Zarr image (OME-NGFF 0.4, Moore et al. 2021) with the axes time, z, y, x for napari."""
+"""An OME-Zarr image (OME-NGFF 0.4, Moore et al. 2021) with the axes time, z, y, x for napari.
+
+It holds a pyramid: each array has half as many voxels along an edge as the one before. Viewers show
+the coarse ones while they load, and turn.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ from temporem.report.level import find_level
 from temporem.runs.export import Cut, require_sizes, require_space
 from temporem.version import __version__
 
-_LEVEL_NAME = "0"  # the array at full size, and the only one: volumes are small
+_MOST_LEVELS = 6
+_SMALLEST = 32  # voxels along an edge of the coarsest array
 
 
 class Napari:
@@ -39,30 +44,50 @@ class Napari:
             job.out,
             "an OME-Zarr image",
             holds=".zgroup",
-            folders=[_LEVEL_NAME],
+            folders=list(map(str, range(_MOST_LEVELS))),
             inputs=[job.run.path],
         )
-        require_space(job.out, 4 * n * cut.edge**3, replaced=job.overwrite)
+        edges = pyramid(cut.edge)
+        require_space(job.out, 4 * n * sum(edge**3 for edge in edges), replaced=job.overwrite)
         sample = cut.sample()
         level = find_level(sample, job.pictures.level)
-        shape = (n, *(cut.edge,) * 3)
         with fresh_directory(job.out, overwrite=job.overwrite) as folder:
             group = zarr.open_group(str(folder), mode="a", zarr_format=2)
-            array = group.create_array(
-                _LEVEL_NAME,
-                shape=shape,
-                chunks=(1, *shape[1:]),
-                dtype="<f4",
-                chunk_key_encoding={"name": "v2", "separator": "/"},
-            )
+            arrays = [
+                group.create_array(
+                    str(i),
+                    shape=(n, edge, edge, edge),
+                    chunks=(1, edge, edge, edge),
+                    dtype="<f4",
+                    chunk_key_encoding={"name": "v2", "separator": "/"},
+                )
+                for i, edge in enumerate(edges)
+            ]
             for i, volume in enumerate(cut.each()):
-                array[i] = volume
+                for array in arrays:
+                    array[i] = volume
+                    volume = halved(volume) if array is not arrays[-1] else volume
                 job.progress(i + 1, n, f"{i + 1} of {n} volumes")
             group.attrs.update(metadata(job, cut, sample, level.value))
         return [
             f"Surface at {level}: the contrast begins there.",
             f"Next:  napari --plugin napari-ome-zarr {job.out}",
         ]
+
+
+def pyramid(edge: int) -> list[int]:
+    """Edges of the arrays in voxels, the full one first; each is half of the one before."""
+    edges = [edge]
+    while edges[-1] % 2 == 0 and edges[-1] // 2 >= _SMALLEST and len(edges) < _MOST_LEVELS:
+        edges.append(edges[-1] // 2)
+    return edges
+
+
+def halved(volume: np.ndarray) -> np.ndarray:
+    """Average blocks of 2 x 2 x 2 voxels."""
+    half = volume.shape[0] // 2
+    blocks = volume.reshape(half, 2, half, 2, half, 2)
+    return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32))
 
 
 def metadata(job: ExportJob, cut: Cut, sample: np.ndarray, level: float) -> dict[str, Any]:
@@ -79,10 +104,14 @@ def metadata(job: ExportJob, cut: Cut, sample: np.ndarray, level: float) -> dict
         time["unit"] = "second"
         begin = float(series.times_seconds[0])
     space = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
-    transformations: list[dict[str, Any]] = [
-        {"type": "scale", "scale": [interval or 1.0, spacing, spacing, spacing]},
-        {"type": "translation", "translation": [begin, *(cut.origin_angstrom,) * 3]},
-    ]
+    datasets = []
+    for i, edge in enumerate(pyramid(cut.edge)):
+        size = spacing * cut.edge / edge
+        # The centre of a block lies half a large voxel, less half a small one, beyond its first.
+        start = cut.origin_angstrom + (size - spacing) / 2
+        scale = {"type": "scale", "scale": [interval or 1.0, size, size, size]}
+        place = {"type": "translation", "translation": [begin, start, start, start]}
+        datasets.append({"path": str(i), "coordinateTransformations": [scale, place]})
     least, most = float(sample.min()), float(sample.max())
     times = series.times_seconds
     return {
@@ -91,9 +120,13 @@ def metadata(job: ExportJob, cut: Cut, sample: np.ndarray, level: float) -> dict
                 "version": "0.4",
                 "name": job.out.name,
                 "axes": [time, *space],
-                "datasets": [{"path": _LEVEL_NAME, "coordinateTransformations": transformations}],
-                "type": "none",
-                "metadata": {"description": "one scale", "method": "none", "version": "none"},
+                "datasets": datasets,
+                "type": "mean",
+                "metadata": {
+                    "description": "means of blocks of 2 x 2 x 2 voxels",
+                    "method": "numpy.mean",
+                    "version": np.__version__,
+                },
             }
         ],
         "omero": {

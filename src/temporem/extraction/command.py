@@ -15,7 +15,7 @@ from temporem.errors import TemporemError
 from temporem.extraction.extract import extract_particles
 from temporem.extraction.result import FOLDER, SUMMARY, Extracted, write_extraction
 from temporem.extraction.settings import ExtractionSettings
-from temporem.extraction.tracks import Track, track_of_places
+from temporem.extraction.tracks import WEAK_EVIDENCE, Track, track_of_places
 from temporem.io import limits
 from temporem.io.files import fresh_directory
 from temporem.io.limits import Limits
@@ -121,7 +121,7 @@ def extract_movies(
     ctfs = _ctfs(movies, imaging)
     factor = None if gain is None else _gain(gain, movies)
     names = _names(paths)
-    given = None if positions is None else _given(positions, paths)
+    given = None if positions is None else _given(positions, paths, movies)
     known = None if truth is None else read_field_truth(truth)
     found = []
     for i, movie in enumerate(movies):
@@ -153,10 +153,11 @@ def extract_movies(
 def _pixel_size(movie: FieldMovie, imaging: Imaging) -> float:
     size = imaging.pixel_size or movie.pixel_size_angstrom
     if size is None or not limits.PIXEL_SIZE_ANGSTROM.hold(np.array(size)):
+        said = f"has pixels of {size:g} Å" if size else "does not tell its pixel size"
         raise TemporemError(
-            f"{movie.path} ({movie.format}) does not tell its pixel size"
-            if size is None
-            else f"{movie.path} has pixels of {size:g} Å",
+            f"{movie.path} ({movie.format}): {movie.pixel_size_fault}"
+            if movie.pixel_size_fault
+            else f"{movie.path} ({movie.format}) {said}",
             expected=f"a pixel size of {limits.PIXEL_SIZE_ANGSTROM}",
             hint="give --pixel-size in Å",
         )
@@ -220,11 +221,18 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _given(table: Path, paths: Sequence[Path]) -> list[list[Track]]:
+def _given(table: Path, paths: Sequence[Path], movies: Sequence[FieldMovie]) -> list[list[Track]]:
     """Tracks of each movie from a table of places."""
     only = paths[0].name if len(paths) == 1 else ""
     found = read_positions(table, only_movie=only)
     tracks = [_tracks(found, path.name) for path in paths]
+    for movie, own in zip(movies, tracks, strict=True):
+        for track in own:
+            if track.frames[-1] >= movie.n_frames:
+                raise TemporemError(
+                    f"{table} has frame {track.frames[-1] + 1} of {movie.path.name}",
+                    expected=f"frames 1 to {movie.n_frames}, those of the movie",
+                )
     if not any(tracks):
         raise TemporemError(
             f"{table} names none of the movies", expected=f"rows of {paths[0].name} and so on"
@@ -251,6 +259,8 @@ def _tracks(found: Positions, movie: str) -> list[Track]:
 def _notes(found: Sequence[Extracted], imaging: Imaging) -> list[str]:
     """Sentences on what the user should know or mend."""
     notes = []
+    if sum(len(movie.extraction.tracks) for movie in found) < 2:
+        notes.append("this is the movie of one particle, and every method needs two or more")
     if not imaging.defocus:
         notes.append(
             "no --defocus, so the images are written as images without CTF; for defocused movies "
@@ -267,6 +277,14 @@ def _notes(found: Sequence[Extracted], imaging: Imaging) -> list[str]:
                     f"{movie.movie_name}: most particles hardly move, and the median over time "
                     "takes such particles for background; try --background none"
                 )
+        weak = sum(track.is_weak for track in result.tracks)
+        if weak:
+            tracks = f"{weak} of {len(result.tracks)} tracks"
+            notes.append(
+                f"{movie.movie_name}: {tracks} are weak (evidence below {WEAK_EVIDENCE:g} in all "
+                "frames together). In simulated fields one such track in ten showed no particle. "
+                "Look at worst.png; a higher --threshold or --min-frames leaves weak tracks out"
+            )
         if not result.drift.measured and result.drift.groups == 0:
             notes.append(f"{movie.movie_name}: no drift was measured, so none was corrected")
     return notes

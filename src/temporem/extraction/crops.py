@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import fourier_shift
 
+from temporem.extraction.boxes import background_disc, fourier_crop, plane
 from temporem.extraction.flat import FlatMovie
-from temporem.extraction.noise import NoiseSpectrum, background_disc
+from temporem.extraction.noise import NoiseSpectrum
 from temporem.extraction.tracks import Track
 
 
@@ -93,7 +94,7 @@ def cut_out(
             read, image = frame, movie.frame(frame)
         x, y = centres[i][position] - cutting.edge // 2
         crop = image[y : y + cutting.edge, x : x + cutting.edge]
-        crop = recentred(crop - _plane(crop, outside), rests[i][position])
+        crop = recentred(crop - plane(crop, outside), rests[i][position])
         yield fourier_crop(crop, cutting.box) / np.float32(noise.deviation)
 
 
@@ -104,25 +105,3 @@ def recentred(image: np.ndarray, displacement: np.ndarray) -> np.ndarray:
     """
     moved = fourier_shift(np.fft.fft2(image), -displacement[::-1])
     return np.asarray(np.fft.ifft2(moved).real)
-
-
-def fourier_crop(image: np.ndarray, box: int) -> np.ndarray:
-    """Image ``(box, box)`` of the lowest frequencies; its values stay those of the larger image."""
-    edge = len(image)
-    if edge == box:
-        return image.astype(np.float32)
-    transformed = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image)))
-    low = edge // 2 - box // 2
-    part = transformed[low : low + box, low : low + box]
-    small = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part))).real
-    return np.asarray(small * (box / edge) ** 2, dtype=np.float32)
-
-
-def _plane(image: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Plane through the pixels outside the particle, by least squares."""
-    edge = len(image)
-    line = (np.arange(edge) - (edge - 1) / 2) / edge
-    y, x = np.meshgrid(line, line, indexing="ij")
-    design = np.stack([np.ones_like(x), x, y], axis=-1)
-    found = np.linalg.lstsq(design[outside], image[outside], rcond=None)[0]
-    return np.asarray(design @ found)

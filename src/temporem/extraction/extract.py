@@ -90,13 +90,13 @@ def extract_particles(
         settings.bin,
         settings.diameter_angstrom / pixel_size_angstrom,
     )
-    _require_room(movie, cutting, pixel_size_angstrom)
     if given is None and movie.n_frames < settings.min_frames:
         raise TemporemError(
             f"{movie.path} has {movie.n_frames} {'frame' if movie.n_frames == 1 else 'frames'}",
             expected=f"{settings.min_frames} frames or more, as --min-frames says",
             hint="name the whole movie; of pictures in a folder, name the folder",
         )
+    _require_room(movie, cutting, pixel_size_angstrom)
     first = progress.part(0, 0.3)
     sums = group_means(movie, gain, lambda done, total: first(done, total, "background and drift"))
     kind = chosen_background(settings.background, sums)
@@ -118,7 +118,7 @@ def extract_particles(
         tracks=kept,
         n_found=len(tracks),
         cutting=cutting,
-        noise=measure_noise(flat, tracks, cutting.edge, cutting.box),
+        noise=measure_noise(flat, tracks, cutting.edge, cutting.box, cutting.diameter_pixels),
     )
 
 
@@ -184,9 +184,9 @@ def _require_room(movie: FieldMovie, cutting: Cutting, pixel_size_angstrom: floa
     diameter = cutting.diameter_pixels
     if cutting.edge > min(height, width):
         raise TemporemError(
-            f"{movie.path} has frames of {width} x {height} pixels, smaller than the box of "
-            f"{cutting.edge}",
-            hint="choose a smaller --box or --bin",
+            f"{movie.path} has frames of {width} x {height} pixels of {pixel_size_angstrom:g} Å, "
+            f"smaller than the box of {cutting.edge}",
+            hint="choose a smaller --box; without it, the box is 1.5 times the --diameter in Å",
         )
     if not 3 <= diameter <= cutting.edge:
         raise TemporemError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.extraction.boxes import background_disc, fourier_crop, plane
 from temporem.extraction.flat import FlatMovie
 from temporem.extraction.tracks import Track
 
@@ -21,8 +22,9 @@ class NoiseSpectrum:
     Attributes:
         frequency: cycles per pixel of the images, ``(shells,)``.
         power: variance of a Fourier coefficient (orthonormal transform), relative to that of a
-            pixel, ``(shells,)``; 1 everywhere for white noise.
-        deviation: standard deviation of a pixel of the images, in units of the movie.
+            pixel outside the particle, ``(shells,)``; 1 everywhere for white noise.
+        deviation: standard deviation of a pixel of the images outside the particle, in units of the
+            movie.
         boxes: number of boxes that were measured.
     """
 
@@ -32,17 +34,15 @@ class NoiseSpectrum:
     boxes: int
 
 
-def background_disc(edge: int, diameter: float) -> np.ndarray:
-    """Pixels of a box that lie outside a particle, bool ``(edge, edge)``; the corners at least."""
-    line = np.arange(edge) - edge // 2
-    radius = np.hypot(line[:, None], line[None])
-    return np.asarray(radius > min(0.6 * diameter, 0.5 * edge))
-
-
 def measure_noise(
-    movie: FlatMovie, tracks: Sequence[Track], edge: int, box: int, seed: int = 0
+    movie: FlatMovie,
+    tracks: Sequence[Track],
+    edge: int,
+    box: int,
+    diameter: float,
+    seed: int = 0,
 ) -> NoiseSpectrum:
-    """Measure the noise where no particle is.
+    """Measure the noise where no particle is, in boxes that are treated as images of particles are.
 
     Boxes are drawn at random in some frames. Only those are taken that are free of tracks.
 
@@ -51,13 +51,13 @@ def measure_noise(
         tracks: all tracks of the movie, also those that are not cut out.
         edge: edge of a box, pixels of the movie.
         box: edge after binning.
+        diameter: of a particle, pixels of the movie.
         seed: of the places.
 
     Raises:
         TemporemError: particles are everywhere.
     """
-    from temporem.extraction.crops import fourier_crop
-
+    outside, corners = background_disc(edge, diameter), background_disc(box, diameter * box / edge)
     random = np.random.default_rng(seed)
     height, width = movie.movie.shape[1:]
     chosen = np.unique(np.linspace(0, movie.n_frames - 1, _FRAMES).astype(int))
@@ -76,9 +76,9 @@ def measure_noise(
                 continue
             image = movie.frame(frame) if image is None else image
             x, y = corner
-            part = fourier_crop(image[y : y + edge, x : x + edge], box).astype(float)
-            part -= part.mean()
-            variances.append(float(part.var()))
+            part = image[y : y + edge, x : x + edge]
+            part = fourier_crop(part - plane(part, outside), box).astype(float)
+            variances.append(float(part[corners].var()))
             spectra.append(np.abs(np.fft.rfft2(part, norm="ortho")) ** 2)
     if not spectra:
         raise TemporemError(
@@ -99,7 +99,7 @@ def measure_noise(
         )
     return NoiseSpectrum(
         frequency=np.arange(1, box // 2 + 1) / box,
-        power=radial / np.mean(variances),
+        power=radial / variance,
         deviation=variance**0.5,
         boxes=len(spectra),
     )

@@ -17,8 +17,8 @@ from temporem.extraction.pictures import Contacts, save_overlay
 from temporem.extraction.scores import Scores, score
 from temporem.extraction.truth import true_positions, truth_of_images
 from temporem.frames.dataset import write_dataset
+from temporem.frames.measured_noise import write_noise
 from temporem.io.positions import Positions, write_positions
-from temporem.io.star import StarTable, write_star
 from temporem.physics.ctf import CTFParameters
 from temporem.simulation.field_truth import FieldTruth
 from temporem.simulation.truth import write_truth
@@ -135,7 +135,7 @@ def write_extraction(
     folder.mkdir()
     positions = rows.positions()
     write_positions(folder / "tracks.csv", positions)
-    _write_noise(folder / "noise.star", movies)
+    _write_noise(directory, movies)
     best[0].save(folder / "best.png")
     worst[0].save(folder / "worst.png")
     for movie in movies:
@@ -231,20 +231,16 @@ def _columns(rows: _Rows) -> dict[str, np.ndarray]:
     return columns
 
 
-def _write_noise(path: Path, movies: Sequence[Extracted]) -> None:
+def _write_noise(directory: Path, movies: Sequence[Extracted]) -> None:
     """Write the noise spectrum of each movie."""
     spectra = [movie.extraction.noise for movie in movies]
     size = movies[0].extraction.pixel_size_angstrom * movies[0].extraction.cutting.bin
-    names = [m.movie_name for m, s in zip(movies, spectra, strict=True) for _ in s.power]
-    table = StarTable(
-        {
-            "rlnMicrographMovieName": names,
-            "rlnResolution": np.concatenate([s.frequency for s in spectra]) / size,
-            "temporemNoisePower": np.concatenate([s.power for s in spectra]),
-        },
-        where=path.name,
+    write_noise(
+        directory,
+        [spectrum.frequency / size for spectrum in spectra],
+        [spectrum.power for spectrum in spectra],
+        [movie.movie_name for movie in movies],
     )
-    write_star(path, {"noise": table})
 
 
 def _summary(rows: _Rows, size: float) -> dict[str, Any]:

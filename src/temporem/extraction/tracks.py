@@ -6,6 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+WEAK_EVIDENCE = 35.0
+"""Sum of the evidence below which a track may be none.
+
+In simulated fields of seeds 100 and 101 at SNR 1 to 0.015, three of 29 tracks below it showed no
+particle, and none of 119 above it; in movies of noise alone, all were below 10.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Track:
@@ -31,6 +38,11 @@ class Track:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def is_weak(self) -> bool:
+        """Tell if its frames, all together, say little for a particle."""
+        return bool(self.evidence.sum() < WEAK_EVIDENCE)
 
     @property
     def quality(self) -> float:

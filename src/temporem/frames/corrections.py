@@ -15,7 +15,7 @@ from temporem.frames.broken_pixels import BrokenPixels
 from temporem.frames.defocus import DefocusErrors, SeenFrames, measure_defocus
 from temporem.frames.likeness import Likeness, judge_frames
 from temporem.frames.mean_comparison import MeanComparison
-from temporem.frames.noise_spectrum import noise_spectrum
+from temporem.frames.noise_spectrum import noise_spectrum, unless_white
 from temporem.frames.source import FrameSource, Weighted
 from temporem.frames.statistics import FrameStatistics
 from temporem.physics.ctf import CTFParameters
@@ -137,6 +137,8 @@ class FrameCorrection:
         rotations: molecule to camera, ``(N, 3, 3)``; None where they are not known.
         movies: rows of every movie.
         training: rows of the movies that the mean volume is made of.
+        measured_noise: power of the noise at integer radii where no particle is, ``(R,)``; None
+            where only the images tell.
     """
 
     measure: Callable[[FrameSource], FrameStatistics]
@@ -149,6 +151,7 @@ class FrameCorrection:
     rotations: Tensor | None
     movies: list[np.ndarray]
     training: list[np.ndarray]
+    measured_noise: np.ndarray | None = None
 
     def without(self, source: FrameSource) -> tuple[FrameSource, FrameStatistics, Corrections]:
         """Leave frames as they are."""
@@ -161,7 +164,7 @@ class FrameCorrection:
             The corrected frames, their statistics, and what was done.
         """
         found = _Corrected(source, source, self.measure(source), torch.ones(source.n_pixels))
-        if abs(self.correlation) > _WHITE:
+        if self.measured_noise is not None or abs(self.correlation) > _WHITE:
             found = self._whitened(found)
         found = self._judged(found)
         if self.rotations is not None:
@@ -176,10 +179,13 @@ class FrameCorrection:
         return found.source, found.statistics, corrections
 
     def _whitened(self, found: _Corrected) -> _Corrected:
-        compared = self.compare(found.source, found.statistics)
-        if compared.signal_to_noise >= _STRONG:
-            return found
-        spectrum = noise_spectrum(compared)
+        if self.measured_noise is not None:
+            spectrum = unless_white(torch.from_numpy(self.measured_noise).float())
+        else:
+            compared = self.compare(found.source, found.statistics)
+            if compared.signal_to_noise >= _STRONG:
+                return found
+            spectrum = noise_spectrum(compared)
         if spectrum is None:
             return found
         shells = found.statistics.forward_model.support.shells

@@ -21,6 +21,7 @@ from temporem.frames.ctf_columns import (
     read_ctf,
 )
 from temporem.frames.image_formation import refuse_unmodelled
+from temporem.frames.measured_noise import read_noise
 from temporem.frames.particle_images import ParticleImages, read_particle_images
 from temporem.frames.pixel_size import read_pixel_size
 from temporem.io.mrc import open_stack, write_stack
@@ -65,6 +66,8 @@ class Dataset:
         movies: row indices of each movie in the order of its frames; movies by name (2 before 10).
         has_poses: the file has poses.
         has_ctf: the file has a CTF; without, ``ctf`` is 1 everywhere.
+        noise_power: power of the noise at radii 0 … D/2, ``(D/2 + 1,)``, that was measured where no
+            particle is, in variances of a pixel there; None without ``noise.star``.
 
     Example:
         >>> data = tm.read_dataset("movies")
@@ -86,6 +89,7 @@ class Dataset:
     movies: list[np.ndarray]
     has_poses: bool = True
     has_ctf: bool = True
+    noise_power: np.ndarray | None = None
 
     @property
     def box(self) -> int:
@@ -192,6 +196,7 @@ def read_star_folder(path: str | Path) -> Dataset:
         movies=movies,
         has_poses=has_poses,
         has_ctf=ctf is not None,
+        noise_power=read_noise(path, images.shape[-1], pixel_size),
     )
 
 

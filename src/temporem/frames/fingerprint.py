@@ -30,6 +30,8 @@ def fingerprint(dataset: Dataset) -> str:
     digest.update("\n".join(dataset.particle_names).encode())
     add(dataset.frame_numbers)
     add(dataset.times_seconds)
+    if dataset.noise_power is not None:
+        add(dataset.noise_power)
     chosen = np.unique(np.linspace(0, dataset.n_frames - 1, _IMAGES).round().astype(np.int64))
     add(dataset.images[chosen])
     return digest.hexdigest()

@@ -277,6 +277,7 @@ def prepare_frames(
         rotations if posed else None,
         dataset.movies,
         training,
+        dataset.noise_power,
     )
     correct = correction.of if settings.corrections else correction.without
     source, statistics, corrections = correct(source)

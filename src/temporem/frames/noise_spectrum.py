@@ -44,10 +44,18 @@ def noise_spectrum(compared: MeanComparison) -> Tensor | None:
     # What is left bounds the noise from above; in the lowest shells the fit only extrapolates.
     bound = torch.minimum(smooth, left.mean(0).clamp(min=1e-6))
     smooth = torch.where(inner < _FIRST, bound, smooth)
-    within = smooth[telling]
-    if within.max() < _LEAST_CHANGE * within.min():
-        return None
-    return smooth.clamp(1 / _MOST_RATIO, _MOST_RATIO).float()
+    return unless_white(smooth.clamp(1 / _MOST_RATIO, _MOST_RATIO).float(), telling)
+
+
+def unless_white(spectrum: Tensor, telling: Tensor | None = None) -> Tensor | None:
+    """The spectrum, or None where it is as good as white.
+
+    Args:
+        spectrum: power at integer radii, ``(R,)``.
+        telling: radii that count, bool ``(R,)``; None for all but the lowest.
+    """
+    within = spectrum[_FIRST:] if telling is None else spectrum[telling]
+    return None if within.max() < _LEAST_CHANGE * within.min() else spectrum
 
 
 def _without_signal(left: Tensor, squares: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

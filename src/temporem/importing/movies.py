@@ -11,6 +11,7 @@ import numpy as np
 from temporem.errors import TemporemError
 from temporem.importing.movie_names import plain_names
 from temporem.importing.table import ForeignParticles
+from temporem.io.close_names import close_names
 from temporem.io.star import StarTable
 
 _OWN = (
@@ -346,9 +347,10 @@ def _pick(columns: Mapping[str, np.ndarray], *names: str) -> dict[str, np.ndarra
 def _text_column(particles: ForeignParticles, name: str) -> np.ndarray:
     known = name.removeprefix("_")
     if known not in particles.columns:
+        close = close_names(known, particles.columns) or sorted(particles.columns)
         raise TemporemError(
             f"{particles.file} has no column {name}",
-            expected=f"one of {', '.join(sorted(particles.columns))}",
+            expected=close[0] if len(close) == 1 else f"one of {', '.join(close)}",
         )
     return particles.columns[known]
 

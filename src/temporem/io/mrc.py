@@ -348,11 +348,14 @@ def _modes() -> str:
 
 
 def _pixel_size(header: np.void) -> float:
-    """Divide the cell's length by its samples along x; 0 where either is missing or meaningless."""
-    length, samples = float(header["cella"]["x"]), int(header["mx"])
-    if samples <= 0 or not math.isfinite(length) or length <= 0:
-        return 0.0
-    return length / samples
+    """Divide the cell's lengths by its samples; 0 where that tells no size of square pixels."""
+    sizes = []
+    for axis, samples in (("x", int(header["mx"])), ("y", int(header["my"]))):
+        length = float(header["cella"][axis])
+        known = samples > 0 and math.isfinite(length) and length > 0
+        sizes.append(length / samples if known else 0.0)
+    across, down = sizes
+    return 0.0 if down > 0 and not math.isclose(across, down, rel_tol=0.01) else across
 
 
 def _new_header(shape: tuple[int, ...], pixel_size_angstrom: float) -> np.ndarray:

@@ -26,7 +26,8 @@ _COLOURS = {
     Verdict.WARNING: "#E69F00",
     Verdict.REFUSED: "#D55E00",
 }
-_LINE = 92  # characters of the list of findings
+_LINE = 76  # characters of the list of findings
+_WIDTH_INCHES, _LINE_INCHES = 6.2, 0.17
 
 
 def write_dataset_picture(
@@ -42,24 +43,31 @@ def write_dataset_picture(
     """
     figure = dataset_figure(evidence, findings)
     with atomic_write(path, overwrite=overwrite) as partial:
-        figure.savefig(partial, format="png", dpi=100, facecolor="white")
+        figure.savefig(partial, format="png", dpi=160, facecolor="white")
 
 
 def dataset_figure(evidence: Evidence, findings: list[Finding]) -> Figure:
-    """Draw frames, mean frame, background, spectrum and views, above the findings."""
+    """Draw frames, mean frame, background, spectrum and views, above the findings.
+
+    It is as narrow as a page, so that a telephone shows its words in a size that can be read.
+    """
     lines = _lines(findings)
-    text_inches = 0.19 * len(lines) + 0.3
-    figure = Figure(figsize=(11, 5.9 + text_inches), layout="constrained")
-    outer = figure.add_gridspec(3, 1, height_ratios=[2.0, 3.3, text_inches])
+    text_inches = _LINE_INCHES * len(lines) + 0.3
+    figure = Figure(figsize=(_WIDTH_INCHES, 8.0 + text_inches), layout="constrained")
+    outer = figure.add_gridspec(4, 1, height_ratios=[3.0, 2.5, 2.5, text_inches])
     _frames(figure, outer[0], evidence)
-    middle = outer[1].subgridspec(1, 4, width_ratios=[1.0, 1.25, 1.25, 1.0])
-    mean, background, spectrum = (figure.add_subplot(middle[i]) for i in range(3))
-    _mean_frame(mean, evidence)
-    _background(background, evidence)
-    _spectrum(spectrum, evidence)
+    upper, lower = (
+        outer[row].subgridspec(1, 2, width_ratios=widths)
+        for row, widths in ((1, [1.0, 1.5]), (2, [1.5, 1.0]))
+    )
+    _mean_frame(figure.add_subplot(upper[0]), evidence)
+    _background(figure.add_subplot(upper[1]), evidence)
     if evidence.dataset.has_poses:
-        _views(figure.add_subplot(middle[3]), evidence)
-    _text(figure.add_subplot(outer[2]), lines)
+        _spectrum(figure.add_subplot(lower[0]), evidence)
+        _views(figure.add_subplot(lower[1]), evidence)
+    else:
+        _spectrum(figure.add_subplot(outer[2]), evidence)
+    _text(figure.add_subplot(outer[3]), lines)
     return figure
 
 
@@ -68,9 +76,9 @@ def _frames(figure: Figure, place: Any, evidence: Evidence) -> None:
     dataset, images = evidence.dataset, evidence.images
     movie = dataset.movies[len(dataset.movies) // 2]
     rows = [*movie[: _SHOWN - 1], int(np.argmax(np.abs(images.extreme) / images.deviations))]
-    grid = place.subgridspec(1, len(rows))
+    grid = place.subgridspec(2, _SHOWN // 2)
     for i, row in enumerate(rows):
-        ax = figure.add_subplot(grid[i])
+        ax = figure.add_subplot(grid[divmod(i, _SHOWN // 2)])
         pixels = (dataset.images[int(row)] - images.background_mean[row]) / images.deviations[row]
         ax.imshow(pixels, cmap="gray", vmin=-3, vmax=5, origin="lower")
         title = f"row {row}" if i < len(rows) - 1 else f"row {row}, most extreme"
@@ -140,7 +148,7 @@ def _lines(findings: list[Finding]) -> list[tuple[str, str]]:
     """Colour and text of every line of the list of findings."""
     lines = []
     for finding in findings:
-        for i, text in enumerate(textwrap.wrap(f"{finding.check}: {finding.sentence}", _LINE * 2)):
+        for i, text in enumerate(textwrap.wrap(f"{finding.check}: {finding.sentence}", _LINE)):
             lines.append((_COLOURS[finding.verdict], text if i == 0 else f"    {text}"))
     return lines
 
@@ -150,9 +158,9 @@ def _text(ax: Axes, lines: list[tuple[str, str]]) -> None:
     for i, (colour, text) in enumerate(lines):
         y = 1 - (i + 0.5) / len(lines)
         if not text.startswith(" "):
-            ax.plot([0.003], [y], "s", color=colour, markersize=5, transform=ax.transAxes)
+            ax.plot([0.006], [y], "s", color=colour, markersize=5, transform=ax.transAxes)
         ax.text(
-            0.012,
+            0.022,
             y,
             text,
             transform=ax.transAxes,

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.io.close_names import close_names
 
 _LONGEST = 1000  # characters
+_MOST = 12  # names that a message shows
+_LONG_NAMES = ("rln", "temporem")
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -64,6 +67,13 @@ def rows_where(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
             return _Condition(text, columns).truth(tree.body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise TemporemError(f"'{text}' is not understood", expected=_GRAMMAR) from None
+
+
+def _like(name: str, columns: Mapping[str, np.ndarray]) -> str:
+    """Say which columns a wrong name may stand for; the everyday ones where none is alike."""
+    everyday = [known for known in columns if not known.startswith(_LONG_NAMES)]
+    shown = close_names(name, columns) or everyday[:_MOST]
+    return f"{', '.join(shown)}, or another column of frames.star"
 
 
 class _Condition:
@@ -136,8 +146,7 @@ class _Condition:
     def _column(self, name: str) -> np.ndarray:
         if name not in self.columns:
             raise TemporemError(
-                f"'{self.text}': there is no column {name}",
-                expected=f"one of {', '.join(self.columns)}",
+                f"'{self.text}': there is no column {name}", expected=_like(name, self.columns)
             )
         return self.columns[name]
 

@@ -11,16 +11,19 @@ import pytest
 import tifffile
 from PIL import Image
 
+from helpers.movie_files import write_emd, write_mib
 from helpers.shared import SHARED
 from temporem.errors import TemporemError
-from temporem.io.microscope.readers import open_movie
+from temporem.io.microscope.readers import READERS, open_movie
 from temporem.io.mrc import write_stack
+from temporem.io.signatures import recognise
 
 SPECIMENS = SHARED / "specimens"
 
 OPENED = {  # shape, pixel size in Å, seconds a frame, mean of all pixels
     "vendor/16_STOimage.emi": ((1, 1024, 1024), 0.100127, None, 18748.33),
     "vendor/16_STOimage_1.ser": ((1, 1024, 1024), 0.100127, None, 18748.33),
+    "vendor/20241021_00405_movie.mrc": ((32, 4, 8), None, 0.0014285, None),
     "vendor/3D_test-1.dm3": ((2, 2, 2), None, None, 4.5),
     "vendor/3D_test-1.dm4": ((2, 2, 2), None, None, 4.5),
     "vendor/3D_test-2.dm4": ((2, 2, 2), None, None, 4.5),
@@ -48,7 +51,6 @@ OPENED = {  # shape, pixel size in Å, seconds a frame, mean of all pixels
 }
 REFUSED = {
     "vendor/3D_test-23.dm4": "holds colour pictures; expected grey frames; export it",
-    "vendor/20241021_00405_movie.mrc": "pixels of 0.1 x 0.2 nm",
     "vendor/Custom_info.txt": "in no known format",
     "vendor/20241021_00405_info.txt": "in no known format",
     "vendor/ROI_Random_Scan_info.txt": "in no known format",
@@ -148,6 +150,17 @@ def test_tiff_stacks_are_read_a_frame_at_a_time(tmp_path, compression):
     assert np.array_equal(movie.frames(3, 5), pixels[3:])
 
 
+def test_eer_movies_are_refused_with_the_program_that_converts_them(tmp_path):
+    path = tmp_path / "a.eer"
+    tifffile.imwrite(path, np.zeros((2, 16, 16), np.uint8), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["Compression"].overwrite(65001)
+    with pytest.raises(
+        TemporemError, match=r"EER movie of single electrons.*relion_convert_to_tiff"
+    ):
+        open_movie(path)
+
+
 def test_pictures_in_natural_order(tmp_path):
     for i in (0, 2, 10):
         Image.fromarray(np.full((8, 8), i, dtype=np.uint8)).save(tmp_path / f"frame{i}.png")
@@ -170,11 +183,66 @@ def test_nan_is_refused_with_its_frame(tmp_path):
         open_movie(tmp_path / "a.mrc").frames(0, 3)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_half_a_file_is_refused(tmp_path, name):
-    path = SPECIMENS / name
-    copy = tmp_path / path.name
-    copy.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def test_a_pixel_size_that_is_not_square_is_told_where_it_is_needed():
+    movie = open_movie(SPECIMENS / "vendor/20241021_00405_movie.mrc")
+    assert movie.pixel_size_fault == "its _info.txt has pixels of 1 x 2 Å, which are not square"
+
+
+@pytest.mark.parametrize("kind", ["mrc", "tif"])
+def test_headers_of_stretched_pixels_tell_no_pixel_size(tmp_path, kind):
+    pixels = np.random.default_rng(0).integers(0, 99, (3, 8, 8), dtype=np.uint16)
+    path = tmp_path / f"a.{kind}"
+    if kind == "mrc":
+        with mrcfile.new(path) as file:
+            file.set_data(pixels.astype(np.int16))
+            file.voxel_size = (2.0, 3.0, 2.0)
+    else:
+        tifffile.imwrite(
+            path, pixels, imagej=True, resolution=(5, 4), metadata={"unit": "nm", "axes": "TYX"}
+        )
+    assert open_movie(path).pixel_size_angstrom is None
+
+
+WRITTEN = {
+    "written.mib": lambda path: write_mib(path, np.zeros((4, 8, 8), np.uint16), range(4)),
+    "written.emd": lambda path: write_emd(
+        path, np.zeros((4, 8, 8)), (("t", "s", 0.1), ("y", "nm", 1), ("x", "nm", 1))
+    ),
+    "written.tif": lambda path: tifffile.imwrite(
+        path, np.ones((4, 9, 9), "u2"), compression="zlib"
+    ),
+    "written.png": lambda path: Image.fromarray(np.eye(64, dtype=np.uint8)).save(path),
+    "written.jpg": lambda path: Image.fromarray(np.eye(64, dtype=np.uint8)).save(path),
+}
+"""Writers of small movies in formats without small specimens."""
+
+
+@pytest.fixture
+def content(request, tmp_path):
+    """Bytes of a file, a specimen's or a written one's."""
+    name = request.param
+    if name not in WRITTEN:
+        return (SPECIMENS / name).read_bytes()
+    WRITTEN[name](tmp_path / name)
+    return (tmp_path / name).read_bytes()
+
+
+every_format = pytest.mark.parametrize(
+    ("name", "content"), [(name, name) for name in (*SMALL, *WRITTEN)], indirect=["content"]
+)
+
+
+def test_files_of_every_format_are_damaged():
+    """The two tests below go through every reader."""
+    known = [recognise(SPECIMENS / name) for name in SMALL]
+    formats = {"mrc" if found is None else found.key for found in known}  # without its stamp
+    assert formats | {"mib", "picture"} == READERS.keys()
+
+
+@every_format
+def test_half_a_file_is_refused(tmp_path, name, content):
+    copy = tmp_path / name.rpartition("/")[2]
+    copy.write_bytes(content[: len(content) // 2 + 1])
     with pytest.raises(TemporemError):
         read_all(copy)
 
@@ -188,10 +256,10 @@ def test_a_billion_frames_are_refused(tmp_path):
         open_movie(tmp_path / "a.mrc")
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_damaged_files_are_read_or_refused_in_bounded_memory(tmp_path, name):
+@every_format
+def test_damaged_files_are_read_or_refused_in_bounded_memory(tmp_path, name, content):
     """Bytes are changed, in the header and elsewhere; nothing but a TemporemError comes out."""
-    raw = (SPECIMENS / name).read_bytes()
+    raw = content
     copy, draw = tmp_path / name.rpartition("/")[2], random.Random(0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for attempt in range(12):

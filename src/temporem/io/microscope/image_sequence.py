@@ -50,6 +50,7 @@ def read_folder(path: Path) -> FieldMovie:
         shape=(len(files), *first.shape[1:]),
         read=read,
         pixel_size_angstrom=first.pixel_size_angstrom,
+        pixel_size_fault=first.pixel_size_fault,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class FieldMovie:
         frame_seconds: time from frame to frame, seconds; None where the file does not tell.
         dose_per_frame: electrons per Å² and frame; None where the file does not tell.
         voltage_kv: acceleration voltage; None where the file does not tell.
+        pixel_size_fault: why the pixel size that the file tells is of no use; empty where it is not
+            so. A user who gives another one has no need of it.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class FieldMovie:
     frame_seconds: float | None = None
     dose_per_frame: float | None = None
     voltage_kv: float | None = None
+    pixel_size_fault: str = ""
 
     def __post_init__(self) -> None:
         n, height, width = self.shape
@@ -98,3 +102,18 @@ def positive(value: object) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if 0 < number < float("inf") else None
+
+
+def square_pixels(
+    width: float | None, height: float | None, where: str
+) -> tuple[float | None, str]:
+    """Pixel size in Å from those along x and y, and why there is none although both are known.
+
+    Args:
+        width: along x, Å; None where it is not known.
+        height: along y.
+        where: where they stand, such as "its header".
+    """
+    if width and height and not math.isclose(width, height, rel_tol=0.01):
+        return None, f"{where} has pixels of {width:g} x {height:g} Å, which are not square"
+    return width, ""

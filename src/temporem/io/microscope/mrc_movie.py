@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from temporem.errors import TemporemError
-from temporem.io.microscope.movie import FieldMovie, Read, positive
+from temporem.io.microscope.movie import FieldMovie, Read, positive, square_pixels
 from temporem.io.mrc import MRC_HEADER_BYTES, open_stack
 from temporem.io.text_file import read_text
 
@@ -21,24 +20,21 @@ _MOST_INFO_BYTES = 10**7
 def read_mrc(path: Path) -> FieldMovie:
     """Open an MRC movie: modes 0, 1, 2, 6, 12 and 101 (4 bits a pixel)."""
     info = _camera_info(path)
-    pixel_nm, height_nm = (
-        positive(info.get(f"Specimen Pixel Size {axis} (nanometers)")) for axis in "XY"
-    )
-    if pixel_nm and height_nm and not math.isclose(pixel_nm, height_nm, rel_tol=0.01):
-        raise TemporemError(
-            f"{path}: its _info.txt has pixels of {pixel_nm:g} x {height_nm:g} nm",
-            expected="square pixels",
-            hint="mend that file",
-        )
+    across, down = (_angstrom(info, axis) for axis in "XY")
+    size, fault = square_pixels(across, down, "its _info.txt")
     frame_ns = positive(info.get("Frame Time (nanoseconds)"))
     volts = positive(info.get("Instrument Accelerating Voltage (V)"))
     rate = positive(info.get("Exposure Rate (e-/pix/s)"))
-    size = None if pixel_nm is None else 10 * pixel_nm
     seconds = None if frame_ns is None else frame_ns * 1e-9
     known = rate is not None and seconds is not None and size is not None
     dose = rate * seconds / size**2 if known else None  # type: ignore[operator]
     shape, read, header_size = _packed(path) or _plain(path)
-    if size is None and header_size > 0 and abs(header_size - _PLACEHOLDER_ANGSTROM) > 1e-4:
+    if (
+        size is None
+        and not fault
+        and header_size > 0
+        and abs(header_size - _PLACEHOLDER_ANGSTROM) > 1e-4
+    ):
         size = header_size
     return FieldMovie(
         path=path,
@@ -49,7 +45,13 @@ def read_mrc(path: Path) -> FieldMovie:
         frame_seconds=seconds,
         dose_per_frame=dose,
         voltage_kv=None if volts is None else volts / 1e3,
+        pixel_size_fault=fault,
     )
+
+
+def _angstrom(info: dict[str, str], axis: str) -> float | None:
+    nanometres = positive(info.get(f"Specimen Pixel Size {axis} (nanometers)"))
+    return None if nanometres is None else 10 * nanometres
 
 
 def _plain(path: Path) -> tuple[tuple[int, int, int], Read, float]:

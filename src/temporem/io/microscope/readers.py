@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from temporem.errors import TemporemError
+from temporem.io.microscope.emd_movie import read_emd
 from temporem.io.microscope.image_sequence import read_folder, read_picture
+from temporem.io.microscope.mib_movie import read_mib
 from temporem.io.microscope.movie import FieldMovie
 from temporem.io.microscope.mrc_movie import read_mrc
 from temporem.io.microscope.tiff_movie import read_tiff
@@ -22,9 +24,9 @@ READERS: Mapping[str, Callable[[Path], FieldMovie]] = {
     "dm": vendor_reader("digitalmicrograph", "Gatan DM"),
     "ser": _TIA,
     "emi": _TIA,
-    "hdf5": vendor_reader("emd", "EMD"),
+    "hdf5": read_emd,
     "tvips": vendor_reader("tvips", "TVIPS"),
-    "mib": vendor_reader("quantumdetector", "Merlin"),
+    "mib": read_mib,
 }
 """Readers by the key of the format (:mod:`temporem.io.signatures`)."""
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from temporem.errors import TemporemError
-from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive
+from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive, square_pixels
 
 _DAMAGED = ("page offset", "offset to first page", "missing data", "corrupted")
+
+_EER = (65000, 65001, 65002)  # compressions of Thermo Fisher's electron events
 
 _UNITS = {"nm": 10.0, "nanometer": 10.0, "å": 1.0, "a": 1.0, "angstrom": 1.0, "pm": 0.01}
 _MICROMETRES = {"um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "\\u00b5m": 1e4}
@@ -38,6 +40,12 @@ def read_tiff(path: Path) -> FieldMovie:
             f"{path} is not a readable TIFF file ({type(error).__name__}: {error})",
             expected="a TIFF stack of grey frames",
         ) from error
+    if first.compression in _EER:
+        raise TemporemError(
+            f"{path} is an EER movie of single electrons",
+            expected="frames of pixels",
+            hint="convert it with RELION's relion_convert_to_tiff --eer_grouping",
+        )
     shape = tuple(n for n in shape[:-2] if n != 1) + shape[-2:]
     if len(shape) not in (2, 3) or first.samplesperpixel != 1 or pixel.kind not in "iuf":
         raise TemporemError(
@@ -76,13 +84,15 @@ def read_tiff(path: Path) -> FieldMovie:
             count = (stop - start) * height * width
             return np.fromfile(raw, ordered, count).reshape(-1, height, width)
 
+    pixel_size, fault = _pixel_size(file, first)
     return FieldMovie(
         path=path,
         format="TIFF",
         shape=(n, height, width),
         read=read,
-        pixel_size_angstrom=_pixel_size(file, first),
+        pixel_size_angstrom=pixel_size,
         frame_seconds=positive((file.imagej_metadata or {}).get("finterval")),
+        pixel_size_fault=fault,
     )
 
 
@@ -105,15 +115,22 @@ def _complaints() -> Iterator[list[str]]:
         log.propagate = passed_on
 
 
-def _pixel_size(file: Any, page: Any) -> float | None:
-    """Pixel size that ImageJ wrote: pixels per unit. Other programs write dots per inch there."""
+def _pixel_size(file: Any, page: Any) -> tuple[float | None, str]:
+    """Pixel size that ImageJ wrote, and why it is of no use.
+
+    ImageJ writes pixels per unit. Other programs write dots per inch there.
+    """
     unit = str((file.imagej_metadata or {}).get("unit", "")).strip().lower()
     factor = {**_UNITS, **_MICROMETRES}.get(unit)
-    resolution = page.tags.get("XResolution")
-    if factor is None or resolution is None:
-        return None
+    if factor is None:
+        return None, ""
+    across, down = (_per_pixel(page.tags.get(f"{axis}Resolution"), factor) for axis in "XY")
+    return square_pixels(across, down, "it")
+
+
+def _per_pixel(resolution: Any, factor: float) -> float | None:
     try:
         pixels, units = resolution.value
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return None
     return positive(factor * units / pixels) if pixels else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,21 @@ from typing import Any
 import numpy as np
 
 from temporem.errors import TemporemError
-from temporem.io.microscope.movie import FieldMovie, positive
+from temporem.io.microscope.movie import FieldMovie, positive, square_pixels
 
-_TO_ANGSTROM = {
+TO_ANGSTROM: Mapping[str, float] = {
     **{"pm": 0.01, "å": 1.0, "angstrom": 1.0, "a": 1.0, "nm": 10.0},
     **{"um": 1e4, "µm": 1e4, "μm": 1e4, "mm": 1e7, "m": 1e10},
 }
-_MOST_COMPRESSION = 200
 _HEADER_BYTES = 2**30  # far more than any header takes
-_TO_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0}
+TO_SECONDS: Mapping[str, float] = {
+    "s": 1.0,
+    "sec": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "min": 60.0,
+}
 
 
 def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
@@ -33,34 +39,50 @@ def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
     """
 
     def read(path: Path) -> FieldMovie:
-        try:
-            importlib.import_module("rsciio")
-        except ImportError:
-            raise TemporemError(
-                f"{path} is a {name} file, which needs RosettaSciIO",
-                hint="pip install 'temporem[microscope]'",
-            ) from None
-        logging.getLogger("rsciio").setLevel(logging.CRITICAL)
-        module = importlib.import_module(f"rsciio.{plugin}")
-        try:
-            with _little_memory():
-                if plugin == "emd":
-                    _require_honest_sizes(path)
-                signals = module.file_reader(str(path), lazy=True)
-        except Exception as error:  # damaged files end in errors of any kind
-            if isinstance(error, ValueError) and "RGB" in str(error):
-                raise TemporemError(
-                    f"{path} holds colour pictures",
-                    expected="grey frames",
-                    hint="export it as a grey TIFF stack",
-                ) from error
-            raise TemporemError(
-                f"{path} is not a readable {name} file ({type(error).__name__}: {error})",
-                expected="a whole file of grey frames",
-            ) from error
+        with guarded(path, name):
+            module = importlib.import_module(f"rsciio.{plugin}")
+            signals = module.file_reader(str(path), lazy=True)
         return _movie(path, name, _choose(path, name, signals))
 
     return read
+
+
+@contextmanager
+def guarded(path: Path, name: str) -> Iterator[None]:
+    """Let a library read the header of a file in little memory, and say in words why it cannot.
+
+    Args:
+        path: the file.
+        name: name of its format.
+
+    Raises:
+        TemporemError: the library is absent, or failed in any way.
+    """
+    try:
+        importlib.import_module("rsciio")
+        importlib.import_module("h5py")
+    except ImportError:
+        raise TemporemError(
+            f"{path} is a {name} file, which needs RosettaSciIO",
+            hint="pip install 'temporem[microscope]'",
+        ) from None
+    logging.getLogger("rsciio").setLevel(logging.CRITICAL)
+    try:
+        with _little_memory():
+            yield
+    except TemporemError:
+        raise
+    except Exception as error:  # damaged files end in errors of any kind
+        if isinstance(error, ValueError) and "RGB" in str(error):
+            raise TemporemError(
+                f"{path} holds colour pictures",
+                expected="grey frames",
+                hint="export it as a grey TIFF stack",
+            ) from error
+        raise TemporemError(
+            f"{path} is not a readable {name} file ({type(error).__name__}: {error})",
+            expected="a whole file of grey frames",
+        ) from error
 
 
 @contextmanager
@@ -88,25 +110,6 @@ def _little_memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def _require_honest_sizes(path: Path) -> None:
-    """Raise a ValueError if an HDF5 file declares far more data than it can hold.
-
-    Such a file may come from a bad copy, or fill the memory on purpose.
-    """
-    import h5py
-
-    most = _MOST_COMPRESSION * path.stat().st_size + 2**24
-
-    def check(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            chunk = math.prod(item.chunks or (1,)) * item.dtype.itemsize
-            if max(math.prod(item.shape or (0,)) * item.dtype.itemsize, chunk) > most:
-                raise ValueError(f"{name} declares an array of {item.shape}, more than fits")
-
-    with h5py.File(path, "r") as file:
-        file.visititems(check)
-
-
 def _choose(path: Path, name: str, signals: list[dict[str, Any]]) -> dict[str, Any]:
     """Find the signal that is a movie or an image of the specimen; the largest of several."""
     usable = [
@@ -130,17 +133,13 @@ def _movie(path: Path, name: str, signal: dict[str, Any]) -> FieldMovie:
             f"{path} ({name}) holds spectra or a scan, not frames",
             expected="frames of a movie",
         )
-    lengths = [_in(axis, _TO_ANGSTROM) for axis in spatial]
+    lengths = [_in(axis, TO_ANGSTROM) for axis in spatial]
     units = str(spatial[-1].get("units") or "").strip().lower()
     if units in {"1/nm", "1/å", "mrad", "1/m", "rad"} and _is_diffraction(signal):
         lengths = [None, None]  # of reciprocal space: not the specimen's
-    size = lengths[1]
-    if size is not None and lengths[0] is not None and not math.isclose(*lengths, rel_tol=0.01):  # type: ignore[arg-type]
-        raise TemporemError(
-            f"{path} has pixels of {lengths[1]:g} x {lengths[0]:g} Å", expected="square pixels"
-        )
+    size, fault = square_pixels(lengths[1], lengths[0], "it")
     shape = tuple(int(n) for n in data.shape)
-    seconds = _in(axes[0], _TO_SECONDS) if len(shape) == 3 else None
+    seconds = _in(axes[0], TO_SECONDS) if len(shape) == 3 else None
     instrument = signal["metadata"].get("Acquisition_instrument") or {}
     voltage = positive((instrument.get("TEM") or {}).get("beam_energy"))
 
@@ -157,14 +156,25 @@ def _movie(path: Path, name: str, signal: dict[str, Any]) -> FieldMovie:
         pixel_size_angstrom=size,
         frame_seconds=seconds,
         voltage_kv=voltage,
+        pixel_size_fault=fault,
     )
 
 
-def _in(axis: dict[str, Any], units: dict[str, float]) -> float | None:
+def _in(axis: dict[str, Any], units: Mapping[str, float]) -> float | None:
     """Scale of an axis in the wanted unit; None for another kind of unit."""
-    factor = units.get(str(axis.get("units") or "").strip().lower())
-    scale = positive(axis.get("scale"))
-    return None if factor is None or scale is None else positive(factor * scale)
+    return in_unit(axis.get("scale"), axis.get("units"), units)
+
+
+def in_unit(scale: object, unit: object, units: Mapping[str, float]) -> float | None:
+    """Bring a scale to the wanted unit; None for another kind of unit, or no positive number.
+
+    Args:
+        scale: number of the file.
+        unit: its unit, as the file has it.
+        units: sizes of known units in the wanted one.
+    """
+    factor, number = units.get(str(unit or "").strip().lower()), positive(scale)
+    return None if factor is None or number is None else positive(factor * number)
 
 
 def _is_diffraction(signal: dict[str, Any]) -> bool:
