@@ -147,7 +147,7 @@ def test_a_csv_file_names_images_in_any_order() -> None:
 def test_only_one_rule_and_only_known_columns() -> None:
     with pytest.raises(TemporemError, match="several rules"):
         make_movies(particles(*SIX), MovieRule(frames_per_movie=3, stack_is_movie=True))
-    with pytest.raises(TemporemError, match="no column nothing; expected one of"):
+    with pytest.raises(TemporemError, match="no column nothing; expected group"):
         make_movies(particles(*SIX, group=[1] * 6), MovieRule("nothing"))
     with pytest.raises(TemporemError, match="--frame-from needs --movie-from"):
         make_movies(particles(*SIX, group=[1] * 6), MovieRule(frame_column="group"))
