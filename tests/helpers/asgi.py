@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
@@ -50,3 +52,10 @@ def ask(app: Starlette, address: str, *, method: str = "GET", body: bytes = b"")
     start, *parts = sent
     headers = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], b"".join(part.get("body", b"") for part in parts), headers)
+
+
+def document(app: Starlette, address: str) -> Any:
+    """Get a JSON value."""
+    answer = ask(app, address)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)

@@ -32,7 +32,7 @@ from temporem.evaluation.metrics.pose_conformation_coupling import pose_conforma
 from temporem.evaluation.values import value_of
 from temporem.physics.rotations import random_rotations
 from temporem.report.content import ReportDataset, ReportRun
-from temporem.report.embed import figure_svg
+from temporem.report.drawing import draw
 from temporem.report.findings import find
 from temporem.report.page import build_report, write_report
 from temporem.report.plots import fsc_figure
@@ -136,7 +136,7 @@ def test_page_for_a_method_without_latents_or_training(
 
 
 def test_figures_take_the_colour_of_the_page() -> None:
-    svg = figure_svg(fsc_figure({"a": np.ones((2, 8))}, 16, 2.0), "FSC")
+    svg = draw(fsc_figure({"a": np.ones((2, 8))}, 16, 2.0), "FSC").svg
     assert "currentColor" in svg
     assert "#ffffff" not in svg
     assert svg.startswith("<svg viewBox=")
@@ -166,7 +166,7 @@ def test_no_placeholder_is_left_on_the_page(page: str) -> None:
 def test_text_is_as_large_in_all_figures() -> None:
     scales = []
     for inches in (2.3, 4.6, 9.0):
-        svg = figure_svg(Figure(figsize=(inches, 2)), "a figure")
+        svg = draw(Figure(figsize=(inches, 2)), "a figure").svg
         (size,) = re.findall(r'<svg viewBox="0 0 ([\d.]+) [\d.]+" style="max-width: (\d+)px"', svg)
         scales.append(int(size[1]) / float(size[0]))
     assert max(scales) - min(scales) < 0.01

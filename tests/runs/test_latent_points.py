@@ -101,7 +101,8 @@ def test_number_of_clusters_is_at_most_that_of_latents() -> None:
 
 
 def test_latent_of_a_cluster_is_that_of_a_frame(run: Run) -> None:
-    points = latent_points.cluster_points(run, 4, 0)
+    latents = latent_points.latents_of_run(run)
+    points = latent_points.cluster_points(latents, latent_points.cluster_frames(latents, 4, 0))
     assert run.latents is not None
     assert {tuple(z) for z in points.z} <= {tuple(z) for z in run.latents}
     sizes = [int(label.split()[4]) for label in points.labels]

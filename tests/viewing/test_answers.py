@@ -7,7 +7,6 @@ import io
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import mrcfile
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from PIL import Image
 from starlette.applications import Starlette
 
-from helpers.asgi import Answer, ask
+from helpers.asgi import Answer, ask, document
 from helpers.commands import command, succeed
 from temporem.frames.readers import read_dataset
 from temporem.io.star import read_star
@@ -35,12 +34,6 @@ def app(gallery: Gallery) -> Starlette:
 @pytest.fixture(scope="module")
 def run(linear_run: Path) -> Run:
     return load_run(linear_run)
-
-
-def document(app: Starlette, path: str) -> Any:
-    answer = ask(app, path)
-    assert answer.status == 200, answer.body
-    return json.loads(answer.body)
 
 
 def mesh(app: Starlette, query: str) -> Mesh:

@@ -6,14 +6,13 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
 
-from helpers.asgi import ask
+from helpers.asgi import ask, document
 from helpers.commands import succeed
 from temporem.errors import TemporemError
 from temporem.io.mrc import read_mask
@@ -35,12 +34,6 @@ def validated(validated_run: Path) -> Gallery:
 @pytest.fixture(scope="module")
 def app(validated: Gallery) -> Starlette:
     return make_app(validated)
-
-
-def document(app: Starlette, path: str) -> Any:
-    answer = ask(app, path)
-    assert answer.status == 200, answer.body
-    return json.loads(answer.body)
 
 
 def test_run_offers_what_it_knows(app: Starlette) -> None:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from starlette.applications import Starlette
 
-from helpers.asgi import ask
+from helpers.asgi import ask, document
 from helpers.null_facts import null_facts
 from temporem.report.collect import collect
 from temporem.report.sections import SECTIONS
@@ -32,12 +32,6 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def app(validated_run: Path) -> Starlette:
     return make_app(Gallery(open_sources([validated_run])))
-
-
-def document(app: Starlette, path: str) -> Any:
-    answer = ask(app, path)
-    assert answer.status == 200, answer.body
-    return json.loads(answer.body)
 
 
 def texts_of(part: dict[str, Any]) -> list[str]:

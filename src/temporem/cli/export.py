@@ -205,7 +205,9 @@ def _series(
     elif along is not None:
         points = latent_points.component_points(run, along)
     elif clusters is not None:
-        points = latent_points.cluster_points(run, clusters, seed)
+        latents = latent_points.latents_of_run(run)
+        found = latent_points.cluster_frames(latents, clusters, seed)
+        points = latent_points.cluster_points(latents, found)
     if points is None:
         return frames_series(run, choose_rows(run, movie, frames))
     warning = latent_points.far_from_data(run, points)

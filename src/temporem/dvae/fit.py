@@ -11,7 +11,7 @@ import numpy as np
 from temporem.device import choose_device, network_dtype
 from temporem.dvae.clock import clock_training, encode_clock
 from temporem.dvae.encoded_frames import encode_frames
-from temporem.dvae.infer import final_latents, measure_volume_errors
+from temporem.dvae.infer import latents_after_training
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.model import VAEKind
@@ -233,8 +233,7 @@ def _fit(
     ):
         log += [] if state.record is None else [state.record]
     assert state is not None
-    measure_volume_errors(state.model, encoded, training)
-    latents = final_latents(state.model, encoded, training)
+    latents = latents_after_training(state.model, encoded, training)
     found = None
     if state.model.poses is not None:
         found = learned_poses(state.model, encoded, data.poses.shifts_angstrom, latents.mean)

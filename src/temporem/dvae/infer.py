@@ -53,23 +53,25 @@ def infer_latents(model: MovieVAE, encoded: EncodedFrames, *, block: int = _FRAM
 def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings) -> Latents:
     """Find the latents of all N frames by a trained model: on a grid, or by the encoder.
 
-    Variances on a grid include what :func:`measure_volume_errors` found.
+    Variances on a grid include what :func:`latents_after_training` found of the volumes.
+    """
+    if not _on_grid(model, training):
+        return infer_latents(model, encoded)
+    return _with_volume_errors(model, latents_on_grid(model, encoded, encoded.frames.movies))
+
+
+def latents_after_training(
+    model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings
+) -> Latents:
+    """Find the latents that a fit ends with, and keep in the model what its volumes add to them.
+
+    Arguments are those of :func:`final_latents`.
     """
     if not _on_grid(model, training):
         return infer_latents(model, encoded)
     found = latents_on_grid(model, encoded, encoded.frames.movies)
-    mean, variance = found["mean"], found["variance"]
-    log_variance = (variance + _at(model, mean[:, 0])[:, None]).log()
-    zero = torch.zeros_like(mean)
-    return Latents(mean, mean, log_variance, gaussian_kl(mean, log_variance, zero, zero))
-
-
-def measure_volume_errors(
-    model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings
-) -> None:
-    """Measure at the end of a training what errors of the volumes add to latents on a grid."""
-    if _on_grid(model, training):
-        model.volume_errors.copy_(volume_error_variance(model, encoded))
+    model.volume_errors.copy_(volume_error_variance(model, encoded.frames, found["probability"]))
+    return _with_volume_errors(model, found)
 
 
 def _on_grid(model: MovieVAE, training: TrainingSettings) -> bool:
@@ -79,12 +81,15 @@ def _on_grid(model: MovieVAE, training: TrainingSettings) -> bool:
     return finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner)
 
 
-def _at(model: MovieVAE, latent: Tensor) -> Tensor:
-    """Variance from the volumes at latents ``(N,)``, that of the nearest place of the grid."""
+def _with_volume_errors(model: MovieVAE, found: dict[str, Tensor]) -> Latents:
+    """Latents on the grid; the volumes add the variance of the nearest place."""
     assert isinstance(model.generator, LinearStarted)
-    places = latent_grid(model.generator)
-    nearest = ((latent - places[0]) / (places[1] - places[0])).round().long()
-    return model.volume_errors[nearest.clamp(0, len(places) - 1)]
+    mean, places = found["mean"], latent_grid(model.generator)
+    nearest = ((mean - places[0]) / (places[1] - places[0])).round().long()
+    added = model.volume_errors[nearest.clamp(0, len(places) - 1)]
+    log_variance = (found["variance"] + added).log()
+    zero = torch.zeros_like(mean)
+    return Latents(mean, mean, log_variance, gaussian_kl(mean, log_variance, zero, zero))
 
 
 def infer_features(model: MovieVAE, encoded: EncodedFrames) -> Tensor:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporem.dvae.encoded_frames import EncodedFrames
-from temporem.dvae.latent_grid import latent_grid, latents_on_grid, posterior_on_grid, scored_slices
+from temporem.dvae.latent_grid import latent_grid, posterior_on_grid, scored_slices
 from temporem.dvae.model import MovieVAE
+from temporem.frames.frames import Frames
 from temporem.frames.settings import DataSettings
 from temporem.linear.cross_fit import coarse_solver, initial_parameters
 from temporem.linear.model import Posterior
@@ -32,30 +32,30 @@ _LEAST_WEIGHT = 1e-12
 
 
 @torch.no_grad()
-def volume_error_variance(model: MovieVAE, encoded: EncodedFrames) -> Tensor:
+def volume_error_variance(model: MovieVAE, frames: Frames, probability: Tensor) -> Tensor:
     """Measure the variance of latents that comes from the volumes, at every place of the grid.
 
     Args:
         model: a trained model; its generator has one latent.
-        encoded: the frames; those of the training movies are used, in their given poses.
+        frames: N frames; those of the training movies are used, in their given poses.
+        probability: posteriors of the latent on the grid, ``(N, G)``.
 
     Returns:
         Variances ``(G,)``; 0 with few movies, or where the model learns poses.
     """
-    frames = encoded.frames
     movies = frames.training
     assert isinstance(model.generator, LinearStarted)
     places = latent_grid(model.generator)
     if len(movies) < LEAST_MOVIES or model.poses is not None:
         return torch.zeros_like(places)
-    found = latents_on_grid(model, encoded, movies)
     solver = coarse_solver(frames, DataSettings().window_radius)
     low = frames.low_pass(movies, solver.n_pixels)
-    basis = _polynomials(places, found["probability"], movies)
+    rows = torch.from_numpy(np.concatenate(movies)).to(places.device)
+    basis = _polynomials(places, probability[rows])
     parameters = initial_parameters(
         solver, _COMPONENTS, frames.statistics.spectral_prior, temporal=False
     )
-    expected = _expected(found["probability"], basis)
+    expected = _expected(probability, basis)
     means = []
     for half in (movies[0::2], movies[1::2]):
         sums = solver.gather(parameters, expected, low.blocks(half))
@@ -65,20 +65,18 @@ def volume_error_variance(model: MovieVAE, encoded: EncodedFrames) -> Tensor:
         likelihood = scored_slices(model, low, movies, slices, solver.n_pixels)
         likelihood = frames.statistics.independent_share * likelihood
         means.append(posterior_on_grid(model, frames, movies, places, likelihood) @ places)
-    rows = torch.from_numpy(np.concatenate(movies)).to(places.device)
     missing = (means[0] - means[1])[rows].square() / 4
-    return _smoothed(missing, found["mean"][rows, 0], places)
+    return _smoothed(missing, probability[rows] @ places, places)
 
 
-def _polynomials(places: Tensor, probability: Tensor, movies: list[np.ndarray]) -> Tensor:
+def _polynomials(places: Tensor, probability: Tensor) -> Tensor:
     """Polynomials of the latent, white and centred over the frames, float64 ``(G, K)``, on the CPU.
 
     Legendre polynomials, made orthonormal under the chances of places.
     """
     x = np.linspace(-1, 1, len(places))
     values = torch.from_numpy(np.polynomial.legendre.legvander(x, _COMPONENTS)[:, 1:])
-    chances = probability[torch.from_numpy(np.concatenate(movies)).to(probability.device)]
-    weights = (1 - _EVEN) * chances.mean(0).double().cpu() + _EVEN / len(places)
+    weights = (1 - _EVEN) * probability.mean(0).double().cpu() + _EVEN / len(places)
     centred = values - weights @ values
     root = torch.linalg.cholesky(centred.mT @ (weights[:, None] * centred))
     return torch.linalg.solve_triangular(root, centred.mT, upper=False).mT

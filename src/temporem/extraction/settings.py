@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from temporem.errors import TemporemError
 from temporem.io.settings import validate_settings
 
 Background = Literal["auto", "median", "rolling", "none"]
@@ -48,12 +47,9 @@ def checked_settings(*, box: int | None, **options: Any) -> ExtractionSettings:
     Raises:
         TemporemError: a value out of its range.
     """
-    given = {"box": box, **options}
-    try:
-        return validate_settings(ExtractionSettings, given, source="extract")
-    except TemporemError as error:
-        said = str(error)
-        for name in given:  # the user gave --max-step and not max_step_angstrom
-            flag = name.removesuffix("_angstrom").replace("_", "-")
-            said = said.replace(f"extract: {name}:", f"--{flag}:")
-        raise TemporemError(said) from None
+    return validate_settings(
+        ExtractionSettings,
+        {"box": box, **options},
+        source="extract",
+        called=lambda name: f"--{name.removesuffix('_angstrom').replace('_', '-')}",
+    )

@@ -183,20 +183,33 @@ def apply_changes(
     return merged
 
 
-def validate_settings(model: type[Model], settings: Mapping[str, Any], *, source: str) -> Model:
+def validate_settings(
+    model: type[Model],
+    settings: Mapping[str, Any],
+    *,
+    source: str,
+    called: Callable[[str], str] | None = None,
+) -> Model:
     """Validate settings by a model and return it.
+
+    Args:
+        model: the model.
+        settings: values by key.
+        source: where they come from, for messages.
+        called: what the user calls a key, such as a flag; None for the key after ``source``.
 
     Raises:
         TemporemError: an unknown key (with the nearest known one) or a bad value; the message
             names ``source``.
     """
+    called = called or f"{source}: {{}}".format
     try:
         valid = model.model_validate(settings)
     except ValidationError as error:
-        raise _first_problem(error, model, settings, source) from None
+        raise _first_problem(error, model, settings, source, called) from None
     name = _boolean_as_number(settings, valid)
     if name is not None:
-        raise TemporemError(f"{source}: {name} is true or false", expected="a number")
+        raise TemporemError(f"{called(name)} is true or false", expected="a number")
     return valid
 
 
@@ -217,13 +230,17 @@ def _boolean_as_number(given: object, valid: object) -> str | None:
 
 
 def _first_problem(
-    error: ValidationError, model: type[BaseModel], settings: Mapping[str, Any], source: str
+    error: ValidationError,
+    model: type[BaseModel],
+    settings: Mapping[str, Any],
+    source: str,
+    called: Callable[[str], str],
 ) -> TemporemError:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return _unknown_key(name, _keys(model, settings), source)
-    where = f"{source}: {name}" if name else source
+    where = called(name) if name else source
     if problem["type"] == "missing":
         return TemporemError(
             f"{where} is missing", hint=f"add a line '{name}: ...' or --set {name}=..."

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from temporem.physics.masks import soft_mask
+from temporem.physics.masks import interpolated, soft_mask
 
 _BLUR = 1 / 40  # of the box; finer detail does not tell solvent from molecule
 _SOLVENT_LEVEL = 0.15  # of the largest density
@@ -32,20 +32,13 @@ def moving_mask(components: Tensor, spread: Tensor, box: int) -> Tensor:
     """
     variance = torch.einsum("izyx,ij,jzyx->zyx", components, spread.to(components), components)
     deviation = variance.clamp(min=0).sqrt().cpu().numpy()
-    fine = ndimage.gaussian_filter(_interpolated(deviation, box), box / 64)
+    fine = ndimage.gaussian_filter(interpolated(deviation, box), box / 64)
     return _soft(fine > _MOVING_LEVEL * fine.max()).to(components)
 
 
 def enlarged(mask: Tensor, box: int) -> Tensor:
     """Interpolate a mask ``(D', D', D')`` to more voxels over the same field of view."""
-    return torch.from_numpy(_interpolated(mask.cpu().numpy(), box)).to(mask)
-
-
-def _interpolated(values: np.ndarray, box: int) -> np.ndarray:
-    coarse = len(values)
-    axis = (np.arange(box) - box // 2) * coarse / box + coarse // 2
-    points = np.meshgrid(axis, axis, axis, indexing="ij")
-    return ndimage.map_coordinates(values, points, order=1, mode="nearest")
+    return torch.from_numpy(interpolated(mask.cpu().numpy(), box)).to(mask)
 
 
 def _soft(region: np.ndarray) -> Tensor:

@@ -42,6 +42,17 @@ def soft_mask(region: np.ndarray, dilation: float, edge: float) -> Tensor:
     return torch.from_numpy((0.5 * (1 + np.cos(np.pi * ramp))).astype(np.float32))
 
 
+def interpolated(volume: np.ndarray, box: int) -> np.ndarray:
+    """Interpolate a volume ``(D, D, D)`` to other voxels over its field of view, ``(box,) * 3``.
+
+    The centre of rotation stays, voxel ``box // 2``.
+    """
+    edge = len(volume)
+    axis = (np.arange(box) - box // 2) * edge / box + edge // 2
+    points = np.meshgrid(axis, axis, axis, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(volume, points, order=1, mode="nearest"))
+
+
 def window_ball(box: int, window_radius: float) -> Tensor:
     """Make the ball of volumes whose images have a window of this radius, ``(box,) * 3``."""
     edge = _VOLUME_EDGE * box

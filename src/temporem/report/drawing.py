@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from temporem.report.csv_text import csv_text
-from temporem.report.embed import figure_svg
+from temporem.report.embed import inline_svg, svg_document
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,23 @@ class Drawing:
     """A figure with its caption, as it stands on the page.
 
     Attributes:
-        svg: the picture, inline.
+        document: the picture, an SVG document.
+        description: read to people who cannot see it.
         caption: one or two sentences below it.
         file_name: name of downloads, without ending.
         csv: the numbers that it shows; empty where it shows images.
     """
 
-    svg: Markup
+    document: str
+    description: str
     caption: str
     file_name: str
     csv: str = ""
+
+    @property
+    def svg(self) -> Markup:
+        """The picture, inline."""
+        return inline_svg(self.document, self.description)
 
     @property
     def csv_json(self) -> Markup:
@@ -70,7 +77,8 @@ def draw(
     """
     name = re.sub(r"[^a-z0-9]+", "-", description.lower()).strip("-")[:60]
     text = csv_text(data) if data is not None else ""
-    return Drawing(figure_svg(figure, description), caption, name or "figure", text)
+    document = svg_document(figure, description)
+    return Drawing(document, description, caption, name or "figure", text)
 
 
 def script_json(text: str) -> Markup:

@@ -19,16 +19,6 @@ _POINTS_PER_INCH = 72  # of SVG as matplotlib writes it
 _PIXELS_PER_INCH = 112  # a figure of one column fills it; text is equally large in all figures
 
 
-def figure_svg(figure: Figure, description: str) -> Markup:
-    """Turn a figure into inline SVG on a transparent ground, in the page's own text colour.
-
-    Args:
-        figure: drawn with the colours of :mod:`temporem.report.theme`.
-        description: read to people who cannot see the figure; also makes its inner ids unique.
-    """
-    return inline_svg(svg_document(figure, description), description)
-
-
 def svg_document(figure: Figure, salt: str) -> str:
     """Draw a figure as an SVG document on a transparent ground, with its text as text.
 
@@ -41,32 +31,47 @@ def svg_document(figure: Figure, salt: str) -> str:
 
 
 def inline_svg(document: str, description: str) -> Markup:
-    """Turn a document of :func:`svg_document` into inline SVG, in the page's own text colour."""
+    """Turn a document of :func:`svg_document` into inline SVG, in the page's own text colour.
+
+    Args:
+        document: drawn with the colours of :mod:`temporem.report.theme`, of one salt for each.
+        description: read to people who cannot see the figure.
+    """
+    width, height, inside = _opened(document)
+    # The page lets a figure fill its place; without a limit a single panel would have huge text.
+    tag = (
+        f'<svg viewBox="0 0 {width} {height}" style="max-width: {shown_width(document)}px" '
+        f'role="img" aria-label="{escape(description)}">'
+    )
+    return Markup(tag + inside)
+
+
+def coloured_svg(document: str) -> str:
+    """Turn a document of :func:`svg_document` into one whose ink is ``currentColor``."""
+    width, height, inside = _opened(document)
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    tag = f'<svg {names} width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+    return f"{tag}<style>*{{stroke-linejoin:round;stroke-linecap:butt}}</style>{inside}"
+
+
+def shown_width(document: str) -> int:
+    """Largest width at which a page shows a document, pixels; text is equally large in all."""
+    return round(_PIXELS_PER_INCH * float(_size(document)[0]) / _POINTS_PER_INCH)
+
+
+def _size(document: str) -> tuple[str, str]:
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', document)
+    assert size, "matplotlib's SVG has a viewBox"
+    return size[1], size[2]
+
+
+def _opened(document: str) -> tuple[str, str, str]:
+    """Width, height, and all that follows the opening tag, its ink ``currentColor``."""
     svg = document[document.index("<svg") :]
     # A style in an inline picture is one for the whole page; the page has these rules itself.
     svg = re.sub(r"<(metadata|style).*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to these, and figures repeat them
-    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    assert size, "matplotlib's SVG has a viewBox"
-    # The page lets a figure fill its place; without a limit a single panel would have huge text.
-    most = round(_PIXELS_PER_INCH * float(size[1]) / _POINTS_PER_INCH)
-    tag = (
-        f'<svg viewBox="0 0 {size[1]} {size[2]}" style="max-width: {most}px" role="img" '
-        f'aria-label="{escape(description)}">'
-    )
-    svg = tag + svg[svg.index(">") + 1 :]
-    return Markup(svg.replace(INK, "currentColor"))
-
-
-def document_of(inline: str) -> str:
-    """Turn inline SVG of :func:`inline_svg` back into a document; its ink is ``currentColor``."""
-    begin, rest = inline.split(">", 1)
-    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', begin)
-    assert size, "inline_svg writes a viewBox"
-    begin = re.sub(r' style="[^"]*"', "", begin)
-    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    begin = begin.replace("<svg ", f'<svg {names} width="{size[1]}" height="{size[2]}" ', 1)
-    return f"{begin}><style>*{{stroke-linejoin:round;stroke-linecap:butt}}</style>{rest}"
+    return *_size(svg), svg[svg.index(">") + 1 :].replace(INK, "currentColor")
 
 
 def strip_png(pictures: Sequence[np.ndarray]) -> str:

@@ -14,14 +14,13 @@ from temporem.distributed import SINGLE_PROCESS
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
-from temporem.io.checkpoint import load_checkpoint, save_checkpoint
+from temporem.io.checkpoint import save_checkpoint
 from temporem.io.files import atomic_write, held
-from temporem.io.npz import NpzFile
 from temporem.io.outputs import require_no_links
 from temporem.io.state import Parts
 from temporem.progress import Progress
 from temporem.runs import names
-from temporem.runs.half_runs import HINT, LATENTS, half_folders
+from temporem.runs.half_runs import LATENTS, half_folders, read_half
 from temporem.runs.held_out import movies_of_run
 from temporem.runs.methods import find_method
 from temporem.runs.methods.base import Job, Task
@@ -118,10 +117,5 @@ def _half(
             np.savez(partial, mean=mean.float().cpu().numpy())
         store.close()
     progress(1, 1)
-    arrays = NpzFile(finished, what="latents of a half set", hint=HINT)
-    latents = arrays.numbers("mean", "float32", len(frames), None)
-    stored = load_checkpoint(file)
-    generator = method.load(stored, config, run.grid, latents.shape[1])
-    if isinstance(generator, torch.nn.Module):
-        generator = generator.to(device)
-    return FittedModel(generator, torch.from_numpy(latents), frames, stored)
+    generator, latents, stored = read_half(run, folder, device)
+    return FittedModel(generator, latents, frames, stored)

@@ -6,20 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.io.checkpoint import load_checkpoint
 from temporem.io.mrc import read_volume
 from temporem.io.npz import NpzFile
+from temporem.io.state import Parts
 from temporem.runs import names
 from temporem.runs.methods import find_method
 from temporem.runs.run import Run
 from temporem.volumes.linear_volumes import LinearVolumes
+from temporem.volumes.source import Decodes
 
 LATENTS = "latents.npz"
 """File in the folder of a half set; it is written last."""
 
-HINT = "remove the folder and train the half sets again"
+_HINT = "remove the folder and train the half sets again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +68,25 @@ def read_half_runs(run: Run) -> HalfRuns:
     return HalfRuns((first, second), moving=False)
 
 
-def _trained(run: Run, folder: Path) -> Run:
-    """The run with model and latents of a half set."""
-    latents = NpzFile(folder / LATENTS, what="latents of a half set", hint=HINT)
+def read_half(run: Run, folder: Path, device: torch.device) -> tuple[Decodes, Tensor, Parts]:
+    """Read a trained half set: its volumes on a device, latents ``(N, q)``, and model as stored.
+
+    Raises:
+        TemporemError: a file is missing or damaged.
+    """
+    latents = NpzFile(folder / LATENTS, what="latents of a half set", hint=_HINT)
     mean = torch.from_numpy(latents.numbers("mean", "float32", run.n_frames, None))
     stored = load_checkpoint(folder / names.MODEL)
     generator = find_method(run.config.method).load(stored, run.config, run.grid, mean.shape[1])
-    device = run.latent_means.device
     if isinstance(generator, torch.nn.Module):
         generator = generator.to(device)
+    return generator, mean, stored
+
+
+def _trained(run: Run, folder: Path) -> Run:
+    """The run with model and latents of a half set."""
+    device = run.latent_means.device
+    generator, mean, _ = read_half(run, folder, device)
     return replace(run, generator=generator, latent_means=mean.to(device), latent_covariance=None)
 
 

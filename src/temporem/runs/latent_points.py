@@ -43,6 +43,11 @@ class Clusters:
     label: np.ndarray
     nearest: np.ndarray
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of frames of each cluster, ``(k,)``."""
+        return np.bincount(self.label, minlength=len(self.nearest) + 1)[1:]
+
 
 def latents_of_run(run: Run) -> np.ndarray:
     """Latents of the frames, float64 ``(N, q)``.
@@ -108,14 +113,12 @@ def component_points(run: Run, text: str) -> LatentPoints:
     return _named(mean + np.linspace(low, high, n)[:, None] * axis, f"pc{number}")
 
 
-def cluster_points(run: Run, k: int, seed: int) -> LatentPoints:
-    """The latents of the frames nearest to the centres of k clusters."""
-    latents = latents_of_run(run)
-    found = cluster_frames(latents, k, seed)
-    sizes = np.bincount(found.label, minlength=k + 1)[1:]
+def cluster_points(latents: np.ndarray, found: Clusters) -> LatentPoints:
+    """The latents of the frames nearest to the centres of clusters of all latents ``(N, q)``."""
     points = _named(latents[found.nearest], "cluster", first=1)
+    sizes = found.sizes.tolist()
     labels = [
-        f"cluster {i} of {k}, {size} frames" for i, size in enumerate(sizes.tolist(), start=1)
+        f"cluster {i} of {len(sizes)}, {size} frames" for i, size in enumerate(sizes, start=1)
     ]
     return LatentPoints(points.z, points.names, labels)
 

@@ -58,7 +58,7 @@ def load_run_so_far(path: Path) -> RunSoFar:
     config = load_run_config(path)
     method = find_method(config.method)
     linear = config.method == linear_method.PART
-    known = linear or (isinstance(method, Network) and type(method) in (Tempor, Static))
+    known = linear or isinstance(method, Tempor | Static)
     if not known or config.learned_poses != "none":
         what = "learns its poses with the network" if known else f"has method {config.method}"
         raise TemporemError(

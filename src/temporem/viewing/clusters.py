@@ -7,12 +7,11 @@ import io
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from temporem.errors import TemporemError
 from temporem.report.render import render_isosurface
-from temporem.runs.latent_points import cluster_frames, cluster_points
+from temporem.runs.latent_points import cluster_frames, cluster_points, latents_of_run
 from temporem.viewing.gallery import Panel
 from temporem.viewing.latents import packed_whole
 from temporem.viewing.sources import points_key
@@ -37,18 +36,17 @@ def clusters_document(panel: Panel, k: int) -> dict[str, Any]:
     run = panel.run().run
     if not 1 <= k <= MOST:
         raise TemporemError(f"{k} clusters", expected=f"a number from 1 to {MOST}")
-    points = cluster_points(run, k, _SEED)
-    assert run.latents is not None
-    found = cluster_frames(run.latents.astype(np.float64), k, _SEED)
+    latents = latents_of_run(run)
+    found = cluster_frames(latents, k, _SEED)
+    points = cluster_points(latents, found)
     key = points_key(points.z)
     series = panel.run().series_of(points)
     panel.keep_path(key, replace(series, record={**series.record, "clusters": k}))
-    sizes = np.bincount(found.label, minlength=k + 1)[1:]
     return {
         "id": key,
         "labels": points.labels,
         "label": packed_whole(found.label - 1),
-        "sizes": sizes.tolist(),
+        "sizes": found.sizes.tolist(),
         "nearest": found.nearest.tolist(),
         "pictures": [_picture(panel, key, number) for number in range(k)],
     }

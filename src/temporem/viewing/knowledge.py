@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from temporem.errors import TemporemError
 from temporem.io.mrc import read_mask, read_volume
+from temporem.physics.masks import interpolated
 from temporem.runs.export import Cut, ExportOptions
 from temporem.runs.half_runs import has_half_runs, read_half_runs
 from temporem.runs.names import VALIDATION
@@ -126,10 +127,5 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _resized(volume: np.ndarray, options: ExportOptions) -> np.ndarray:
-    """Take a volume on the grid of smaller ones, about the same centre of rotation."""
-    box, edge = len(volume), options.downsample or len(volume)
-    if edge == box:
-        return volume
-    at = (np.arange(edge) - edge // 2) * (box / edge) + box // 2
-    grid = np.stack(np.meshgrid(at, at, at, indexing="ij"))
-    return np.asarray(map_coordinates(volume, grid, order=1, mode="nearest"))
+    """Take a volume on the grid of those that are shown."""
+    return interpolated(volume, options.downsample or len(volume))

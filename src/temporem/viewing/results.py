@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -16,7 +14,7 @@ from temporem.evaluation.storage import SUMMARY_NAME
 from temporem.report.collect import collect
 from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.drawing import Drawing
-from temporem.report.embed import document_of
+from temporem.report.embed import coloured_svg, shown_width
 from temporem.report.findings import Findings, find
 from temporem.report.sections import SECTIONS
 from temporem.report.verdict import judge_run
@@ -141,14 +139,10 @@ def movie_scores(shown: ShownRun) -> list[float | None] | None:
 
 
 def _figure(drawing: Drawing) -> dict[str, Any]:
-    words = re.search(r'aria-label="([^"]*)"', drawing.svg)
-    wide = re.search(r"max-width: (\d+)px", drawing.svg)
-    assert words is not None
-    assert wide is not None
     return {
-        "svg": document_of(drawing.svg),
-        "label": html.unescape(words[1]),
-        "width": int(wide[1]),
+        "svg": coloured_svg(drawing.document),
+        "label": drawing.description,
+        "width": shown_width(drawing.document),
         "caption": drawing.caption,
         "name": drawing.file_name,
         "csv": drawing.csv,

@@ -16,13 +16,8 @@ import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.io.microscope.movie import FieldMovie, positive, square_pixels
-from temporem.io.microscope.vendor import (
-    TO_ANGSTROM,
-    TO_SECONDS,
-    guarded,
-    in_unit,
-    vendor_reader,
-)
+from temporem.io.microscope.units import TO_ANGSTROM, TO_SECONDS, in_unit
+from temporem.io.microscope.vendor import guarded, vendor_reader
 
 if TYPE_CHECKING:
     import h5py

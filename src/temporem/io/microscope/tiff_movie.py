@@ -13,13 +13,11 @@ import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.io.microscope.movie import MOST_FRAME_PIXELS, FieldMovie, positive, square_pixels
+from temporem.io.microscope.units import TO_ANGSTROM
 
 _DAMAGED = ("page offset", "offset to first page", "missing data", "corrupted")
 
 _EER = (65000, 65001, 65002)  # compressions of Thermo Fisher's electron events
-
-_UNITS = {"nm": 10.0, "nanometer": 10.0, "å": 1.0, "a": 1.0, "angstrom": 1.0, "pm": 0.01}
-_MICROMETRES = {"um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "\\u00b5m": 1e4}
 
 
 def read_tiff(path: Path) -> FieldMovie:
@@ -121,7 +119,7 @@ def _pixel_size(file: Any, page: Any) -> tuple[float | None, str]:
     ImageJ writes pixels per unit. Other programs write dots per inch there.
     """
     unit = str((file.imagej_metadata or {}).get("unit", "")).strip().lower()
-    factor = {**_UNITS, **_MICROMETRES}.get(unit)
+    factor = TO_ANGSTROM.get(unit)
     if factor is None:
         return None, ""
     across, down = (_per_pixel(page.tags.get(f"{axis}Resolution"), factor) for axis in "XY")

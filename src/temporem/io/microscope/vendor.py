@@ -14,20 +14,9 @@ import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.io.microscope.movie import FieldMovie, positive, square_pixels
+from temporem.io.microscope.units import TO_ANGSTROM, TO_SECONDS, in_unit
 
-TO_ANGSTROM: Mapping[str, float] = {
-    **{"pm": 0.01, "å": 1.0, "angstrom": 1.0, "a": 1.0, "nm": 10.0},
-    **{"um": 1e4, "µm": 1e4, "μm": 1e4, "mm": 1e7, "m": 1e10},
-}
 _HEADER_BYTES = 2**30  # far more than any header takes
-TO_SECONDS: Mapping[str, float] = {
-    "s": 1.0,
-    "sec": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "min": 60.0,
-}
 
 
 def vendor_reader(plugin: str, name: str) -> Callable[[Path], FieldMovie]:
@@ -163,18 +152,6 @@ def _movie(path: Path, name: str, signal: dict[str, Any]) -> FieldMovie:
 def _in(axis: dict[str, Any], units: Mapping[str, float]) -> float | None:
     """Scale of an axis in the wanted unit; None for another kind of unit."""
     return in_unit(axis.get("scale"), axis.get("units"), units)
-
-
-def in_unit(scale: object, unit: object, units: Mapping[str, float]) -> float | None:
-    """Bring a scale to the wanted unit; None for another kind of unit, or no positive number.
-
-    Args:
-        scale: number of the file.
-        unit: its unit, as the file has it.
-        units: sizes of known units in the wanted one.
-    """
-    factor, number = units.get(str(unit or "").strip().lower()), positive(scale)
-    return None if factor is None or number is None else positive(factor * number)
 
 
 def _is_diffraction(signal: dict[str, Any]) -> bool:

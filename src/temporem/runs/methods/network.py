@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
-from temporem.dvae.infer import final_latents, measure_volume_errors
+from temporem.dvae.infer import final_latents, latents_after_training
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
 from temporem.dvae.model import MovieVAE, VAEKind
@@ -220,9 +220,7 @@ class Network:
     def _outcome(
         self, job: Job, encoded: EncodedFrames, state: TrainingState, facts: dict[str, Any]
     ) -> Outcome:
-        training = self.training(job.config)
-        measure_volume_errors(state.model, encoded, training)
-        latents = final_latents(state.model, encoded, training)
+        latents = latents_after_training(state.model, encoded, self.training(job.config))
         poses = None
         if state.model.poses is not None:
             centres = job.task.dataset.poses.shifts_angstrom
