@@ -27,7 +27,7 @@ BOX = 16
 def test_slice_is_the_transform_of_the_projection() -> None:
     torch.manual_seed(0)
     cloud = StillCloud(30)
-    cloud.place(2 * torch.randn(30, 3), 0.5, 1.1)
+    cloud.place(2 * torch.randn(30, 3), torch.full((30,), 0.5), 1.1)
     model, support = ForwardModel(BOX, 4.0), FourierSupport(BOX, 3)
     volume = cloud.volume(support)
     assert volume.sum() == pytest.approx(15, rel=1e-4)

@@ -31,7 +31,7 @@ def run(tiny_runs: dict[str, Path]) -> Run:
         torch.manual_seed(0)
         generator = CloudVolumes(BOX, 1, 100, 1)
         points = torch.cat([1.5 * torch.randn(140, 3), torch.randn(60, 3) * 0.8 + 5])
-        generator.cloud.place(points, 0.5, 1.1)
+        generator.cloud.place(points, torch.full((len(points),), 0.5), 1.1)
         generator.cloud.gate.copy_((generator.cloud.skeleton.nodes.sum(1) > 8).float())
         torch.nn.init.normal_(generator.cloud.last.weight, std=0.05)
         run = load_run(tiny_runs["tempor"])

@@ -21,7 +21,7 @@ def cloud() -> CloudVolumes:
     torch.manual_seed(0)
     made = make_generator("cloud", BOX, 2, 16, components=3)
     assert isinstance(made, CloudVolumes)
-    made.cloud.place(2 * torch.randn(32, 3), 0.5, 1.1)
+    made.cloud.place(2 * torch.randn(32, 3), torch.full((32,), 0.5), 1.1)
     torch.nn.init.normal_(made.cloud.last.weight, std=0.1)
     return made
 

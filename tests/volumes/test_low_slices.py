@@ -20,7 +20,7 @@ Z = torch.tensor([[-1.0], [0.2], [1.1]])
 
 def cloud() -> VolumeModel:
     made = make_generator("cloud", BOX, 1, 16, components=3)
-    made.cloud.place(4 * torch.randn(len(made.cloud), 3), 0.5, 1.4)
+    made.cloud.place(4 * torch.randn(len(made.cloud), 3), torch.full((len(made.cloud),), 0.5), 1.4)
     torch.nn.init.normal_(made.cloud.last.weight, std=0.1)
     return made
 

@@ -12,6 +12,7 @@ from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.latent_grid import latent_grid, latents_on_grid
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import encode_in_current_poses
+from temporem.dvae.missed_detail import find_missed_detail
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.settings import TrainingSettings
 from temporem.dvae.stages import PoseLearner, finds_latents_on_grid
@@ -63,14 +64,20 @@ def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSet
 def latents_after_training(
     model: MovieVAE, encoded: EncodedFrames, training: TrainingSettings
 ) -> Latents:
-    """Find the latents that a fit ends with, and keep in the model what its volumes add to them.
+    """Find the latents that a fit ends with, and keep in the model what comes after training.
 
-    Arguments are those of :func:`final_latents`.
+    That is what a cloud misses, and what errors of the volumes add to the latents. Arguments are
+    those of :func:`final_latents`.
     """
+    frames = encoded.frames
     if not _on_grid(model, training):
-        return infer_latents(model, encoded)
-    found = latents_on_grid(model, encoded, encoded.frames.movies)
-    model.volume_errors.copy_(volume_error_variance(model, encoded.frames, found["probability"]))
+        latents = infer_latents(model, encoded)
+        find_missed_detail(model, frames, latents.mean)
+        return latents
+    found = latents_on_grid(model, encoded, frames.movies)
+    if find_missed_detail(model, frames, found["mean"]):
+        found = latents_on_grid(model, encoded, frames.movies)
+    model.volume_errors.copy_(volume_error_variance(model, frames, found["probability"]))
     return _with_volume_errors(model, found)
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -87,13 +87,25 @@ def module_tensors(module: nn.Module, prefix: str) -> dict[str, Tensor]:
     return {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """A module whose buffers have no size of their own."""
+
+    def make_room(self, stored: Mapping[str, Tensor]) -> None:
+        """Take the sizes of its stored tensors, by name, where these are reasonable."""
+        ...
+
+
 def load_module(module: nn.Module, parts: Parts, prefix: str) -> None:
     """Load parameters and buffers into a module; every one of them must fit.
 
     Raises:
         TemporemError: the checkpoint belongs to a model of other sizes or structure.
     """
-    own = {n.removeprefix(prefix): t for n, t in parts.tensors.items() if n.startswith(prefix)}
+    own = _under(prefix, parts.tensors)
+    for name, part in module.named_modules():
+        if isinstance(part, Growing):
+            part.make_room(_under(f"{name}.", own))
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | own.keys()):
         have, want = own.get(name), wanted.get(name)
@@ -105,6 +117,11 @@ def load_module(module: nn.Module, parts: Parts, prefix: str) -> None:
                 hint="use the config.yaml that the run was started with",
             )
     module.load_state_dict(own)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam

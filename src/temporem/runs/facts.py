@@ -19,7 +19,7 @@ from temporem.runs import names
 from temporem.version import __version__
 from temporem.volumes.source import VolumeGrid
 
-FORMAT = "temporem run 9"
+FORMAT = "temporem run 10"
 _HINT = "make the run again with --overwrite"
 
 MAX_BOX = 2048

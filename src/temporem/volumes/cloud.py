@@ -10,6 +10,7 @@ from torch import Tensor
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.gaussian_sums import gaussian_sums
+from temporem.volumes.body_maps import BodyMaps
 from temporem.volumes.latent_curve import LatentCurve
 from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.moving_cloud import MovingCloud
@@ -35,6 +36,10 @@ class CloudVolumes(LinearStarted):
         z_dim: latent dimension q.
         width: number of Gaussians over D / 8.
         components: components of the linear model that training starts from.
+
+    Attributes:
+        cloud: the Gaussians.
+        missed: maps of what the Gaussians miss, which are found when training is over.
     """
 
     start_share = 1 / 2  # earlier, where noise is strong, the bound would stop the motion
@@ -45,6 +50,7 @@ class CloudVolumes(LinearStarted):
     def __init__(self, box: int, z_dim: int, width: int, components: int) -> None:
         super().__init__(box, z_dim, components)
         self.cloud = MovingCloud(z_dim, gaussians_for(width, box))
+        self.missed = BodyMaps(box, len(self.cloud))
 
     def begin(self, volumes: Tensor, moving: Tensor, curve: LatentCurve, z: Tensor) -> None:
         """See :meth:`LinearStarted.begin`.
@@ -67,23 +73,42 @@ class CloudVolumes(LinearStarted):
         phase = -unit * (frequencies @ positions.mT)
         waves = torch.polar(cloud.weights.expand_as(phase), phase).sum(-1)
         envelope = (-0.5 * (cloud.sd * unit * frequencies.norm(dim=-1)).square()).exp()
-        return envelope * waves / self.box
+        found = envelope * waves / self.box
+        if not len(self.missed):
+            return found
+        frequencies = frequencies.expand(*found.shape, 3)
+        positions = positions.expand(*found.shape[:-1], *positions.shape[-2:])
+        missed = self.missed.sample(
+            frequencies.reshape(-1, *frequencies.shape[-2:]),
+            positions.reshape(-1, *positions.shape[-2:]),
+        )
+        return found + missed.view(found.shape)
 
     def frame_slices(
         self, model: ForwardModel, rotations: Tensor, pixels: Tensor, z: Tensor
     ) -> Tensor:
         """See :meth:`VolumeModel.frame_slices`."""
         cloud, n = self.cloud, int(pixels.max()) + 1
-        centres = cloud.positions(z) @ rotations[:, :2].mT
+        positions = cloud.positions(z)
+        centres = positions @ rotations[:, :2].mT
         slices = gaussian_sums(centres, cloud.weights, cloud.sd, model.support, n)
-        return slices if n == len(pixels) else slices[:, pixels.to(slices.device)]
+        slices = slices if n == len(pixels) else slices[:, pixels.to(slices.device)]
+        if not len(self.missed):
+            return slices
+        return slices + self.missed.sample(model.slice_frequencies(rotations, pixels), positions)
 
     @torch.no_grad()
     def volumes(self, support: FourierSupport, z: Tensor) -> Tensor:
         """See :meth:`VolumeModel.volumes`."""
-        return torch.cat(
-            [self.cloud.coefficients(support, one) for one in z.to(self.device)[:, None]]
-        )
+        cloud, frequencies = self.cloud, support.frequencies.to(self.device)
+        found = []
+        for one in z.to(self.device)[:, None]:
+            positions = cloud.positions(one)
+            volume = gaussian_sums(positions, cloud.weights, cloud.sd, support)
+            if len(self.missed):
+                volume += self.missed.sample(frequencies, positions) / self.box**0.5
+            found.append(volume)
+        return torch.cat(found)
 
     def penalty(self, z: Tensor) -> Tensor:
         """See :meth:`VolumeModel.penalty`: parts stay as rigid as the images allow."""

@@ -278,6 +278,17 @@ def latents_along(means: Tensor, states: int) -> Tensor:
     return centres[(centres @ first).argsort()]
 
 
+def bodies_along(cloud: Moving, means: Tensor, states: int) -> tuple[Tensor, RigidBodies]:
+    """Find the rigid bodies of a cloud along the motion that frames ``(F, q)`` show.
+
+    Returns:
+        Positions in the states of the path, voxels, float64 ``(S, N, 3)`` on the CPU; and the
+        bodies, whose reference is one of these states.
+    """
+    path = _positions(cloud, latents_along(means, states), 1.0)
+    return path, find_rigid_bodies(path, cloud.weights.detach().double().cpu(), _LEAST_MISFIT)
+
+
 @dataclass(frozen=True)
 class _Ruler:
     """Measures states of a cloud against a reference state."""

@@ -24,6 +24,7 @@ from temporem.volumes.moving_cloud import POSITION_UNIT, SD_UNIT, WEIGHT_UNIT, M
 _ANCHORS = 12  # latents whose volumes are fitted
 _AMPLIFIED = 2.0  # components of a linear model are shrunk by its prior
 _DENSE = 0.15  # of the densest voxels: Gaussians are placed above
+_LEAST_MOVING = 0.2  # part of the Gaussians that is placed where something moves
 START_SD = 1.1
 """Width of Gaussians before they are fitted, voxels."""
 _MARGIN = 5  # voxels, to which the mask of what moves is widened
@@ -51,7 +52,7 @@ def fit_to_linear_model(
         changes = torch.einsum("an,nzyx->azyx", curve(anchors), volumes[1:])
     targets = volumes[0] + _AMPLIFIED * changes
     middle = int(torch.cdist(anchors, anchors).sum(1).argmin())
-    cloud.place(*draw_places(targets[middle], len(cloud)), START_SD)
+    cloud.place(*draw_places(targets[middle], len(cloud), moving), START_SD)
     cloud.gate.copy_(_gate(cloud.skeleton.nodes, moving))
     support = FourierSupport(len(moving), 3)
     coefficients, mean = support.fft(targets), support.fft(volumes[0])
@@ -67,8 +68,19 @@ def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
     return centres, (counts / len(z)).to(z)
 
 
-def draw_places(volume: Tensor, n: int) -> tuple[Tensor, float]:
-    """Draw n points ``(n, 3)`` from the density of a volume; also the density per point.
+def draw_places(volume: Tensor, n: int, moving: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Draw n points from the density of a volume.
+
+    A small part that moves may hold little of the density, and yet be what a run is about. So a
+    fifth of the points at least are where the mask of what moves is.
+
+    Args:
+        volume: ``(D, D, D)``.
+        n: number of points.
+        moving: mask of what moves, values from 0 to 1, ``(D, D, D)``; None where nothing does.
+
+    Returns:
+        Points ``(n, 3)``, voxels from the centre, and the density that each stands for, ``(n,)``.
 
     Raises:
         TemporemError: the volume holds no density.
@@ -83,11 +95,26 @@ def draw_places(volume: Tensor, n: int) -> tuple[Tensor, float]:
             expected="a molecule brighter than its surroundings",
             hint="if molecules are dark in the images, add --invert",
         )
+    odds = _odds(density / total, moving)
     random = np.random.default_rng(0)
-    chosen = random.choice(density.size, n, p=density.ravel() / total)
+    chosen = random.choice(density.size, n, p=odds.ravel())
+    each = density.ravel()[chosen] / (n * odds.ravel()[chosen])
     voxels = np.stack(np.unravel_index(chosen, density.shape)[::-1], axis=-1)
     points = voxels - box // 2 + random.uniform(-0.5, 0.5, voxels.shape)
-    return torch.from_numpy(points).float(), total / n
+    return torch.from_numpy(points).float(), torch.from_numpy(each).float()
+
+
+def _odds(density: np.ndarray, moving: Tensor | None) -> np.ndarray:
+    """Chances of voxels: their part of the density, raised where too few points would move."""
+    if moving is None:
+        return density
+    mask = moving.double().cpu().numpy()
+    share = float((density * mask).sum())
+    if not 0 < share < _LEAST_MOVING:
+        return density
+    raised = _LEAST_MOVING * (1 - share) / (share * (1 - _LEAST_MOVING))
+    odds = density * (1 + (raised - 1) * mask)
+    return np.asarray(odds / odds.sum())
 
 
 def _gate(nodes: Tensor, moving: Tensor) -> Tensor:

@@ -64,11 +64,11 @@ class MovingCloud(nn.Module):
         return (SD_UNIT * self.log_sd).exp()
 
     @torch.no_grad()
-    def place(self, points: Tensor, weight: float, sd: float) -> None:
-        """Place the Gaussians, all alike, at points ``(N, 3)`` in voxels from the centre."""
+    def place(self, points: Tensor, weights: Tensor, sd: float) -> None:
+        """Place the Gaussians at points ``(N, 3)`` in voxels from the centre, weights ``(N,)``."""
         self.rest.copy_(points / POSITION_UNIT)
         self.skeleton.set_points(points.numpy())
-        self.log_weight.fill_(math.log(weight) / WEIGHT_UNIT)
+        self.log_weight.copy_(weights.log() / WEIGHT_UNIT)
         self.log_sd.fill_(math.log(sd) / SD_UNIT)
 
     def positions(self, z: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ LEAST_GAIN = 0.1
 """Another body must explain this part of the mean square motion."""
 LEAST_SHARE = 0.02
 """A body holds at least this part of the density."""
-_MOST_BODIES = 8
+MOST_BODIES = 8
+"""More are not looked for."""
 _SEEDS = 48  # places that are tried for another body
 _SEED_POINTS = 24
 _NEIGHBOURS = 12  # whose misfit decides with a point's own which body it belongs to
@@ -69,7 +70,7 @@ def find_rigid_bodies(states: Tensor, weights: Tensor, least: float) -> RigidBod
     labels = torch.zeros(states.shape[1], dtype=torch.long)
     misses = _misses(states, reference, labels, share, 1)
     misfit = [float(share @ misses[0])]
-    while len(misfit) < _MOST_BODIES and misfit[-1] > least**2:
+    while len(misfit) < MOST_BODIES and misfit[-1] > least**2:
         grown = _with_another(states, reference, share, labels, misses, near)
         if grown is None:
             break

@@ -27,10 +27,10 @@ class StillCloud(nn.Module):
         self.log_sd = nn.Parameter(torch.zeros(()))
 
     @torch.no_grad()
-    def place(self, points: Tensor, weight: float, sd: float) -> None:
-        """Place the Gaussians, all alike, at points ``(N, 3)`` in voxels from the centre."""
+    def place(self, points: Tensor, weights: Tensor, sd: float) -> None:
+        """Place the Gaussians at points ``(N, 3)`` in voxels from the centre, weights ``(N,)``."""
         self.places.copy_(points / POSITION_UNIT)
-        self.log_weight.fill_(math.log(weight) / WEIGHT_UNIT)
+        self.log_weight.copy_(weights.log() / WEIGHT_UNIT)
         self.log_sd.fill_(math.log(sd) / SD_UNIT)
 
     def slices(self, model: ForwardModel, rotations: Tensor, n_pixels: int) -> Tensor:
