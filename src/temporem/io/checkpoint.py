@@ -105,7 +105,7 @@ def load_module(module: nn.Module, parts: Parts, prefix: str) -> None:
     own = _under(prefix, parts.tensors)
     for name, part in module.named_modules():
         if isinstance(part, Growing):
-            part.make_room(_under(f"{name}.", own))
+            part.make_room(_under(f"{name}." if name else "", own))
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | own.keys()):
         have, want = own.get(name), wanted.get(name)
