@@ -58,7 +58,7 @@ def final_latents(model: MovieVAE, encoded: EncodedFrames, training: TrainingSet
     """
     if not _on_grid(model, training):
         return infer_latents(model, encoded)
-    return _with_volume_errors(model, latents_on_grid(model, encoded, encoded.frames.movies))
+    return _with_volume_errors(model, _sharply_on_grid(model, encoded))
 
 
 def latents_after_training(
@@ -74,9 +74,9 @@ def latents_after_training(
         latents = infer_latents(model, encoded)
         find_missed_detail(model, frames, latents.mean)
         return latents
-    found = latents_on_grid(model, encoded, frames.movies)
+    found = _sharply_on_grid(model, encoded)
     if find_missed_detail(model, frames, found["mean"]):
-        found = latents_on_grid(model, encoded, frames.movies)
+        found = _sharply_on_grid(model, encoded)
     model.volume_errors.copy_(volume_error_variance(model, frames, found["probability"]))
     return _with_volume_errors(model, found)
 
@@ -86,6 +86,12 @@ def _on_grid(model: MovieVAE, training: TrainingSettings) -> bool:
     own = generator.change if isinstance(generator, RefinedVolumes) else generator
     learner: PoseLearner = "none" if model.poses is None else "table"
     return finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner)
+
+
+def _sharply_on_grid(model: MovieVAE, encoded: EncodedFrames) -> dict[str, Tensor]:
+    """Find the latents of all frames, as finely as the trained volumes allow."""
+    resolution = model.generator.latent_resolution
+    return latents_on_grid(model, encoded, encoded.frames.movies, resolution)
 
 
 def _with_volume_errors(model: MovieVAE, found: dict[str, Tensor]) -> Latents:

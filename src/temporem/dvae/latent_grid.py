@@ -16,11 +16,12 @@ from temporem.frames.frames import Frames
 from temporem.frames.source import groups_of
 from temporem.volumes.linear_started import LinearStarted
 from temporem.volumes.low_slices import LowSlices, low_grid
+from temporem.volumes.model import TRAINING_RESOLUTION
 
 _MARGIN = 0.15  # of the range of latents, at either end
 _FRAMES = 64  # at a time
 _VOXELS = 2**24  # of volumes that are sliced at a time
-_RESOLUTION = (0.35, 8)  # what tells latents apart: part of Nyquist, or cycles per box if more
+_LEAST_RADIUS = 8  # cycles per box that tell latents apart, whatever the resolution
 
 
 def latent_grid(generator: LinearStarted) -> Tensor:
@@ -33,7 +34,10 @@ def latent_grid(generator: LinearStarted) -> Tensor:
 
 @torch.no_grad()
 def latents_on_grid(
-    model: MovieVAE, encoded: EncodedFrames, movies: list[np.ndarray]
+    model: MovieVAE,
+    encoded: EncodedFrames,
+    movies: list[np.ndarray],
+    resolution: float = TRAINING_RESOLUTION,
 ) -> dict[str, Tensor]:
     """Find the posterior of the latent of every frame of some movies.
 
@@ -43,6 +47,7 @@ def latents_on_grid(
         model: the model; its generator has one latent.
         encoded: the frames.
         movies: rows of every movie, in order of time.
+        resolution: highest frequency that tells latents apart, as a part of Nyquist.
 
     Returns:
         ``mean`` and ``variance`` ``(N, 1)`` and ``probability`` ``(N, G)`` by name; 0, with
@@ -51,7 +56,7 @@ def latents_on_grid(
     frames = encoded.frames
     assert isinstance(model.generator, LinearStarted)
     places = latent_grid(model.generator)
-    likelihood = grid_log_likelihood(model, frames, movies, places)
+    likelihood = grid_log_likelihood(model, frames, movies, places, resolution)
     probability = posterior_on_grid(model, frames, movies, places, likelihood)
     mean = probability @ places
     spacing = places[1] - places[0]
@@ -81,21 +86,26 @@ def posterior_on_grid(
 
 @torch.no_grad()
 def grid_log_likelihood(
-    model: MovieVAE, frames: Frames, movies: list[np.ndarray], places: Tensor
+    model: MovieVAE,
+    frames: Frames,
+    movies: list[np.ndarray],
+    places: Tensor,
+    resolution: float = TRAINING_RESOLUTION,
 ) -> Tensor:
-    """Score every frame of some movies with the volume at every place, at low frequencies.
+    """Score every frame of some movies with the volume at every place.
 
     Args:
         model: the model; its generator has one latent.
         frames: N frames.
         movies: rows of every movie, in order of time.
         places: latents ``(G,)``.
+        resolution: highest frequency, as a part of Nyquist.
 
     Returns:
         Log-likelihoods up to a constant of the frame, nats ``(N, G)``; 0 in other frames.
     """
     support = frames.forward_model.support
-    radius = max(_RESOLUTION[0] * support.box / 2, _RESOLUTION[1])
+    radius = max(resolution * support.box / 2, _LEAST_RADIUS)
     n_pixels = int((support.radii <= radius).sum())
     found = torch.zeros(len(frames), len(places), device=frames.device)
     each = math.prod(low_grid(support.box, radius, frames.device).shape)

@@ -85,14 +85,15 @@ def structure_factors(
     return total.view(*batch, -1) / (pixel_size_angstrom**3 * box ** (ndim / 2))
 
 
-def axis_waves(coordinate: Tensor, n: int) -> Tensor:
+def axis_waves(coordinate: Tensor, n: int, amplitude: Tensor | float = 1.0) -> Tensor:
     """``cos 2πku`` and ``−sin 2πku`` interleaved, k = 0 … n−1, of u ``(B, N)``: ``(B, N, 2n)``.
 
-    Every product by ``e^(−2πi2ʲu)``, whose phase is exact in float64, doubles the range of k. The
-    error is log₂ n roundings of float32.
+    They are multiplied by an amplitude, one number or ``(N,)``. Every product by
+    ``e^(−2πi2ʲu)``, whose phase is exact in float64, doubles the range of k. The error is log₂ n
+    roundings of float32.
     """
     waves = coordinate.new_empty(*coordinate.shape, n, dtype=torch.complex64)
-    waves[..., 0] = 1
+    waves[..., 0] = amplitude
     phase = (-2 * torch.pi) * coordinate.double()
     step = torch.polar(torch.ones_like(phase), phase)
     known = 1

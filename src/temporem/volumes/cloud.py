@@ -46,6 +46,7 @@ class CloudVolumes(LinearStarted):
     always_on_grid = True
     marching = (0.3, 0.55)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
+    latent_resolution = 0.7
 
     def __init__(self, box: int, z_dim: int, width: int, components: int) -> None:
         super().__init__(box, z_dim, components)

@@ -12,6 +12,9 @@ from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.volumes.decoding import Span
 
+TRAINING_RESOLUTION = 0.35
+"""Highest frequency that tells latents apart while volumes are learned, as a part of Nyquist."""
+
 
 class VolumeModel(nn.Module, ABC):
     """A model of volumes ``V(z)`` that can be sliced, decoded and trained.
@@ -30,12 +33,15 @@ class VolumeModel(nn.Module, ABC):
             learned.
         marching: parts of the epochs between which training adds high frequencies.
         samples_pixels: slices at a few pixels cost less than at all of them.
+        latent_resolution: highest frequency that tells latents apart on a grid when training is
+            over, as a part of Nyquist. Volumes that fit noise there tell too little.
     """
 
     start_share: ClassVar[float] = 1 / 8
     always_on_grid: ClassVar[bool] = False
     marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
     samples_pixels: ClassVar[bool] = True
+    latent_resolution: ClassVar[float] = TRAINING_RESOLUTION
 
     def __init__(self, box: int, z_dim: int) -> None:
         super().__init__()
