@@ -24,6 +24,7 @@ from temporem.frames.frames import Frames
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.gaussian_sums import gaussian_sums
 from temporem.physics.masks import soft_mask
+from temporem.physics.padded_grid import full_grid
 from temporem.volumes.back_projection import BackProjection, HalfSets
 from temporem.volumes.body_maps import BodyMaps, in_body
 from temporem.volumes.cloud import CloudVolumes
@@ -93,20 +94,17 @@ def missed_to_noise(fsc: Tensor) -> Tensor:
 
 def _masks(cloud: MovingCloud, missed: BodyMaps) -> Tensor:
     """Make soft masks of the bodies in the reference state, at most 1 in sum: ``(K, D, D, D)``."""
-    support = FourierSupport(missed.box, 3)
-    sd = cloud.sd.clamp(min=_MASK_SD)
-    density = torch.stack(
-        [
-            support.ifft(
-                gaussian_sums(missed.reference[its], cloud.weights[its], sd, support)[None]
-            )[0]
-            for its in (missed.labels == body for body in range(int(missed.labels.max()) + 1))
-        ]
+    support, sd = FourierSupport(missed.box, 3), cloud.sd.clamp(min=_MASK_SD)
+    bodies = [missed.labels == body for body in range(int(missed.labels.max()) + 1)]
+    coefficients = torch.stack(
+        [gaussian_sums(missed.reference[its], cloud.weights[its], sd, support) for its in bodies]
     )
+    density = support.ifft(coefficients.cpu()).numpy()
     total = density.sum(0)
-    dense = _DENSE * np.quantile(total[total > 1e-3 * total.max()].cpu().numpy(), 0.9)
-    masks = torch.stack([soft_mask(d.cpu().numpy() > dense, _MARGIN, _EDGE) for d in density])
-    return (masks / masks.sum(0).clamp(min=1)).to(density)
+    dense = _DENSE * np.quantile(total[total > 1e-3 * total.max()], 0.9)
+    regions = [own >= min(dense, own.max()) for own in density]
+    masks = torch.stack([soft_mask(region, _MARGIN, _EDGE) for region in regions])
+    return masks / masks.sum(0).clamp(min=1)
 
 
 def _back_projected(
@@ -115,7 +113,8 @@ def _back_projected(
     """Back-project what is left of some movies, in the poses of every body."""
     generator, formation = model.generator, frames.forward_model
     assert isinstance(generator, CloudVolumes)
-    sums = [BackProjection(generator.missed.grid) for _ in range(n_bodies)]
+    grid = full_grid(generator.box, torch.device("cpu"))
+    sums = [BackProjection(grid) for _ in range(n_bodies)]
     for batch in frames.blocks(movies):
         latents, pixels = z[batch.rows.to(z.device)], batch.pixels.index
         rotations, shifts = batch.rotations, batch.shifts_angstrom
@@ -130,7 +129,7 @@ def _back_projected(
         motions = generator.missed.motions(generator.cloud.positions(latents))
         for body, its in enumerate(sums):
             phase, turned = in_body(generator.box, frequencies, motions[:, body])
-            its.add(left * phase, batch.ctf, turned)
+            its.add((left * phase).cpu(), batch.ctf.cpu(), turned.cpu())
     frames.processes.add(*(its.sums for its in sums))
     return sums
 

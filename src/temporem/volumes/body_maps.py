@@ -17,7 +17,8 @@ class BodyMaps(nn.Module):
     """K volumes that follow K rigid bodies: ``V(x) = Σ_b U_b(R_bᵀ (x − t_b))``.
 
     Where a body is, the points of a cloud tell: the rigid motion that takes them from a reference
-    state to where they are. There are no maps until :meth:`set`.
+    state to where they are. There are no maps until
+    :meth:`set_maps`.
 
     Args:
         box: edge length D, voxels.
