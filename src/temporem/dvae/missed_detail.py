@@ -1,4 +1,4 @@
-"""What the Gaussians of a trained cloud miss, from what they leave of the images.
+"""Detail that the Gaussians of a trained cloud miss, found in what they leave of the images.
 
 A cloud has too few Gaussians for all of a large molecule, and shapes that they cannot take. What it
 misses is linear in the images: what is left of them is back-projected in the poses of every rigid
