@@ -97,14 +97,14 @@ def _player(runs: list[Path], dataset: Path | None, *, known: bool) -> tuple[str
 
     movies = dataset or Path(load_run_config(runs[0]).dataset)
     shown = [*([movies] if known else []), *runs][:_PANELS]
+    reason = ""
     for edge in _EDGES:
         try:
             gallery = Gallery(open_sources(shown, most_voxels=edge))
             chosen = range(min(_MOVIES, len(gallery.panels[0].shown.movies)))
             return player_html(gallery, list(chosen)), ""
-        except NoRoom as error:
-            reason = error
         except TemporemError as error:
-            reason = error
-            break
-    return "", f"The page has no player: {reason}"
+            reason = f"The page has no player: {error}"
+            if not isinstance(error, NoRoom):
+                break
+    return "", reason
