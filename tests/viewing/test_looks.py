@@ -160,6 +160,17 @@ def test_clusters_are_those_of_export(app: Starlette, validated_run: Path, tmp_p
     assert len(Mesh.from_bytes(mesh.body).triangles) > 10
 
 
+def test_no_more_clusters_than_different_latents(
+    app: Starlette, validated_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = load_run(validated_run)
+    two = run.latents.astype(float)[np.arange(run.n_frames) % 2]
+    monkeypatch.setattr("temporem.viewing.clusters.latents_of_run", lambda run: two)
+    found = document(app, "/clusters?panel=0&k=6")
+    assert sum(found["sizes"]) == run.n_frames
+    assert len(found["sizes"]) == len(found["pictures"]) == 2
+
+
 @pytest.mark.parametrize("k", [0, 13, 99999])
 def test_wrong_numbers_of_clusters_are_refused(app: Starlette, k: int) -> None:
     assert ask(app, f"/clusters?panel=0&k={k}").status == 400
