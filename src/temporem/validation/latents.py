@@ -129,7 +129,13 @@ def compare_latents(
         for name in others
     }
     facts = {name: part.facts for name, part in parts.items()}
-    return LatentComparison(baseline=first, latents=facts, advantages=against), parts
+    found = LatentComparison(
+        pixel_size_angstrom=data.pixel_size_angstrom,
+        baseline=first,
+        latents=facts,
+        advantages=against,
+    )
+    return found, parts
 
 
 def _require(data: Dataset, latents: Mapping[str, np.ndarray]) -> None:
