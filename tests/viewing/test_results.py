@@ -88,6 +88,7 @@ def test_compared_latents_are_told(validated_run: Path, tmp_path: Path) -> None:
     save_result(run, "latents", latent_comparison({"run": 3.0, "z.49": -0.5}))
     app = make_app(Gallery(open_sources([run])))
     found = document(app, "/result?name=compared latents")
+    assert texts_of(found)[0].startswith("run: the latents explain")
     assert any("z.49 explains less than run" in text for text in texts_of(found))
     assert len(found["figures"]) == 2
     assert found["command"] == ""

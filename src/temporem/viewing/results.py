@@ -91,7 +91,7 @@ class Results:
         dataset, runs, findings = self._collected
         section = SECTIONS[name](dataset, runs, findings)
         words = [*findings.headline, *section.words] if name == "truth" else list(section.words)
-        if len(runs) == 1:
+        if len(runs) == 1 and name != _LATENTS:  # there, other latents have names as well
             words = [text.removeprefix(f"{runs[0].name}: ") for text in words]
         command = () if words and name != "half sets" else _COMMANDS.get(name, ())
         if name == "half sets" and has_half_runs(self._runs[0]):
