@@ -41,9 +41,7 @@ def test_other_runs_are_not_blamed(
     assert "lost" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("agreement", "words"), [(0.9, "nearly the same"), (0.99, "looks the same")]
-)
+@pytest.mark.parametrize(("agreement", "words"), [(0.9, "looks nearly"), (0.99, "looks the same")])
 def test_a_molecule_that_is_nearly_symmetric_is_not_called_symmetric(
     agreement, words, capsys, monkeypatch, tmp_path
 ) -> None:
