@@ -26,6 +26,7 @@ from temporem.report.latent_plots import (
 )
 from temporem.report.latents_plot import compared_latents
 from temporem.report.learning import learning_drawings
+from temporem.report.local_resolution_plot import local_resolution_drawings
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.pose_plot import POSE_ERRORS, pose_error_figure
 
@@ -125,6 +126,7 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
             drawings.append(
                 draw(figure, f"FSC of half sets, components of {run.name}", caption, data)
             )
+    drawings += local_resolution_drawings(runs, dataset.pixel_size_angstrom)
     words = [
         f"{run.name}: {sentence.strip()}" for run in runs for sentence in run.validation.sentences()
     ]
