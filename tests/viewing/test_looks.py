@@ -43,7 +43,7 @@ def test_run_offers_what_it_knows(app: Starlette) -> None:
         "posterior spread",
         "half-set spread",
         "local resolution",
-        "resolution of the change",
+        "change resolution",
     ]
     assert panel["masks"] == ["molecule", "where it moves"]
 

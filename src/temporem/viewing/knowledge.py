@@ -136,7 +136,7 @@ def _resolutions(run: Run, options: ExportOptions) -> list[Uncertainty]:
 
     found = [measured("local resolution", "the density", change=False)]
     if read_half_runs(run).moving:
-        found.append(measured("resolution of the change", "what changes", change=True))
+        found.append(measured("change resolution", "what changes", change=True))
     return found
 
 
