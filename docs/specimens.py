@@ -100,7 +100,13 @@ def movie_outcome(name: str) -> str:
     n, height, width = movie.shape
     size = f"{n} {'frame' if n == 1 else 'frames'} of {width} x {height} pixels"
     fault = movie.pixel_size_fault.partition(" has ")[2]
-    return ", ".join([size, *filter(None, [fault]), *(text.format(value) for value, text in told if value is not None)])
+    return ", ".join(
+        [
+            size,
+            *filter(None, [fault]),
+            *(text.format(value) for value, text in told if value is not None),
+        ]
+    )
 
 
 def movie_rows() -> list[tuple[str, str]]:

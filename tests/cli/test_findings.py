@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from temporem.cli.findings import warn_of_lost_motion
+from temporem.cli.findings import warn_of_lost_motion, warn_of_symmetry
+from temporem.poses.symmetry import Symmetry
 
 
 def run_that_ended_with(folder: Path, kl: float, **settings: object) -> Path:
@@ -37,3 +39,16 @@ def test_other_runs_are_not_blamed(
 ) -> None:
     warn_of_lost_motion(run_that_ended_with(tmp_path, kl, method=method))
     assert "lost" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("agreement", "words"), [(0.9, "looks nearly"), (0.99, "looks the same")])
+def test_a_molecule_that_is_nearly_symmetric_is_not_called_symmetric(
+    agreement, words, capsys, monkeypatch, tmp_path
+) -> None:
+    threefold = Symmetry(3, False, (0.0, 0.0, 1.0), agreement)
+    facts = SimpleNamespace(found_symmetry=threefold)
+    monkeypatch.setattr("temporem.runs.facts.read_facts", lambda run: facts)
+    warn_of_symmetry(tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert words in printed
+    assert "If the molecule has this symmetry, that is no error" in printed

@@ -67,6 +67,18 @@ def test_unknown_options_point_to_settings_where_there_are_some() -> None:
     assert told not in command("check", "toy", "--movies", "20").err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["simulate", "toy"], "simulate needs --output"),
+        (["motion", "run", "-o"], "-o needs a value"),
+        (["evaluate"], "evaluate needs RECONSTRUCTION"),
+    ],
+)
+def test_what_a_command_lacks_is_named(arguments, said) -> None:
+    assert command(*arguments).err == f"error: {said}; see --help\n"
+
+
 def test_folder_that_a_crash_has_moved_aside_is_put_back(tmp_path) -> None:
     (tmp_path / ".run.01234567.old").mkdir()
     result = command("export", tmp_path / "run", "-o", tmp_path / "volumes")

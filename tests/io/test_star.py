@@ -234,6 +234,12 @@ def test_columns_of_different_length_are_refused():
         StarTable({"a": [1], "b": [1, 2]})
 
 
+def test_row_that_a_broken_copy_cut_off_is_told_apart(tmp_path):
+    path = write_text(tmp_path, "data_a\nloop_\n_x #1\n_y #2\n1 2\n1 2\n9")
+    with pytest.raises(TemporemError, match=r"row 2 .* has 1 value; .* cut short: copy it again"):
+        read_star(path)
+
+
 @pytest.mark.parametrize(
     ("row", "found"),
     [

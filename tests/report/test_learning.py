@@ -65,6 +65,13 @@ def test_curves_break_between_stages_and_name_stages_and_runs_once() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["tempor", "static"]
 
 
+def test_names_of_stages_stand_within_the_axes() -> None:
+    """After two epochs, half an epoch before the first is beyond the axis."""
+    log = {"tempor": records(("start", 1), ("tempor", 1))}
+    ax = drawn(curves_figure(log, fit_per_pixel, "x")).axes[0]
+    assert min(text.xy[0] for text in ax.texts) >= ax.get_xlim()[0]
+
+
 def test_axis_is_not_flattened_by_the_first_epochs() -> None:
     values = [-1e6, *np.linspace(-1010, -1000, 19)]
     log = [{"stage": "s", "epoch": i, "nll": v} for i, v in enumerate(values)]

@@ -109,6 +109,12 @@ def test_hostile_names_neither_break_nor_crowd_a_figure() -> None:
     drawn(curves_figure({name: [{"epoch": 1, "stage": name, "kl": 2.0}]}, kl, name))
 
 
+def test_long_names_that_differ_at_their_end_stay_different() -> None:
+    names = [theme.shorten(f"20211019_grid3_position6_ribosome_{i:07d}") for i in range(3)]
+    assert len(set(names)) == 3
+    assert {len(name) for name in names} == {24}
+
+
 def test_run_colours_differ_in_lightness_or_hue_for_dichromats() -> None:
     """Machado et al. 2009: deuteranopia and protanopia, severity 1, on linear RGB."""
     deutan = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]

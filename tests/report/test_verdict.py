@@ -110,6 +110,9 @@ def test_claims_follow_from_tests(run, dataset, changes: dict[str, Any], claim: 
     moves = "moves;" in found.headline
     assert moves == (claim in (Claim.UNTESTED, Claim.REPEATED, Claim.CONFIRMED))
     assert ("confirmed this yet" in found.headline) == (claim is Claim.UNTESTED)
+    if claim is Claim.REFUTED:
+        assert "may be noise" in found.moves[0]
+        assert found.moves[1].startswith("About")
     if claim in (Claim.NO_POSES, Claim.NO_MODEL, Claim.NO_CONTRAST):
         assert not found.moves
         assert not any("agree on 2" in text for text in found.sure)

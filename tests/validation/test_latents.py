@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from temporem.frames.readers import read_dataset
 from temporem.frames.settings import DataSettings
 from temporem.io.latent_files import read_latent_file
 from temporem.physics.fourier import FourierSupport
+from temporem.validation.compare import stored_validation
 from temporem.validation.foreign_latents import latents_of_frames
 from temporem.validation.kernel_volumes import KernelVolumes, kernel_weights
 from temporem.validation.latents import compare_latents, states_of
@@ -210,6 +212,18 @@ def test_rows_in_either_order_must_be_told(movies, tmp_path) -> None:
         latents_of_frames(data, tmp_path / "more.npy")
 
 
+def turn_frames(path: Path) -> None:
+    """Write other poses into a STAR file."""
+    lines = path.read_text().splitlines()
+    place = int(next(line.split("#")[1] for line in lines if line.startswith("_rlnAngleRot"))) - 1
+    for i, line in enumerate(lines):
+        values = line.split()
+        if len(values) > place and "@" in line:
+            values[place] = str(float(values[place]) + 40)
+            lines[i] = " ".join(values)
+    path.write_text("\n".join(lines) + "\n")
+
+
 @pytest.mark.integration
 def test_the_command_compares_files_and_runs(movies, tmp_path) -> None:
     run = tmp_path / "run"
@@ -224,6 +238,19 @@ def test_the_command_compares_files_and_runs(movies, tmp_path) -> None:
     found = json.loads((out / "latents.json").read_text())
     assert list(found["latents"]) == ["run", "noise"]
     assert (out / "latents2/half1_state_01.mrc").is_file()
+    assert "Next: temporem report" in said
+    # What was found of a run lies in its folder, where the report looks for it.
+    kept = stored_validation(run).latents
+    assert kept is not None
+    assert kept.model_dump(mode="json") == found
+    again = command("latents", movies, run, noise)
+    assert again.code == 2
+    assert "validation/latents.json exists" in again.err
+    other = Path(shutil.copytree(movies, tmp_path / "other"))
+    turn_frames(other / "particles.star")
+    said = succeed("latents", other, run, "--overwrite")
+    assert f"Not kept in {run}" in said
+    assert stored_validation(run).latents == kept
     again = command("latents", movies, noise, "-o", out)
     assert again.code == 2
     assert "exists" in again.err

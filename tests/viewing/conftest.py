@@ -36,6 +36,20 @@ def server(gallery: Gallery) -> Iterator[ViewServer]:
 
 
 @pytest.fixture(scope="session")
+def run_with_gaps(tmp_path_factory) -> Path:
+    """A linear run of movies that lack frames. Not to be changed."""
+    folder = tmp_path_factory.mktemp("gaps")
+    few = ("movies=8", "frames_per_movie=6", "box=16", "pixel_size_angstrom=8", "snr=3")
+    succeed(
+        "simulate", "toy-free", "-o", folder / "movies", *settings((*few, "missing_fraction=0.3"))
+    )
+    quick = settings(("linear.components=2", "linear.iterations=1"))
+    run: Path = folder / "run"
+    succeed("reconstruct", folder / "movies", "-o", run, "--method", "linear", *quick)
+    return run
+
+
+@pytest.fixture(scope="session")
 def validated_run(tmp_path_factory) -> Path:
     """A linear run with held-out movies, half sets and masks. Not to be changed."""
     folder = tmp_path_factory.mktemp("validated")

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from helpers.asgi import Answer, ask, document
 from helpers.commands import command, succeed
+from temporem.frames.dataset import group_movies
 from temporem.frames.readers import read_dataset
 from temporem.io.star import read_star
 from temporem.runs.run import Run, load_run
@@ -24,6 +25,7 @@ from temporem.viewing.answers import make_app
 from temporem.viewing.gallery import Gallery
 from temporem.viewing.meshes import Mesh
 from temporem.viewing.pictures import FrameImages
+from temporem.viewing.sources import open_sources
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +87,37 @@ def test_latents_come_back_as_they_are(app, run) -> None:
     assert found["names"] == ["z1", "z2", "PC1", "PC2"]
     values = np.array([np.frombuffer(base64.b64decode(v), "<f4") for v in found["values"]])
     np.testing.assert_allclose(values[:2].T, run.latents)
+    assert found["predicted"] is None  # no frame is missing
     deviations = np.array([np.frombuffer(base64.b64decode(v), "<f4") for v in found["deviations"]])
     covariance = run.latent_covariance
     np.testing.assert_allclose(deviations[0] ** 2, covariance[:, 0, 0], rtol=1e-5)
     assert np.var(values[2]) >= np.var(values[3])
     assert np.cov(values[2:])[0, 1] == pytest.approx(0, abs=1e-5)
     assert found["state"]["name"] == "angle degrees"
+
+
+def test_frames_that_a_movie_lacks_lie_between_those_around_them(run_with_gaps: Path) -> None:
+    gaps = make_app(Gallery(open_sources([run_with_gaps])))
+    found = document(gaps, "/latents?panel=0")["predicted"]
+    movie = np.frombuffer(base64.b64decode(found["movie"]), "<u4")
+    place, seconds, z1, sd = (
+        np.frombuffer(base64.b64decode(text), "<f4")
+        for text in (found["place"], found["seconds"], found["values"][0], found["deviations"][0])
+    )
+    table = read_star(run_with_gaps / "predicted.star")["frames"]
+    np.testing.assert_array_equal(z1, table.floats("temporemLatentMean1").astype("f4"))
+    np.testing.assert_allclose(sd, table.floats("temporemLatentSd1"), rtol=1e-5)
+    run = load_run(run_with_gaps)
+    names = table.strings("rlnParticleName")
+    assert len(names) > 3
+    for i, number in enumerate(table.ints("rlnMovieFrameNumber")):
+        rows = run.rows_of_movie(names[i])
+        before = int((run.frame_numbers[rows] < number).sum()) - 1
+        assert before < place[i] < before + 1
+        times = run.times_seconds[rows] - run.times_seconds[rows[0]]
+        assert times[before] < seconds[i] < times[before + 1]
+        own = group_movies(run.particle_names, run.frame_numbers)[movie[i]]
+        assert run.particle_names[own[0]] == names[i]
 
 
 def test_path_through_the_latents_of_frames_shows_their_volumes(app, gallery, run) -> None:

@@ -206,6 +206,24 @@ def test_page_with_results_fits_a_phone_in_the_dark(page) -> None:
     page.evaluate("temporem.results.choose('timeline')")
 
 
+def test_frames_that_a_movie_lacks_are_rings(browser, run_with_gaps: Path) -> None:
+    with opened(browser, Gallery(open_sources([run_with_gaps]))) as page:
+        until(page, "!!temporem.timeline.latents", 60)
+        counts = []
+        for movie in range(8):
+            page.evaluate(f"temporem.player.openMovie({movie})")
+            until(page, f"temporem.player.clip.id === {movie} && temporem.player.shown === 0", 60)
+            lacking = page.evaluate(f"temporem.timeline.latents.predictedOf({movie}).length")
+            ring = "a3.5 3.5 0 1 0 -7 0"  # its ground, and its line
+            assert page.evaluate("temporem.timeline.svg()").count(ring) == 2 * lacking
+            table = page.evaluate("temporem.timeline.table()")
+            assert table.get("predicted", []).count("yes") == lacking
+            assert len({len(column) for column in table.values()}) == 1
+            counts.append(lacking)
+        assert len(set(counts)) > 1
+        assert "Rings: frames that the movie lacks" in page.locator("#timeline .hint").inner_text()
+
+
 def test_half_sets_stay_in_step(browser, validated_run: Path) -> None:
     with opened(browser, Gallery(open_half_sets([validated_run]))) as page:
         until(page, f"({HERE})(0) && ({HERE})(1)", 60)

@@ -13,7 +13,7 @@ import pytest
 
 from helpers.pages import complaints_of, inked, picture, until
 from temporem.errors import TemporemError
-from temporem.viewing.embed import player_html
+from temporem.viewing.embed import NoRoom, player_html
 from temporem.viewing.gallery import Gallery
 
 
@@ -38,8 +38,16 @@ def test_levels_are_left_out_where_there_is_no_room(gallery: Gallery) -> None:
     assert {key.split("/")[-1] for key in data["meshes"]} == {"0"}
     level = data["about"]["panels"][0]["level"]
     assert level["low"] == level["start"] == level["high"]
-    with pytest.raises(TemporemError, match="choose fewer movies"):
+    with pytest.raises(NoRoom, match="smaller volumes"):
         player_html(gallery, [0], most_bytes=room - 1)
+
+
+def test_movies_are_left_out_where_there_is_no_room(gallery: Gallery) -> None:
+    meshes = data_of(player_html(gallery, [0, 1]))["meshes"]
+    room = sum(len(text) for key, text in meshes.items() if key.endswith("/0"))
+    data = data_of(player_html(gallery, [0, 1], most_bytes=room - 1))
+    assert len(data["movies"]) == len(data["about"]["movies"]) == 1
+    assert {key.split("/")[1] for key in data["meshes"]} == {"0"}
 
 
 def test_same_input_gives_the_same_page(gallery: Gallery) -> None:

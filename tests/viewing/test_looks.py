@@ -17,6 +17,7 @@ from helpers.commands import succeed
 from temporem.errors import TemporemError
 from temporem.io.mrc import read_mask
 from temporem.runs.latent_points import cluster_frames
+from temporem.runs.local_resolution import half_set_resolution
 from temporem.runs.run import load_run
 from temporem.viewing.answers import make_app
 from temporem.viewing.gallery import Gallery, Look
@@ -38,7 +39,12 @@ def app(validated: Gallery) -> Starlette:
 
 def test_run_offers_what_it_knows(app: Starlette) -> None:
     (panel,) = document(app, "/describe")["panels"]
-    assert panel["colours"] == ["posterior spread", "half-set spread"]
+    assert panel["colours"] == [
+        "posterior spread",
+        "half-set spread",
+        "local resolution",
+        "change resolution",
+    ]
     assert panel["masks"] == ["molecule", "where it moves"]
 
 
@@ -57,6 +63,22 @@ def test_half_set_spread_is_half_the_difference(validated: Gallery, validated_ru
     wanted = np.abs(halves[0] - halves[1]) / 2
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.8
     assert found.mean() == pytest.approx(wanted.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize(("number", "change"), [(2, False), (3, True)])
+def test_local_resolution_lies_between_two_voxels_and_the_box(
+    validated: Gallery, validated_run: Path, number: int, change: bool
+) -> None:
+    panel = validated.panels[0]
+    found = panel.shown.uncertainties[number].of(np.array([0]))
+    wanted = half_set_resolution(load_run(validated_run), change=change)
+    np.testing.assert_array_equal(found, wanted)
+    assert found.shape == (16, 16, 16)
+    assert found.min() >= 2 * 8
+    assert found.max() <= 16 * 8
+    # Both halves show the molecule, and of so few movies not the same motion.
+    molecule = panel.shown.masks["molecule"] > 0.5
+    assert (np.median(found[molecule]) < 40) == (not change)
 
 
 def test_posterior_spread_is_that_of_export(validated: Gallery, validated_run: Path) -> None:
@@ -160,6 +182,17 @@ def test_clusters_are_those_of_export(app: Starlette, validated_run: Path, tmp_p
     assert len(Mesh.from_bytes(mesh.body).triangles) > 10
 
 
+def test_no_more_clusters_than_different_latents(
+    app: Starlette, validated_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = load_run(validated_run)
+    two = run.latents.astype(float)[np.arange(run.n_frames) % 2]
+    monkeypatch.setattr("temporem.viewing.clusters.latents_of_run", lambda run: two)
+    found = document(app, "/clusters?panel=0&k=6")
+    assert sum(found["sizes"]) == run.n_frames
+    assert len(found["sizes"]) == len(found["pictures"]) == 2
+
+
 @pytest.mark.parametrize("k", [0, 13, 99999])
 def test_wrong_numbers_of_clusters_are_refused(app: Starlette, k: int) -> None:
     assert ask(app, f"/clusters?panel=0&k={k}").status == 400
@@ -171,4 +204,4 @@ def test_homogeneous_run_shows_its_half_maps(tiny_dataset: Path, tmp_path: Path)
     names = [shown.name for shown in open_half_sets([run])]
     assert names == ["run, half 1, mean of all frames", "run, half 2, mean of all frames"]
     (shown,) = open_sources([run])
-    assert [one.name for one in shown.uncertainties] == ["half-set spread"]
+    assert [one.name for one in shown.uncertainties] == ["half-set spread", "local resolution"]

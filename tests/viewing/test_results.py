@@ -16,10 +16,12 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from helpers.asgi import ask, document
+from helpers.compared_latents import latent_comparison
 from helpers.null_facts import null_facts
 from temporem.report.collect import collect
 from temporem.report.sections import SECTIONS
 from temporem.report.verdict import judge_run
+from temporem.runs.run import load_run_config
 from temporem.validation.null_facts import SimulatedFacts
 from temporem.validation.storage import save_result
 from temporem.viewing.answers import make_app
@@ -81,7 +83,22 @@ def test_null_tests_are_told(validated_run: Path, tmp_path: Path) -> None:
     assert any(facts.verdict in text for text in texts_of(document(app, "/result?name=verdict")))
 
 
+def test_compared_latents_are_told(validated_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated_run, tmp_path / "run"))
+    save_result(run, "latents", latent_comparison({"run": 3.0, "z.49": -0.5}))
+    app = make_app(Gallery(open_sources([run])))
+    found = document(app, "/result?name=compared latents")
+    assert texts_of(found)[0].startswith("run: the latents explain")
+    assert any("z.49 explains less than run" in text for text in texts_of(found))
+    assert len(found["figures"]) == 2
+    assert found["command"] == ""
+
+
 def test_what_was_not_measured_says_how(app: Starlette, validated_run: Path) -> None:
+    found = document(app, "/result?name=compared latents")
+    assert found["words"] == found["figures"] == []
+    movies = load_run_config(validated_run).dataset
+    assert found["command"] == f"temporem latents {movies} {validated_run}"
     found = document(app, "/result?name=kinetics")
     assert found["words"] == found["figures"] == []
     assert found["command"] == f"temporem kinetics {validated_run}"

@@ -141,6 +141,10 @@ def extract(
     say(f"Next:     temporem reconstruct {shlex.quote(str(out))} -o RUN --poses estimate")
 
 
+def _tracks(n: int) -> str:
+    return f"{n} track" if n == 1 else f"{n} tracks"
+
+
 def _say_result(summary: dict[str, Any]) -> None:
     """Print what was found in each movie, and what the user should know."""
     for movie in summary["movies"]:
@@ -148,9 +152,9 @@ def _say_result(summary: dict[str, Any]) -> None:
         moved = f"drift {movie['drift_angstrom']:.0f} Å" if movie["drift_measured"] else "no drift"
         print_facts(
             {
-                movie["movie"]: f"{movie['tracks']} tracks, {movie['images']} images of "
+                movie["movie"]: f"{_tracks(movie['tracks'])}, {movie['images']} images of "
                 f"{movie['frames']} frames; {sign} particles, {moved}, background "
-                f"{movie['background']}, {movie['left_out']} tracks left out"
+                f"{movie['background']}, {_tracks(movie['left_out'])} left out"
             }
         )
     size = f"{summary['box']} px of {summary['pixel_size_angstrom']:g} Å"

@@ -10,6 +10,7 @@ from temporem.cli.console import say
 if TYPE_CHECKING:
     from temporem.runs.facts import HalfAgreementFacts, RunFacts
 
+_EXACT = 0.97  # agreement of a symmetric molecule after its turns, on simulated volumes
 _LEAST_KL = 0.05  # nats per frame; motions that were found have 0.1 and more
 
 
@@ -160,9 +161,10 @@ def _warn_of_symmetry(facts: RunFacts) -> None:
     turn = f"a turn by {360 / symmetry.order:g}°" if symmetry.order else "any turn"
     across = ", and after half a turn about axes at right angles to it" if symmetry.dihedral else ""
     x, y, z = symmetry.axis
+    same = "the same" if symmetry.agreement > _EXACT else "nearly the same"
     say(
-        f"Warning: the volume looks the same after {turn} about the axis ({x:.2f}, {y:.2f}, "
-        f"{z:.2f}){across} ({symmetry.name}, agreement {symmetry.agreement:.2f}). Images determine "
-        "poses only up to these turns. An evaluation counts such a turn as an error, although it "
-        "is none."
+        f"Warning: the volume looks {same} after {turn} about the axis ({x:.2f}, {y:.2f}, "
+        f"{z:.2f}){across} ({symmetry.name}, agreement {symmetry.agreement:.2f}). Poses may be off "
+        "by such turns. If the molecule has this symmetry, that is no error, although an "
+        "evaluation counts it as one. A part that moves on its own breaks the symmetry; then it is."
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from temporem.cli.console import print_json, print_table, progress_bar, say
 from temporem.cli.options import DatasetFolder, Json, Overwrite, output, refuse_missing
 from temporem.errors import TemporemError
+
+if TYPE_CHECKING:
+    from temporem.frames.dataset import Dataset
 
 _is_there = refuse_missing(
     Path.exists,
@@ -55,6 +60,8 @@ def latents(
     by FSC, and by how much likelier they make the movies of the other half. Latents that follow
     noise gain nothing there.
 
+    What is found of a run stays in its folder, where report and view show it.
+
     Example:  temporem latents movies cryodrgn/z.49.pkl recovar/model/zdim_4/latent_coords.npy
     """
     from temporem.frames.readers import read_dataset
@@ -64,12 +71,14 @@ def latents(
     from temporem.report.tables import Cell, Row, Table
     from temporem.runs import names as run_files
     from temporem.runs.run import is_run
+    from temporem.validation.checks import LATENTS
     from temporem.validation.foreign_latents import latents_of_frames
     from temporem.validation.latents import (
         RESULT,
         compare_latents,
         write_comparison,
     )
+    from temporem.validation.storage import require_free, save_result
 
     if out is not None:
         if out.exists() and not overwrite:
@@ -77,6 +86,10 @@ def latents(
         require_replaceable(out, "a comparison of latents", holds=RESULT, inputs=[dataset, *files])
     data = read_dataset(dataset)
     names = _names(files)
+    runs = [path for path in files if is_run(path)]
+    keeps, others = _made_from(data, runs)
+    for run in [] if overwrite else keeps:
+        require_free(run, LATENTS)
     given = {
         name: latents_of_frames(data, path / run_files.FRAMES if is_run(path) else path, rows)
         for name, path in zip(names, files, strict=True)
@@ -87,6 +100,8 @@ def latents(
     if out is not None:
         with fresh_directory(out, overwrite=overwrite) as folder:
             write_comparison(folder, found, parts, data.pixel_size_angstrom)
+    for run in keeps:
+        save_result(run, LATENTS, found)
     if json:
         print_json(found.model_dump())
         return
@@ -98,6 +113,24 @@ def latents(
         say(text)
     if out is not None:
         say(f"Latents: {out / RESULT}, and half maps beside it")
+    for run in others:
+        say(f"Not kept in {run}, which was made from another dataset.")
+    if keeps:
+        say(f"Next: temporem report {shlex.join(map(str, keeps))}")
+
+
+def _made_from(data: Dataset, runs: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Part runs into those that were made from this dataset and others."""
+    from temporem.evaluation.api import require_made_from
+    from temporem.runs.run import load_run
+
+    own: list[Path] = []
+    for path in runs:
+        run = load_run(path)
+        with suppress(TemporemError):
+            require_made_from(run, data)
+            own.append(path)
+    return own, [path for path in runs if path not in own]
 
 
 def _names(files: list[Path]) -> list[str]:

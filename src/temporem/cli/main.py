@@ -8,7 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, UnknownCommandError, UnknownOptionError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+)
 
 from temporem.cli.check import check
 from temporem.cli.demo import demo
@@ -98,6 +104,11 @@ def _explain(error: CycloptsError) -> str:
     ):
         said = str(error).rstrip(".")
         return f"{said}; see --help for options; a setting is written --set KEY=VALUE"
+    if type(error) is MissingArgumentError and error.argument is not None:
+        name = error.argument.name
+        if error.keyword is None and not error.argument.tokens:
+            return f"{' '.join(error.command_chain or ())} needs {name}; see --help".strip()
+        return f"{error.keyword or name} needs a value; see --help"
     if not (isinstance(error, UnknownCommandError) and error.unused_tokens):
         return f"{str(error).rstrip('.')}; see --help"
     given = error.unused_tokens[0]

@@ -14,7 +14,8 @@ from temporem.errors import TemporemError
 from temporem.io.leftovers import adopt_leftovers
 from temporem.version import __version__
 
-_PANELS, _MOVIES, _VOXELS = 3, 2, 48  # of the player
+_PANELS, _MOVIES = 3, 2  # of the player
+_EDGES = (48, 32, 24)  # of its volumes: surfaces of noise, or of long movies, need smaller ones
 
 
 def report(
@@ -90,15 +91,20 @@ def write(
 def _player(runs: list[Path], dataset: Path | None, *, known: bool) -> tuple[str, str]:
     """HTML of the player of some movies, beside the truth if there is one; else the reason."""
     from temporem.runs.run import load_run_config
-    from temporem.viewing.embed import player_html
+    from temporem.viewing.embed import NoRoom, player_html
     from temporem.viewing.gallery import Gallery
     from temporem.viewing.sources import open_sources
 
     movies = dataset or Path(load_run_config(runs[0]).dataset)
     shown = [*([movies] if known else []), *runs][:_PANELS]
-    try:
-        gallery = Gallery(open_sources(shown, most_voxels=_VOXELS))
-        chosen = range(min(_MOVIES, len(gallery.panels[0].shown.movies)))
-        return player_html(gallery, list(chosen)), ""
-    except TemporemError as error:
-        return "", f"The page has no player: {error}"
+    reason = ""
+    for edge in _EDGES:
+        try:
+            gallery = Gallery(open_sources(shown, most_voxels=edge))
+            chosen = range(min(_MOVIES, len(gallery.panels[0].shown.movies)))
+            return player_html(gallery, list(chosen)), ""
+        except TemporemError as error:
+            reason = f"The page has no player: {error}"
+            if not isinstance(error, NoRoom):
+                break
+    return "", reason

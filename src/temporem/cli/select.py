@@ -94,7 +94,8 @@ def select(
         + (" (poses of the run)" if poses else "")
     )
     if not chosen.is_cryosparc and out.resolve().parent != chosen.source.resolve().parent:
-        say(f"Names of images are those of {chosen.source}: open the file from where that was.")
+        say(f"Names of images are as in {chosen.source.name}, and RELION counts them from the")
+        say("folder of its project: start RELION there, as for that file.")
 
 
 def _cluster(text: str | None) -> tuple[int, int] | None:

@@ -135,10 +135,13 @@ class _Reader:
         assert self.loop is not None
         width = len(self.loop.names)
         if len(values) != width:
+            cut = len(values) < width and not self.file.read().strip()
             raise self._error(
                 f"row {self.loop.n_rows} (counted from 0) of data_{self.name} has {_count(values)}",
                 f"{width}, one for each column",
-                "put values that hold spaces in quotation marks",
+                "the file ends here; it may be cut short: copy it again"
+                if cut
+                else "put values that hold spaces in quotation marks",
             )
         self.loop.add(values)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from temporem.physics.fourier import resized
+from temporem.physics.k_means import n_different
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 from temporem.poses.estimates import ImprovedPoses
@@ -60,10 +61,11 @@ def align_conformations(
         seed: seed of the classes.
 
     Returns:
-        The poses, and the angle that each class was turned by, degrees. With too few frames for two
-        classes nothing is turned.
+        The poses, and the angle that each class was turned by, degrees. With too few frames, or
+        too few different latents, for two classes nothing is turned.
     """
-    n_classes = min(_CLASSES, len(rows) // _FRAMES_OF_A_CLASS)
+    different = n_different(latents.double().numpy()[rows])
+    n_classes = min(_CLASSES, len(rows) // _FRAMES_OF_A_CLASS, different)
     if n_classes < 2:
         return improved, []
     classes = classes_of(latents, rows, n_classes, seed)

@@ -39,7 +39,8 @@ def collect(
     Args:
         paths: finished runs.
         dataset: the dataset, if it is no longer where the first run says.
-        residuals: measure what the volumes leave of the images, which reads all images.
+        residuals: measure what the volumes leave of the images, which reads all images, and local
+            resolution.
 
     Raises:
         TemporemError: a run or the dataset cannot be read, or the runs are not of the same frames.
@@ -174,6 +175,7 @@ def _run(
         found_poses=found_poses,
         angle_sd_degrees=numeric_columns(run.path).get(ANGLE_SD) if found_poses else None,
         half_fsc=knowledge.half_fsc_of(run, log),
+        local_resolution=knowledge.local_resolution_of(run) if residuals else {},
         coverage=knowledge.coverage_of(run),
         cloud_motion=knowledge.cloud_motion_of(run),
         residuals=knowledge.residuals_of(run, dataset, shown) if residuals else None,

@@ -160,6 +160,9 @@ class ReportRun:
         found_poses: the run found or refined the poses itself.
         angle_sd_degrees: posterior standard deviation of every angle, ``(N,)``, where known.
         half_fsc: FSC of half sets as logged, ``(n_shells,)`` each, by what was compared.
+        local_resolution: Å, ``(d, d, d)``, to which half sets agree about every voxel; by what was
+            compared, ``the density`` and ``the change``. Empty where there are no half sets, or it
+            was not measured.
         coverage: how the views fill Fourier space.
         cloud_motion: what :func:`temporem.runs.motion.summary` says of a cloud; None for other
             generators.
@@ -189,6 +192,7 @@ class ReportRun:
     found_poses: bool = False
     angle_sd_degrees: np.ndarray | None = None
     half_fsc: Mapping[str, np.ndarray] = field(default_factory=dict)
+    local_resolution: Mapping[str, np.ndarray] = field(default_factory=dict)
     coverage: Coverage | None = None
     cloud_motion: Mapping[str, Any] | None = None
     residuals: Residuals | None = None

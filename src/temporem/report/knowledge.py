@@ -15,7 +15,10 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.streaming import open_frames
 from temporem.physics.fourier import FourierSupport
 from temporem.report.content import Ends, Residuals
+from temporem.runs.export import ExportOptions
+from temporem.runs.half_runs import has_half_runs, read_half_runs
 from temporem.runs.latent_points import component_points
+from temporem.runs.local_resolution import half_set_resolution
 from temporem.runs.motion import summary
 from temporem.runs.run import Run
 from temporem.volumes.cloud import CloudVolumes
@@ -27,6 +30,7 @@ _PATH_ENDS = (0.03, 0.97)  # quantiles of the frames
 _MOST_ENDS = 3
 _LEAST_SHARE = 0.02  # of the variance; less is not worth a picture
 _RESIDUAL_FRAMES = 200
+_MOST_EDGE = 64  # voxels, of maps of local resolution
 _BLOCK = 16  # frames at a time
 _MOST_PIXELS = 2**31  # of a dataset; to measure the noise of more takes minutes
 _LOW_PASS = 0.35  # of Nyquist, to see a molecule in a noisy frame
@@ -79,6 +83,17 @@ def half_fsc_of(run: Run, log: Sequence[Mapping[str, Any]]) -> dict[str, np.ndar
         curves["mean"] = mean
         curves |= {f"component {j}": curve for j, curve in enumerate(components, start=1)}
     return {name: curve for name, curve in curves.items() if 2 <= len(curve) <= n_shells + 1}
+
+
+def local_resolution_of(run: Run) -> dict[str, np.ndarray]:
+    """Measure to which resolution half sets agree about every voxel, by what was compared."""
+    if not has_half_runs(run.path):
+        return {}
+    options = ExportOptions(downsample=min(run.grid.box, _MOST_EDGE))
+    found = {"the density": half_set_resolution(run, options)}
+    if read_half_runs(run).moving:
+        found["the change"] = half_set_resolution(run, options, change=True)
+    return found
 
 
 def coverage_of(run: Run) -> Coverage:

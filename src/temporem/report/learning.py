@@ -110,12 +110,13 @@ def _mark_stages(ax: Axes, marks: Mapping[str, float]) -> None:
     """Name the stages where they begin, if there are several; each name has a line of its own."""
     if len(marks) < 2:
         return
+    left = ax.get_xlim()[0]
     for line, (stage, start) in enumerate(sorted(marks.items(), key=lambda item: item[1])):
         if line:
             ax.axvline(start, color=theme.FAINT, linewidth=1, linestyle=(0, (1, 2)))
         ax.annotate(
             stage,
-            (start, 0.03 + 0.09 * (line % 3)),
+            (max(start, left), 0.03 + 0.09 * (line % 3)),
             xycoords=("data", "axes fraction"),
             xytext=(3, 0),
             textcoords="offset points",

@@ -88,10 +88,11 @@ def fsc_axes(
     ax.axhline(threshold, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     ax.annotate(
         f"{threshold:g}",
-        (0, threshold),
+        (1, threshold),  # curves have fallen there, or are far above
         xycoords=("axes fraction", "data"),
-        xytext=(3, 3),
+        xytext=(-3, 3),
         textcoords="offset points",
+        ha="right",
         fontsize=theme.SMALL_POINTS,
         color=theme.INK,
     )

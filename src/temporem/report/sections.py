@@ -24,7 +24,9 @@ from temporem.report.latent_plots import (
     movie_of_frames,
     readout,
 )
+from temporem.report.latents_plot import compared_latents
 from temporem.report.learning import learning_drawings
+from temporem.report.local_resolution_plot import local_resolution_drawings
 from temporem.report.manifold import MANIFOLD, manifold_figure
 from temporem.report.pose_plot import POSE_ERRORS, pose_error_figure
 
@@ -40,6 +42,7 @@ SECTIONS: Mapping[str, _Maker] = {
     "components": lambda dataset, runs, findings: _ends(runs),
     "paths": lambda dataset, runs, findings: _paths(dataset, runs),
     "latents": lambda dataset, runs, findings: _latents_and_truth(dataset, runs),
+    "compared latents": lambda dataset, runs, findings: compared_latents(runs),
     "kinetics": lambda dataset, runs, findings: kinetics_section(runs),
     "views": lambda dataset, runs, findings: _views_and_poses(runs),
     "residuals": lambda dataset, runs, findings: _residuals(runs),
@@ -123,6 +126,7 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
             drawings.append(
                 draw(figure, f"FSC of half sets, components of {run.name}", caption, data)
             )
+    drawings += local_resolution_drawings(runs, dataset.pixel_size_angstrom)
     words = [
         f"{run.name}: {sentence.strip()}" for run in runs for sentence in run.validation.sentences()
     ]

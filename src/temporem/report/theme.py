@@ -86,9 +86,12 @@ def legend(figure: Figure, ax: Axes) -> None:
 
 
 def shorten(name: str, limit: int = 24) -> str:
-    """Shorten a name so that it fits into a plot."""
+    """Shorten a name in its middle so that it fits into a plot; ends of names often differ."""
     name = name.lstrip("_")  # matplotlib leaves names with "_" out of legends
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+    if len(name) <= limit:
+        return name
+    end = limit // 2
+    return f"{name[: limit - 1 - end]}…{name[-end:]}"
 
 
 def quieten(ax: Axes) -> None:

@@ -69,10 +69,11 @@ def judge_run(run: ReportRun, dataset: ReportDataset) -> Verdict:
     """Judge one run. Its claims are never stronger than its tests."""
     claim = _claim(run)
     moves = _moves(run, dataset) if claim.on_motion else []
+    refuted = claim is Claim.REFUTED  # its headline names no motion
     return Verdict(
         claim=claim,
         headline=_headline(run, claim, moves),
-        moves=moves[1:],
+        moves=["What the volumes show may be noise:", *moves] if refuted else moves[1:],
         sure=_sure(run, claim),
         limits=_limits(run, dataset),
         right=_right(run, dataset),

@@ -116,6 +116,48 @@ def read_frame_table(folder: Path, z_dim: int, *, covariance: bool) -> FrameTabl
     )
 
 
+@dataclass(frozen=True, eq=False)
+class PredictedFrames:
+    """Frame numbers that movies lack, with latents that a run predicted there.
+
+    Attributes:
+        particle_names: movie of each.
+        frame_numbers: position in the movie, int64 ``(n,)``.
+        mean: of the latents, float32 ``(n, q)``.
+        covariance: float32 ``(n, q, q)``.
+    """
+
+    particle_names: list[str]
+    frame_numbers: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def read_predicted(folder: Path, z_dim: int) -> PredictedFrames | None:
+    """Read ``RUN/predicted.star``; None where a run predicted nothing.
+
+    Args:
+        folder: the run.
+        z_dim: latent dimension q.
+
+    Raises:
+        TemporemError: a column is missing, or a value is not what it must be.
+    """
+    path = folder / names.PREDICTED
+    if not path.is_file():
+        return None
+    table = read_star(path).get(_BLOCK, StarTable({}, where=str(path)))
+    table.require("rlnParticleName", "rlnMovieFrameNumber")
+    covariance = _read_covariance(table, z_dim, full=True)
+    assert covariance is not None, "required"
+    return PredictedFrames(
+        particle_names=table.strings("rlnParticleName"),
+        frame_numbers=table.ints("rlnMovieFrameNumber"),
+        mean=_read_means(table, z_dim),
+        covariance=covariance,
+    )
+
+
 def numeric_columns(folder: Path) -> dict[str, np.ndarray]:
     """Read all columns of the table that hold numbers: float64 ``(N,)`` by name."""
     path = folder / names.FRAMES

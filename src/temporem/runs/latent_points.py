@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.physics.k_means import k_means, n_different
 from temporem.runs.run import Run
 
 _MOST_POINTS = 10_000
@@ -136,20 +137,18 @@ def cluster_frames(latents: np.ndarray, k: int, seed: int) -> Clusters:
     Raises:
         TemporemError: k is not from 1 to the number of different latents.
     """
-    from sklearn.cluster import KMeans
-
-    most = len(np.unique(latents, axis=0))
+    most = n_different(latents)
     if not 1 <= k <= most:
         raise TemporemError(
             f"{k} clusters of {most} different latents", expected=f"a number from 1 to {most}"
         )
-    found = KMeans(k, n_init=10, random_state=seed).fit(latents)
-    centres = found.cluster_centers_
+    found = k_means(latents, k, starts=10, seed=seed)
+    centres = found.centres
     order = np.argsort((centres - latents.mean(0)) @ principal_axes(latents)[0], kind="stable")
     rank = np.empty(k, dtype=np.int64)
     rank[order] = np.arange(1, k + 1)
     distance = np.linalg.norm(latents[None] - centres[order][:, None], axis=2)
-    return Clusters(rank[found.labels_], distance.argmin(axis=1))
+    return Clusters(rank[found.label], distance.argmin(axis=1))
 
 
 def principal_axes(latents: np.ndarray) -> np.ndarray:

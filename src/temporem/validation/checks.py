@@ -29,7 +29,7 @@ from temporem.volumes.cloud import CloudVolumes
 from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import Decodes
 
-HELD_OUT, HALF_SETS, NULL_TESTS = "held_out", "half_sets", "null_tests"
+HELD_OUT, HALF_SETS, NULL_TESTS, LATENTS = "held_out", "half_sets", "null_tests", "latents"
 """Names of the tests, and of their files."""
 
 _NULL_SETS = "null_sets"  # simulated so far

@@ -14,12 +14,14 @@ from temporem.runs.run import Run, load_run
 from temporem.validation.checks import (
     HALF_SETS,
     HELD_OUT,
+    LATENTS,
     NULL_TESTS,
     check_held_out,
     dataset_of,
 )
 from temporem.validation.facts import HalfSetFacts, ScoreFacts
 from temporem.validation.held_out import Advantage, Gain, MovieScores, advantage
+from temporem.validation.latent_facts import LatentComparison
 from temporem.validation.null_facts import NullFacts
 from temporem.validation.storage import load_result
 
@@ -150,11 +152,13 @@ class Validation:
         held_out: scores of its held-out movies; None if they were not scored.
         half_sets: what its half sets agree on; None without half sets.
         null_tests: what null tests of its frames found; None without them.
+        latents: comparison of its latents with others; None if they were not compared.
     """
 
     held_out: ScoreFacts | None = None
     half_sets: HalfSetFacts | None = None
     null_tests: NullFacts | None = None
+    latents: LatentComparison | None = None
 
     @property
     def scores(self) -> MovieScores | None:
@@ -180,6 +184,7 @@ def stored_validation(run: Path) -> Validation:
         load_result(run, HELD_OUT, ScoreFacts),
         load_result(run, HALF_SETS, HalfSetFacts),
         load_result(run, NULL_TESTS, NullFacts),
+        load_result(run, LATENTS, LatentComparison),
     )
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.physics.k_means import k_means
+
 _NEIGHBOURS = 8  # Gaussians that a displacement is averaged over
 _REGIONS = 12
 _STILL = 0.5  # pixels; what differs by less is determined to stand still
@@ -108,13 +110,10 @@ def _regions(
     places: Tensor, share: Tensor, moved: Tensor, differ: Tensor, still: float, pixel_size: float
 ) -> list[Region]:
     """Cut the molecule into parts, and average over each."""
-    from sklearn.cluster import KMeans
-
-    n = min(_REGIONS, len(places))
-    label = KMeans(n, n_init=2, random_state=0).fit_predict(places.numpy())
+    groups = k_means(places.numpy(), _REGIONS, starts=2)
     found = []
-    for part in range(n):
-        inside = torch.from_numpy(label == part)
+    for part in range(len(groups.centres)):
+        inside = torch.from_numpy(groups.label == part)
         own = share[inside] / share[inside].sum()
         motion = float((own * moved[inside].square()).sum().sqrt())
         doubt = float((own * differ[inside].square()).sum().sqrt())

@@ -103,11 +103,13 @@ class LatentComparison(_Facts):
     """Latents of several programs on one dataset.
 
     Attributes:
+        pixel_size_angstrom: of the half maps, Å.
         baseline: name of those that others are compared with.
         latents: results by name.
         advantages: of every other over the baseline, by name.
     """
 
+    pixel_size_angstrom: float = Field(gt=0)
     baseline: str
     latents: dict[str, LatentFacts]
     advantages: dict[str, AdvantageFacts]

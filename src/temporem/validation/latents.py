@@ -28,6 +28,7 @@ from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.settings import DataSettings
 from temporem.io.mrc import write_volume
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.k_means import n_different
 from temporem.physics.poses import Poses
 from temporem.progress import Progress
 from temporem.validation.half_sets import HalfSetAgreement, compare_half_sets
@@ -128,7 +129,13 @@ def compare_latents(
         for name in others
     }
     facts = {name: part.facts for name, part in parts.items()}
-    return LatentComparison(baseline=first, latents=facts, advantages=against), parts
+    found = LatentComparison(
+        pixel_size_angstrom=data.pixel_size_angstrom,
+        baseline=first,
+        latents=facts,
+        advantages=against,
+    )
+    return found, parts
 
 
 def _require(data: Dataset, latents: Mapping[str, np.ndarray]) -> None:
@@ -260,7 +267,7 @@ def states_of(latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     from temporem.runs.latent_points import cluster_frames, principal_axes
 
-    k = min(STATES, len(np.unique(latents, axis=0)))
+    k = min(STATES, n_different(latents))
     chosen = latents[cluster_frames(latents, k, seed=0).nearest]
     place = (chosen - latents.mean(0)) @ principal_axes(latents)[0]
     return chosen, place

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from temporem.frames.frames import Frames
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.k_means import k_means
 from temporem.volumes.linear_volumes import LinearVolumes
 from temporem.volumes.source import Decodes
 
@@ -131,13 +132,9 @@ def _anchors(latents: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
     n, q = latents.shape
     if q == 0 or latents.std(0).max() < _LEAST_SPREAD:
         return latents[:1], torch.zeros(n, dtype=torch.long)
-    from sklearn.cluster import KMeans
-
     most = most or (_LINE if q == 1 else _SPACE)
-    most = min(most, len(latents.unique(dim=0)), max(1, n // 4))
-    found = KMeans(most, n_init=2, random_state=0).fit(latents.numpy())
-    centres = torch.from_numpy(found.cluster_centers_).double()
-    return centres, torch.from_numpy(found.labels_).long()
+    found = k_means(latents.numpy(), min(most, max(1, n // 4)), starts=2)
+    return torch.from_numpy(found.centres), torch.from_numpy(found.label)
 
 
 def _transitions(latents: Tensor, anchors: Tensor, shares: Tensor, frames: Frames) -> Tensor:

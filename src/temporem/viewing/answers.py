@@ -23,7 +23,12 @@ from temporem.runs.latent_points import far_from_data
 from temporem.viewing.clusters import clusters_document
 from temporem.viewing.film import Camera, Film, film_file
 from temporem.viewing.gallery import LEVEL_STEP, Gallery, Look, Panel
-from temporem.viewing.latents import latent_columns, packed_whole, read_points
+from temporem.viewing.latents import (
+    latent_columns,
+    packed_whole,
+    predicted_document,
+    read_points,
+)
 from temporem.viewing.page import content_policy, files, render_page
 from temporem.viewing.pictures import FrameImages, grey_png
 from temporem.viewing.results import Results, movie_scores
@@ -146,7 +151,8 @@ class Answers:
         movie, place = np.zeros((2, shown.run.n_frames), dtype=np.int64)
         for index, rows in enumerate(shown.movies):
             movie[rows], place[rows] = index, np.arange(len(rows))
-        document = latent_columns(shown.run).document()
+        columns = latent_columns(shown.run)
+        document = columns.document() | {"predicted": predicted_document(shown, columns)}
         document |= {"movie": packed_whole(movie), "place": packed_whole(place)}
         document["times"] = _times(shown, np.arange(shown.run.n_frames))
         document["held_out"] = np.flatnonzero(shown.run.held_out).tolist()

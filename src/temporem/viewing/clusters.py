@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from temporem.errors import TemporemError
+from temporem.physics.k_means import n_different
 from temporem.report.render import render_isosurface
 from temporem.runs.latent_points import cluster_frames, cluster_points, latents_of_run
 from temporem.viewing.gallery import Panel
@@ -26,6 +27,8 @@ _PICTURE = 160  # pixels
 def clusters_document(panel: Panel, k: int) -> dict[str, Any]:
     """Group the frames of a panel; its volumes become a path, as ``temporem export --clusters``.
 
+    There are fewer clusters than asked for where fewer latents differ.
+
     Returns:
         A JSON value: cluster of every frame from 0, name and labels of the path, and for each
         cluster its number of frames, the row of the frame nearest to its centre, and a picture.
@@ -37,6 +40,7 @@ def clusters_document(panel: Panel, k: int) -> dict[str, Any]:
     if not 1 <= k <= MOST:
         raise TemporemError(f"{k} clusters", expected=f"a number from 1 to {MOST}")
     latents = latents_of_run(run)
+    k = min(k, n_different(latents))
     found = cluster_frames(latents, k, _SEED)
     points = cluster_points(latents, found)
     key = points_key(points.z)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from markupsafe import Markup
@@ -29,6 +30,10 @@ _TEMPLATE = """<style>{style}</style>
 <script type="module">import {{ start }} from "temporem/embedded"; start("{name}");</script>"""
 
 
+class NoRoom(TemporemError):
+    """Surfaces of one movie take more room than the page has."""
+
+
 def player_html(
     gallery: Gallery,
     movies: Sequence[int],
@@ -39,7 +44,8 @@ def player_html(
     """Make the HTML of a player that needs no server and no other file.
 
     A page may hold one. It also needs the custom properties (colours) of ``report/style.css``. All
-    frames are there at the first level; lower and higher levels are added while there is room.
+    frames of a movie are there at the first level. Movies from the end of the list are left out if
+    there is no room for them; lower and higher levels are added while there is.
 
     Args:
         gallery: the panels; see ``most_voxels`` of :func:`temporem.viewing.sources.open_sources`
@@ -49,11 +55,13 @@ def player_html(
         most_bytes: room for meshes.
 
     Raises:
-        TemporemError: there is no such movie, or the first levels alone do not fit.
+        NoRoom: the first movie at the first level alone does not fit.
+        TemporemError: there is no such movie.
     """
     if not movies or not (name.isascii() and name.isalnum()):
         raise TemporemError("a player needs a movie, and a name of letters and digits")
     packed = _pack(gallery, movies, most_bytes)
+    movies = movies[: packed.n_movies]
     about = describe(gallery)
     for panel, levels in zip(about["panels"], gallery.panels, strict=True):
         start, step = levels.levels.start, _STEPS_APART * LEVEL_STEP
@@ -81,34 +89,50 @@ def player_html(
 class _Packed:
     """Meshes as text, by ``panel/movie/frame/steps from the first level``."""
 
+    most_bytes: int
     texts: dict[str, str] = field(default_factory=dict)
+    n_movies: int = 0
     around: int = 0
     n_bytes: int = 0
 
+    def add(self, meshes: Iterator[tuple[str, bytes]]) -> bool:
+        """Take all of these meshes, or none if they do not fit."""
+        more: dict[str, str] = {}
+        n_bytes = self.n_bytes
+        for key, data in meshes:
+            if key in self.texts or key in more:
+                continue
+            more[key] = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode("ascii")
+            n_bytes += len(more[key])
+            if n_bytes > self.most_bytes:
+                return False
+        self.texts |= more
+        self.n_bytes = n_bytes
+        return True
+
 
 def _pack(gallery: Gallery, movies: Sequence[int], most_bytes: int) -> _Packed:
-    packed = _Packed()
-    for around in range(_LEVELS_AROUND + 1):
-        more: dict[str, str] = {}
-        for key, data in _meshes(gallery, movies, around):
-            if key not in packed.texts and key not in more:
-                more[key] = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode("ascii")
-        n_bytes = sum(map(len, more.values()))
-        if packed.n_bytes + n_bytes > most_bytes:
-            if around == 0:
-                raise TemporemError(
-                    f"the surfaces take {n_bytes / 2**20:.0f} MiB",
-                    expected=f"at most {most_bytes / 2**20:.0f} MiB",
-                    hint="choose fewer movies, or smaller volumes",
-                )
+    packed = _Packed(most_bytes)
+    for place, movie in enumerate(movies):
+        if not packed.add(_meshes(gallery, place, movie, 0)):
             break
-        packed.texts |= more
-        packed.around, packed.n_bytes = around, packed.n_bytes + n_bytes
+        packed.n_movies += 1
+    if packed.n_movies == 0:
+        raise NoRoom(
+            f"the surfaces of one movie take more than {most_bytes / 2**20:.0f} MiB",
+            hint="choose a shorter movie, or smaller volumes",
+        )
+    for around in range(1, _LEVELS_AROUND + 1):
+        shown = enumerate(movies[: packed.n_movies])
+        meshes = chain.from_iterable(_meshes(gallery, *one, around) for one in shown)
+        if not packed.add(meshes):
+            break
+        packed.around = around
     return packed
 
 
-def _meshes(gallery: Gallery, movies: Sequence[int], around: int) -> Iterator[tuple[str, bytes]]:
-    """Meshes of all frames at the levels ``around`` steps from the first."""
+def _meshes(gallery: Gallery, place: int, movie: int, around: int) -> Iterator[tuple[str, bytes]]:
+    """Meshes of the frames of a movie at the levels ``around`` steps from the first."""
     first = gallery.panels[0].levels.start
     for number, panel in enumerate(gallery.panels):
         start = panel.levels.start
@@ -117,9 +141,8 @@ def _meshes(gallery: Gallery, movies: Sequence[int], around: int) -> Iterator[tu
             sigmas = start + steps * _STEPS_APART * LEVEL_STEP
             if sigmas <= 0:
                 continue
-            for place, movie in enumerate(movies):
-                for frame in range(panel.length(movie)):
-                    yield f"{number}/{place}/{frame}/{steps}", panel.mesh(movie, frame, sigmas)
+            for frame in range(panel.length(movie)):
+                yield f"{number}/{place}/{frame}/{steps}", panel.mesh(movie, frame, sigmas)
 
 
 @cache

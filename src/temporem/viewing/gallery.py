@@ -235,7 +235,7 @@ class Panel:
         run, tint = self.run(), self.still
         if look.colour:
             found, full = self._uncertain(look.colour)
-            tint = np.clip(found / full, 0, 1)
+            tint = _coloured(found, full, self.uncertainty(look.colour).least)
         with self._lock:
             volume = run.voxels_of(run.series_of(points))[0]
         bright = self.masked(self.levels.sign * volume, look.mask)
@@ -272,7 +272,7 @@ class Panel:
                     kept = self.shown.deviation(uncertainty, rows).astype(np.float32)
                 self._amplitudes[key] = kept
             found = kept
-        return np.clip(found / full, 0, 1)
+        return _coloured(found, full, self.uncertainty(colour).least)
 
     def _uncertain(self, number: int) -> tuple[np.ndarray, float]:
         """An uncertainty of all frames, and the value that has the full colour."""
@@ -383,3 +383,8 @@ class _Kept(Generic[_K, _V]):
             self._total += self._size(value)
             while self._total > self._most and len(self._values) > 1:
                 self._total -= self._size(self._values.popitem(last=False)[1])
+
+
+def _coloured(values: np.ndarray, full: float, least: float) -> np.ndarray:
+    """Colour 0 … 1 of an uncertainty: none at ``least``, all of it from ``full``."""
+    return np.clip((values - least) / max(full - least, 1e-6 * full), 0, 1)

@@ -11,9 +11,11 @@ from scipy.ndimage import gaussian_filter
 
 from temporem.errors import TemporemError
 from temporem.io.mrc import read_mask, read_volume
+from temporem.physics.local_resolution import THRESHOLD
 from temporem.physics.masks import interpolated
 from temporem.runs.export import Cut, ExportOptions
 from temporem.runs.half_runs import has_half_runs, read_half_runs
+from temporem.runs.local_resolution import half_set_resolution
 from temporem.runs.names import VALIDATION
 from temporem.runs.run import Run
 from temporem.runs.series import frames_series
@@ -37,12 +39,14 @@ class Uncertainty:
         words: a sentence on what it is.
         angstrom: it is a distance, Å; else a density in units of the volumes.
         of: root mean square over frames ``(B,)``: ``(d, d, d)``.
+        least: value that has no colour.
     """
 
     name: str
     words: str
     angstrom: bool
     of: Callable[[np.ndarray], np.ndarray]
+    least: float = 0.0
 
 
 def uncertainties_of(run: Run, options: ExportOptions) -> list[Uncertainty]:
@@ -60,7 +64,7 @@ def uncertainties_of(run: Run, options: ExportOptions) -> list[Uncertainty]:
     else:
         found.append(_posterior(run, options))
     if has_half_runs(run.path):
-        found.append(_between_halves(run, options))
+        found += [_between_halves(run, options), *_resolutions(run, options)]
     displacement = run.path / VALIDATION / "disagreement.mrc"
     if displacement.is_file():
         found.append(_of_cloud(run, displacement, options))
@@ -110,6 +114,30 @@ def _between_halves(run: Run, options: ExportOptions) -> Uncertainty:
     which = "of the same frames" if halves.moving else "of the mean of all frames"
     words = f"Half the difference of the volumes {which} in two half sets of the movies."
     return Uncertainty("half-set spread", words, False, of)
+
+
+def _resolutions(run: Run, options: ExportOptions) -> list[Uncertainty]:
+    """Local resolution of the volumes and, where half sets have more than one, of their change."""
+    finest = 2 * _cut(run, options).pixel_size_angstrom
+
+    def measured(name: str, what: str, *, change: bool) -> Uncertainty:
+        kept: list[np.ndarray] = []
+
+        def of(rows: np.ndarray) -> np.ndarray:
+            if not kept:
+                kept.append(half_set_resolution(run, options, change=change))
+            return kept[0]
+
+        words = (
+            f"Resolution to which {what} of two half sets agrees about a place (FSC {THRESHOLD:g} "
+            f"in a window of a fifth of the box), the same for all frames. Grey: {finest:.3g} Å."
+        )
+        return Uncertainty(name, words, True, of, finest)
+
+    found = [measured("local resolution", "the density", change=False)]
+    if read_half_runs(run).moving:
+        found.append(measured("change resolution", "what changes", change=True))
+    return found
 
 
 def _of_cloud(run: Run, file: Path, options: ExportOptions) -> Uncertainty:

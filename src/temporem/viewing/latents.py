@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from temporem.errors import TemporemError
+from temporem.runs.frames_table import read_predicted
 from temporem.runs.latent_points import LatentPoints, latents_of_run, principal_axes
+from temporem.runs.names import PREDICTED
 from temporem.runs.run import Run
+
+if TYPE_CHECKING:
+    from temporem.viewing.sources import ShownRun
 
 _MOST_POINTS = 200  # of a path
 
@@ -62,8 +67,7 @@ def latent_columns(run: Run) -> LatentColumns:
     offsets = np.concatenate([np.zeros(q), -axes @ mean])
     deviations = None
     if run.latent_covariance is not None:
-        variance = np.einsum("ci,nij,cj->nc", directions, run.latent_covariance, directions)
-        deviations = np.sqrt(variance.clip(min=0)).astype(np.float32)
+        deviations = _deviations(directions, run.latent_covariance)
     return LatentColumns(
         names=[f"z{i + 1}" for i in range(q)] + [f"PC{i + 1}" for i in range(len(axes))],
         values=(z @ directions.T + offsets).astype(np.float32),
@@ -72,6 +76,45 @@ def latent_columns(run: Run) -> LatentColumns:
         offsets=offsets,
         mean=mean,
     )
+
+
+def predicted_document(shown: ShownRun, columns: LatentColumns) -> dict[str, Any] | None:
+    """Latents at frame numbers that movies lack, as a JSON value; None where there are none.
+
+    Movie of each, its place between the frames of the movie, seconds since the first of these where
+    times are known, and the columns as :meth:`LatentColumns.document` has them.
+    """
+    found = None if shown.half else read_predicted(shown.path, columns.directions.shape[1])
+    if found is None:
+        return None
+    movie, place, seconds = [], [], []
+    index_of = {shown.movie_name(index): index for index in range(len(shown.movies))}
+    unknown = sorted(set(found.particle_names) - set(index_of))
+    if unknown:
+        raise TemporemError(
+            f"{shown.path / PREDICTED} has {unknown[0]}", expected="movies of the run"
+        )
+    for name, number in zip(found.particle_names, found.frame_numbers, strict=True):
+        rows = shown.movies[index_of[name]]
+        numbers, times = shown.frame_numbers[rows], shown.times_seconds[rows]
+        movie.append(index_of[name])
+        place.append(np.interp(number, numbers, np.arange(len(rows))))
+        seconds.append(np.interp(number, numbers, times - times[0]))
+    known = bool(np.isfinite(seconds).all())
+    values = found.mean @ columns.directions.T + columns.offsets
+    return {
+        "movie": packed_whole(np.array(movie)),
+        "place": _packed(np.array(place)),
+        "seconds": _packed(np.array(seconds)) if known else None,
+        "values": [_packed(column) for column in values.T],
+        "deviations": [_packed(c) for c in _deviations(columns.directions, found.covariance).T],
+    }
+
+
+def _deviations(directions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Standard deviations along directions ``(C, q)``, of covariances ``(N, q, q)``: ``(N, C)``."""
+    variance = np.einsum("ci,nij,cj->nc", directions, covariance, directions)
+    return np.sqrt(variance.clip(min=0)).astype(np.float32)
 
 
 def read_points(run: Run, text: str) -> LatentPoints:

@@ -19,12 +19,16 @@ from temporem.report.findings import Findings, find
 from temporem.report.sections import SECTIONS
 from temporem.report.verdict import judge_run
 from temporem.runs.half_runs import has_half_runs
+from temporem.runs.run import load_run_config
 from temporem.validation.compare import stored_validation
 from temporem.viewing.sources import ShownRun
+
+_LATENTS = "compared latents"
 
 _ALWAYS = {
     "verdict": "Verdict",
     "half sets": "Half sets",
+    _LATENTS: "Latents compared",
     "views": "Views and poses",
     "kinetics": "Kinetics",
     "learning": "Learning",
@@ -33,8 +37,11 @@ _ALWAYS = {
 
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "half sets": ("validate", "--half-sets"),
+    _LATENTS: ("latents",),  # of a dataset and a run
     "kinetics": ("kinetics",),
 }
+
+_NEED_LATENTS = (_LATENTS, "kinetics")
 
 _SIDE_BY_SIDE = ("view", "--half-sets")
 
@@ -84,13 +91,17 @@ class Results:
         dataset, runs, findings = self._collected
         section = SECTIONS[name](dataset, runs, findings)
         words = [*findings.headline, *section.words] if name == "truth" else list(section.words)
-        if len(runs) == 1:
+        if len(runs) == 1 and name != _LATENTS:  # there, other latents have names as well
             words = [text.removeprefix(f"{runs[0].name}: ") for text in words]
         command = () if words and name != "half sets" else _COMMANDS.get(name, ())
         if name == "half sets" and has_half_runs(self._runs[0]):
             made = runs[0].validation.half_sets is not None or runs[0].latents is None
             command = command if not made else () if self._shows_halves else _SIDE_BY_SIDE
-        asked = join(["temporem", command[0], str(self._runs[0]), *command[1:]]) if command else ""
+        if name in _NEED_LATENTS and runs[0].latents is None:
+            command = ()
+        movies = [str(load_run_config(self._runs[0]).dataset)] if name == _LATENTS else []
+        typed = ["temporem", *command[:1], *movies, str(self._runs[0]), *command[1:]]
+        asked = join(typed) if command else ""
         return {
             "words": [{"title": "", "texts": [text]} for text in words],
             "figures": [_figure(drawing) for drawing in section.drawings],

@@ -23,7 +23,7 @@ def open_socket(port: int = 0) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise TemporemError(
             f"cannot listen on port {port}: {reason}",
             expected="a free port from 1024 to 65535",

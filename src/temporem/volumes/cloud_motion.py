@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from temporem.errors import TemporemError
+from temporem.physics.k_means import k_means
 from temporem.physics.screw_axis import RigidMotions, ScrewAxis, fit_rigid_motions, screw_axis
 from temporem.progress import Progress
 from temporem.volumes.cloud import CloudVolumes
@@ -272,8 +272,7 @@ def latents_along(means: Tensor, states: int) -> Tensor:
     if means.shape[1] == 1:
         low, high = means[:, 0].quantile(torch.tensor(_ENDS).to(means)).tolist()
         return torch.linspace(low, high, states)[:, None]
-    found = KMeans(min(states, len(means)), n_init=4, random_state=0).fit(means.numpy())
-    centres = torch.from_numpy(found.cluster_centers_).to(means)
+    centres = torch.from_numpy(k_means(means.numpy(), states, starts=4).centres).to(means)
     first = torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[0]
     return centres[(centres @ first).argsort()]
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.ndimage import map_coordinates, maximum_filter
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.physics.fourier import FourierSupport
+from temporem.physics.k_means import k_means
 from temporem.volumes.latent_curve import LatentCurve
 from temporem.volumes.minimise import minimise
 from temporem.volumes.moving_cloud import POSITION_UNIT, SD_UNIT, WEIGHT_UNIT, MovingCloud
@@ -62,9 +62,9 @@ def fit_to_linear_model(
 
 def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
     """Choose latents that stand for all, and the share of frames of each."""
-    found = KMeans(min(_ANCHORS, len(z)), n_init=4, random_state=0).fit(z.numpy())
-    centres = torch.from_numpy(found.cluster_centers_).to(z)
-    counts = torch.from_numpy(np.bincount(found.labels_, minlength=len(centres)))
+    found = k_means(z.numpy(), _ANCHORS, starts=4)
+    centres = torch.from_numpy(found.centres).to(z)
+    counts = torch.from_numpy(np.bincount(found.label, minlength=len(centres)))
     return centres, (counts / len(z)).to(z)
 
 

@@ -51,9 +51,9 @@ OPENED = {  # shape, pixel size in Å, seconds a frame, mean of all pixels
 }
 REFUSED = {
     "vendor/3D_test-23.dm4": "holds colour pictures; expected grey frames; export it",
-    "vendor/Custom_info.txt": "in no known format",
-    "vendor/20241021_00405_info.txt": "in no known format",
-    "vendor/ROI_Random_Scan_info.txt": "in no known format",
+    "vendor/Custom_info.txt": "name Custom_movie.mrc alone",
+    "vendor/20241021_00405_info.txt": "name 20241021_00405_movie.mrc alone",
+    "vendor/ROI_Random_Scan_info.txt": "name ROI_Random_Scan_movie.mrc alone",
     "liquid/SAMPLE_0001.txt": "in no known format",
     "liquid/nanorods_trajectories.csv": "in no known format",
     "liquid/tiltAnglesSeries__20240612_124708.csv": "in no known format",

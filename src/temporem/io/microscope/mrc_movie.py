@@ -14,6 +14,7 @@ from temporem.io.text_file import read_text
 
 _PACKED_MODE = 101
 _PLACEHOLDER_ANGSTROM = 1.0  # many programs write it for an unknown pixel size
+_INFO = "_info.txt"
 _MOST_INFO_BYTES = 10**7
 
 
@@ -101,10 +102,16 @@ def _packed(path: Path) -> tuple[tuple[int, int, int], Read, float] | None:
     return shape, read, length / samples if samples > 0 and length > 0 else 0.0
 
 
+def movie_of_info(path: Path) -> Path | None:
+    """Find the movie ``NAME_movie.mrc`` that a file ``NAME_info.txt`` describes."""
+    movie = path.with_name(path.name.removesuffix(_INFO) + "_movie.mrc")
+    return movie if path.name.endswith(_INFO) and movie.is_file() else None
+
+
 def _camera_info(path: Path) -> dict[str, str]:
     """Read what a Direct Electron camera notes beside ``NAME_movie.mrc``, in ``NAME_info.txt``."""
     name = path.stem.rpartition("_")[0]
-    beside = path.with_name(f"{name}_info.txt")
+    beside = path.with_name(f"{name}{_INFO}")
     if not name or not beside.is_file():
         return {}
     lines = read_text(beside, most_bytes=_MOST_INFO_BYTES).splitlines()

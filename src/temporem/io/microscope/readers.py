@@ -10,7 +10,7 @@ from temporem.io.microscope.emd_movie import read_emd
 from temporem.io.microscope.image_sequence import read_folder, read_picture
 from temporem.io.microscope.mib_movie import read_mib
 from temporem.io.microscope.movie import FieldMovie
-from temporem.io.microscope.mrc_movie import read_mrc
+from temporem.io.microscope.mrc_movie import movie_of_info, read_mrc
 from temporem.io.microscope.tiff_movie import read_tiff
 from temporem.io.microscope.vendor import vendor_reader
 from temporem.io.signatures import MRC_SUFFIXES, recognise
@@ -50,9 +50,11 @@ def open_movie(path: str | Path) -> FieldMovie:
     if found is None and path.suffix.lower() in MRC_SUFFIXES:
         return read_mrc(path)
     if found is None:
+        described = movie_of_info(path)
         raise TemporemError(
             f"{path} is in no known format",
             expected="MRC, TIFF, DM3/DM4, SER/EMI, EMD, TVIPS, MIB, or a folder of pictures",
+            hint=described and f"name {described.name} alone, and this file is read with it",
         )
     if found.key not in READERS:
         raise TemporemError(f"{path} is {found.name}, not a movie", hint=found.hint)

@@ -42,6 +42,8 @@ export class Clusters {
       this.scatter.showClusters({ label, nearest: found.nearest });
       this.clip = { kind: "path", id: found.id, name: "clusters", labels: found.labels, times: null };
       this._strip(found.pictures, found.sizes);
+      const n = found.sizes.length;
+      if (n < k) this.scatter.hint(`The frames have only ${n} different latents.`);
     } catch (error) {
       this.scatter.hint(error.message);
     }

@@ -23,19 +23,41 @@ export class Latents {
       this.measured ? sent.times[row] - sent.times[this.rows[movie][0]] : this.place[row],
     );
     this.scored = this.scores && Float32Array.from(this.movie, (movie) => this.scores[movie] ?? NaN);
+    const { predicted } = sent;
     this.columns = sent.names.map((name, i) => ({
       name,
       values: unpack(sent.values[i], Float32Array),
       sd: sent.deviations && unpack(sent.deviations[i], Float32Array),
+      predicted: predicted && {
+        values: unpack(predicted.values[i], Float32Array),
+        sd: unpack(predicted.deviations[i], Float32Array),
+      },
       direction: sent.directions[i],
       offset: sent.offsets[i],
     }));
+    this._readPredicted(predicted);
     this.timeColumn = {
       name: this.measured ? "time (s)" : "frame",
       values: this.time,
       sd: null,
       direction: null,
     };
+  }
+
+  // Frames that a movie lacks: index in the predicted values, and time. None for most runs.
+  predictedOf(movie) {
+    return (this.lacking[movie] ??= []);
+  }
+
+  _readPredicted(sent) {
+    this.lacking = [];
+    if (!sent) return;
+    const place = unpack(sent.place, Float32Array);
+    const seconds = this.measured && unpack(sent.seconds, Float32Array);
+    unpack(sent.movie, Uint32Array).forEach((movie, index) => {
+      const time = (seconds || place)[index];
+      this.predictedOf(movie).push({ index, time, place: place[index] });
+    });
   }
 
   get all() {

@@ -32,8 +32,11 @@ export class Timeline {
     this.select.replaceChildren(...latents.columns.map(({ name }) => new Option(name)));
     this.select.value = latents.q > 1 ? "PC1" : "z1";
     const band = latents.columns[0].sd ? ` Band: ± ${BAND} posterior standard deviations.` : "";
+    const rings = latents.columns[0].predicted
+      ? " Rings: frames that the movie lacks, predicted from those around them."
+      : "";
     this.root.querySelector(".hint").textContent =
-      `Other movies are faint.${band} Click to go to a frame.`;
+      `Other movies are faint.${band}${rings} Click to go to a frame.`;
     this.draw();
   }
 
@@ -63,9 +66,42 @@ export class Timeline {
     const all = this.latents.table(movies);
     const { clip } = this.player;
     if (clip.kind !== "movie") return all;
-    return Object.fromEntries(
+    const table = Object.fromEntries(
       Object.entries(all).map(([name, values]) => [name, clip.rows.map((row) => values[row])]),
     );
+    const lacking = this.latents.predictedOf(clip.id);
+    return lacking.length ? this._withPredicted(table, lacking) : table;
+  }
+
+  // A table of a movie, with rows for the frames that it lacks.
+  _withPredicted(table, lacking) {
+    const known = { movie: () => table.movie[0], place: ({ place }) => place + 1 };
+    known.seconds_since_first = ({ time }) => time;
+    for (const { name, predicted } of this.latents.columns) {
+      known[name] = ({ index }) => predicted.values[index];
+      known[`${name}, sd`] = ({ index }) => predicted.sd[index];
+    }
+    const all = { ...table, predicted: table.movie.map(() => "no") };
+    known.predicted = () => "yes";
+    return Object.fromEntries(
+      Object.entries(all).map(([name, values]) => [
+        name,
+        [...values, ...lacking.map((one) => known[name]?.(one) ?? "")],
+      ]),
+    );
+  }
+
+  // Frames of the movie that is shown, and those that it lacks, in order of time.
+  _points(movie, own, { values, sd, predicted }) {
+    const { time } = this.latents;
+    const seen = own.map((row) => ({ time: time[row], value: values[row], sd: sd?.[row] }));
+    const lacking = this.latents.predictedOf(movie).map(({ index, time }) => ({
+      time,
+      value: predicted?.values[index],
+      sd: predicted?.sd[index],
+      lacking: true,
+    }));
+    return [...seen, ...(predicted ? lacking : [])].sort((a, b) => a.time - b.time);
   }
 
   // Axes and the paths of all movies.
@@ -94,25 +130,35 @@ export class Timeline {
   _over(context) {
     const height = this.canvas.clientHeight;
     const { time } = this.latents;
-    const { values, sd } = this.latents.column(this.select.value);
+    const column = this.latents.column(this.select.value);
+    const { values, sd } = column;
     const { mark, ink, ground } = tokens();
     const { clip, frame } = this.player;
     if (clip?.kind !== "movie") return;
     const own = clip.rows;
+    const points = this._points(clip.id, own, column);
     if (sd) {
       context.globalAlpha = 0.2;
       context.fillStyle = mark;
       context.beginPath();
-      const edge = (row, sign) =>
-        context.lineTo(this.x(time[row]), this.y(values[row] + sign * BAND * sd[row]));
-      own.forEach((row) => edge(row, 1));
-      [...own].reverse().forEach((row) => edge(row, -1));
+      const edge = ({ time, value, sd }, sign) =>
+        context.lineTo(this.x(time), this.y(value + sign * BAND * sd));
+      points.forEach((point) => edge(point, 1));
+      [...points].reverse().forEach((point) => edge(point, -1));
       context.fill();
       context.globalAlpha = 1;
     }
     context.strokeStyle = mark;
     context.lineWidth = 2;
     this._line(context, own, values);
+    context.fillStyle = ground;
+    context.lineWidth = 1.5;
+    for (const point of points.filter(({ lacking }) => lacking)) {
+      context.beginPath();
+      context.arc(this.x(point.time), this.y(point.value), 3.5, 0, 7);
+      context.fill();
+      context.stroke();
+    }
     const now = Math.round(this.x(time[own[frame]])) + 0.5;
     context.strokeStyle = ink;
     context.lineWidth = 1;
