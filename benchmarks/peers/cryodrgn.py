@@ -31,9 +31,9 @@ _TO_NPY = (
 # Its own defaults: batches of 16, rate 1e-4, width 1024, 20 epochs.
 DEFAULT = Choice(epochs=20)
 
-# The least loss of a grid on toy-free, seed 100, SNR 0.3 (515 frames; 2026-12-01): batches 4, 8, 16,
-# rates 3e-4 and 1e-3 (not both for 16). The loss has no plateau, so 40 epochs are the grid's end;
-# benchmarks/experiments/peers/cryodrgn-grid-snr-0.3.csv.
+# The least loss of a grid on toy-free, seed 100, SNR 0.3 (515 frames; 2026-12-01): batches of 4, 8
+# and 16, rates 3e-4 and 1e-3 (16 at 1e-3 only). The loss has no plateau, so 40 epochs are the end
+# of the grid; benchmarks/experiments/peers/cryodrgn-grid-snr-0.3.csv.
 _SIZE = ("--enc-dim", "256", "--dec-dim", "256", "--no-amp")
 CANDIDATE = Choice(epochs=40, more=("-b", "4", "--lr", "1e-3", *_SIZE))
 
