@@ -68,12 +68,13 @@ def together(options: argparse.Namespace) -> int:
 def best(options: argparse.Namespace) -> int:
     """Try cryoDRGN's options and print the points, the best first; returns 0."""
     peer = CryoDRGN(options.environment or _environment("cryodrgn"))
-    grid = Grid(*map(tuple, (options.widths, options.batches, options.rates, options.epochs)))
-    paths = options.dataset, options.output
-    print("loss of held-out movies, epoch, width, batch, rate, processor time in seconds")
-    for line in tune(peer, *paths, grid, z_dim=options.z_dim, seed=options.seed):
-        loss, time = f"{line.held_out_total:.6f}", f"{line.processor_seconds:.0f}"
-        print(loss, line.epoch, line.width, line.batch, line.rate, time)
+    grid = Grid(*map(tuple, (options.widths, options.batches, options.rates)))
+    paths, seeds = (options.dataset, options.output), {"z_dim": options.z_dim, "seed": options.seed}
+    print("loss, epoch of the plateau, width, batch, rate, processor time in seconds")
+    for point in tune(peer, *paths, grid, epochs=options.epochs, **seeds):
+        line, settled = point.last, point.plateau or "none"
+        time = f"{line.processor_seconds:.0f}"
+        print(f"{point.loss:.6f}", settled, line.width, line.batch, line.rate, time)
     return 0
 
 
@@ -92,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "install": "Make a virtual environment with the program in its pinned version.",
         "check": "Check that the program reads poses, CTF and signs as temporem does.",
         "run": "Train the program with known poses and score its volumes.",
-        "tune": "Try options of cryoDRGN; the loss of held-out movies chooses, and no truth.",
+        "tune": "Try options of cryoDRGN; the plateau of its loss chooses, and no truth.",
         "all": "Run our methods and all programs that are installed on one dataset.",
     }
     for name, text in texts.items():
@@ -114,8 +115,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             add("--widths", type=positive, nargs="+", default=[256])
             add("--batches", type=positive, nargs="+", default=[4, 8, 16])
             add("--rates", nargs="+", default=["1e-4", "3e-4", "1e-3"])
-            epochs = "when to ask for the loss; the last ends a training"
-            add("--epochs", type=positive, nargs="+", required=True, metavar="E", help=epochs)
+            add("--epochs", type=positive, required=True, help="of every training")
         if name == "run":
             add("--epochs", type=positive, help="for programs that have epochs")
             also = "epochs to score as well"

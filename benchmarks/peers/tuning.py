@@ -1,7 +1,8 @@
-"""Chooses cryoDRGN's options without a truth: by the loss of movies that it was not trained on.
+"""Chooses cryoDRGN's options without a truth: by the loss that it reports for all frames.
 
-Every fifth movie is held out, whole. ``OUT/tuning.csv`` gets a line for each point and epoch as
-soon as it is known; a second call with the same OUT keeps the points that are complete.
+``OUT/tuning.csv`` gets a line for each point and epoch as soon as a training ends; a second call
+with the same OUT keeps the points that are complete. Each training stays in a folder of OUT, so
+that its latents can be looked at.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from benchmarks.peers.protocol import Training
 from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from benchmarks.peers.cryodrgn import CryoDRGN
 
-HELD_OUT = 5  # one movie of so many
+# Single epochs differ by chance, so the mean of five is compared with that of the five before.
+WINDOW = 5
+SETTLED = 0.0025  # a lesser fall of the loss, as a share of it, is a plateau
 
 _LOSSES = re.compile(r"Average gen loss = (\S+), KLD = (\S+), total loss = ([^;\s]+)")
 
@@ -39,14 +40,6 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows to train on, and rows to ask for the loss of; both ascend."""
-
-    shown: np.ndarray
-    hidden: np.ndarray
-
-
-@dataclass(frozen=True)
 class Grid:
     """Points to try: every combination of a width, a batch size and a rate.
 
@@ -54,13 +47,11 @@ class Grid:
         widths: of encoder and decoder.
         batches: frames in a step.
         rates: step sizes, as the command line has them.
-        epochs: when to ask for the loss of the movies held out; the last ends the training.
     """
 
     widths: tuple[int, ...]
     batches: tuple[int, ...]
     rates: tuple[str, ...]
-    epochs: tuple[int, ...]
 
     def points(self) -> Iterator[tuple[int, int, str]]:
         yield from itertools.product(self.widths, self.batches, self.rates)
@@ -68,17 +59,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Line:
-    """One point after some epochs; processor time is that of its whole training."""
+    """One point after one epoch; time and memory are those of its whole training."""
 
     width: int
     batch: int
     rate: str
     seed: int
     epoch: int
-    training_total: float
-    held_out_reconstruction: float
-    held_out_kl_divergence: float
-    held_out_total: float
+    reconstruction: float
+    kl_divergence: float
+    total: float
     processor_seconds: float
     peak_memory_mib: int
 
@@ -87,81 +77,86 @@ class Line:
         return self.width, self.batch, self.rate, self.seed
 
 
+@dataclass(frozen=True)
+class Point:
+    """What a training came to.
+
+    Attributes:
+        last: its last epoch.
+        loss: mean loss of the last epochs.
+        plateau: first epoch of the plateau; None while the loss still falls.
+    """
+
+    last: Line
+    loss: float
+    plateau: int | None
+
+
 def tune(
-    peer: CryoDRGN, dataset: Path, output: Path, grid: Grid, *, z_dim: int, seed: int
-) -> list[Line]:
-    """Train on four fifths of the movies at every point; lines, the least loss first.
+    peer: CryoDRGN, dataset: Path, output: Path, grid: Grid, *, epochs: int, z_dim: int, seed: int
+) -> list[Point]:
+    """Train on all frames at every point; points, the least loss first.
 
     Args:
         peer: the program.
         dataset: any dataset; its truth is not read.
         output: folder to write, or to go on in.
-        grid: points and epochs.
+        grid: points to try.
+        epochs: of every training.
         z_dim: latent dimension.
         seed: of every training.
 
     Raises:
-        TemporemError: no environment, fewer than five movies, an unreadable log.
+        TemporemError: no environment, too few epochs, an unreadable log.
         CommandFailed: the program fails.
     """
-    from temporem.frames.readers import read_dataset
-
+    if epochs < 2 * WINDOW:
+        raise TemporemError(f"{epochs} epochs", expected=f"{2 * WINDOW} or more, for a plateau")
     peer.environment.require()
-    rows = split(read_dataset(dataset).movies)
     output.mkdir(parents=True, exist_ok=True)
     table = output / "tuning.csv"
     lines, inputs = read_lines(table), None
     for width, batch, rate in grid.points():
         point = (width, batch, rate, seed)
-        if {line.epoch for line in lines if line.point == point} >= {*grid.epochs}:
+        if sum(line.point == point for line in lines) >= epochs:
             continue
         lines = [line for line in lines if line.point != point]
         work = output / f"width-{width}-batch-{batch}-rate-{rate}-seed-{seed}"
-        shutil.rmtree(work, ignore_errors=True)  # a point that was stopped
+        shutil.rmtree(work, ignore_errors=True)  # a point that was stopped, or of fewer epochs
         work.mkdir()
         inputs = inputs or peer.inputs(dataset, output)
         more = ("-b", str(batch), "--lr", rate, "--enc-dim", str(width), "--dec-dim", str(width))
-        *also, last = sorted(grid.epochs)
-        training = Training(z_dim, last, seed, tuple(also), (*more, "--no-amp"))
-        usage, trained, held_out = peer.losses(inputs, work, training, rows)
-        for epoch in sorted(grid.epochs):
-            found = held_out[epoch]
-            line = Line(
-                *point,
-                epoch,
-                trained[epoch].total,
-                *(found.reconstruction, found.kl_divergence, found.total),
-                *(round(usage.processor_seconds, 1), round(usage.peak_memory_bytes / 2**20)),
-            )
-            say(", ".join(f"{name} {value}" for name, value in asdict(line).items()))
-            lines.append(line)
+        training = Training(z_dim, epochs, seed, more=(*more, "--no-amp"))
+        usage, losses = peer.losses(inputs, work, training)
+        used = round(usage.processor_seconds, 1), round(usage.peak_memory_bytes / 2**20)
+        lines += [
+            Line(*point, epoch, found.reconstruction, found.kl_divergence, found.total, *used)
+            for epoch, found in enumerate(losses, start=1)
+        ]
         write_lines(table, lines)
-        shutil.rmtree(work)  # weights of every epoch
-    return sorted(lines, key=lambda line: line.held_out_total)
+        say(f"width {width}, batch {batch}, rate {rate}: loss {losses[-1].total}, {used[0]} s")
+    grouped = [[line for line in lines if line.point == (*p, seed)] for p in grid.points()]
+    return sorted(map(summary, grouped), key=lambda point: point.loss)
 
 
-def split(movies: Sequence[np.ndarray]) -> Rows:
-    """Hold every fifth movie out.
+def summary(lines: Sequence[Line]) -> Point:
+    """Find loss and plateau of one training, of all its epochs in order."""
+    losses = [line.total for line in lines]
+    return Point(lines[-1], sum(losses[-WINDOW:]) / WINDOW, plateau(losses))
 
-    Args:
-        movies: rows of each movie.
 
-    Raises:
-        TemporemError: fewer than five movies.
-    """
-    import numpy as np
-
-    if len(movies) < HELD_OUT:
-        raise TemporemError(
-            f"{len(movies)} movies", expected=f"{HELD_OUT} or more, to hold one out"
-        )
-    shown = [rows for k, rows in enumerate(movies) if (k + 1) % HELD_OUT]
-    hidden = movies[HELD_OUT - 1 :: HELD_OUT]
-    return Rows(np.sort(np.concatenate(shown)), np.sort(np.concatenate(hidden)))
+def plateau(losses: Sequence[float]) -> int | None:
+    """First epoch at which the loss has all but stopped falling; None if it still falls."""
+    for epoch in range(2 * WINDOW, len(losses) + 1):
+        before = sum(losses[epoch - 2 * WINDOW : epoch - WINDOW])
+        now = sum(losses[epoch - WINDOW : epoch])
+        if now > (1 - SETTLED) * before:
+            return epoch
+    return None
 
 
 def read_losses(log: Path) -> list[Losses]:
-    """Losses that cryoDRGN printed, in order: one for each epoch, or one for all frames.
+    """Losses that cryoDRGN printed, in order: one for each epoch.
 
     Raises:
         TemporemError: none are there.
