@@ -94,8 +94,10 @@ def select(
         + (" (poses of the run)" if poses else "")
     )
     if not chosen.is_cryosparc and out.resolve().parent != chosen.source.resolve().parent:
-        say(f"Names of images are as in {chosen.source.name}, and RELION counts them from the")
-        say("folder of its project: start RELION there, as for that file.")
+        say(
+            f"Names of images are as in {chosen.source.name}: start RELION in the folder of the "
+            "same project."
+        )
 
 
 def _cluster(text: str | None) -> tuple[int, int] | None:

@@ -54,9 +54,9 @@ def open_movie(path: str | Path) -> FieldMovie:
         raise TemporemError(
             f"{path} is in no known format",
             expected="MRC, TIFF, DM3/DM4, SER/EMI, EMD, TVIPS, MIB, or a folder of pictures",
-            hint=None
-            if described is None
-            else f"name {described.name} alone, and this file is read with it",
+            hint=f"name {described.name} alone, and this file is read with it"
+            if described
+            else None,
         )
     if found.key not in READERS:
         raise TemporemError(f"{path} is {found.name}, not a movie", hint=found.hint)
