@@ -49,3 +49,11 @@ def test_how_states_are_aligned_is_a_part_of_the_result(tmp_path) -> None:
     assert (one.align, other.align) == ("all", "states")
     assert one.folder != other.folder
     assert one.dataset == other.dataset
+
+
+def test_a_quick_look_runs_methods_once_that_it_makes_alike() -> None:
+    experiment = load_experiment("deviations")
+    assert experiment.methods["80 epochs"] != experiment.methods["bound"]
+    quick = experiment.quickly()
+    assert "bound" in quick.methods
+    assert "80 epochs" not in quick.methods  # both have 8

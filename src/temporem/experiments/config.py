@@ -199,9 +199,18 @@ class Experiment(_Section):
         return self.model_copy(update={"baseline": baseline})
 
     def quickly(self) -> Experiment:
-        """The experiment as ``--quick`` runs it."""
+        """The experiment as ``--quick`` runs it.
+
+        Reconstructions that its changes make alike are run once, under the first name.
+        """
         changes = self.quick
         kept = changes.only_datasets or list(self.datasets)
+        methods: dict[str, MethodEntry] = {}
+        for name, entry in self.methods.items():
+            if entry.kind == "run":
+                entry = entry.model_copy(update={"settings": entry.settings | changes.methods})
+            if entry not in methods.values():
+                methods[name] = entry
         return self.model_copy(
             update={
                 "datasets": {
@@ -209,12 +218,7 @@ class Experiment(_Section):
                     for name, entry in self.datasets.items()
                     if name in kept
                 },
-                "methods": {
-                    name: entry
-                    if entry.kind != "run"
-                    else entry.model_copy(update={"settings": entry.settings | changes.methods})
-                    for name, entry in self.methods.items()
-                },
+                "methods": methods,
                 "seeds": changes.seeds,
                 "every": changes.every,
             }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from temporem.physics.padded_grid import PaddedGrid, full_grid
-from temporem.physics.screw_axis import RigidMotions, fit_rigid_motions
-from temporem.volumes.rigid_bodies import MOST_BODIES, RigidBodies
+
+if TYPE_CHECKING:  # they take long to import, and settings import this module for a name
+    from temporem.physics.screw_axis import RigidMotions
+    from temporem.volumes.rigid_bodies import RigidBodies
 
 
 class BodyMaps(nn.Module):
@@ -68,6 +71,8 @@ class BodyMaps(nn.Module):
 
     def motions(self, positions: Tensor) -> RigidMotions:
         """Find where the bodies are: positions of the points ``(B, N, 3)`` → ``(B, K, …)``."""
+        from temporem.physics.screw_axis import RigidMotions, fit_rigid_motions
+
         found = []
         for body in range(int(self.labels.max()) + 1):
             its = self.labels == body
@@ -106,6 +111,8 @@ class BodyMaps(nn.Module):
 
     def make_room(self, stored: Mapping[str, Tensor]) -> None:
         """Have as many maps as there are among stored tensors, which are then loaded."""
+        from temporem.volumes.rigid_bodies import MOST_BODIES
+
         maps = stored.get("maps")
         if maps is not None and maps.ndim == 4 and len(maps) <= MOST_BODIES:
             self.maps = self.maps.new_zeros(len(maps), *self.maps.shape[1:])
