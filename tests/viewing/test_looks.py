@@ -17,7 +17,7 @@ from helpers.commands import succeed
 from temporem.errors import TemporemError
 from temporem.io.mrc import read_mask
 from temporem.runs.latent_points import cluster_frames
-from temporem.runs.local_resolution import half_set_resolution
+from temporem.runs.local_resolution import CHANGE, DENSITY, half_set_resolutions
 from temporem.runs.run import load_run
 from temporem.viewing.answers import make_app
 from temporem.viewing.gallery import Gallery, Look
@@ -71,7 +71,7 @@ def test_local_resolution_lies_between_two_voxels_and_the_box(
 ) -> None:
     panel = validated.panels[0]
     found = panel.shown.uncertainties[number].of(np.array([0]))
-    wanted = half_set_resolution(load_run(validated_run), change=change)
+    wanted = half_set_resolutions(load_run(validated_run))[CHANGE if change else DENSITY]
     np.testing.assert_array_equal(found, wanted)
     assert found.shape == (16, 16, 16)
     assert found.min() >= 2 * 8

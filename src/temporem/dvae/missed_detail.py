@@ -62,7 +62,7 @@ def find_missed_detail(model: MovieVAE, frames: Frames, z: Tensor) -> bool:
     cloud, missed = generator.cloud, generator.missed
     missed.set_maps(missed.maps[:0])
     rows = torch.from_numpy(np.concatenate(movies)).to(z.device)
-    path, bodies = bodies_along(cloud, z[rows], _STATES)
+    _, path, bodies = bodies_along(cloud, z[rows], _STATES)
     missed.set_bodies(bodies, path[bodies.reference])
     masks = _masks(cloud, missed)
     halves = [_back_projected(model, frames, movies[half::2], z, len(masks)) for half in (0, 1)]
@@ -117,9 +117,7 @@ def _back_projected(
     sums = [BackProjection(grid) for _ in range(n_bodies)]
     for batch in frames.blocks(movies):
         latents, pixels = z[batch.rows.to(z.device)], batch.pixels.index
-        rotations, shifts = batch.rotations, batch.shifts_angstrom
-        for posterior in model.pose_posteriors(batch):
-            rotations, shifts = posterior.draw(None)
+        rotations, shifts = model.mean_poses(batch)[0]
         slices = generator.frame_slices(formation, rotations, pixels, latents)
         left = batch.images
         if shifts is not None:

@@ -118,6 +118,12 @@ class MovieVAE(nn.Module):
         turned = replace(batch, encoder_input=twin_image(batch.encoder_input))
         return [self.poses(self.features(batch)), self.poses(self.features(turned)).twin()]
 
+    def mean_poses(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
+        """Rotations and shifts at the means of all posteriors; those of the batch without any."""
+        placed: list[tuple[Tensor, Tensor | None]] = []
+        placed += [posterior.draw(None) for posterior in self.pose_posteriors(batch)]
+        return placed or [(batch.rotations, batch.shifts_angstrom)]
+
     def scored(
         self, batch: Batch, z: Tensor, noise: FrameNoise | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,10 +168,8 @@ class MovieVAE(nn.Module):
             Log-likelihoods ``(F, G)``.
         """
         model, pixels = self.forward_model, batch.pixels.index
-        placed: list[tuple[Tensor, Tensor | None]] = []
-        placed += [posterior.draw(None) for posterior in self.pose_posteriors(batch)]
         found = []
-        for rotations, shifts in placed or [(batch.rotations, batch.shifts_angstrom)]:
+        for rotations, shifts in self.mean_poses(batch):
             seen = slices(model.slice_frequencies(rotations, pixels)).movedim(-1, 0)
             phase = None if shifts is None else model.shift_phase(shifts, pixels)
             found.append(self.log_likelihood(batch, model.observe(seen, batch.ctf, phase)).T)

@@ -22,6 +22,11 @@ class Groups:
     centres: np.ndarray
     label: np.ndarray
 
+    def nearest(self, points: np.ndarray) -> np.ndarray:
+        """Group whose centre is nearest to each of some points ``(m, q)``: int64 ``(m,)``."""
+        away = np.linalg.norm(points[:, None] - self.centres, axis=2)
+        return np.asarray(away.argmin(axis=1))
+
 
 def n_different(points: np.ndarray) -> int:
     """Count the points ``(n, q)`` that differ from one another by more than rounding."""

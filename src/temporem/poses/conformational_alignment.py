@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from temporem.physics.fourier import resized
-from temporem.physics.k_means import n_different
+from temporem.physics.k_means import k_means, n_different
 from temporem.physics.rigid_transform import RigidTransform
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 from temporem.poses.estimates import ImprovedPoses
@@ -84,12 +84,10 @@ def classes_of(latents: Tensor, rows: np.ndarray, n_classes: int, seed: int) -> 
     Every latent counts in units of its own spread. Only ``rows`` make the classes; other frames go
     to the nearest.
     """
-    from sklearn.cluster import KMeans  # a second to import, which few runs need
-
     values = latents.double().numpy()
     spread = values[rows].std(0)
     values = values / np.where(spread > 0, spread, 1)
-    return KMeans(n_classes, n_init=5, random_state=seed).fit(values[rows]).predict(values)
+    return k_means(values[rows], n_classes, starts=5, seed=seed).nearest(values)
 
 
 def conformational_alignment(volumes: Tensor, voxel_angstrom: float) -> list[RigidTransform]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from temporem.physics.fsc import HALF_MAP_THRESHOLD
 from temporem.report import plots, theme
 from temporem.report.content import ReportRun
 from temporem.report.drawing import Drawing, draw
@@ -21,31 +20,21 @@ def half_set_drawings(runs: Sequence[ReportRun]) -> list[Drawing]:
     known = {run.name: run.validation.half_sets for run in runs}
     drawings = []
     for region, title in _WORDS.items():
-        curves, box, pixel = {}, 0, 0.0
+        curves: dict[str, np.ndarray] = {}
+        pixel = 0.0
         for name, facts in known.items():
             if facts is None or region not in facts.regions:
                 continue
             found = facts.regions[region]
             for what, curve in (("volumes", found.volumes), ("change", found.change)):
-                curves[f"{name}, {what}"] = np.array(curve.corrected)[None]
-                box = 2 * len(curve.corrected)
+                curves[f"{name}, {what}"] = np.array(curve.corrected)
             pixel = facts.pixel_size_angstrom
         if curves:
-            figure = plots.fsc_figure(
-                curves,
-                box,
-                pixel,
-                threshold=HALF_MAP_THRESHOLD,
-                title=f"Half sets, {title}",
-                compared="FSC of half sets",
-                runs=[*curves],
-                read=True,
-            )
+            figure, data = plots.half_fsc(curves, pixel, f"Half sets, {title}", [*curves])
             caption = (
                 "FSC of two models, each of half of the movies, at the same frames: of their "
                 "volumes, and of what changes between frames; corrected for the mask."
             )
-            data = plots.fsc_columns(curves, box, pixel)
             drawings.append(draw(figure, f"FSC of half sets, {title}", caption, data))
     return drawings + _along_the_path(runs)
 

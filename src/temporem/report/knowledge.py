@@ -16,9 +16,9 @@ from temporem.frames.streaming import open_frames
 from temporem.physics.fourier import FourierSupport
 from temporem.report.content import Ends, Residuals
 from temporem.runs.export import ExportOptions
-from temporem.runs.half_runs import has_half_runs, read_half_runs
+from temporem.runs.half_runs import has_half_runs
 from temporem.runs.latent_points import component_points
-from temporem.runs.local_resolution import half_set_resolution
+from temporem.runs.local_resolution import half_set_resolutions
 from temporem.runs.motion import summary
 from temporem.runs.run import Run
 from temporem.volumes.cloud import CloudVolumes
@@ -89,11 +89,7 @@ def local_resolution_of(run: Run) -> dict[str, np.ndarray]:
     """Measure to which resolution half sets agree about every voxel, by what was compared."""
     if not has_half_runs(run.path):
         return {}
-    options = ExportOptions(downsample=min(run.grid.box, _MOST_EDGE))
-    found = {"the density": half_set_resolution(run, options)}
-    if read_half_runs(run).moving:
-        found["the change"] = half_set_resolution(run, options, change=True)
-    return found
+    return half_set_resolutions(run, ExportOptions(downsample=min(run.grid.box, _MOST_EDGE)))
 
 
 def coverage_of(run: Run) -> Coverage:

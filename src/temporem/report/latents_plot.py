@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from temporem.physics.fsc import HALF_MAP_THRESHOLD
 from temporem.report import plots, theme
 from temporem.report.content import ReportRun
 from temporem.report.drawing import Drawing, Section, draw
@@ -45,27 +44,22 @@ def _drawings(found: LatentComparison, runs: Sequence[ReportRun]) -> list[Drawin
     drawings = [_gains(found, order)]
     moving = {name: facts.regions.get("moving") for name, facts in found.latents.items()}
     curves = {
-        name: np.array(region.change.corrected)[None]
+        name: np.array(region.change.corrected)
         for name, region in moving.items()
         if region is not None
     }
     if curves:
-        box, pixel = 2 * max(one.shape[1] for one in curves.values()), found.pixel_size_angstrom
-        figure = plots.fsc_figure(
+        figure, data = plots.half_fsc(
             curves,
-            box,
-            pixel,
-            threshold=HALF_MAP_THRESHOLD,
-            title="Change between states, where it moves",
+            found.pixel_size_angstrom,
+            "Change between states, where it moves",
+            order,
             compared="FSC of half maps",
-            runs=order,
-            read=True,
         )
         caption = (
             "Half maps of what changes between ten states, corrected for the mask. Latents that "
             "follow the noise of images agree here, too, and gain nothing on unseen movies."
         )
-        data = plots.fsc_columns(curves, box, pixel)
         drawings.append(draw(figure, f"FSC of the change at {_listed(names)}", caption, data))
     return drawings
 

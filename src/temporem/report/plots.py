@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from temporem.physics.fsc import resolution
+from temporem.physics.fsc import HALF_MAP_THRESHOLD, resolution
 from temporem.report import theme
 
 _TICKS_ANGSTROM = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1)
@@ -64,6 +64,37 @@ def fsc_figure(
     theme.label(ax, "Resolution (Å)", compared, title)
     theme.legend(figure, ax)
     return figure
+
+
+def half_fsc(
+    curves: Mapping[str, np.ndarray],
+    pixel_size_angstrom: float,
+    title: str,
+    runs: Sequence[str],
+    *,
+    compared: str = "FSC of half sets",
+    read: bool = True,
+) -> tuple[Figure, dict[str, np.ndarray]]:
+    """Draw FSC of half maps up to Nyquist; also the columns of the figure.
+
+    Args:
+        curves: FSC by name, ``(n,)`` each; shorter ones are 0 beyond their end.
+        pixel_size_angstrom: pixel size, Å.
+        title, runs, compared, read: as in :func:`fsc_figure`.
+    """
+    n_shells = max(map(len, curves.values()))
+    padded = {name: np.pad(c, (0, n_shells - len(c)))[None] for name, c in curves.items()}
+    figure = fsc_figure(
+        padded,
+        2 * n_shells,
+        pixel_size_angstrom,
+        threshold=HALF_MAP_THRESHOLD,
+        title=title,
+        compared=compared,
+        runs=runs,
+        read=read,
+    )
+    return figure, fsc_columns(padded, 2 * n_shells, pixel_size_angstrom)
 
 
 def fsc_columns(

@@ -10,7 +10,6 @@ import numpy as np
 from temporem.evaluation.masks import MOVING, REGIONS, WHOLE_BOX
 from temporem.evaluation.metrics.fsc import resolution_gains
 from temporem.evaluation.metrics.pose_conformation_coupling import coupling_of
-from temporem.physics.fsc import HALF_MAP_THRESHOLD
 from temporem.report import data_plots, plots, theme
 from temporem.report.content import ReportDataset, ReportRun
 from temporem.report.drawing import Drawing, Section, draw
@@ -109,16 +108,18 @@ def _against_truth(runs: Sequence[ReportRun], findings: Findings) -> Section:
 def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
     """FSC of half sets: of validation where it was run, and what the run itself logged."""
     drawings = half_set_drawings(runs)
-    names = [run.name for run in runs]
+    names, pixel = [run.name for run in runs], dataset.pixel_size_angstrom
     means = {run.name: run.half_fsc["mean"] for run in runs if "mean" in run.half_fsc}
     if means:
-        figure, data = _curves(means, dataset, "Mean of all frames", names)
+        figure, data = plots.half_fsc(means, pixel, "Mean of all frames", names)
         caption = "Two halves of the movies, each with a mean volume of its own, in known poses."
         drawings.append(draw(figure, "FSC of half sets, mean volume", caption, data))
     for run in runs:
         components = {name: c for name, c in run.half_fsc.items() if name != "mean"}
         if components:
-            figure, data = _curves(components, dataset, f"Components of {run.name}", (), read=False)
+            figure, data = plots.half_fsc(
+                components, pixel, f"Components of {run.name}", (), read=False
+            )
             caption = (
                 "The halves begin with the same latents, so they agree at low resolution "
                 "whatever they show. What counts is where a curve falls."
@@ -126,7 +127,7 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
             drawings.append(
                 draw(figure, f"FSC of half sets, components of {run.name}", caption, data)
             )
-    drawings += local_resolution_drawings(runs, dataset.pixel_size_angstrom)
+    drawings += local_resolution_drawings(runs, pixel)
     words = [
         f"{run.name}: {sentence.strip()}" for run in runs for sentence in run.validation.sentences()
     ]
@@ -136,34 +137,6 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
         tuple(drawings),
         "Resolution is read where a curve falls below 0.143." if drawings else "",
     )
-
-
-def _curves(
-    curves: dict[str, np.ndarray],
-    dataset: ReportDataset,
-    title: str,
-    runs: Sequence[str],
-    *,
-    read: bool = True,
-) -> tuple[Any, dict[str, Any]]:
-    n_shells = max(len(curve) for curve in curves.values())
-    padded = {name: _padded(curve, n_shells)[None] for name, curve in curves.items()}
-    box, pixel = 2 * n_shells, dataset.pixel_size_angstrom
-    figure = plots.fsc_figure(
-        padded,
-        box,
-        pixel,
-        threshold=HALF_MAP_THRESHOLD,
-        title=title,
-        compared="FSC of half sets",
-        runs=runs,
-        read=read,
-    )
-    return figure, plots.fsc_columns(padded, box, pixel)
-
-
-def _padded(curve: np.ndarray, n: int) -> np.ndarray:
-    return np.concatenate([curve, np.zeros(n - len(curve))])
 
 
 def _ends(runs: Sequence[ReportRun]) -> Section:

@@ -15,7 +15,7 @@ from temporem.physics.local_resolution import THRESHOLD
 from temporem.physics.masks import interpolated
 from temporem.runs.export import Cut, ExportOptions
 from temporem.runs.half_runs import has_half_runs, read_half_runs
-from temporem.runs.local_resolution import half_set_resolution
+from temporem.runs.local_resolution import CHANGE, DENSITY, half_set_resolutions
 from temporem.runs.names import VALIDATION
 from temporem.runs.run import Run
 from temporem.runs.series import frames_series
@@ -120,23 +120,23 @@ def _resolutions(run: Run, options: ExportOptions) -> list[Uncertainty]:
     """Local resolution of the volumes and, where half sets have more than one, of their change."""
     finest = 2 * _cut(run, options).pixel_size_angstrom
 
-    def measured(name: str, what: str, *, change: bool) -> Uncertainty:
-        kept: list[np.ndarray] = []
+    kept: dict[str, np.ndarray] = {}
 
-        def of(rows: np.ndarray) -> np.ndarray:
+    def shown(name: str, what: str, of: str) -> Uncertainty:
+        def measured(rows: np.ndarray) -> np.ndarray:
             if not kept:
-                kept.append(half_set_resolution(run, options, change=change))
-            return kept[0]
+                kept.update(half_set_resolutions(run, options))
+            return kept[of]
 
         words = (
             f"Resolution to which {what} of two half sets agrees about a place (FSC {THRESHOLD:g} "
             f"in a window of a fifth of the box), the same for all frames. Grey: {finest:.3g} Å."
         )
-        return Uncertainty(name, words, True, of, finest)
+        return Uncertainty(name, words, True, measured, finest)
 
-    found = [measured("local resolution", "the density", change=False)]
+    found = [shown("local resolution", "the density", DENSITY)]
     if read_half_runs(run).moving:
-        found.append(measured("change resolution", "what changes", change=True))
+        found.append(shown("change resolution", "what changes", CHANGE))
     return found
 
 

@@ -20,8 +20,7 @@ class BodyMaps(nn.Module):
     """K volumes that follow K rigid bodies: ``V(x) = Σ_b U_b(R_bᵀ (x − t_b))``.
 
     Where a body is, the points of a cloud tell: the rigid motion that takes them from a reference
-    state to where they are. There are no maps until
-    :meth:`set_maps`.
+    state to where they are. There are no maps until :meth:`set_maps`.
 
     Args:
         box: edge length D, voxels.
@@ -71,21 +70,14 @@ class BodyMaps(nn.Module):
 
     def motions(self, positions: Tensor) -> RigidMotions:
         """Find where the bodies are: positions of the points ``(B, N, 3)`` → ``(B, K, …)``."""
-        from temporem.physics.screw_axis import RigidMotions, fit_rigid_motions
+        from temporem.volumes.rigid_bodies import motions_of_bodies
 
-        found = []
-        for body in range(int(self.labels.max()) + 1):
-            its = self.labels == body
-            found.append(
-                fit_rigid_motions(
-                    self.reference[its].double(),
-                    positions[:, its].double(),
-                    self.core[its].double(),
-                )
-            )
-        return RigidMotions(
-            torch.stack([motion.rotations for motion in found], dim=1).float(),
-            torch.stack([motion.shifts for motion in found], dim=1).float(),
+        return motions_of_bodies(
+            self.reference.double(),
+            positions.double(),
+            self.labels,
+            self.core.double(),
+            int(self.labels.max()) + 1,
         )
 
     def sample(self, frequencies: Tensor, positions: Tensor) -> Tensor:
@@ -132,6 +124,7 @@ def in_body(box: int, frequencies: Tensor, motions: RigidMotions) -> tuple[Tenso
         The factor ``exp(2πi k·t)`` that brings coefficients back, complex64 ``(B, P)``, and the
         frequencies ``Rᵀ k``, ``(B, P, 3)``.
     """
-    frequencies = frequencies.to(motions.shifts)
-    angle = (2 * math.pi / box) * (frequencies @ motions.shifts[..., None])[..., 0]
-    return torch.polar(torch.ones_like(angle), angle), frequencies @ motions.rotations
+    shifts, rotations = motions.shifts.float(), motions.rotations.float()
+    frequencies = frequencies.to(shifts)
+    angle = (2 * math.pi / box) * (frequencies @ shifts[..., None])[..., 0]
+    return torch.polar(torch.ones_like(angle), angle), frequencies @ rotations

@@ -11,11 +11,16 @@ from torch import Tensor
 
 from temporem.errors import TemporemError
 from temporem.physics.k_means import k_means
-from temporem.physics.screw_axis import RigidMotions, ScrewAxis, fit_rigid_motions, screw_axis
+from temporem.physics.screw_axis import RigidMotions, ScrewAxis, screw_axis
 from temporem.progress import Progress
 from temporem.volumes.cloud import CloudVolumes
 from temporem.volumes.moving_cloud import MovingCloud
-from temporem.volumes.rigid_bodies import RigidBodies, bodies_that_touch, find_rigid_bodies
+from temporem.volumes.rigid_bodies import (
+    RigidBodies,
+    bodies_that_touch,
+    find_rigid_bodies,
+    motions_of_bodies,
+)
 from temporem.volumes.source import Reconstruction
 
 LEAST_TURN = 2.0
@@ -187,10 +192,8 @@ def measure_motion(
         progress: called after every block of latents.
     """
     least = _LEAST_MISFIT * pixel_size_angstrom
-    path_latents = latents_along(means, states)
-    path = _positions(cloud, path_latents, pixel_size_angstrom)
     weights = cloud.weights.detach().double().cpu()
-    bodies = find_rigid_bodies(path, weights, least)
+    path_latents, path, bodies = bodies_along(cloud, means, states, pixel_size_angstrom)
     ruler = _Ruler(path[bodies.reference], weights, bodies)
     still = bodies.motions[:, 0].inverse(path)
     travel = torch.stack([(still - state).norm(dim=-1) for state in still]).amax((0, 1))
@@ -277,15 +280,19 @@ def latents_along(means: Tensor, states: int) -> Tensor:
     return centres[(centres @ first).argsort()]
 
 
-def bodies_along(cloud: Moving, means: Tensor, states: int) -> tuple[Tensor, RigidBodies]:
+def bodies_along(
+    cloud: Moving, means: Tensor, states: int, pixel_size: float = 1.0
+) -> tuple[Tensor, Tensor, RigidBodies]:
     """Find the rigid bodies of a cloud along the motion that frames ``(F, q)`` show.
 
     Returns:
-        Positions in the states of the path, voxels, float64 ``(S, N, 3)`` on the CPU; and the
-        bodies, whose reference is one of these states.
+        Latents of the path, ``(S, q)``; positions there, in units of which a voxel has
+        ``pixel_size``, float64 ``(S, N, 3)`` on the CPU; and the bodies, whose reference is one of
+        these states.
     """
-    path = _positions(cloud, latents_along(means, states), 1.0)
-    return path, find_rigid_bodies(path, cloud.weights.detach().double().cpu(), _LEAST_MISFIT)
+    latents = latents_along(means, states)
+    path, weights = _positions(cloud, latents, pixel_size), cloud.weights.detach().double().cpu()
+    return latents, path, find_rigid_bodies(path, weights, _LEAST_MISFIT * pixel_size)
 
 
 @dataclass(frozen=True)
@@ -305,9 +312,11 @@ class _Ruler:
         displaced: list[Tensor] = []
         for start in range(0, len(z), _BLOCK):
             states = _positions(cloud, z[start : start + _BLOCK], pixel_size)
-            found = [self._fit(states, body) for body in range(len(self.bodies))]
-            away = (found[0].inverse(states) - self.reference).norm(dim=-1)
-            motions.append(_stacked(found))
+            found = motions_of_bodies(
+                self.reference, states, self.bodies.labels, self.bodies.core, len(self.bodies)
+            )
+            away = (found[:, 0].inverse(states) - self.reference).norm(dim=-1)
+            motions.append(found)
             means = [self._mean(away, body) for body in range(len(self.bodies))]
             displaced.append(torch.stack(means, dim=1))
             done = min(start + _BLOCK, len(z))
@@ -325,10 +334,6 @@ class _Ruler:
         a, b = (self.reference[self.bodies.labels == body] for body in (one, other))
         near = torch.cdist(b, a).amin(1).argsort()[: max(1, len(b) // 4)]
         return b[near].mean(0)
-
-    def _fit(self, states: Tensor, body: int) -> RigidMotions:
-        its = self.bodies.labels == body
-        return fit_rigid_motions(self.reference[its], states[:, its], self.bodies.core[its])
 
     def _mean(self, values: Tensor, body: int) -> Tensor:
         its = self.bodies.labels == body
@@ -385,13 +390,6 @@ def _positions(cloud: Moving, z: Tensor, pixel_size: float) -> Tensor:
     """Positions in Å, float64, on the CPU."""
     z = z.to(cloud.weights.device, torch.float32)
     return pixel_size * cloud.positions(z).double().cpu()
-
-
-def _stacked(motions: list[RigidMotions]) -> RigidMotions:
-    return RigidMotions(
-        torch.stack([motion.rotations for motion in motions], dim=1),
-        torch.stack([motion.shifts for motion in motions], dim=1),
-    )
 
 
 def _largest_turn(rotations: Tensor) -> float:

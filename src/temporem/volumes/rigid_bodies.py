@@ -83,8 +83,30 @@ def find_rigid_bodies(states: Tensor, weights: Tensor, least: float) -> RigidBod
     labels = _heaviest_first(labels, share, len(misfit))
     held = torch.stack([share[labels == body].sum() for body in range(len(misfit))])
     core = _core(states, reference, labels, share, len(misfit), least)
-    motions = _motions(states, reference, labels, core, len(misfit))
+    motions = motions_of_bodies(states[reference], states, labels, core, len(misfit))
     return RigidBodies(labels, motions, reference, core, held, tuple(m**0.5 for m in misfit))
+
+
+def motions_of_bodies(
+    reference: Tensor, states: Tensor, labels: Tensor, weights: Tensor, bodies: int
+) -> RigidMotions:
+    """Fit the motions of K bodies from their reference to S states, ``(S, K, …)``.
+
+    Args:
+        reference: points in the reference state, ``(N, 3)``.
+        states: points in the states, ``(S, N, 3)``.
+        labels: body of every point, ``(N,)``.
+        weights: of the points in the motion of their body, ``(N,)``.
+        bodies: their number K.
+    """
+    found = []
+    for body in range(bodies):
+        its = labels == body
+        found.append(fit_rigid_motions(reference[its], states[:, its], weights[its]))
+    return RigidMotions(
+        torch.stack([motion.rotations for motion in found], dim=1),
+        torch.stack([motion.shifts for motion in found], dim=1),
+    )
 
 
 def bodies_that_touch(labels: Tensor, points: Tensor, share: Tensor) -> list[tuple[int, int]]:
@@ -119,22 +141,9 @@ def _neighbours(points: Tensor) -> Tensor:
     return torch.from_numpy(tree.query(points.numpy(), min(_NEIGHBOURS, len(points)))[1])
 
 
-def _motions(
-    states: Tensor, reference: int, labels: Tensor, share: Tensor, bodies: int
-) -> RigidMotions:
-    found = []
-    for body in range(bodies):
-        its = labels == body
-        found.append(fit_rigid_motions(states[reference, its], states[:, its], share[its]))
-    return RigidMotions(
-        torch.stack([motion.rotations for motion in found], dim=1),
-        torch.stack([motion.shifts for motion in found], dim=1),
-    )
-
-
 def _misses(states: Tensor, reference: int, labels: Tensor, share: Tensor, bodies: int) -> Tensor:
     """Mean square distance of every point from where every body would put it, ``(K, N)``."""
-    motions = _motions(states, reference, labels, share, bodies)
+    motions = motions_of_bodies(states[reference], states, labels, share, bodies)
     return _missed(states, states[reference], motions)
 
 
