@@ -150,3 +150,11 @@ def test_a_run_has_one_colour_in_all_figures() -> None:
         .collections[0]
     )
     assert to_hex(dots.get_facecolor()[0]).lower() == theme.run_colour(2).lower()
+
+
+@pytest.mark.parametrize(("lowest", "side"), [(0.0, "bottom"), (0.3, "top")])
+def test_name_of_the_threshold_keeps_clear_of_curves(lowest: float, side: str) -> None:
+    curves = {"a": np.linspace(1, lowest, 8)[None]}
+    ax = plots.fsc_figure(curves, 16, PIXEL, threshold=0.143).axes[0]
+    (name,) = (text for text in ax.texts if text.get_text() == "0.143")
+    assert name.get_va() == side

@@ -117,13 +117,15 @@ def fsc_axes(
 ) -> None:
     """Set threshold, limits and ticks of the axes of FSC curves with a lowest value."""
     ax.axhline(threshold, color=theme.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    crossed = lowest < threshold  # else there is no curve below the line, and its label is there
     ax.annotate(
         f"{threshold:g}",
-        (1, threshold),  # curves have fallen there, or are far above
+        (1, threshold),
         xycoords=("axes fraction", "data"),
-        xytext=(-3, 3),
+        xytext=(-3, 3 if crossed else -3),
         textcoords="offset points",
         ha="right",
+        va="bottom" if crossed else "top",
         fontsize=theme.SMALL_POINTS,
         color=theme.INK,
     )
