@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from temporem.errors import TemporemError
+from temporem.io.checkpoint import load_module, module_tensors
+from temporem.io.state import Parts
 from temporem.physics.forward import ForwardModel
 from temporem.physics.fourier import FourierSupport
 from temporem.physics.rotations import random_rotations
+from temporem.volumes.body_maps import BodyMaps
 from temporem.volumes.cloud import CloudVolumes
+from temporem.volumes.cloud_start import gaussians_that_move
 from temporem.volumes.generators import make_generator
 from temporem.volumes.latent_curve import LatentCurve
 
@@ -88,6 +92,27 @@ def test_start_finds_a_turn_in_a_linear_model() -> None:
     correlation = (change * wanted).sum() / (change.norm() * wanted.norm())
     assert correlation > 0.9
     assert 0.7 < (change * wanted).sum() / wanted.square().sum() < 1.2
+
+
+def test_the_more_moves_the_more_gaussians_there_are() -> None:
+    volume = torch.zeros(BOX, BOX, BOX)
+    volume[4:12, 4:12, 4:12] = 1.0  # eight slabs
+    numbers = []
+    for slabs in (0, 3, 4, 8):
+        moving = torch.zeros(BOX, BOX, BOX)
+        moving[4 : 4 + slabs] = 1.0
+        numbers.append(gaussians_that_move(volume, moving, 1000))
+    assert numbers == [250, 375, 500, 1000]
+
+
+def test_a_stored_cloud_has_as_many_gaussians_as_when_it_was_stored(z: torch.Tensor) -> None:
+    cloud, read = CloudVolumes(BOX, 2, 40, 1), CloudVolumes(BOX, 2, 40, 1)
+    places = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    cloud.cloud.place(2 * places, torch.full((30,), 0.5), 1.1)
+    cloud.missed = BodyMaps(BOX, 30)
+    load_module(read, Parts("cloud", module_tensors(cloud, "cloud.")), "cloud.")
+    assert len(read.cloud) == 30
+    torch.testing.assert_close(read.volumes(SUPPORT, z), cloud.volumes(SUPPORT, z))
 
 
 def test_still_nodes_stay(z: torch.Tensor, cloud: CloudVolumes) -> None:

@@ -60,7 +60,7 @@ class NetworkSettings(BaseModel):
         ge=8,
         le=8192,
         description="Width of the generator: of the network's layers; of a cloud, the number of "
-        "Gaussians for 8 pixels of the box, 2,048 of 64² by default.",
+        "Gaussians for 8 pixels of the box at most, 2,048 of 64² by default.",
     )
 
     @field_validator("generator")

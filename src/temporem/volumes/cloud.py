@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ _STIFFNESS = 75.0  # nats per unit of mean square strain
 
 
 def gaussians_for(width: int, box: int) -> int:
-    """Number of Gaussians of a cloud of a width in a box."""
+    """Largest number of Gaussians of a cloud of a width in a box."""
     return width * box // _BOX
 
 
@@ -34,7 +35,7 @@ class CloudVolumes(LinearStarted):
     Args:
         box: edge length D, voxels.
         z_dim: latent dimension q.
-        width: number of Gaussians over D / 8.
+        width: largest number of Gaussians over D / 8. There are fewer where little moves.
         components: components of the linear model that training starts from.
 
     Attributes:
@@ -65,7 +66,15 @@ class CloudVolumes(LinearStarted):
         device = self.device
         self.cloud.to("cpu")  # the fit is small, and its parts come from both devices
         fit_to_linear_model(self.cloud, volumes.cpu(), moving.cpu(), curve.cpu(), z.cpu())
-        self.cloud.to(device)
+        self.missed = BodyMaps(self.box, len(self.cloud))
+        self.to(device)
+
+    def make_room(self, stored: Mapping[str, Tensor]) -> None:
+        """Have as many Gaussians as there are among stored tensors, which are then loaded."""
+        rest = stored.get("cloud.rest")
+        if rest is not None and 0 < len(rest) <= len(self.cloud):
+            self.cloud.resize(len(rest))
+            self.missed = BodyMaps(self.box, len(rest)).to(self.device)
 
     def forward(self, frequencies: Tensor, z: Tensor) -> Tensor:
         """See :meth:`VolumeModel.forward`; :meth:`frame_slices` and :meth:`volumes` are faster."""

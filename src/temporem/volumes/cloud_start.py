@@ -24,6 +24,7 @@ from temporem.volumes.moving_cloud import POSITION_UNIT, SD_UNIT, WEIGHT_UNIT, M
 _ANCHORS = 12  # latents whose volumes are fitted
 _AMPLIFIED = 2.0  # components of a linear model are shrunk by its prior
 _DENSE = 0.15  # of the densest voxels: Gaussians are placed above
+_LEAST_NUMBER = 0.25  # of Gaussians, as a part of the largest number
 _LEAST_MOVING = 0.2  # part of the Gaussians that is placed where something moves
 START_SD = 1.1
 """Width of Gaussians before they are fitted, voxels."""
@@ -52,7 +53,8 @@ def fit_to_linear_model(
         changes = torch.einsum("an,nzyx->azyx", curve(anchors), volumes[1:])
     targets = volumes[0] + _AMPLIFIED * changes
     middle = int(torch.cdist(anchors, anchors).sum(1).argmin())
-    cloud.place(*draw_places(targets[middle], len(cloud), moving), START_SD)
+    n = gaussians_that_move(targets[middle], moving, len(cloud))
+    cloud.place(*draw_places(targets[middle], n, moving), START_SD)
     cloud.gate.copy_(_gate(cloud.skeleton.nodes, moving))
     support = FourierSupport(len(moving), 3)
     coefficients, mean = support.fft(targets), support.fft(volumes[0])
@@ -66,6 +68,25 @@ def _anchors(z: Tensor) -> tuple[Tensor, Tensor]:
     centres = torch.from_numpy(found.centres).to(z)
     counts = torch.from_numpy(np.bincount(found.label, minlength=len(centres)))
     return centres, (counts / len(z)).to(z)
+
+
+def gaussians_that_move(volume: Tensor, moving: Tensor, most: int) -> int:
+    """Choose how many Gaussians describe a motion: the share of the density that moves.
+
+    What stands still, or moves as one body, is left to the maps of what Gaussians miss. These have
+    half sets to tell detail from noise, and Gaussians have none.
+
+    Args:
+        volume: ``(D, D, D)``.
+        moving: mask of what moves, values from 0 to 1, ``(D, D, D)``.
+        most: largest number; a quarter of it is the least.
+
+    Raises:
+        TemporemError: the volume holds no density.
+    """
+    density = _density(volume)
+    share = float((density * moving.double().cpu().numpy()).sum() / density.sum())
+    return round(most * max(share, _LEAST_NUMBER))
 
 
 def draw_places(volume: Tensor, n: int, moving: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -85,23 +106,28 @@ def draw_places(volume: Tensor, n: int, moving: Tensor | None = None) -> tuple[T
     Raises:
         TemporemError: the volume holds no density.
     """
-    box, density = len(volume), volume.double().numpy()
-    least = max(0.0, _DENSE * np.percentile(density, 99.9))
-    density = np.where(density > least, density, 0)
-    total = density.sum()
-    if total == 0:
-        raise TemporemError(
-            "the linear model holds no density where Gaussians could be placed",
-            expected="a molecule brighter than its surroundings",
-            hint="if molecules are dark in the images, add --invert",
-        )
-    odds = _odds(density / total, moving)
+    box, density = len(volume), _density(volume)
+    odds = _odds(density / density.sum(), moving)
     random = np.random.default_rng(0)
     chosen = random.choice(density.size, n, p=odds.ravel())
     each = density.ravel()[chosen] / (n * odds.ravel()[chosen])
     voxels = np.stack(np.unravel_index(chosen, density.shape)[::-1], axis=-1)
     points = voxels - box // 2 + random.uniform(-0.5, 0.5, voxels.shape)
     return torch.from_numpy(points).float(), torch.from_numpy(each).float()
+
+
+def _density(volume: Tensor) -> np.ndarray:
+    """Density of a molecule, 0 outside, ``(D, D, D)``."""
+    density = volume.double().numpy()
+    least = max(0.0, _DENSE * np.percentile(density, 99.9))
+    density = np.where(density > least, density, 0)
+    if density.sum() == 0:
+        raise TemporemError(
+            "the linear model holds no density where Gaussians could be placed",
+            expected="a molecule brighter than its surroundings",
+            hint="if molecules are dark in the images, add --invert",
+        )
+    return density
 
 
 def _odds(density: np.ndarray, moving: Tensor | None) -> np.ndarray:

@@ -29,7 +29,7 @@ class MovingCloud(nn.Module):
 
     Args:
         z_dim: latent dimension q.
-        gaussians: N.
+        gaussians: N, until other Gaussians are placed. The number of nodes does not follow.
     """
 
     gate: Tensor
@@ -63,9 +63,16 @@ class MovingCloud(nn.Module):
         """Standard deviation σ of the Gaussians, voxels."""
         return (SD_UNIT * self.log_sd).exp()
 
+    def resize(self, gaussians: int) -> None:
+        """Have another number of Gaussians, which are still to be placed."""
+        self.rest = nn.Parameter(self.rest.new_zeros(gaussians, 3))
+        self.log_weight = nn.Parameter(self.log_weight.new_zeros(gaussians))
+        self.skeleton.resize(gaussians)
+
     @torch.no_grad()
     def place(self, points: Tensor, weights: Tensor, sd: float) -> None:
-        """Place the Gaussians at points ``(N, 3)`` in voxels from the centre, weights ``(N,)``."""
+        """Place Gaussians at points ``(N, 3)`` in voxels from the centre, weights ``(N,)``."""
+        self.resize(len(points))
         self.rest.copy_(points / POSITION_UNIT)
         self.skeleton.set_points(points.numpy())
         self.log_weight.copy_(weights.log() / WEIGHT_UNIT)

@@ -32,6 +32,10 @@ class Skeleton(nn.Module):
         self.register_buffer("weights", torch.zeros(points, nodes))
         self.register_buffer("edges", torch.zeros(2, nodes * neighbours, dtype=torch.long))
 
+    def resize(self, points: int) -> None:
+        """Have another number of points, which are still to be tied."""
+        self.weights = self.weights.new_zeros(points, len(self.nodes))
+
     def set_points(self, points: np.ndarray) -> None:
         """Spread the nodes evenly over points ``(N, 3)``, and tie each point to the nearest."""
         from scipy.spatial import cKDTree  # as in _rotations
