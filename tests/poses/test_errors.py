@@ -14,7 +14,7 @@ from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.settings import DataSettings
 from temporem.physics.poses import Poses
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
-from temporem.poses.common_turn import cut
+from temporem.poses.common_errors import cut
 from temporem.poses.errors import measure_pose_errors
 from temporem.poses.find import find_poses
 
@@ -56,8 +56,35 @@ def test_turned_poses_are_told_from_motion(arc: float) -> None:
     assert turned is not None
     assert not exact.are_off(data.pixel_size_angstrom)
     assert turned.are_off(data.pixel_size_angstrom)
-    assert turned.shift_angstrom < 0.35 * data.pixel_size_angstrom  # shifts do not tell
+    assert turned.common is not None
+    assert turned.common.angstrom < 0.35 * data.pixel_size_angstrom  # shifts do not tell
     assert turned.common.degrees == pytest.approx(6.0, rel=0.3)
+
+
+@pytest.mark.parametrize("snr", [1.0, 0.3])
+def test_shifted_poses_are_told_from_motion(snr: float) -> None:
+    """A wide swing moves the middle of a compact molecule, but not all of its parts alike."""
+    data = still(snr, 100.0)
+    exact = measure_pose_errors(prepared(data))
+    shifted = measure_pose_errors(prepared(moved(data, 0.0, 2.0)))
+    assert exact is not None
+    assert shifted is not None
+    assert exact.shift_angstrom > 0.35 * data.pixel_size_angstrom  # in all, it seems shifted
+    assert not exact.are_off(data.pixel_size_angstrom)
+    assert shifted.are_off(data.pixel_size_angstrom)
+    assert shifted.common is not None
+    assert shifted.common.angstrom == pytest.approx(2.0, rel=0.2)
+
+
+def test_few_movies_have_no_common_errors_and_are_judged_by_shifts_in_all() -> None:
+    data = simulate_blobs([12] * 10, box=32, snr=1.0, arc_degrees=0.0).dataset
+    exact = measure_pose_errors(prepared(data))
+    shifted = measure_pose_errors(prepared(moved(data, 0.0, 2.0)))
+    assert exact is not None
+    assert shifted is not None
+    assert exact.common is None
+    assert not exact.are_off(data.pixel_size_angstrom)
+    assert shifted.are_off(data.pixel_size_angstrom)
 
 
 def test_parts_are_compact_and_cover_the_volume() -> None:

@@ -14,8 +14,8 @@ from temporem.poses.errors import PoseErrors, measure_pose_errors
 class PoseErrorCheck:
     """Measures how far poses are off, from the slope of the likelihood about them.
 
-    Shifts decide, and rotations that all parts of the molecule share. A molecule that moves seems
-    turned even in exact poses, but not all of it alike.
+    Rotations and shifts decide that all parts of the molecule share. A molecule that moves seems
+    turned even in exact poses, and a compact one shifted, but not all of it alike.
     """
 
     name = "poses"
@@ -42,9 +42,14 @@ class PoseErrorCheck:
         text = (
             f"poses seem to be off by {errors.shift_angstrom:.2g} Å "
             f"({errors.shift_angstrom / pixel_size_angstrom:.2g} pixels) and "
-            f"{errors.angle_degrees:.2g}°, of which all parts of the molecule share "
-            f"{errors.common.degrees:.2g}°; motion may add to the angle"
+            f"{errors.angle_degrees:.2g}°"
         )
+        if errors.common is not None:
+            text += (
+                f", of which all parts of the molecule share {errors.common.angstrom:.2g} Å and "
+                f"{errors.common.degrees:.2g}°"
+            )
+        text += "; motion may add to both"
         if not off:
             return Finding(self.name, Verdict.GOOD, text)
         remedy = "--poses auto refines them, and --poses known takes them as they are"

@@ -6,9 +6,9 @@ the pose, and noise of covariance ``H / s``, where the share s of the coefficien
 independent. So the mean of ``g gᵀ`` beyond that of noise gives the variances of rotations and
 shifts. Each half set of movies is compared with the mean volume of the other.
 
-A change of conformation moves density too, so that exact poses seem turned by some degrees. It
-hardly moves the molecule as a whole, so exact poses do not seem shifted, and its parts do not seem
-turned in common (:mod:`temporem.poses.common_turn`).
+A change of conformation moves density too, so that exact poses seem turned by some degrees, and
+those of a compact molecule shifted. But its parts do not seem turned or shifted in common
+(:mod:`temporem.poses.common_errors`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from temporem.frames.mean_comparison import filtered_halves, telling_shells
 from temporem.frames.source import blocks_of
 from temporem.physics.fourier import resized
 from temporem.physics.padded_grid import grid_below
-from temporem.poses.common_turn import CommonTurn, measure_common_turn
+from temporem.poses.common_errors import CommonErrors, measure_common_errors
 from temporem.poses.refinement import References, RotationPrior, expand_poses
 
 _LEAST_RADIUS = 4  # cycles per box; fewer say nothing of a pose
 _NEAR_DEGREES = 8.0
-_MOST_PIXELS = 0.35  # exact poses of a molecule that moves seem off by up to a fifth
+_MOST_PIXELS = 0.35  # in common; exact poses seem shifted by up to 0.1
 _MOST_DEGREES = 2.0  # in common; exact poses seem turned by up to 1.6
 _SURE = 5.0  # standard errors
 _LEAST_DEGREES, _LEAST_PIXELS = 0.5, 0.05  # widths of priors
@@ -44,21 +44,22 @@ class PoseErrors:
         angle_degrees: length of the rotation vector.
         shift_angstrom: along each axis.
         shift_certainty: variance of the shifts, divided by its standard error.
-        common: rotation that all parts of the molecule share.
+        common: what all parts of the molecule share; None where it cannot be told.
     """
 
     angle_degrees: float
     shift_angstrom: float
     shift_certainty: float
-    common: CommonTurn
+    common: CommonErrors | None
 
     def are_off(self, pixel_size_angstrom: float) -> bool:
         """True if poses are shifted or turned beyond what the motion of a molecule looks like."""
-        shifted = self.shift_angstrom > _MOST_PIXELS * pixel_size_angstrom
-        turned = self.common.degrees > _MOST_DEGREES
-        return (shifted and self.shift_certainty > _SURE) or (
-            turned and self.common.certainty > _SURE
-        )
+        shift, certainty = self.shift_angstrom, self.shift_certainty
+        if self.common is not None:
+            shift, certainty = self.common.angstrom, self.common.shift_certainty
+            if self.common.degrees > _MOST_DEGREES and self.common.turn_certainty > _SURE:
+                return True
+        return shift > _MOST_PIXELS * pixel_size_angstrom and certainty > _SURE
 
     @property
     def are_near(self) -> bool:
@@ -108,11 +109,11 @@ def measure_pose_errors(frames: Frames) -> PoseErrors | None:
                 own_gain += _by_kind(_by_kind(curvature.square().sum(0)))
             excess.append(own_excess)
             gain.append(own_gain)
-    common = measure_common_turn(frames, volumes, grid, n)
+    common = measure_common_errors(frames, volumes, grid, n)
     return _solved(torch.stack(excess), torch.stack(gain), common)
 
 
-def _solved(excess: Tensor, gain: Tensor, common: CommonTurn) -> PoseErrors:
+def _solved(excess: Tensor, gain: Tensor, common: CommonErrors | None) -> PoseErrors:
     """Variances that explain the excess of M movies ``(M, 2)``, with their gains ``(M, 2, 2)``."""
     inverse = torch.linalg.pinv(gain.sum(0))
     variance = inverse @ excess.sum(0)
