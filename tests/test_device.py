@@ -32,7 +32,8 @@ RUNS = {
         "method=static",
         "poses.source=estimate",
         "poses.learned=head",
-        "model.encoder_input=image",
+        "poses.head_images=300",
+        "poses.effort=1",
     ),
     "tempor": (*TINY_TRAINING, *ONE_COMPONENT, "data.held_out_fraction=0.4"),
     "tempor with a pose table": (
