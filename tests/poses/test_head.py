@@ -12,6 +12,7 @@ import torch
 
 from helpers.blobs import simulate_blobs
 from helpers.networks import assert_same_parts
+from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
 from temporem.frames.settings import DataSettings
@@ -180,11 +181,15 @@ def test_training_goes_on_as_if_never_stopped(frames, lesson) -> None:
     for state in head_states(lesson, new(), images=600, seed=1):
         stored.append(state.parts())
     assert [parts.document["step"] for parts in stored] == [1, 2, 3, 4, 5]
-    again = HeadState.from_parts(stored[1], empty_head(frames))
+    again = HeadState.from_parts(stored[1], empty_head(frames), 600)
     *_, last = head_states(lesson, new(), images=600, seed=1, resume=again)
     assert last.finished
     assert_same_parts(last.parts(), stored[-1])
     assert len(stored[-1].tensors) < len(stored[0].tensors)
+    for step in (-1, 5, 10**30):
+        damaged = replace(stored[1], document={"step": step, "finished": False})
+        with pytest.raises(TemporemError, match="step is"):
+            HeadState.from_parts(damaged, empty_head(frames), 600)
 
 
 def test_large_boxes_are_seen_at_low_resolution() -> None:

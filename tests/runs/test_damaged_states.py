@@ -26,14 +26,6 @@ LINEAR = ("linear.components=1", "linear.iterations=2")
 CASES: dict[str, tuple[str, int, tuple[str, ...]]] = {  # the part, and a state of it in the middle
     "linear": ("linear", 3, ("method=linear", *LINEAR)),
     "tempor": ("network", 4, ("method=tempor", *TINY_TRAINING, "training.start=static")),
-    "head": (
-        "head",
-        6,  # two steps of the search, and the third to fifth of the head
-        (
-            *("method=homogeneous", "poses.source=estimate", "poses.effort=1"),
-            *("poses.learned=head", "poses.head_images=1000"),
-        ),
-    ),
     "searched": (
         "poses",
         2,

@@ -195,8 +195,8 @@ class HeadState:
         return cls(head, torch.optim.Adam(head.parameters(), _RATE, betas=(0.9, 0.99)))
 
     @classmethod
-    def from_parts(cls, parts: Parts, head: PoseHead) -> HeadState:
-        """Load a stored state into a new head.
+    def from_parts(cls, parts: Parts, head: PoseHead, images: int) -> HeadState:
+        """Load a stored state of a training on a number of images into a new head.
 
         Raises:
             TemporemError: a part does not fit the head.
@@ -205,7 +205,8 @@ class HeadState:
         finished, state = parts.flag("finished"), cls.of(head)
         if not finished:
             load_optimizer(state.optimizer, parts, _OPTIMIZER)
-        return replace(state, step=parts.integer("step"), finished=finished)
+        step = parts.integer("step", most=_n_steps(images) - (not finished))
+        return replace(state, step=step, finished=finished)
 
 
 def load_head(parts: Parts, head: PoseHead) -> PoseHead:
@@ -242,7 +243,7 @@ def head_states(
         progress: receives the progress.
     """
     state, progress = resume or HeadState.of(head), progress or Progress()
-    steps = max(1, math.ceil(images / _IMAGES_PER_STEP))
+    steps = _n_steps(images)
     parameters = [*state.head.parameters()]
     if state.finished:
         yield state
@@ -284,6 +285,10 @@ def infer_answers(head: PoseHead, frames: Frames, brighter: float = 1.0) -> Pose
         found.append(head(images, brighter * ctf))
     names = [field.name for field in fields(PoseAnswers)]
     return PoseAnswers(*(torch.cat([getattr(part, name) for part in found]) for name in names))
+
+
+def _n_steps(images: int) -> int:
+    return math.ceil(images / _IMAGES_PER_STEP)
 
 
 def _learning_rate(step: int, steps: int) -> float:

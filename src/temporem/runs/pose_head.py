@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
@@ -16,6 +17,7 @@ from temporem.physics.rotations import geodesic_degrees
 from temporem.poses.estimates import PoseEstimates
 from temporem.poses.head import PoseHead
 from temporem.poses.head_training import (
+    HeadLesson,
     HeadState,
     empty_head,
     head_states,
@@ -60,17 +62,16 @@ def poses_of_run_head(task: Task, found: Poses, store: RunStore, progress: Progr
     settings, seed = task.config.poses, task.config.seed
     frames = replace(task.prepare(torch.device("cpu"), posed=False), processes=SINGLE_PROCESS)
     centres = task.dataset.poses.shifts_angstrom
-    lesson = lesson_from(
-        frames,
-        replace(found, shifts_angstrom=found.shifts_angstrom - centres),
-        window_radius=task.config.data.window_radius,
-        seed=seed,
-    )
+
+    @cache
+    def lesson() -> HeadLesson:  # not before a stored state is found to be sound
+        placed = replace(found, shifts_angstrom=found.shifts_angstrom - centres)
+        return lesson_from(frames, placed, window_radius=task.config.data.window_radius, seed=seed)
 
     def states(resume: HeadState | None) -> Iterator[HeadState]:
         return head_states(
-            lesson,
-            new_head(frames, lesson, seed),
+            lesson(),
+            new_head(frames, lesson(), seed),
             images=settings.head_images,
             seed=seed,
             resume=resume,
@@ -78,7 +79,7 @@ def poses_of_run_head(task: Task, found: Poses, store: RunStore, progress: Progr
         )
 
     def load(stored: Parts) -> HeadState:
-        return HeadState.from_parts(stored, empty_head(frames))
+        return HeadState.from_parts(stored, empty_head(frames), settings.head_images)
 
     state = store.follow(PART, states, load, short_steps=True)
     task.processes.same(*state.head.state_dict().values())
@@ -86,7 +87,7 @@ def poses_of_run_head(task: Task, found: Poses, store: RunStore, progress: Progr
         save_checkpoint(store.folder / names.HEAD, state.parts())
     guess = _guess(state.head, frames)
     apart = geodesic_degrees(guess.rotations, found.rotations)
-    mean, components = lesson.volumes_for(frames.forward_model.box)
+    mean, components = lesson().volumes_for(frames.forward_model.box)
     volumes = KnownVolumes(
         frames=frames,
         given=task.dataset.poses,
