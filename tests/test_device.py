@@ -14,6 +14,7 @@ import torch
 
 from helpers.commands import TINY_NETWORK, TINY_TRAINING
 from helpers.elsewhere import ELSEWHERE, elsewhere
+from helpers.short_search import shorten_searches
 from temporem.evaluation.api import evaluate
 from temporem.io.settings import apply_overrides
 from temporem.runs.config import RunConfig, build_config
@@ -32,7 +33,8 @@ RUNS = {
         "method=static",
         "poses.source=estimate",
         "poses.learned=head",
-        "model.encoder_input=image",
+        "poses.head_images=300",
+        "poses.effort=1",
     ),
     "tempor": (*TINY_TRAINING, *ONE_COMPONENT, "data.held_out_fraction=0.4"),
     "tempor with a pose table": (
@@ -55,6 +57,7 @@ def config(dataset: Path, overrides: tuple[str, ...]) -> RunConfig:
 def test_run_elsewhere_is_the_run_of_the_cpu(
     overrides, device, tiny_dataset, tmp_path, monkeypatch
 ) -> None:
+    shorten_searches(monkeypatch)
     settings, rows = config(tiny_dataset, overrides), np.array([0, 7])
     expected = load_run(reconstruct(settings, tmp_path / "cpu"))
     volumes, tolerance = expected.voxels(rows), TOLERANCES[device.type]

@@ -144,7 +144,7 @@ def test_movies_of_one_frame_are_no_trouble_without_time(dataset, tmp_path) -> N
         ("poses.diffusion=.nan", "poses.diffusion"),
         ("poses.diffusion=1", "poses.diffusion needs a search for poses"),
         ("poses.learned=table", "needs --poses refine or estimate"),
-        ("poses.learned=head", "needs poses.source=estimate"),
+        ("poses.learned=head", "it needs --poses estimate, not auto"),
         ("options.epochs=2", "tempor has no options of its own"),
         ("device=tpu", "unknown device tpu"),
         ("device=cuda:99", "device cuda:99 not found"),

@@ -24,23 +24,20 @@ CASES = {
     "static": {"method": "static", "start": "none"},
     "tempor-linear": {"method": "tempor", "start": "linear", "input": "linear"},
     "tempor-back-projection": {"method": "tempor", "start": "linear"},
-    "tempor-static-table": {"method": "tempor", "start": "static", "learner": "table"},
-    "static-head": {"method": "static", "start": "none", "learner": "head", "input": "image"},
+    "tempor-static-table": {"method": "tempor", "start": "static", "learned": True},
     "tempor-streamed": {"method": "tempor", "start": "none", "memory_gb": 0.0},
 }
 
 
 def frames_on(device: torch.device, case: dict) -> EncodedFrames:
     data, memory_gb = tiny_movies().dataset, case.get("memory_gb", 1.0)
-    posed = case.get("learner") != "head"
-    data = data if posed else data.without_poses()
     settings = DataSettings(memory_gb=memory_gb)
-    frames = prepare_frames(data, settings, data.movies, device, posed=posed)
+    frames = prepare_frames(data, settings, data.movies, device)
     return encode_frames(
         frames,
         case.get("input", "back-projection"),
         base=known_start().volumes.to(device) if case["start"] == "linear" else None,
-        moving_poses=case.get("learner") == "table",
+        moving_poses="learned" in case,
         memory_gb=memory_gb,
     )
 
@@ -50,14 +47,13 @@ def training_for(case: dict) -> TrainingSettings:
 
 
 def states_of(encoded: EncodedFrames, case: dict):
-    learner = case.get("learner")
     return training_states(
         encoded,
         network_of(encoder_input=case.get("input", "back-projection")),
         training_for(case),
         method=case["method"],
         warm_start=known_start() if case["start"] == "linear" else None,
-        learned=LearnedPoses(learner) if learner else None,
+        learned=LearnedPoses() if "learned" in case else None,
     )
 
 
@@ -66,7 +62,7 @@ def outcome_of(encoded: EncodedFrames, state: TrainingState) -> dict[str, np.nda
     latents = infer_latents(state.model, encoded)
     found = {"latents": latents.mean.cpu().numpy()}
     if state.model.poses is not None:
-        poses = learned_poses(state.model, encoded, torch.zeros(32, 2), latents.mean)
+        poses = learned_poses(state.model, encoded, torch.zeros(32, 2))
         found |= {"rotations": poses.rotations.numpy(), "shifts": poses.shifts_angstrom.numpy()}
     return found
 
@@ -100,7 +96,7 @@ def test_training_elsewhere_is_that_of_the_cpu_and_no_step_waits(case: dict, mon
             network_of(encoder_input=case.get("input", "back-projection")),
             training_for(case),
             method=case["method"],
-            learned=LearnedPoses(case["learner"]) if "learner" in case else None,
+            learned=LearnedPoses() if "learned" in case else None,
         )
         assert {t.device.type for t in stored.model.state_dict().values()} == {"meta"}
     assert waited == [] or "memory_gb" in case  # a thread copies what is not in memory

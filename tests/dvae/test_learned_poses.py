@@ -22,7 +22,7 @@ from temporem.physics.poses import Poses
 from temporem.physics.rotations import geodesic_degrees, rotation_of_vector
 
 NETWORK = network_of()
-TABLE = LearnedPoses("table")
+TABLE = LearnedPoses()
 
 
 def poses_off(blobs: BlobMovies, degrees: float, shift_angstrom: float) -> Poses:
@@ -112,7 +112,7 @@ def test_encoder_input_is_that_of_the_poses_learned_so_far() -> None:
     batch = encoded.batch(encoded.frames.movies, n_pixels=0)
     found = encode_in_current_poses(model, encoded, batch).encoder_input
     centres = blobs.dataset.poses.shifts_angstrom
-    poses = learned_poses(model, encoded, centres, torch.zeros(n, 1))
+    poses = learned_poses(model, encoded, centres)
     moves = (poses.shifts_angstrom - centres).float()
     expected = encoded.encode(batch, poses.rotations.float(), moves).encoder_input
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
@@ -130,7 +130,7 @@ def test_table_starts_with_the_spread_that_is_known() -> None:
         (None, torch.full((n,), 2.0), torch.full((n,), np.deg2rad(2.0) * 16)),
         (known, torch.linspace(0, 5, n).clamp(min=1e-3), torch.linspace(0, 1, n).clamp(min=1e-3)),
     ):
-        table = LearnedPoses("table", given).build(encoded, NETWORK, 0)
+        table = LearnedPoses(given).build(encoded)
         posterior = table(torch.arange(n))
         assert posterior.rotations.allclose(encoded.frames.rotations, atol=1e-6)
         torch.testing.assert_close(posterior.spread()[0][1:], angle[1:])

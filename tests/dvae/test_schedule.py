@@ -11,13 +11,13 @@ from helpers.networks import LENGTHS, STEPS_PER_EPOCH, tiny_frames, training_of
 from temporem.dvae.schedule import Position, Schedule
 
 
-def schedule_of(method="static", *, learner="none", step_degrees=0.5, **training) -> Schedule:
+def schedule_of(method="static", *, learned_poses=False, step_degrees=0.5, **training) -> Schedule:
     return Schedule.plan(
         method,
         training_of(**{"start": "none", **training}),
         tiny_frames(),
         z_dim=2,
-        learner=learner,
+        learned_poses=learned_poses,
         step_degrees=step_degrees,
     )
 
@@ -63,7 +63,7 @@ def test_every_stage_starts_gently() -> None:
 def test_pose_of_a_table_moves_a_step_an_epoch(steps: int) -> None:
     """However many steps an epoch has, an entry with one gradient in it moves as far."""
     schedule = replace(
-        schedule_of(learner="table", step_degrees=0.5, frames_per_step=1), n_frames=steps
+        schedule_of(learned_poses=True, step_degrees=0.5, frames_per_step=1), n_frames=steps
     )
     constant = Position(epoch=3, step_in_epoch=steps - 1)
     rate = schedule.pose_rate(constant) / (schedule.learning_rate(constant) / 1e-3)
@@ -88,15 +88,14 @@ def test_kl_weight_rises_to_its_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "start", "learner", "first"),
+    ("method", "start", "first"),
     [
-        ("tempor", "linear", "none", 5),
-        ("static", "none", "head", 10),
-        ("tempor", "static", "none", 0),
+        ("tempor", "linear", 5),
+        ("tempor", "static", 0),
     ],
 )
-def test_kl_weight_rises_from_the_first_epoch_that_uses_it(method, start, learner, first) -> None:
-    schedule = schedule_of(method, start=start, learner=learner, epochs=40, kl_weight=0.9)
+def test_kl_weight_rises_from_the_first_epoch_that_uses_it(method, start, first) -> None:
+    schedule = schedule_of(method, start=start, epochs=40, kl_weight=0.9)
     weights = [schedule.independent_share * schedule.kl_weight(epoch) for epoch in range(40)]
     assert weights[:first] == [0] * first
     np.testing.assert_allclose(weights[first:], [0.3, 0.6] + [0.9] * (38 - first))
@@ -112,7 +111,7 @@ def test_high_frequencies_are_added_gradually() -> None:
     assert low < pixels[14] < high
 
 
-@pytest.mark.parametrize("options", [{"frequency_marching": False}, {"learner": "table"}])
+@pytest.mark.parametrize("options", [{"frequency_marching": False}, {"learned_poses": True}])
 def test_all_frequencies_from_the_beginning(options) -> None:
     schedule = schedule_of(**options)
     assert schedule.n_pixels(0) == len(tiny_frames().frames.forward_model.support)

@@ -36,16 +36,6 @@ def test_stages_add_up_to_the_epochs_asked_for(method, start, epochs, expected) 
     assert first == epochs
 
 
-def test_head_learns_poses_before_latents() -> None:
-    training = training_of(start="none", epochs=16)
-    plan = [(s.name, s.kind, s.epochs) for s in plan_stages("static", training, "head")]
-    assert plan == [("poses", "static", 4), ("static", "static", 12)]
-    training = training_of(start="static", epochs=16)
-    plan = [(s.name, s.kind, s.epochs) for s in plan_stages("tempor", training, "head")]
-    static = [("poses", "static", 4), ("static", "static", 4)]
-    assert plan == [*static, ("warm-up", "tempor", 2), ("tempor", "tempor", 6)]
-
-
 @pytest.mark.parametrize("epochs", [1, 2, 5, 32])
 @pytest.mark.parametrize(
     ("method", "generator"),
@@ -77,8 +67,8 @@ def test_a_network_alone_or_with_poses_to_learn_keeps_the_bound() -> None:
     """There a grid does not give better volumes than the bound, or was not tried."""
     training = training_of(start="linear")
     assert not finds_latents_on_grid("static", training, FourierNetwork, z_dim=1)
-    assert not finds_latents_on_grid("tempor", training, FourierNetwork, 1, learner="table")
-    assert finds_latents_on_grid("tempor", training, CloudVolumes, 1, learner="table")
+    assert not finds_latents_on_grid("tempor", training, FourierNetwork, 1, learned_poses=True)
+    assert finds_latents_on_grid("tempor", training, CloudVolumes, 1, learned_poses=True)
 
 
 def test_a_clock_learns_by_the_bound() -> None:

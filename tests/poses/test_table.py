@@ -13,7 +13,6 @@ from temporem.physics.padded_grid import full_grid
 from temporem.physics.rotations import (
     geodesic_degrees,
     random_rotations,
-    rotation_of_frame,
     rotation_of_vector,
 )
 from temporem.poses.table import PosePosterior, PoseTable, uniform_rotation_kl
@@ -29,20 +28,6 @@ def table(n: int, *, prior_sd: float = 4.0, lever: float = 20.0) -> PoseTable:
 
 
 # --- rotations ---
-
-
-def test_gram_and_schmidt_give_proper_rotations_and_turn_with_what_they_are_given() -> None:
-    six = draws(200)
-    rotations = rotation_of_frame(six)
-    eye = torch.eye(3, dtype=torch.float64).expand(200, 3, 3)
-    torch.testing.assert_close(rotations @ rotations.mT, eye, rtol=0, atol=1e-12)
-    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(200, dtype=torch.float64))
-    turn = random_rotations(200, torch.Generator().manual_seed(1))
-    turned = (turn @ six.unflatten(-1, (2, 3)).mT).mT.flatten(-2)
-    torch.testing.assert_close(rotation_of_frame(turned), turn @ rotations, rtol=0, atol=1e-12)
-    # Columns of a rotation give it back, whatever their length.
-    columns = (3 * rotations[..., :2]).mT.flatten(-2)
-    torch.testing.assert_close(rotation_of_frame(columns), rotations, rtol=0, atol=1e-12)
 
 
 def test_rotation_of_a_vector_is_the_exponential_with_its_derivatives_at_zero() -> None:

@@ -14,7 +14,12 @@ from helpers.commands import TINY_TRAINING, command, settings, succeed
 from temporem.errors import TemporemError
 from temporem.frames.readers import read_dataset
 from temporem.physics.rotations import geodesic_degrees
+from temporem.progress import Progress
+from temporem.runs import pipeline
 from temporem.runs.apply import apply_run
+from temporem.runs.methods.base import Task
+from temporem.runs.persistence import RunStore
+from temporem.runs.poses import RunPoses
 from temporem.runs.run import load_run
 from temporem.simulation.truth import read_truth
 
@@ -46,6 +51,11 @@ def changed(movies: Path, to: Path, factor: float = 0.0, noise: float = 0.0) -> 
         drawn = np.random.default_rng(0).normal(size=stack.data.shape)
         stack.set_data((factor * stack.data + noise * drawn).astype(np.float32))
     return to
+
+
+def true_poses(task: Task, store: RunStore, progress: Progress) -> RunPoses:
+    """The true poses, as if a search had found them."""
+    return RunPoses(read_truth(task.dataset.path).poses, False, {})
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -84,9 +94,30 @@ def test_poses_are_found_in_the_volumes(movies, linear, tmp_path) -> None:
     truth = read_truth(movies)
     apart = geodesic_degrees(run.poses.rotations, truth.poses.rotations)
     assert apart.median() < 6  # without an alignment: the volumes have their reference frame
+    assert run.facts.applied_poses == "a search"
     assert "Motion correlation" in succeed("evaluate", run.path)
     known = load_run(apply_run(load_run(linear), movies, tmp_path / "known"))
     assert abs(likeness(run.latents, known.latents)) > 0.8
+
+
+def test_head_of_a_run_gives_poses_of_new_movies(movies, tmp_path) -> None:
+    run, out, new = tmp_path / "run", tmp_path / "applied", tmp_path / "new"
+    succeed("simulate", "toy-free", "-o", new, *settings((*SMALL, "movies=8", "seed=7")))
+    head = ("poses.learned=head", "poses.head_images=25000", "linear.components=1")
+    options = ("--method", "linear", "--poses", "estimate", *settings(head))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "find_run_poses", true_poses)  # a search takes minutes
+        succeed("reconstruct", movies, "-o", run, *options)
+    before = load_run(run)
+    assert before.facts.pose_head_apart_degrees < 45  # little training; by chance 126
+    apart = geodesic_degrees(before.poses.rotations, read_truth(movies).poses.rotations)
+    assert apart.median() < 0.7 * before.facts.pose_head_apart_degrees  # refined
+    printed = succeed("reconstruct", new, "-o", out, "--apply", run, "--poses", "estimate")
+    assert "Poses: the pose head" in printed
+    applied = load_run(out)
+    assert applied.facts.applied_poses == "the pose head"
+    refined = geodesic_degrees(applied.poses.rotations, read_truth(new).poses.rotations)
+    assert refined.median() < 0.7 * before.facts.pose_head_apart_degrees
 
 
 def test_other_molecules_signs_and_grids_are_refused(movies, linear, tmp_path) -> None:
@@ -113,6 +144,7 @@ def test_the_command_says_what_it_measured(movies, linear, tmp_path) -> None:
     out = tmp_path / "applied"
     printed = succeed("reconstruct", movies, "-o", out, "--apply", linear)
     assert "Intensity of the molecule" in printed
+    assert "Poses: the dataset" in printed
     assert "Motion correlation" in succeed("evaluate", out)
     again = command("reconstruct", movies, "-o", out, "--apply", linear)
     assert again.code == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.commands import TINY_NETWORK, TINY_TRAINING, command, settings, succeed
+from helpers.commands import TINY_TRAINING, settings, succeed
 from temporem.errors import TemporemError
 from temporem.evaluation.storage import load_evaluation
 from temporem.frames.readers import read_dataset
@@ -53,11 +53,6 @@ def test_its_encoder_sees_no_image_so_it_is_not_probed(run: Path) -> None:
     assert np.isfinite(counting["clock_r2"])
 
 
-def test_what_needs_images_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
-    head = ("poses.learned=head", "model.encoder_input=image", *TINY_NETWORK)
-    options = ("--method", "clock", "--poses", "estimate", *settings(head))
-    refused = command("reconstruct", tiny_dataset, "-o", tmp_path / "run", *options)
-    assert refused.code == 2
-    assert "the method clock sees no image" in refused.err
+def test_a_static_start_is_refused() -> None:
     with pytest.raises(TemporemError, match=r"training.start=static needs --method tempor"):
         build_config({"method": "clock", "training": {"start": "static"}}, source="test")

@@ -45,8 +45,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pretrained": ("method=tempor", *TEMPOR, "training.start=static"),
     "table": ("method=tempor", *TEMPOR, "poses.source=refine", "poses.learned=table"),
     "head": (
-        *("method=static", *STATIC, "poses.source=estimate", "poses.learned=head"),
-        "model.encoder_input=image",
+        *("method=static", *STATIC, "poses.source=estimate", "poses.effort=1"),
+        *("poses.learned=head", "poses.head_images=300"),
     ),
     "linear": ("method=linear", *LINEAR, "data.held_out_fraction=0.4"),
     "searched": ("method=homogeneous", "poses.source=refine"),

@@ -20,7 +20,7 @@ from temporem.runs.config import build_config
 from temporem.runs.persistence import read_metrics
 from temporem.runs.run import load_run
 
-HEAD = ("poses.learned=head", "model.encoder_input=image")
+HEAD = ("poses.learned=head", "poses.head_images=300", "poses.effort=1")
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,10 @@ def test_run_has_the_poses_of_its_end_with_their_spread(
 
 
 @pytest.mark.integration
-def test_run_without_poses_ends_with_poses_and_uses_none(tmp_path: Path) -> None:
-    """A head gives the same run whether the dataset has poses or not."""
+def test_head_looks_at_images_alone_and_its_poses_are_those_of_the_run(
+    tmp_path: Path, monkeypatch
+) -> None:
+    shorten_searches(monkeypatch)
     for name, written in (("with", "true"), ("without", "false")):
         options = settings((*TINY_SIMULATION, f"poses.written={written}"))
         succeed("simulate", "toy", "-o", tmp_path / name, *options)
@@ -71,8 +73,10 @@ def test_run_without_poses_ends_with_poses_and_uses_none(tmp_path: Path) -> None
         np.testing.assert_array_equal(*(table.floats(column) for table in tables))
     assert tables[0].floats("rlnAngleTilt").std() > 0.01
     assert (tables[0].floats("temporemAngleSd") > 0).all()
-    assert not read_metrics(tmp_path / "run-with", "poses")  # nothing was searched
-    assert np.isfinite(load_run(tmp_path / "run-with").voxels(np.arange(2))).all()
+    records = read_metrics(tmp_path / "run-with", "head")
+    assert [record["step"] for record in records] == [3]
+    states = {path.name for path in (tmp_path / "run-with" / "checkpoint").iterdir()}
+    assert states == {"model.safetensors", "pose-head.safetensors"}
     assert "Pose error" in succeed("evaluate", tmp_path / "run-without")
 
 
@@ -91,6 +95,8 @@ def test_run_without_poses_ends_with_poses_and_uses_none(tmp_path: Path) -> None
         ("tempor", "estimate", {"poses": {"learned": "none"}}, "none", True),
         ("homogeneous", "estimate", {}, "none", True),
         ("linear", "refine", {}, "none", True),
+        ("linear", "estimate", {"poses": {"learned": "head"}}, "head", True),
+        ("tempor", "estimate", {"poses": {"learned": "head"}}, "head", True),
         ("tempor", "known", {}, "none", False),
     ],
 )
@@ -115,24 +121,9 @@ def test_poses_are_learned_or_searched(method, source, more, learned, searches) 
             "poses.learned=table needs --method static or tempor, but the method is homogeneous",
         ),
         (
-            ("--method", "static", "--poses", "estimate"),
-            ("poses.learned=head", "training.start=none"),
-            "it needs model.encoder_input=image",
-        ),
-        (
-            ("--method", "static", "--poses", "estimate"),
-            HEAD,
-            "it needs training.start=none or static",
-        ),
-        (
             ("--method", "static", "--poses", "known"),
-            (*HEAD, "training.start=none"),
-            "it needs poses.source=estimate",
-        ),
-        (
-            ("--method", "linear", "--poses", "estimate"),
             HEAD,
-            "needs --method static or tempor",
+            "it needs --poses estimate, not known",
         ),
     ],
 )

@@ -134,13 +134,13 @@ def test_progress_rises_from_the_beginning_to_the_end(overrides, tiny_dataset, t
 
 @pytest.mark.parametrize(
     ("method", "start", "learned"),
-    [("tempor", "linear", None), ("static", "none", "table")],
+    [("tempor", "linear", False), ("static", "none", True)],
 )
 def test_a_run_is_the_fit_in_memory(method, start, learned, tiny_dataset, tmp_path) -> None:
     """To the last bit: warm start, encoder input, training and inference are the same."""
     overrides = (f"method={method}", *TINY_TRAINING, f"training.start={start}")
-    if learned is not None:
-        overrides += (f"poses.learned={learned}", "poses.source=refine")
+    if learned:
+        overrides += ("poses.learned=table", "poses.source=refine")
     chosen = config(tiny_dataset, *overrides)
     run = reconstruct(chosen, tmp_path / "run")
     fit_network = {"tempor": fit_tempor, "static": fit_static}[method]
@@ -148,7 +148,7 @@ def test_a_run_is_the_fit_in_memory(method, start, learned, tiny_dataset, tmp_pa
         read_dataset(tiny_dataset),
         network=chosen.model,
         training=chosen.training,
-        learned=None if learned is None else LearnedPoses(learned),
+        learned=LearnedPoses() if learned else None,
         precision="float32",
     )
     loaded = load_run(run)
@@ -160,7 +160,7 @@ def test_a_run_is_the_fit_in_memory(method, start, learned, tiny_dataset, tmp_pa
         for log in (fit.log, read_metrics(run, "network"))
     ]
     assert timeless[0] == timeless[1]
-    if learned is not None:
+    if learned:
         torch.testing.assert_close(loaded.poses.rotations, fit.poses.rotations, rtol=0, atol=1e-5)
 
 

@@ -30,8 +30,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "pretrained": ("method=tempor", *TINY_TRAINING, "training.start=static", "training.epochs=8"),
     "table": ("method=tempor", *TINY_TRAINING, *FEW, "poses.source=refine"),
     "head": (
-        *("method=static", *TINY_TRAINING, *FEW, "poses.source=estimate", "poses.learned=head"),
-        "model.encoder_input=image",
+        *("method=static", *TINY_TRAINING, *FEW, "poses.source=estimate", "poses.effort=1"),
+        *("poses.learned=head", "poses.head_images=300"),
     ),
     "refined": ("method=homogeneous", "poses.source=refine"),
     "estimated": (
@@ -41,6 +41,7 @@ CASES: dict[str, tuple[str, ...]] = {
 PARTS = {"homogeneous": [], "linear": ["linear"], "tempor": ["linear", "network"]}
 PARTS |= {"one epoch": ["linear", "network"]}
 PARTS |= {"refined": ["poses"], "estimated": ["poses", "network"]}
+PARTS |= {"head": ["poses", "head", "network"]}
 
 
 class Killed(Exception):

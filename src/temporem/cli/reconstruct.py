@@ -233,8 +233,12 @@ def _apply(
             progress=progress,
             warn=warn,
         )
-    intensity = load_run(out).facts.applied_intensity
-    say(f"Intensity of the molecule beside the noise: {intensity:.3g} times that of {run}")
+    facts = load_run(out).facts
+    say(f"Poses: {facts.applied_poses}")
+    say(
+        "Intensity of the molecule beside the noise: "
+        f"{facts.applied_intensity:.3g} times that of {run}"
+    )
     say(f"Run: {out}")
     say(f"Next: temporem evaluate {out}, or temporem export {out} -o volumes")
 

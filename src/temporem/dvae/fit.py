@@ -190,12 +190,10 @@ def _fit(
     if epochs is not None:
         training = TrainingSettings(**{**training.model_dump(), "epochs": epochs})
     progress = progress or Progress()
-    posed = learned is None or learned.learner == "table"
     data = data if poses is None else data.with_poses(poses)
-    if posed:
-        data.require_poses()
+    data.require_poses()
     settings, where = DataSettings(invert=invert), choose_device(device)
-    frames = prepare_frames(data, settings, data.movies, where, posed=posed)
+    frames = prepare_frames(data, settings, data.movies, where)
     warm_start = None
     if training.start == "linear":
         if start is None:
@@ -215,7 +213,7 @@ def _fit(
             frames,
             resolved_input(network, training),
             base=None if warm_start is None else warm_start.volumes,
-            moving_poses=learned is not None and learned.learner == "table",
+            moving_poses=learned is not None,
             memory_gb=settings.memory_gb,
         )
     log: list[Mapping[str, Any]] = []
@@ -236,7 +234,7 @@ def _fit(
     latents = latents_after_training(state.model, encoded, training)
     found = None
     if state.model.poses is not None:
-        found = learned_poses(state.model, encoded, data.poses.shifts_angstrom, latents.mean)
+        found = learned_poses(state.model, encoded, data.poses.shifts_angstrom)
     latents, model = latents.cpu(), frames.forward_model
     return NetworkFit(
         grid=VolumeGrid(model.box, model.pixel_size_angstrom, frames.statistics.noise_scale),

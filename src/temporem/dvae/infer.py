@@ -15,7 +15,7 @@ from temporem.dvae.learned_poses import encode_in_current_poses
 from temporem.dvae.missed_detail import find_missed_detail
 from temporem.dvae.model import MovieVAE
 from temporem.dvae.settings import TrainingSettings
-from temporem.dvae.stages import PoseLearner, finds_latents_on_grid
+from temporem.dvae.stages import finds_latents_on_grid
 from temporem.dvae.volume_errors import volume_error_variance
 from temporem.frames.source import groups_of
 from temporem.physics.gaussian import gaussian_kl
@@ -84,8 +84,8 @@ def latents_after_training(
 def _on_grid(model: MovieVAE, training: TrainingSettings) -> bool:
     generator = model.generator
     own = generator.change if isinstance(generator, RefinedVolumes) else generator
-    learner: PoseLearner = "none" if model.poses is None else "table"
-    return finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learner)
+    learned = model.poses is not None
+    return finds_latents_on_grid(model.kind, training, type(own), own.z_dim, learned)
 
 
 def _sharply_on_grid(model: MovieVAE, encoded: EncodedFrames) -> dict[str, Tensor]:

@@ -27,7 +27,6 @@ def network_memory(
     pixels: int,
     base_components: int | None,
     bfloat16: bool,
-    poses_tried: int = 1,
     computes_inputs: bool = False,
 ) -> int:
     """Estimate an upper bound of the bytes that training needs besides the frames.
@@ -42,15 +41,14 @@ def network_memory(
         pixels: Fourier pixels of a frame in a step.
         base_components: components of the linear model that the generator refines; None without.
         bfloat16: arithmetic of the generator.
-        poses_tried: number of poses in which every frame is rendered.
         computes_inputs: encoder inputs are not kept in memory, so volumes are sliced for them.
     """
     n_inputs = encoder_input_size(forward_model, encoder_input, base_components or 0)
     with torch.device("meta"):  # shapes without memory
         model = MovieVAE("tempor", network, forward_model, n_inputs, base_components)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    rendered = poses_tried * frames * pixels * model.generator.activations_per_point
-    encoded = poses_tried * frames * (n_inputs + 16 * (network.encoder_width + network.rnn_width))
+    rendered = frames * pixels * model.generator.activations_per_point
+    encoded = frames * (n_inputs + 16 * (network.encoder_width + network.rnn_width))
     activations = (2 if bfloat16 else 4) * rendered + _BYTES_PER_NUMBER * encoded
     base = 0 if base_components is None else 1 + base_components
     sliced = {"linear": base, "image": 0, "back-projection": 1}[encoder_input]

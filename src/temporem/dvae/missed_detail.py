@@ -117,7 +117,7 @@ def _back_projected(
     sums = [BackProjection(grid) for _ in range(n_bodies)]
     for batch in frames.blocks(movies):
         latents, pixels = z[batch.rows.to(z.device)], batch.pixels.index
-        rotations, shifts = model.mean_poses(batch)[0]
+        rotations, shifts = model.mean_poses(batch)
         slices = generator.frame_slices(formation, rotations, pixels, latents)
         left = batch.images
         if shifts is not None:

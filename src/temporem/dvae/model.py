@@ -18,8 +18,7 @@ from temporem.dvae.settings import NetworkSettings
 from temporem.frames.batch import Batch
 from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.forward import ForwardModel
-from temporem.poses.head import PoseHead, twin_image
-from temporem.poses.table import PosePosterior, PoseTable
+from temporem.poses.table import PoseTable
 from temporem.volumes.generators import make_generator
 from temporem.volumes.layers import ResidualMLP
 from temporem.volumes.low_slices import LowSlices
@@ -64,7 +63,7 @@ class MovieVAE(nn.Module):
             0 until training is over.
     """
 
-    poses: PoseTable | PoseHead | None
+    poses: PoseTable | None
     volume_errors: Tensor
 
     def __init__(
@@ -103,33 +102,16 @@ class MovieVAE(nn.Module):
         """Infer the latents of a batch; without noise they are the posterior means."""
         return self.inference(self.features(batch), batch.lengths, batch.times, noise)
 
-    def pose_posteriors(self, batch: Batch) -> list[PosePosterior]:
-        """Infer learned poses: one posterior from a table, two from a head, none without either.
-
-        A head sees the frame, and the frame turned by 180° in its plane, as in the symmetrised loss
-        of CryoAI (Levy et al. 2022). At low resolution the two look alike, and a molecule of the
-        other hand exchanges them.
-        """
+    def mean_poses(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Rotations and shifts: the means of learned poses; those of the batch without any."""
         if self.poses is None:
-            return []
-        if isinstance(self.poses, PoseTable):
-            return [self.poses(batch.rows)]
-        assert batch.encoder_input is not None
-        turned = replace(batch, encoder_input=twin_image(batch.encoder_input))
-        return [self.poses(self.features(batch)), self.poses(self.features(turned)).twin()]
-
-    def mean_poses(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
-        """Rotations and shifts at the means of all posteriors; those of the batch without any."""
-        placed: list[tuple[Tensor, Tensor | None]] = []
-        placed += [posterior.draw(None) for posterior in self.pose_posteriors(batch)]
-        return placed or [(batch.rotations, batch.shifts_angstrom)]
+            return batch.rotations, batch.shifts_angstrom
+        return self.poses(batch.rows).draw(None)
 
     def scored(
         self, batch: Batch, z: Tensor, noise: FrameNoise | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """Score how well latents explain frames, in learned poses if there are any.
-
-        If a frame has two posteriors of its pose, the better one counts.
 
         Args:
             batch: F frames.
@@ -137,28 +119,18 @@ class MovieVAE(nn.Module):
             noise: draws the poses; with None they are the means.
 
         Returns:
-            Log-likelihood, KL divergence of the pose, and the index of the better posterior of
-            :meth:`pose_posteriors`, each ``(F,)``.
+            Log-likelihood, and KL divergence of the pose, each ``(F,)``.
         """
-        likelihoods, divergences = [], []
-        posteriors = self.pose_posteriors(batch)
-        for posterior in posteriors:
-            rotations, shifts = posterior.draw(noise)
-            placed = replace(batch, rotations=rotations, shifts_angstrom=shifts)
-            likelihoods.append(self.log_likelihood(batch, self.render(placed, z)))
-            divergences.append(posterior.kl())
-        if not posteriors:
+        if self.poses is None:
             likelihood = self.log_likelihood(batch, self.render(batch, z))
-            zero = torch.zeros_like(likelihood)
-            return likelihood, zero, zero.long()
-        likelihood, kl = torch.stack(likelihoods), torch.stack(divergences)
-        best = (likelihood - kl).argmax(0, keepdim=True)
-        return likelihood.gather(0, best)[0], kl.gather(0, best)[0], best[0]
+            return likelihood, torch.zeros_like(likelihood)
+        posterior = self.poses(batch.rows)
+        rotations, shifts = posterior.draw(noise)
+        placed = replace(batch, rotations=rotations, shifts_angstrom=shifts)
+        return self.log_likelihood(batch, self.render(placed, z)), posterior.kl()
 
     def scored_volumes(self, batch: Batch, slices: LowSlices) -> Tensor:
         """Score how well each of G volumes explains frames, in the mean of learned poses.
-
-        If a frame has two posteriors of its pose, the better one counts.
 
         Args:
             batch: F frames, at low frequencies.
@@ -168,12 +140,10 @@ class MovieVAE(nn.Module):
             Log-likelihoods ``(F, G)``.
         """
         model, pixels = self.forward_model, batch.pixels.index
-        found = []
-        for rotations, shifts in self.mean_poses(batch):
-            seen = slices(model.slice_frequencies(rotations, pixels)).movedim(-1, 0)
-            phase = None if shifts is None else model.shift_phase(shifts, pixels)
-            found.append(self.log_likelihood(batch, model.observe(seen, batch.ctf, phase)).T)
-        return torch.stack(found).amax(0)
+        rotations, shifts = self.mean_poses(batch)
+        seen = slices(model.slice_frequencies(rotations, pixels)).movedim(-1, 0)
+        phase = None if shifts is None else model.shift_phase(shifts, pixels)
+        return self.log_likelihood(batch, model.observe(seen, batch.ctf, phase)).T
 
     def render(self, batch: Batch, z: Tensor) -> Tensor:
         """Compute noise-free images ``(F, P)`` of latents ``(F, q)`` in the poses of the batch."""
@@ -185,7 +155,7 @@ class MovieVAE(nn.Module):
     def bound(self, batch: Batch, noise: FrameNoise | None = None) -> Bound:
         """Compute the terms of the evidence lower bound of every frame (TEMPOR Eq. 11)."""
         latents = self.infer(batch, noise)
-        log_likelihood, pose_kl, _ = self.scored(batch, latents.z, noise)
+        log_likelihood, pose_kl = self.scored(batch, latents.z, noise)
         return Bound(log_likelihood, latents.kl, pose_kl, self.generator.penalty(latents.z))
 
     def log_likelihood(self, batch: Batch, observed: Tensor) -> Tensor:

@@ -20,8 +20,6 @@ from temporem.volumes.linear_started import LinearStarted
 Targets = Mapping[str, Tensor]
 """Target posteriors of an encoder by name, of all N frames, ``(N, q)``."""
 
-_WIDE_SD = 2.0  # standard deviation of random latents while poses are learned; the prior's is 1
-
 
 @dataclass(frozen=True)
 class Terms:
@@ -84,19 +82,10 @@ def _fit_to_drawn(
     """Fit the generator to latents, and the encoder to the posterior that they are drawn from."""
     mean, variance = target
     path = model.infer(batch, noise)
-    likelihood, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
+    likelihood, pose_kl = model.scored(batch.at(pixels), drawn, noise)
     encoder = gaussian_kl(mean, variance.log(), path.mean, path.log_variance)
     penalty = model.generator.penalty(drawn)
     return Terms(likelihood - encoder, torch.zeros_like(likelihood), pose_kl, penalty)
-
-
-def pose_fit(
-    model: MovieVAE, batch: Batch, pixels: PixelSample, targets: Targets, noise: FrameNoise
-) -> Terms:
-    """Fit poses and volume to frames with random latents."""
-    drawn = _WIDE_SD * noise.normal(len(batch.rows), model.generator.z_dim)
-    fit, pose_kl, _ = model.scored(batch.at(pixels), drawn, noise)
-    return Terms(fit, torch.zeros_like(fit), pose_kl, model.generator.penalty(drawn))
 
 
 def path_fit(
@@ -120,7 +109,6 @@ Objective = Callable[[MovieVAE, Batch, PixelSample, Targets, FrameNoise], Terms]
 OBJECTIVES: dict[StageName, Objective] = {
     "start": guided_fit,
     "smooth": smooth_fit,
-    "poses": pose_fit,
     "static": lower_bound,
     "warm-up": path_fit,
     "tempor": lower_bound,

@@ -9,7 +9,7 @@ from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.learned_poses import pose_rate
 from temporem.dvae.model import VAEKind
 from temporem.dvae.settings import TrainingSettings
-from temporem.dvae.stages import PoseLearner, Stage, plan_stages
+from temporem.dvae.stages import Stage, plan_stages
 from temporem.physics.fourier import FourierSupport
 from temporem.volumes.model import VolumeModel
 
@@ -55,7 +55,7 @@ class Schedule:
         z_dim: latent dimension q.
         stages: the stages.
         marching: parts of the epochs between which high frequencies are added.
-        learner: way to learn poses.
+        learned_poses: poses are learned, too.
         step_degrees: approximate turn that a pose of a table may make in an epoch.
         support: image frequencies.
         n_frames, n_movies: size of an epoch.
@@ -66,7 +66,7 @@ class Schedule:
     z_dim: int
     stages: tuple[Stage, ...]
     marching: tuple[float, float]
-    learner: PoseLearner
+    learned_poses: bool
     step_degrees: float
     support: FourierSupport
     n_frames: int
@@ -81,7 +81,7 @@ class Schedule:
         encoded: EncodedFrames,
         *,
         z_dim: int,
-        learner: PoseLearner = "none",
+        learned_poses: bool = False,
         step_degrees: float = 0.5,
         generator: type[VolumeModel] = VolumeModel,
     ) -> Schedule:
@@ -90,9 +90,9 @@ class Schedule:
         return cls(
             training=training,
             z_dim=z_dim,
-            stages=plan_stages(method, training, learner, generator, z_dim),
+            stages=plan_stages(method, training, learned_poses, generator, z_dim),
             marching=generator.marching,
-            learner=learner,
+            learned_poses=learned_poses,
             step_degrees=step_degrees,
             support=encoded.frames.forward_model.support,
             n_frames=sum(map(len, movies)),
@@ -156,7 +156,7 @@ class Schedule:
         all frequencies from the beginning.
         """
         training = self.training
-        low = training.frequency_marching and self.learner != "table"
+        low = training.frequency_marching and not self.learned_poses
         start = START_RESOLUTION if low else 1.0
         begin, end = self.marching
         done = (epoch / training.epochs - begin) / max(end - begin, 1e-9)

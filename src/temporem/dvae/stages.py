@@ -9,8 +9,7 @@ from temporem.dvae.model import VAEKind
 from temporem.dvae.settings import TrainingSettings
 from temporem.volumes.model import VolumeModel
 
-StageName = Literal["start", "smooth", "poses", "static", "warm-up", "tempor"]
-PoseLearner = Literal["none", "table", "head"]
+StageName = Literal["start", "smooth", "static", "warm-up", "tempor"]
 
 ROUNDS = (1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 5 / 8, 3 / 4)
 """Parts of the epochs after which latents are found anew on a grid."""
@@ -22,10 +21,9 @@ class Stage:
 
     Attributes:
         name: ``start`` fits a model to the latents of a linear model; ``smooth`` to those that its
-            volumes find when the stage begins; ``poses`` learns poses and one volume, from random
-            latents; ``static`` and ``tempor`` maximise the evidence lower bound; ``warm-up`` fits
-            the temporal encoder to the latents of the static model, with extractor and generator
-            at rest.
+            volumes find when the stage begins; ``static`` and ``tempor`` maximise the evidence
+            lower bound; ``warm-up`` fits the temporal encoder to the latents of the static model,
+            with extractor and generator at rest.
         kind: the model.
         first_epoch: epochs of the whole training that come before.
         epochs: number of epochs.
@@ -47,7 +45,7 @@ def finds_latents_on_grid(
     training: TrainingSettings,
     generator: type[VolumeModel],
     z_dim: int,
-    learner: PoseLearner = "none",
+    learned_poses: bool = False,
 ) -> bool:
     """Tell whether latents are found on a grid, in training and at last, or by an encoder.
 
@@ -55,13 +53,13 @@ def finds_latents_on_grid(
     """
     if training.start != "linear" or training.kl_weight is not None or z_dim > 1:
         return False
-    return generator.always_on_grid or (method == "tempor" and learner == "none")
+    return generator.always_on_grid or (method == "tempor" and not learned_poses)
 
 
 def plan_stages(
     method: VAEKind,
     training: TrainingSettings,
-    learner: PoseLearner = "none",
+    learned_poses: bool = False,
     generator: type[VolumeModel] = VolumeModel,
     z_dim: int = 1,
 ) -> tuple[Stage, ...]:
@@ -70,13 +68,12 @@ def plan_stages(
     Args:
         method: model that is wanted in the end.
         training: epochs and kind of start.
-        learner: how poses are learned. A head needs poses before latents, and no linear
-            warm start.
+        learned_poses: poses are learned, too.
         generator: kind of generator.
         z_dim: latent dimension q.
     """
     total = training.epochs
-    if finds_latents_on_grid(method, training, generator, z_dim, learner):
+    if finds_latents_on_grid(method, training, generator, z_dim, learned_poses):
         return _smoothed_stages(method, total)
     warm = max(1, int(total * generator.start_share)) if training.start == "linear" else 0
     if method == "static":
@@ -85,11 +82,9 @@ def plan_stages(
         static, warm_up = total // 2, total // 8
     else:
         static = warm_up = 0
-    poses = min(total // 4, static) if learner == "head" else 0
     parts: tuple[tuple[StageName, VAEKind, int], ...] = (
         ("start", method, warm),
-        ("poses", "static", poses),
-        ("static", "static", static - poses),
+        ("static", "static", static),
         ("warm-up", "tempor", warm_up),
         ("tempor", "tempor", total - warm - static - warm_up if method == "tempor" else 0),
     )

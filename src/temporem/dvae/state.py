@@ -190,7 +190,7 @@ def plan(
         training,
         encoded,
         z_dim=network.z_dim,
-        learner="none" if learned is None else learned.learner,
+        learned_poses=learned is not None,
         step_degrees=0.5 if learned is None else learned.step_degrees,
         generator=generator_kind(network.generator),
     )
@@ -224,7 +224,7 @@ def build_model(
     model.generator.set_amplitude(frames.statistics.change_amplitude)
     model.set_dtype(dtype)
     if learned is not None:
-        model.poses = learned.build(encoded, network, seed)
+        model.poses = learned.build(encoded)
     return model
 
 

@@ -203,11 +203,6 @@ class _Training:
         """Check that the first stage has the warm start that it needs."""
         if self.training.start != "linear":
             return None
-        if self.learned is not None and self.learned.learner == "head":
-            raise TemporemError(
-                "a pose head begins without poses, so there is no linear model to start from",
-                expected="training.start=none or static",
-            )
         if warm_start is None:
             raise TemporemError(
                 "training.start is linear, but there is no linear model to start from",

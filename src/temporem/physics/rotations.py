@@ -65,15 +65,6 @@ def rotation_of_vector(vectors: Tensor) -> Tensor:
     return eye + torch.sinc(angle / torch.pi) * cross + 0.5 * half.square() * (cross @ cross)
 
 
-def rotation_of_frame(six: Tensor) -> Tensor:
-    """Rotations of six unconstrained numbers, ``(..., 6)`` → ``(..., 3, 3)`` (Zhou et al. 2019).
-
-    Gram–Schmidt makes the first three numbers the first column, and the other three the second.
-    Rotating both vectors rotates the result: ``f(Q a, Q b) = Q f(a, b)``.
-    """
-    return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
-
-
 def vector_of_rotation(rotations: Tensor) -> Tensor:
     """Rotations ``(..., 3, 3)`` → their rotation vectors, no longer than π, ``(..., 3)``."""
     return roma.rotmat_to_rotvec(rotations)

@@ -33,6 +33,7 @@ class KnownVolumes:
         window_radius: radius of the ball that holds the molecule, in half boxes.
         errors: measured errors of given poses; where they are small, no search is needed, and poses
             keep a prior of their width.
+        guess: poses to begin with instead of a search, as a pose head infers them.
     """
 
     frames: Frames
@@ -42,6 +43,7 @@ class KnownVolumes:
     settings: PoseSettings
     window_radius: float
     errors: PoseErrors | None = None
+    guess: PoseEstimates | None = None
 
     def search(self, on_frames: Callable[[int], None]) -> PoseEstimates:
         """Find poses with frequencies below :data:`SEARCH_RADIUS`.
@@ -49,6 +51,8 @@ class KnownVolumes:
         Args:
             on_frames: called with the number of frames that were done.
         """
+        if self.guess is not None:
+            return self._improved(self.guess, SEARCH_RADIUS, "here", on_frames)
         if self.settings.source == "estimate":
             everywhere = PoseEstimates.at(torch.eye(3).expand(len(self.frames), 3, 3))
             return self._improved(everywhere, SEARCH_RADIUS, "everywhere", on_frames)

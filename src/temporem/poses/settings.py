@@ -51,10 +51,18 @@ class PoseSettings(BaseModel):
     )
     learned: Literal["auto", "none", "table", "head"] = Field(
         "auto",
-        description="static, tempor: learn poses together with the network. table: a free pose for "
-        "every frame, which replaces the search of refine and follows that of estimate. head: a "
-        "network on the encoder's features, which replaces the search of estimate. none: search "
-        "only. auto: table if no movies are held out and frames are not linked, else none.",
+        description="static, tempor: learn poses, too. table: a free pose for every frame, learned "
+        "with the network; it replaces the search of refine and follows that of estimate. head: a "
+        "network that infers poses from images; it learns from the volumes that the search of "
+        "estimate has found, and its answers, refined, replace those of the search. A run keeps it "
+        "for new movies. none: search only. auto: table if no movies are held out and frames are "
+        "not linked, else none.",
+    )
+    head_images: int = Field(
+        1_000_000,
+        ge=1,
+        description="learned=head: number of images that the head learns from. The longer, the "
+        "better: a million take about eight minutes of one core.",
     )
     diffusion: Annotated[Literal["none", "auto"] | float, BeforeValidator(_coefficient)] = Field(
         "auto",

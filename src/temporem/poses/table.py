@@ -9,14 +9,13 @@ the images are centred.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from temporem.frames.frame_noise import FrameNoise
 from temporem.physics.gaussian import gaussian_kl
-from temporem.physics.rigid_transform import other_hand
 from temporem.physics.rotations import rotation_of_vector
 
 _LOG_SD_RANGE = (-9.0, -0.7)  # of turns, radians; beyond 30° they are not Gaussian
@@ -55,15 +54,6 @@ class PosePosterior:
         zero = torch.zeros_like(self.shifts_angstrom)
         shift = gaussian_kl(self.shifts_angstrom, 2 * self.shift_log_sd, zero, prior)
         return uniform_rotation_kl(self.turn_log_sd) + shift
-
-    def twin(self) -> PosePosterior:
-        """Turn the posterior of a frame into that of the frame turned in its plane by 180°.
-
-        The mirror image of a molecule has the same images in these poses.
-        """
-        return replace(
-            self, rotations=other_hand(self.rotations), shifts_angstrom=-self.shifts_angstrom
-        )
 
     def spread(self) -> tuple[Tensor, Tensor]:
         """Give the standard deviations of turns, degrees, and shifts, Å, each ``(F,)``.

@@ -27,6 +27,7 @@ from temporem.runs import names
 from temporem.runs.methods import find_method
 from temporem.runs.methods.base import Infers, Outcome, Task
 from temporem.runs.pose_choice import settle_poses, with_settled
+from temporem.runs.pose_head import guess_of_run_head, has_head
 from temporem.runs.run import Run
 from temporem.runs.shown_molecule import fit_mean, mean_volume
 from temporem.runs.writing import require_replaceable_run, write_outcome, write_request
@@ -59,8 +60,9 @@ def apply_run(
         dataset: new movies of the same molecule, with the same box and pixel size.
         output: folder to write.
         poses: ``known`` takes the poses of the dataset, ``refine`` improves them, ``estimate``
-            finds them in the run's volumes. ``auto``: known, or refine where the images show that
-            they are off; estimate where the dataset has none.
+            finds them in the run's volumes: by the run's pose head if it has one, else by a search.
+            ``auto``: known, or refine where the images show that they are off; estimate where the
+            dataset has none.
         invert: flip the sign of the images, for dark molecules; None does as the run did.
         overwrite: replace a run that exists.
         progress: receives the progress.
@@ -81,7 +83,7 @@ def apply_run(
     """
     progress, output = progress or Progress(), Path(output)
     method = find_method(run.config.method)
-    if not isinstance(method, Infers) or run.config.learned_poses == "head":
+    if not isinstance(method, Infers):
         raise TemporemError(
             f"{run.path} was made with --method {run.config.method}, which cannot be applied to "
             "new movies",
@@ -95,10 +97,10 @@ def apply_run(
     stored, given = load_checkpoint(run.path / names.MODEL), task.dataset
     with fresh_directory(output, overwrite=overwrite) as folder:
         write_request(folder, task.config, given)
-        intensity = None
+        intensity, poses_from = None, "the dataset"
         if task.config.poses.source != "known":
             found = _found_poses(run, task, progress.part(0, _POSES_SHARE), warn)
-            intensity = found.intensity
+            intensity, poses_from = found.intensity, found.source
             posed = given.with_poses(found.poses)
             task = replace(task, dataset=posed, poses=found.poses, as_given=None)
         frames = task.prepare(task.device, posed=True)
@@ -114,6 +116,7 @@ def apply_run(
         facts = {
             "applied_run": str(run.path.resolve()),
             "applied_intensity": intensity,
+            "applied_poses": poses_from,
         }
         write_outcome(folder, task, outcome, frames, run.grid.noise_scale, facts)
     progress(1, 1)
@@ -159,10 +162,17 @@ def _in_units_of(frames: Frames, intensity: float) -> Frames:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Poses that were found in the volumes of a run, and the intensity of the molecule."""
+    """Poses that were found in the volumes of a run.
+
+    Attributes:
+        poses: poses of all frames.
+        intensity: intensity of the molecule beside the noise, that of the run being 1.
+        source: where they come from, in words.
+    """
 
     poses: Poses
     intensity: float
+    source: str
 
 
 def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str], None]) -> _Found:
@@ -186,6 +196,9 @@ def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str],
     components = None
     if isinstance(run.generator, LinearVolumes) and run.generator.z_dim:
         components = ratio * run.generator.maps[1:].cpu()
+    guess = None
+    if not posed and has_head(run):
+        guess = guess_of_run_head(run, frames, ratio)
     volumes = KnownVolumes(
         frames=frames,
         given=task.dataset.poses,
@@ -194,6 +207,7 @@ def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str],
         settings=task.config.poses,
         window_radius=task.config.data.window_radius,
         errors=task.pose_errors,
+        guess=guess,
     )
     found = volumes.search(count)
     unseen = fit_mean(run, volumes.posed(found), SEARCH_RADIUS, task.dataset.box / 2)
@@ -211,7 +225,8 @@ def _found_poses(run: Run, task: Task, progress: Progress, warn: Callable[[str],
             "compare the volumes with other results"
         )
     intensity = unseen.factor if unseen.is_telling else ratio
-    return _Found(volumes.refine(found, count), intensity)
+    source = "the dataset, refined" if posed else "the pose head" if guess else "a search"
+    return _Found(volumes.refine(found, count), intensity, source)
 
 
 def _require_same_grid(run: Run, movies: Dataset) -> None:

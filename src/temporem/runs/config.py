@@ -104,31 +104,24 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _poses_can_be_found(self) -> RunConfig:
-        if self.learned_poses != "none":
+        if self.learned_poses == "table":
             if self.method not in NETWORKS:
                 raise ValueError(
-                    f"poses.learned={self.poses.learned} needs --method static or tempor, but the "
-                    f"method is {self.method}"
+                    "poses.learned=table needs --method static or tempor, but the method is "
+                    f"{self.method}"
                 )
-            if self.poses.source in _GIVEN and self.learned_poses == "table":
+            if self.poses.source in _GIVEN:
                 raise ValueError("poses.learned=table needs --poses refine or estimate")
         if not isinstance(self.poses.diffusion, str) and not self.searches_poses:
             raise ValueError(
-                "poses.diffusion needs a search for poses: --poses estimate without "
-                "poses.learned=head, or --poses refine without poses.learned=table"
+                "poses.diffusion needs a search for poses: --poses estimate, or --poses refine "
+                "without poses.learned=table"
             )
-        if self.learned_poses == "head":
-            wanted = {
-                "poses.source=estimate": self.poses.source == "estimate",
-                "model.encoder_input=image": self.model.encoder_input == "image",
-                "training.start=none or static": not self.starts_linear,
-            }
-            lacking = [setting for setting, given in wanted.items() if not given]
-            if lacking:
-                raise ValueError(
-                    "poses.learned=head begins without poses, so nothing can be back-projected: it "
-                    f"needs {', '.join(lacking)}"
-                )
+        if self.learned_poses == "head" and self.poses.source != "estimate":
+            raise ValueError(
+                "poses.learned=head infers poses from images alone: it needs --poses estimate, not "
+                f"{self.poses.source}"
+            )
         return self
 
     @property
@@ -155,8 +148,8 @@ class RunConfig(BaseModel):
     @property
     def searches_poses(self) -> bool:
         """True if a search for poses comes first."""
-        instead = {"table": "refine", "head": "estimate"}.get(self.learned_poses)
-        return self.poses.source not in (*_GIVEN, instead)
+        instead = self.learned_poses == "table" and self.poses.source == "refine"
+        return self.poses.source not in _GIVEN and not instead
 
     @property
     def moving_poses(self) -> bool:

@@ -70,8 +70,11 @@ class RunFacts(BaseModel):
         starts_alike: fraction of the frames on whose poses two random starts agree.
         pose_diffusion: rotational diffusion coefficient that links the poses of neighbouring
             frames, degrees² per unit of time; None where poses are independent.
+        pose_head_apart_degrees: median angle between the poses of the search and the answers of the
+            run's pose head before they are refined; None without a head.
         applied_run: run whose volumes these are, where no volume was made of these movies.
         applied_intensity: factor of that run's volumes in these images.
+        applied_poses: where the poses of these movies come from, in words.
         components: components of the linear model.
         half_agreement: how halves of the movies agree on its components.
         component_likeness: how far each component looks like a change of the mean as a whole.
@@ -90,8 +93,10 @@ class RunFacts(BaseModel):
     symmetry: _Symmetry | None = None
     starts_alike: float | None = Field(None, ge=0, le=1)
     pose_diffusion: float | None = Field(None, gt=0)
+    pose_head_apart_degrees: float | None = Field(None, ge=0)
     applied_run: str | None = None
     applied_intensity: FiniteFloat | None = None
+    applied_poses: str | None = None
     components: int | None = None
     half_agreement: HalfAgreementFacts | None = None
     component_likeness: list[LikenessFacts] | None = None

@@ -71,7 +71,7 @@ def half_models(
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
     config, progress = run.config, progress or Progress()
-    if config.learned_poses != "none":
+    if config.learned_poses == "table":
         raise TemporemError(
             f"{run.path} learned its poses with the network, and half sets need given poses",
             expected="a run with known poses, or with poses that a search found",

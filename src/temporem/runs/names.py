@@ -5,7 +5,8 @@
     RUN/config.yaml           complete settings
     RUN/dataset.sha256        fingerprint of the dataset
     RUN/metrics.jsonl         a record for every step or epoch
-    RUN/checkpoint/           states to resume from, and in the end model.safetensors, the weights
+    RUN/checkpoint/           states to resume from, and in the end model.safetensors, the weights,
+                              and pose-head.safetensors, of a head that infers poses
     RUN/*.mrc                 volumes and masks of methods that have some
     RUN/predicted.star        linear: latents at frame numbers that a movie lacks
     RUN/run.json              grid and units of the volumes, findings
@@ -20,6 +21,7 @@ FINGERPRINT = "dataset.sha256"
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
 MODEL = f"{CHECKPOINT}/model.safetensors"
+HEAD = f"{CHECKPOINT}/pose-head.safetensors"
 FACTS = "run.json"
 FRAMES = "frames.star"
 PREDICTED = "predicted.star"

@@ -162,7 +162,8 @@ class RunStore:
     def _state_files(self) -> list[Path]:
         require_no_links([self._checkpoints])
         files = sorted(self._checkpoints.glob("[!.]*.safetensors"))
-        return [file for file in files if file != self.folder / names.MODEL]
+        kept = [self.folder / names.MODEL, self.folder / names.HEAD]
+        return [file for file in files if file not in kept]
 
     def _save(self, file: Path, part: str, state: Resumable) -> None:
         parts = state.parts()  # in all processes: sums over them may be part of it

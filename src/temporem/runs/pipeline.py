@@ -29,11 +29,13 @@ from temporem.runs.methods import find_method
 from temporem.runs.methods.base import Job, Task
 from temporem.runs.persistence import RunStore
 from temporem.runs.pose_choice import settle_poses, with_settled
+from temporem.runs.pose_head import poses_of_run_head
 from temporem.runs.poses import find_run_poses
 from temporem.runs.run import is_finished, load_run_config, require_dataset_of
 from temporem.runs.writing import require_replaceable_run, write_outcome, write_request
 
 _POSES_SHARE = 0.6  # fraction of the time of a run that searches for poses
+_HEAD_SHARE = 0.8  # fraction of the rest, where a pose head is trained
 
 
 def reconstruct(
@@ -112,14 +114,18 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
     facts: dict[str, Any] = {"data_warnings": [doubt.sentence for doubt in task.doubts]}
     if task.config.searches_poses:
         search = find_run_poses(task, store, progress.part(0, _POSES_SHARE))
-        dataset = task.dataset.with_poses(search.poses)
-        task = replace(task, dataset=dataset, poses=search.poses, as_given=None)
+        progress, poses = progress.part(_POSES_SHARE, 1), search.poses
+        if task.config.learned_poses == "head":
+            by_head = poses_of_run_head(task, poses, store, progress.part(0, _HEAD_SHARE))
+            poses, facts["pose_head_apart_degrees"] = by_head.poses, by_head.apart_degrees
+            progress = progress.part(_HEAD_SHARE, 1)
+        dataset = task.dataset.with_poses(poses)
+        task = replace(task, dataset=dataset, poses=poses, as_given=None)
         if search.linked and task.config.learned_poses == "table":
             task = replace(task, config=with_settled(task.config, learned="none"))
             if task.processes.is_main:
                 save_config(task.config, folder / names.CONFIG)
         facts |= search.facts
-        progress = progress.part(_POSES_SHARE, 1)
     method = find_method(task.config.method)
     frames = task.prepare(task.device, posed=method.needs_poses(task.config))
     outcome = method.run(Job(task, frames, store, progress))

@@ -37,11 +37,10 @@ def can_be_probed(config: RunConfig) -> bool:
     if not isinstance(method, Network) or not method.sees_images:
         return False
     generator, q = generator_kind(config.model.generator), config.model.z_dim
-    learner = config.learned_poses
-    if finds_latents_on_grid(method.kind, config.training, generator, q, learner):
+    table = config.learned_poses == "table"
+    if finds_latents_on_grid(method.kind, config.training, generator, q, table):
         return False
-    searched = config.searches_poses and config.learned_poses == "table"
-    return not searched
+    return not (config.searches_poses and table)
 
 
 def probe_latents(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from torch import Tensor
 
 from temporem.dvae.clock import clock_training, encode_clock
 from temporem.dvae.encoded_frames import EncodedFrames
 from temporem.dvae.settings import TrainingSettings
-from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
 from temporem.runs.config import RunConfig
@@ -28,15 +26,6 @@ class Clock(Network):
 
     def uses_dynamics(self, config: RunConfig) -> bool:
         return True
-
-    def check(self, config: RunConfig, dataset: Dataset, training: list[np.ndarray]) -> None:
-        super().check(config, dataset, training)
-        if config.learned_poses == "head":
-            raise TemporemError(
-                "poses.learned=head reads poses from the features of images, but the method clock "
-                "sees no image",
-                expected="poses.learned=none or table",
-            )
 
     def encode(
         self, config: RunConfig, dataset: Dataset, frames: Frames, base: Tensor | None

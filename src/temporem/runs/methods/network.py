@@ -67,7 +67,7 @@ class Network:
         self.summary = summary
 
     def needs_poses(self, config: RunConfig) -> bool:
-        return config.learned_poses != "head"
+        return True
 
     def uses_dynamics(self, config: RunConfig) -> bool:
         return self.kind == "tempor"
@@ -101,7 +101,6 @@ class Network:
             pixels=min(training.pixels_per_frame, len(model.support)),
             base_components=components,
             bfloat16=config.precision == "bfloat16",
-            poses_tried=2 if config.learned_poses == "head" else 1,
             computes_inputs=config.moving_poses or not in_memory,
         )
         key, value = "training.frames_per_step", training.frames_per_step
@@ -224,7 +223,7 @@ class Network:
         poses = None
         if state.model.poses is not None:
             centres = job.task.dataset.poses.shifts_angstrom
-            poses = learned_poses(state.model, encoded, centres, latents.mean)
+            poses = learned_poses(state.model, encoded, centres)
         stored = state.parts()
         document = {k: v for k, v in stored.document.items() if k != "seconds"}
         return Outcome(
@@ -251,8 +250,7 @@ class Static(Network):
 
 
 def _learned(config: RunConfig, given: Poses | None) -> LearnedPoses | None:
-    """Settings of learned poses; None if poses are not learned."""
-    learner = config.learned_poses
-    if learner == "none":
+    """Settings of poses that are learned with the network; None if none are."""
+    if config.learned_poses != "table":
         return None
-    return LearnedPoses(learner, given=given, shift_sd=config.poses.shift_sd)
+    return LearnedPoses(given=given, shift_sd=config.poses.shift_sd)
