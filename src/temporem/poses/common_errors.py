@@ -44,13 +44,11 @@ class CommonErrors:
         degrees: root mean square length of the rotation vector.
         turn_certainty: variance of rotations, divided by its standard error.
         angstrom: root mean square shift along each axis.
-        shift_certainty: variance of shifts, divided by its standard error.
     """
 
     degrees: float
     turn_certainty: float
     angstrom: float
-    shift_certainty: float
 
 
 def measure_common_errors(
@@ -89,10 +87,8 @@ def measure_common_errors(
     n = len(_PAIRS)
     # With shifts beside them rotations would be less certain. Where there are shifts, these tell.
     turn, turn_certainty = _middle(measured[:, :n], response[:, :n, :n])
-    shift, shift_certainty = _middle(measured, response)
-    return CommonErrors(
-        math.degrees((3 * turn) ** 0.5), turn_certainty, shift**0.5, shift_certainty
-    )
+    shift, _ = _middle(measured, response)
+    return CommonErrors(math.degrees((3 * turn) ** 0.5), turn_certainty, shift**0.5)
 
 
 def _middle(measured: Tensor, response: Tensor) -> tuple[float, float]:

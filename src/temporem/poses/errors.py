@@ -29,7 +29,8 @@ from temporem.poses.refinement import References, RotationPrior, expand_poses
 
 _LEAST_RADIUS = 4  # cycles per box; fewer say nothing of a pose
 _NEAR_DEGREES = 8.0
-_MOST_PIXELS = 0.35  # in common; exact poses seem shifted by up to 0.1
+_MOST_PIXELS = 0.35  # exact poses seem shifted by up to 0.2, or more where parts do not share it
+_SHARED = 0.5  # of a shift: less, and it is a motion
 _MOST_DEGREES = 2.0  # in common; exact poses seem turned by up to 1.6
 _SURE = 5.0  # standard errors
 _LEAST_DEGREES, _LEAST_PIXELS = 0.5, 0.05  # widths of priors
@@ -54,12 +55,14 @@ class PoseErrors:
 
     def are_off(self, pixel_size_angstrom: float) -> bool:
         """True if poses are shifted or turned beyond what the motion of a molecule looks like."""
-        shift, certainty = self.shift_angstrom, self.shift_certainty
-        if self.common is not None:
-            shift, certainty = self.common.angstrom, self.common.shift_certainty
-            if self.common.degrees > _MOST_DEGREES and self.common.turn_certainty > _SURE:
+        common = self.common
+        if common is not None:
+            if common.degrees > _MOST_DEGREES and common.turn_certainty > _SURE:
                 return True
-        return shift > _MOST_PIXELS * pixel_size_angstrom and certainty > _SURE
+            if common.angstrom < _SHARED * self.shift_angstrom:
+                return False  # parts move apart, as those of a compact molecule do
+        far = self.shift_angstrom > _MOST_PIXELS * pixel_size_angstrom
+        return far and self.shift_certainty > _SURE
 
     @property
     def are_near(self) -> bool:

@@ -85,8 +85,7 @@ def gaussians_that_move(volume: Tensor, moving: Tensor, most: int) -> int:
         TemporemError: the volume holds no density.
     """
     density = _density(volume)
-    share = float((density * moving.double().cpu().numpy()).sum() / density.sum())
-    return round(most * max(share, _LEAST_NUMBER))
+    return round(most * max(_share(density, _values(moving)), _LEAST_NUMBER))
 
 
 def draw_places(volume: Tensor, n: int, moving: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -107,7 +106,7 @@ def draw_places(volume: Tensor, n: int, moving: Tensor | None = None) -> tuple[T
         TemporemError: the volume holds no density.
     """
     box, density = len(volume), _density(volume)
-    odds = _odds(density / density.sum(), moving)
+    odds = _odds(density, moving)
     random = np.random.default_rng(0)
     chosen = random.choice(density.size, n, p=odds.ravel())
     each = density.ravel()[chosen] / (n * odds.ravel()[chosen])
@@ -132,15 +131,25 @@ def _density(volume: Tensor) -> np.ndarray:
 
 def _odds(density: np.ndarray, moving: Tensor | None) -> np.ndarray:
     """Chances of voxels: their part of the density, raised where too few points would move."""
+    density = density / density.sum()
     if moving is None:
         return density
-    mask = moving.double().cpu().numpy()
-    share = float((density * mask).sum())
+    mask = _values(moving)
+    share = _share(density, mask)
     if not 0 < share < _LEAST_MOVING:
         return density
     raised = _LEAST_MOVING * (1 - share) / (share * (1 - _LEAST_MOVING))
     odds = density * (1 + (raised - 1) * mask)
     return np.asarray(odds / odds.sum())
+
+
+def _values(moving: Tensor) -> np.ndarray:
+    return np.asarray(moving.double().cpu().numpy())
+
+
+def _share(density: np.ndarray, mask: np.ndarray) -> float:
+    """Part of the density that is in a mask."""
+    return float((density * mask).sum() / density.sum())
 
 
 def _gate(nodes: Tensor, moving: Tensor) -> Tensor:
