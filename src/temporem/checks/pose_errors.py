@@ -14,8 +14,9 @@ from temporem.poses.errors import PoseErrors, measure_pose_errors
 class PoseErrorCheck:
     """Measures how far poses are off, from the slope of the likelihood about them.
 
-    Rotations and shifts decide that all parts of the molecule share. A molecule that moves seems
-    turned even in exact poses, and a compact one shifted, but not all of it alike.
+    Rotations decide that all parts of the molecule share, and shifts that they share by half. A
+    molecule that moves seems turned even in exact poses, and a compact one shifted, but not all of
+    it alike.
     """
 
     name = "poses"
