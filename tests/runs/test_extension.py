@@ -25,9 +25,6 @@ class BlurredMean:
     name = "blurred-mean"
     summary = "one volume, low-passed"
 
-    def needs_poses(self, config):
-        return True
-
     def uses_dynamics(self, config):
         return False
 

@@ -102,9 +102,7 @@ def _half(
     config, method = run.config, find_method(run.config.method)
     device = choose_device(config.device)
     method.check(config, dataset, training)
-    frames = prepare_frames(
-        dataset, config.data, training, device, posed=method.needs_poses(config)
-    )
+    frames = prepare_frames(dataset, config.data, training, device)
     file, finished = folder / names.MODEL, folder / LATENTS
     if not finished.is_file():
         store = RunStore(folder, SINGLE_PROCESS, config.checkpoint_seconds)

@@ -127,7 +127,7 @@ def _carry_out(task: Task, folder: Path, progress: Progress) -> None:
                 save_config(task.config, folder / names.CONFIG)
         facts |= search.facts
     method = find_method(task.config.method)
-    frames = task.prepare(task.device, posed=method.needs_poses(task.config))
+    frames = task.prepare(task.device, posed=True)
     outcome = method.run(Job(task, frames, store, progress))
     if task.processes.is_main:
         in_place = given.with_poses(task.dataset.poses) if task.dataset.has_poses else given

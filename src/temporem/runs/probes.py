@@ -71,9 +71,6 @@ def trained_network(run: Run, dataset: Dataset) -> tuple[MovieVAE, EncodedFrames
     assert isinstance(method, Network)
     if config.searches_poses:
         dataset = dataset.with_poses(run.poses)
-    elif config.poses.source == "estimate":
-        dataset = dataset.without_poses()
     movies, training = movies_of_run(dataset, config)
-    posed = method.needs_poses(config)
-    frames = prepare_frames(movies, config.data, training, choose_device("auto"), posed=posed)
+    frames = prepare_frames(movies, config.data, training, choose_device("auto"))
     return method.trained(load_checkpoint(run.path / names.MODEL), config, movies, frames)

@@ -136,10 +136,6 @@ class Method(Protocol):
     summary: str
     """Short description for ``--help``."""
 
-    def needs_poses(self, config: RunConfig) -> bool:
-        """True if the method needs poses to begin with."""
-        ...
-
     def uses_dynamics(self, config: RunConfig) -> bool:
         """True if the method needs movies of two frames or more."""
         ...

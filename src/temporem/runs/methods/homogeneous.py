@@ -30,9 +30,6 @@ class Homogeneous:
     name = "homogeneous"
     summary = "one volume for all frames"
 
-    def needs_poses(self, config: RunConfig) -> bool:
-        return True
-
     def uses_dynamics(self, config: RunConfig) -> bool:
         return False
 

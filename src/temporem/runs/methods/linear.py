@@ -49,9 +49,6 @@ class Linear:
     name = "linear"
     summary = "a mean volume plus a few difference volumes, about a minute"
 
-    def needs_poses(self, config: RunConfig) -> bool:
-        return True
-
     def uses_dynamics(self, config: RunConfig) -> bool:
         return config.linear.temporal
 

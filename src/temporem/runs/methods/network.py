@@ -66,9 +66,6 @@ class Network:
         self.kind: VAEKind = kind
         self.summary = summary
 
-    def needs_poses(self, config: RunConfig) -> bool:
-        return True
-
     def uses_dynamics(self, config: RunConfig) -> bool:
         return self.kind == "tempor"
 
