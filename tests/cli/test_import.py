@@ -109,6 +109,8 @@ def test_without_a_rule_nothing_is_guessed(project: Path, tmp_path: Path) -> Non
         (("--frames-per-movie", "3"), "no multiple of 3"),
         (("--movie-from", "rlnGroupname"), "no column rlnGroupname; expected rlnGroupName"),
         ((*RULE, "--size", "15"), "an even number"),
+        ((*RULE, "--size", "16.4"), "--size 16.4; expected a whole number"),
+        (("--frames-per-movie", "2.5"), "--frames-per-movie 2.5; expected a whole number"),
         ((*RULE, "--size", "18"), "no more pixels"),
         ((*RULE, "--pixel-size", "1"), "no finer"),
         ((*RULE, "--pixel-size", "nan"), "--pixel-size nan"),

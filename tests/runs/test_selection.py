@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -120,6 +121,28 @@ def test_output_is_checked(tiny_dataset, tiny_runs, tmp_path) -> None:
     original = tiny_dataset / "particles.star"
     assert "is the original file" in refuse(tmp_path, *arguments, original, "--overwrite")
     succeed(*arguments, tmp_path / "x.star", "--overwrite")
+
+
+def test_no_output_replaces_what_the_frames_came_from(tiny_dataset, tiny_runs, tmp_path) -> None:
+    original = tmp_path / "original.star"
+    shutil.copy(tiny_dataset / "particles.star", original)
+    columns = {"temporemSourceFile": ["source/a.star"] * N, "temporemSourceRow": np.arange(N)}
+    dataset = imported(tiny_dataset, tmp_path, columns)
+    (dataset / "source").mkdir()
+    shutil.copy(original, dataset / "source" / "a.star")
+    (dataset / "source" / "import.json").write_text(json.dumps({"files": [str(original)]}))
+    run = tmp_path / "run"
+    shutil.copytree(tiny_runs["tempor"], run)
+    link = tmp_path / "link.star"
+    link.symlink_to(original)
+    options = ("select", run, "--where", "frame < 3", "--dataset", dataset, "--overwrite", "-o")
+    for path in (original, link, dataset / "particles.star", run / "frames.star"):
+        before = path.read_bytes()
+        assert "belongs to what the frames came from" in refuse(tmp_path, *options, path)
+        assert path.read_bytes() == before
+    mine = dataset / "open.star"
+    succeed(*options, mine)
+    succeed(*options, mine)
 
 
 def test_run_of_another_dataset_is_refused(tiny_dataset, tiny_runs, tmp_path) -> None:
