@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,10 @@ def test_from_relion_31_to_a_result_in_two_commands(
     with Image.open(out / "montage.png") as picture:
         assert picture.width > 300
         assert len(np.unique(np.asarray(picture))) > 50
-    succeed("reconstruct", out, "-o", tmp_path / "run", "--method", "homogeneous")
-    assert (tmp_path / "run" / "mean.mrc").is_file()
+    said = succeed("reconstruct", out, "-o", tmp_path / "my run", "--method", "homogeneous")
+    assert (tmp_path / "my run" / "mean.mrc").is_file()
+    (next_step,) = [line for line in said.splitlines() if line.startswith("Next: ")]
+    assert shlex.split(next_step)[3] == f"{tmp_path / 'my run'},"
 
 
 @pytest.mark.integration
