@@ -103,7 +103,7 @@ def test_selection_of_nothing_is_said_with_the_range(run: Run) -> None:
         (("--cluster", "3/2"), "no cluster 3 of 2"),
         (("--cluster", "1/21"), "21 clusters of"),
         (("--frames-csv", "absent.csv"), "absent.csv: no such file"),
-        (("--poses", "--source", "other.star"), "has no column _temporemSourceRow"),
+        (("--poses", "--source", "other.star"), "came from no table, so its rows in other.star"),
         (("--poses", "--dataset", "nowhere"), "nowhere does not exist"),
     ],
 )
@@ -262,6 +262,18 @@ def test_source_that_has_moved_or_changed(relion_30, tiny_runs, tmp_path: Path) 
     assert "has changed since it was imported: row 18" in refuse(tmp_path, *again)
     (moved / source.name).write_text("".join(lines[:-3]))
     assert "has 17 particles, but the dataset names its row" in refuse(tmp_path, *again)
+
+
+def test_a_dataset_of_bare_stacks_is_its_own_original(tiny_dataset, tiny_runs, tmp_path) -> None:
+    stack = str(tmp_path / "stack.mrcs")
+    columns = {"temporemSourceFile": [stack] * N, "temporemSourceRow": np.arange(N)}
+    dataset, out = imported(tiny_dataset, tmp_path, columns), tmp_path / "out.star"
+    options = ("--where", "row in (3, 9)", "--dataset", dataset, "-o", out)
+    succeed("select", tiny_runs["tempor"], *options)
+    found = starfile.read(out)["particles"]
+    assert found["rlnImageName"].tolist() == ["000004@particles.mrcs", "000010@particles.mrcs"]
+    assert found["temporemSourceRow"].tolist() == [3, 9]
+    assert found["temporemSourceFile"].tolist() == [stack] * 2
 
 
 def test_frames_of_several_files(tiny_dataset, tiny_runs, tmp_path: Path) -> None:

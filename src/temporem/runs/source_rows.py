@@ -12,6 +12,7 @@ from temporem.errors import TemporemError
 from temporem.frames.dataset import STAR_NAME
 from temporem.frames.measured_noise import NOISE_NAME
 from temporem.importing.importer import RECORD_NAME, SOURCE_FOLDER
+from temporem.importing.stacks import STACK_SUFFIXES
 from temporem.io import cryosparc
 from temporem.io.json_file import read_json_object
 from temporem.io.optics_groups import groups_in_use, magnification
@@ -72,12 +73,12 @@ def locate_rows(
     """
     folder = Path(dataset or run.config.dataset)
     table = _particles_of(run, folder)
-    if SOURCE_ROW not in table and SOURCE_UID not in table:
+    if _is_its_own_original(table):
         path = folder / STAR_NAME
         if source is not None and source.resolve() != path.resolve():
             raise TemporemError(
-                f"{path} has no column _{SOURCE_ROW}, so its rows in {source} are not known",
-                expected=f"a dataset that temporem import made, or the file {path}",
+                f"the dataset {folder} came from no table, so its rows in {source} are not known",
+                expected=f"a dataset that temporem import made of one, or the file {path}",
             )
         return Selected(path, frames, frames, _inputs(run, folder))
     table.require(SOURCE_FILE)
@@ -153,6 +154,15 @@ def write_rows(
     columns = None if chosen is None else _star_poses(selected, block, chosen)
     copy_rows(
         selected.source, out, selected.rows, block=block, columns=columns, overwrite=overwrite
+    )
+
+
+def _is_its_own_original(table: StarTable) -> bool:
+    """True for a dataset that no table of another program describes, such as one of bare stacks."""
+    if SOURCE_ROW not in table and SOURCE_UID not in table:
+        return True
+    return SOURCE_FILE in table and all(
+        Path(name).suffix in STACK_SUFFIXES for name in set(table.strings(SOURCE_FILE))
     )
 
 
