@@ -255,6 +255,8 @@ def test_too_few_movies_are_refused_with_the_reason() -> None:
     data = simulate_blobs([31, 1]).dataset
     finding = faults(look(data))["movies"]
     assert finding.verdict == Verdict.REFUSED
+    assert "2 movies of 1 to 31 frames, 32 frames in all" in finding.evidence
+    assert "one of them has more than one frame" in finding.evidence
     assert "two halves" in finding.evidence
     one_volume = Evidence.of(data, AS_THEY_ARE, halves=False)
     assert "movies" not in faults(examine(one_volume))

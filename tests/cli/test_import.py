@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,10 @@ def test_from_relion_31_to_a_result_in_two_commands(
     with Image.open(out / "montage.png") as picture:
         assert picture.width > 300
         assert len(np.unique(np.asarray(picture))) > 50
-    succeed("reconstruct", out, "-o", tmp_path / "run", "--method", "homogeneous")
-    assert (tmp_path / "run" / "mean.mrc").is_file()
+    said = succeed("reconstruct", out, "-o", tmp_path / "my run", "--method", "homogeneous")
+    assert (tmp_path / "my run" / "mean.mrc").is_file()
+    (next_step,) = [line for line in said.splitlines() if line.startswith("Next: ")]
+    assert shlex.split(next_step)[3] == f"{tmp_path / 'my run'},"
 
 
 @pytest.mark.integration
@@ -109,6 +112,8 @@ def test_without_a_rule_nothing_is_guessed(project: Path, tmp_path: Path) -> Non
         (("--frames-per-movie", "3"), "no multiple of 3"),
         (("--movie-from", "rlnGroupname"), "no column rlnGroupname; expected rlnGroupName"),
         ((*RULE, "--size", "15"), "an even number"),
+        ((*RULE, "--size", "16.4"), "--size 16.4; expected a whole number"),
+        (("--frames-per-movie", "2.5"), "--frames-per-movie 2.5; expected a whole number"),
         ((*RULE, "--size", "18"), "no more pixels"),
         ((*RULE, "--pixel-size", "1"), "no finer"),
         ((*RULE, "--pixel-size", "nan"), "--pixel-size nan"),

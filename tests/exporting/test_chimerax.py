@@ -179,11 +179,11 @@ def test_one_volume_is_no_series(run: Run, tmp_path: Path) -> None:
 
 
 def test_command_writes_a_folder_and_names_the_next_step(tiny_runs, tmp_path: Path) -> None:
-    out = tmp_path / "v"
+    out = tmp_path / "my volumes"
     arguments = ("export", tiny_runs["tempor"], "--along", "PC1:3", "--format", "chimerax")
     said = succeed(*arguments, "-o", out)
     assert said.splitlines()[0] == f"3 volumes: {out}"
-    assert said.splitlines()[-1] == f"Next:  open {out / 'view.cxc'}"
+    assert said.splitlines()[-1] == f'Next, in ChimeraX:  open "{out / "view.cxc"}"'
     assert len(list(out.glob("000?_pc1_00?_z_*.mrc"))) == 3
     assert "exists" in refuse(tmp_path, *arguments, "-o", out)
     level = (*arguments, "-o", tmp_path / "w", "--level", "1e9")

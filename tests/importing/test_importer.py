@@ -29,6 +29,7 @@ from temporem.frames.dataset import Dataset
 from temporem.frames.readers import read_dataset
 from temporem.importing.importer import ImportSettings, plan_import, write_import
 from temporem.importing.movies import MovieRule
+from temporem.importing.stacks import read_stacks
 from temporem.importing.table import Given
 from temporem.physics.ctf import ctf_values
 from temporem.physics.rotations import geodesic_degrees
@@ -434,6 +435,31 @@ def test_a_stack_of_a_billion_images_takes_no_memory(tmp_path: Path) -> None:
         file.truncate(10**6)
     with pytest.raises(TemporemError, match="is cut short"):
         plan_import([tmp_path / "a.mrcs"], ImportSettings(given=Given(no_ctf=True)))
+
+
+def test_a_stack_is_taken_once(tmp_path: Path) -> None:
+    stack = write_mrcs(tmp_path / "stacks" / "a.mrcs", np.zeros((2, 16, 16)), 2.0)
+    with pytest.raises(TemporemError, match=r"a\.mrcs is named twice"):
+        read_stacks([stack.parent, stack], Given())
+
+
+def test_a_particle_of_relion_30_may_move_by_less_than_half_its_box(tmp_path: Path) -> None:
+    """No table has its box; the stack does."""
+    n = 4
+    write_mrcs(tmp_path / "a.mrcs", np.random.default_rng(0).normal(size=(n, 64, 64)), 2.0)
+    columns = {
+        "rlnImageName": [f"{i + 1}@a.mrcs" for i in range(n)],
+        "rlnMicrographName": ["m", "m", "n", "n"],
+        **{"rlnCoordinateX": [100, 128, 100, 131], "rlnCoordinateY": [50] * n},
+    }
+    star = tmp_path / "a.star"
+    star.write_text(star_text(**{"": columns}), encoding="utf-8")
+    settings = ImportSettings(Given(no_ctf=True), MovieRule("rlnMicrographName"))
+    assert plan_import([star], settings).movies.numbers.tolist() == [1, 2, 1, 2]
+    columns["rlnCoordinateX"][3] = 133
+    star.write_text(star_text(**{"": columns}), encoding="utf-8")
+    with pytest.raises(TemporemError, match=r"micrograph n, 33 pixels apart"):
+        plan_import([star], settings)
 
 
 def test_a_folder_with_a_table_is_no_folder_of_stacks(dataset: Path) -> None:

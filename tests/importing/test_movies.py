@@ -103,6 +103,48 @@ def test_two_particles_of_a_micrograph_never_become_one_movie(rule: MovieRule) -
     assert make_movies(still, rule).numbers.tolist() == [1, 2, 3]
 
 
+def test_a_table_of_movies_is_taken_at_its_word_with_a_warning() -> None:
+    columns = {
+        "rlnMicrographName": ["m.mrc"] * 3,
+        "rlnCoordinateX": [100, 900, 420],
+        "rlnCoordinateY": [50] * 3,
+    }
+    extracted = particles([0] * 3, [0, 1, 2], **columns)
+    csv = table({"image": ["1", "2", "3"], "movie": ["a"] * 3})
+    own = {"rlnParticleName": ["a"] * 3, "rlnMovieFrameNumber": [1, 2, 3]}
+    for found in (
+        make_movies(extracted, MovieRule(csv=csv)),
+        make_movies(particles([0] * 3, [0, 1, 2], **columns, **own), MovieRule()),
+    ):
+        assert found.doubt is not None
+        assert "rows 0 and 1 (counted from 0)" in found.doubt
+        assert "800 pixels apart" in found.doubt
+    apart = table({"image": ["1", "2", "3"], "movie": ["a", "b", "c"]})
+    assert make_movies(extracted, MovieRule(csv=apart)).doubt is None
+
+
+def test_images_of_one_micrograph_without_coordinates_are_doubted() -> None:
+    extracted = particles([0] * 4, range(4), rlnMicrographName=["m.mrc"] * 2 + ["n.mrc"] * 2)
+    by_micrograph = make_movies(extracted, MovieRule("rlnMicrographName"))
+    assert by_micrograph.doubt is not None
+    assert "several images of one micrograph (m.mrc)" in by_micrograph.doubt
+    assert make_movies(extracted, MovieRule(frames_per_movie=1)).doubt is None
+    frames = [f"{i}@m.mrcs" for i in range(4)]  # as RELION names the frames of a movie
+    movie = particles([0] * 4, range(4), rlnMicrographName=frames)
+    assert make_movies(movie, MovieRule(stack_is_movie=True)).doubt is None
+
+
+def test_every_rule_keeps_recorded_times() -> None:
+    given = particles(*SIX, group=list("aabbcc"), temporemTimeSeconds=[0, 1, 0, 2, 0.5, 1])
+    for rule in (MovieRule("group"), MovieRule("group", "temporemTimeSeconds")):
+        times = make_movies(given, rule).times_seconds
+        assert times is not None
+        assert times.tolist() == [0, 1, 0, 2, 0.5, 1]
+    falling = particles(*SIX, group=list("aabbcc"), temporemTimeSeconds=[0, 1, 2, 1, 0, 1])
+    with pytest.raises(TemporemError, match=r"row 3 .*not later than that of the frame before"):
+        make_movies(falling, MovieRule("group"))
+
+
 def test_two_images_at_one_place_are_refused() -> None:
     twice = particles(*SIX, rlnParticleName=["a"] * 6, rlnMovieFrameNumber=[1, 2, 3, 4, 5, 3])
     with pytest.raises(TemporemError, match=r"row 5 .*movie a has another frame 3 already"):

@@ -266,6 +266,10 @@ def test_a_masked_image_is_refused_by_its_row(tmp_path: Path) -> None:
     with pytest.raises(TemporemError, match=r"row 2 .*constant outside the particle"):
         imported(star, normalise=True)
     assert not (tmp_path / "out").exists()
+    images[2] = 1234.5  # less its background, only errors of rounding are left
+    star = project(tmp_path, images, 2.0)
+    with pytest.raises(TemporemError, match=r"row 2 .*constant outside the particle"):
+        imported(star, normalise=True)
     images[3, 5, 5] = np.nan
     star = project(tmp_path, images, 2.0)
     with pytest.raises(TemporemError, match=r"row 3 .*not a number"):

@@ -31,6 +31,8 @@ def test_spaces_quotes_empty_lines_and_a_byte_order_mark(tmp_path: Path) -> None
         (b"a,a\n1,2\n", "no usable first line"),
         (b"a,\n1,2\n", "no usable first line"),
         (b"a,b\n", "has no rows"),
+        (b"image;movie\n1;a\n", "has semicolons between its values; expected commas"),
+        (b"image\tmovie\n1\ta\n", "has tabs between its values; expected commas"),
         (b"a,b\n1,2\n3\n", "line 3 has 1 values; expected 2"),
         (b'a,b\n"1,2\n', "not a CSV file"),
         (b"a,b\n\xff,2\n", "not a CSV file"),

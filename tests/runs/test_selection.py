@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_selection_of_nothing_is_said_with_the_range(run: Run) -> None:
         (("--cluster", "3/2"), "no cluster 3 of 2"),
         (("--cluster", "1/21"), "21 clusters of"),
         (("--frames-csv", "absent.csv"), "absent.csv: no such file"),
-        (("--poses", "--source", "other.star"), "has no column _temporemSourceRow"),
+        (("--poses", "--source", "other.star"), "came from no table, so its rows in other.star"),
         (("--poses", "--dataset", "nowhere"), "nowhere does not exist"),
     ],
 )
@@ -120,6 +121,28 @@ def test_output_is_checked(tiny_dataset, tiny_runs, tmp_path) -> None:
     original = tiny_dataset / "particles.star"
     assert "is the original file" in refuse(tmp_path, *arguments, original, "--overwrite")
     succeed(*arguments, tmp_path / "x.star", "--overwrite")
+
+
+def test_no_output_replaces_what_the_frames_came_from(tiny_dataset, tiny_runs, tmp_path) -> None:
+    original = tmp_path / "original.star"
+    shutil.copy(tiny_dataset / "particles.star", original)
+    columns = {"temporemSourceFile": ["source/a.star"] * N, "temporemSourceRow": np.arange(N)}
+    dataset = imported(tiny_dataset, tmp_path, columns)
+    (dataset / "source").mkdir()
+    shutil.copy(original, dataset / "source" / "a.star")
+    (dataset / "source" / "import.json").write_text(json.dumps({"files": [str(original)]}))
+    run = tmp_path / "run"
+    shutil.copytree(tiny_runs["tempor"], run)
+    link = tmp_path / "link.star"
+    link.symlink_to(original)
+    options = ("select", run, "--where", "frame < 3", "--dataset", dataset, "--overwrite", "-o")
+    for path in (original, link, dataset / "particles.star", run / "frames.star"):
+        before = path.read_bytes()
+        assert "belongs to what the frames came from" in refuse(tmp_path, *options, path)
+        assert path.read_bytes() == before
+    mine = dataset / "open.star"
+    succeed(*options, mine)
+    succeed(*options, mine)
 
 
 def test_run_of_another_dataset_is_refused(tiny_dataset, tiny_runs, tmp_path) -> None:
@@ -239,6 +262,18 @@ def test_source_that_has_moved_or_changed(relion_30, tiny_runs, tmp_path: Path) 
     assert "has changed since it was imported: row 18" in refuse(tmp_path, *again)
     (moved / source.name).write_text("".join(lines[:-3]))
     assert "has 17 particles, but the dataset names its row" in refuse(tmp_path, *again)
+
+
+def test_a_dataset_of_bare_stacks_is_its_own_original(tiny_dataset, tiny_runs, tmp_path) -> None:
+    stack = str(tmp_path / "stack.mrcs")
+    columns = {"temporemSourceFile": [stack] * N, "temporemSourceRow": np.arange(N)}
+    dataset, out = imported(tiny_dataset, tmp_path, columns), tmp_path / "out.star"
+    options = ("--where", "row in (3, 9)", "--dataset", dataset, "-o", out)
+    succeed("select", tiny_runs["tempor"], *options)
+    found = starfile.read(out)["particles"]
+    assert found["rlnImageName"].tolist() == ["000004@particles.mrcs", "000010@particles.mrcs"]
+    assert found["temporemSourceRow"].tolist() == [3, 9]
+    assert found["temporemSourceFile"].tolist() == [stack] * 2
 
 
 def test_frames_of_several_files(tiny_dataset, tiny_runs, tmp_path: Path) -> None:

@@ -25,13 +25,17 @@ class Movies:
         numbers = dataset.frame_numbers
         gaps = sum(int((np.diff(numbers[movie]) > 1).sum()) for movie in dataset.movies)
         times = "with times" if np.isfinite(dataset.times_seconds).all() else "without times"
+        low, high = lengths.min(), lengths.max()
+        each = (
+            f"{low} to {high} frames" if low < high else "1 frame" if low == 1 else f"{low} frames"
+        )
         text = (
-            f"{len(lengths)} movies of {lengths.min()} to {lengths.max()} frames, "
+            f"{len(lengths)} movies of {each}, "
             f"{dataset.n_frames} frames in all, {gaps} gaps, {times}"
         )
         longer = int((lengths > 1).sum())
         if evidence.halves and longer < _HALVES:
-            few = f"{text}: {longer} of them ha{'s' if longer == 1 else 've'} more than one frame"
+            few = f"{text}: {('none', 'one')[longer]} of them has more than one frame"
             return [
                 Finding(
                     self.name,

@@ -53,7 +53,8 @@ def demo(
     _print(sentences, out)
     say(f"\nDone in {time.monotonic() - started:.0f} s. Report: {out / _REPORT}")
     say("Next: open the report in a browser, or write volumes for ChimeraX with")
-    say(f"  temporem export {out / 'tempor'} --movie movie_0001 --format chimerax -o volumes")
+    run = shlex.quote(str(out / "tempor"))
+    say(f"  temporem export {run} --movie movie_0001 --format chimerax -o volumes")
 
 
 def _run(out: Path, progress: Progress, *, overwrite: bool) -> list[str]:

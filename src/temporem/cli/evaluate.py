@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,9 +96,9 @@ def evaluate(
     if is_run(reconstruction):
         warn_of_symmetry(reconstruction)
         say_order(reconstruction)
-        reported = f", or temporem report {reconstruction}"
+        reported = f", or temporem report {shlex.quote(str(reconstruction))}"
     say(f"Evaluation: {path}" + ("" if all_rows else "  (--all shows all numbers)"))
-    say(f"Next: temporem compare OTHER {path.parent}{reported}")
+    say(f"Next: temporem compare OTHER {shlex.quote(str(path.parent))}{reported}")
 
 
 def compare(
@@ -146,7 +147,7 @@ def compare(
     else:
         say("(--all shows all numbers, and the gains paired by frame)")
     _say_all([f"Caution: {text}" for text in found.warnings])
-    say(f"Next: temporem report {' '.join(map(str, runs))} -o report.html")
+    say(f"Next: temporem report {shlex.join(map(str, runs))} -o report.html")
 
 
 def _compare_predictions(runs: Mapping[str, Path], baseline: str | None, *, json: bool) -> None:
@@ -160,7 +161,7 @@ def _compare_predictions(runs: Mapping[str, Path], baseline: str | None, *, json
         return
     _say_all(found.sentences())
     print_facts(found.rows())
-    say(f"Next: temporem report {' '.join(map(str, runs.values()))} -o report.html")
+    say(f"Next: temporem report {shlex.join(map(str, runs.values()))} -o report.html")
 
 
 def evaluate_with_progress(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -80,7 +81,7 @@ def kinetics(
     for sentence in sentences(found.facts):
         say(sentence)
     say(f"Kinetics: {folder}")
-    say(f"Next: temporem report {run}")
+    say(f"Next: temporem report {shlex.quote(str(run))}")
 
 
 def _states(text: str) -> int | Literal["auto"]:

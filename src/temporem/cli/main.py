@@ -7,13 +7,17 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import (
     App,
     CycloptsError,
     MissingArgumentError,
+    Parameter,
+    Token,
     UnknownCommandError,
     UnknownOptionError,
+    convert,
 )
 
 from temporem.cli.check import check
@@ -40,6 +44,18 @@ from temporem.version import __version__
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
+
+def _convert(kind: Any, words: Sequence[Token]) -> Any:
+    """Convert words to a type, but refuse 2.5 for a whole number, which cyclopts rounds to 2."""
+    if kind is int or kind == list[int]:
+        for word in words:
+            before, point, after = word.value.partition(".")
+            if point and not (before.lstrip("+-").isdigit() and not after.strip("0")):
+                name = word.keyword or word.value
+                raise TemporemError(f"{name} {word.value}", expected="a whole number")
+    return convert(kind, words)
+
+
 app = App(
     name="temporem",
     help="3D structures that move, from liquid-phase electron microscopy movies.\n\n"
@@ -47,6 +63,7 @@ app = App(
     version=__version__,
     version_flags=["--version"],
     help_format="plaintext",
+    default_parameter=Parameter(converter=_convert),
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,7 @@ def plan(
     for sentence in found.sentences():
         say(sentence)
     print_table(_table(found))
-    say(f"Next: temporem simulate {config} -o movies, to try it")
+    say(f"Next: temporem simulate {shlex.quote(str(config))} -o movies, to try it")
 
 
 def _table(found: Plan) -> Table:

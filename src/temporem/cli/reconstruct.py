@@ -207,7 +207,7 @@ def reconstruct(
             return
         say_findings(out)
         say(f"Run: {out}")
-        say(f"Next: temporem evaluate {out}, or temporem export {out} -o volumes")
+        _say_next(out)
 
 
 def _apply(
@@ -240,7 +240,7 @@ def _apply(
         f"{facts.applied_intensity:.3g} times that of {run}"
     )
     say(f"Run: {out}")
-    say(f"Next: temporem evaluate {out}, or temporem export {out} -o volumes")
+    _say_next(out)
 
 
 def run_with_progress(
@@ -276,6 +276,11 @@ def run_with_progress(
             ["temporem", "reconstruct", config.dataset, "-o", str(out), "--resume"]
         )
         raise KeyboardInterrupt(f"stopped; continue with: {command}") from None
+
+
+def _say_next(out: Path) -> None:
+    name = shlex.quote(str(out))
+    say(f"Next: temporem evaluate {name}, or temporem export {name} -o volumes")
 
 
 def _identity(out: Path) -> int | None:

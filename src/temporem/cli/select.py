@@ -66,7 +66,8 @@ def select(
     """Write some rows of the file that the dataset came from, for RELION or cryoSPARC.
 
     All columns, tables and ids stay as they are in the original file. Several criteria must hold
-    together. A dataset that was not imported is itself the original.
+    together. A dataset that was not imported, or that came from bare stacks, is itself
+    the original.
 
     Example:  temporem select 7bcq-run --where "z1 > 0.5" -o open.star
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,4 +108,5 @@ def validate(
     for text in texts:
         say(text)
     say(f"Validation: {run / 'validation'}")
-    say(f"Next: temporem compare OTHER {run}, or temporem report {run}")
+    name = shlex.quote(str(run))
+    say(f"Next: temporem compare OTHER {name}, or temporem report {name}")

@@ -72,7 +72,10 @@ class ChimeraX:
         view = list(view_script(series, level))
         _write_script(job.out / "movie.cxc", [*view, *movie_script(series)])
         _write_script(job.out / "view.cxc", [*view, *start_script(series)])
-        return [f"Surface at {level}; another with --level.", f"Next:  open {job.out / 'view.cxc'}"]
+        return [
+            f"Surface at {level}; another with --level.",
+            f'Next, in ChimeraX:  open "{job.out.resolve() / "view.cxc"}"',
+        ]
 
 
 def numbered(series: Series) -> Series:

@@ -6,6 +6,7 @@ the coarse ones while they load, and turn.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Napari:
             group.attrs.update(metadata(job, cut, sample, level.value))
         return [
             f"Surface at {level}: the contrast begins there.",
-            f"Next:  napari --plugin napari-ome-zarr {job.out}",
+            f"Next:  napari --plugin napari-ome-zarr {shlex.quote(str(job.out))}",
         ]
 
 

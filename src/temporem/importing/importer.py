@@ -132,8 +132,9 @@ def plan_import(files: Sequence[Path], settings: ImportSettings) -> ImportPlan:
             hint="pass --ctf none for images that are formed without a CTF: negative stain far "
             "below its first zero, dark field, projections",
         )
-    movies = make_movies(particles, rule)
     boxes = np.array([stack.shape[-1] for stack in stacks])[particles.stack_index]
+    particles = replace(particles, box=boxes)
+    movies = make_movies(particles, rule)
     grid = choose_grid(boxes, sizes, settings.box, settings.pixel_size_angstrom)
     notes = [
         *particles.notes,
@@ -232,15 +233,17 @@ def record(plan: ImportPlan) -> dict[str, Any]:
 
 
 def _movie_notes(movies: Movies) -> list[str]:
-    """Warn of movies that no method can use."""
+    """Warn of movies that may be wrong, or that no method can use."""
+    notes = [] if movies.doubt is None else [movies.doubt]
     if len(movies.lengths) < 2:
-        return ["Warning: this is one movie, and every method needs two."]
+        return [*notes, "Warning: this is one movie, and every method needs two."]
     if movies.lengths.max() < 2:
         return [
+            *notes,
             "Warning: every movie has one frame, so nothing tells how the molecule moves. Only "
-            "--method static and homogeneous take such movies."
+            "--method static and homogeneous take such movies.",
         ]
-    return []
+    return notes
 
 
 def _formation_notes(particles: ForeignParticles, grid: Grid, ignore: Collection[str]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from temporem.errors import TemporemError
 from temporem.importing.movie_names import plain_names
 from temporem.importing.table import ForeignParticles
+from temporem.importing.two_particles import two_particles, unplaced
 from temporem.io.close_names import close_names
 from temporem.io.star import StarTable
 
@@ -19,10 +20,6 @@ _OWN = (
     ("rlnOriginalParticleName", "rlnMovieFrameNumber"),
 )
 _TIME = "temporemTimeSeconds"
-_COORDINATES = (
-    ("rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY"),
-    ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac"),
-)
 _MOST_CANDIDATES = 6
 
 
@@ -55,12 +52,14 @@ class Movies:
         numbers: position in its movie, from 1, ``(N,)``.
         times_seconds: ``(N,)`` or None.
         rule: the rule in words.
+        doubt: a warning for the user where movies may be of several particles, or None.
     """
 
     names: np.ndarray
     numbers: np.ndarray
     times_seconds: np.ndarray | None
     rule: str
+    doubt: str | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -97,16 +96,11 @@ def make_movies(particles: ForeignParticles, rule: MovieRule) -> Movies:
         movies = _by_csv(particles, rule.csv)
     else:
         movies = _by_own_columns(particles)
+    if movies.times_seconds is None:
+        movies = replace(movies, times_seconds=_recorded_times(particles))
     _check_places(particles, movies)
     _check_times(particles, movies)
-    if chosen[0] or chosen[1] or chosen[2]:
-        pair = _two_particles(particles, movies)
-        if pair is not None:
-            raise TemporemError(
-                f"{particles.file}: {pair}", expected="one particle in a movie",
-                hint="choose another rule; --frames-per-movie 1 takes every image for itself",
-            )  # fmt: skip
-    return movies
+    return _with_doubt(particles, movies, certain=not any(chosen[:3]))
 
 
 def csv_rows(particles: ForeignParticles, table: StarTable) -> np.ndarray:
@@ -153,15 +147,10 @@ def _by_own_columns(particles: ForeignParticles) -> Movies:
     for name, number in _OWN:
         if name in particles.columns and number in particles.columns:
             table = StarTable({**_pick(particles.columns, name, number)}, where=str(particles.file))
-            times = None
-            if _TIME in particles.columns:
-                times = StarTable(
-                    _pick(particles.columns, _TIME), where=str(particles.file)
-                ).floats(_TIME)
             numbers = table.ints(number)
             table.check(number, numbers >= 1, "a frame number from 1")
             return Movies(
-                plain_names(table.texts(name)), numbers, times, f"the columns _{name} and _{number}"
+                plain_names(table.texts(name)), numbers, None, f"the columns _{name} and _{number}"
             )
     raise TemporemError(
         f"{particles.file} does not say which images are frames of one molecule",
@@ -216,9 +205,8 @@ def _by_number(particles: ForeignParticles, length: int) -> Movies:
     names[order] = [f"movie_{i // length + 1:0{width}d}" for i in range(len(order))]
     numbers = np.empty(len(order), dtype=np.int64)
     numbers[order] = np.arange(len(order)) % length + 1
-    return Movies(
-        names, numbers, None, f"{length} images that follow one another in a stack are a movie"
-    )
+    said = f"{length} images that follow one another in a stack are a movie"
+    return Movies(names, numbers, None, "every image for itself" if length == 1 else said)
 
 
 def _by_stack(particles: ForeignParticles) -> Movies:
@@ -243,6 +231,35 @@ def _by_csv(particles: ForeignParticles, csv: StarTable) -> Movies:
     else:
         numbers = _ranks(movie, rows)
     return Movies(plain_names(movie), numbers, times, f"the columns of {csv.where}")
+
+
+def _recorded_times(particles: ForeignParticles) -> np.ndarray | None:
+    """Times that the file has, s ``(N,)``; None without them. Every rule keeps them."""
+    if _TIME not in particles.columns:
+        return None
+    return StarTable(_pick(particles.columns, _TIME), where=str(particles.file)).floats(_TIME)
+
+
+def _with_doubt(particles: ForeignParticles, movies: Movies, *, certain: bool) -> Movies:
+    """Refuse movies of several particles; what a table states as certain is doubted in words."""
+    pair = two_particles(particles, movies.names, movies.numbers)
+    if pair is not None and certain:
+        return replace(movies, doubt=f"Warning: {pair}. Look again at {movies.rule}.")
+    if pair is not None:
+        raise TemporemError(
+            f"{particles.file}: {pair}",
+            expected="one particle in a movie",
+            hint="choose another rule; --frames-per-movie 1 takes every image for itself, and a "
+            "CSV file with the column movie is taken at its word",
+        )
+    micrograph = unplaced(particles, movies.names)
+    if micrograph is not None and not certain:
+        return replace(
+            movies,
+            doubt=f"Warning: movies have several images of one micrograph ({micrograph}), and the "
+            "file has no coordinates. So nothing tells if they show one particle.",
+        )
+    return movies
 
 
 def _check_places(particles: ForeignParticles, movies: Movies) -> None:
@@ -271,40 +288,12 @@ def _check_times(particles: ForeignParticles, movies: Movies) -> None:
     rising = np.ones(len(order), dtype=bool)
     rising[order[1:]] = ~same | (np.diff(movies.times_seconds[order]) > 0)
     particles.check(
-        rising, "its time is not later than that of the frame before", "times that rise in a movie"
+        rising,
+        "its time is not later than that of the frame before in its movie, by the rule: "
+        f"{movies.rule}",
+        "times that rise in a movie",
+        "are these two particles? choose another rule for movies",
     )
-
-
-def _two_particles(particles: ForeignParticles, movies: Movies) -> str | None:
-    """Find neighbouring frames of a movie that lie half a box or more apart in one micrograph."""
-    for micrograph, x, y in _COORDINATES:
-        if not all(name in particles.columns for name in (micrograph, x, y)):
-            continue
-        try:
-            at = np.stack([particles.columns[n].astype(np.float64) for n in (x, y)], axis=1)
-        except ValueError:
-            return None
-        names = particles.columns[micrograph]
-        # Coordinates of RELION count pixels of the micrograph, which are no larger than ours.
-        near = np.maximum(particles.box, 16) / 2 if x.startswith("rln") else 0.01
-        order = np.lexsort((movies.numbers, np.unique(movies.names, return_inverse=True)[1]))
-        one, other = order[:-1], order[1:]
-        distance = np.linalg.norm(at[one] - at[other], axis=1)
-        limit = np.broadcast_to(near, len(order))[one]
-        apart = (
-            (movies.names[one] == movies.names[other])
-            & (names[one] == names[other])
-            & (distance > limit)
-        )
-        if apart.any():
-            i = int(np.argmax(apart))
-            a, b = sorted((int(particles.rows[one[i]]), int(particles.rows[other[i]])))
-            return (
-                f"rows {a} and {b} (counted from 0) would be frames of the movie "
-                f"{movies.names[one[i]]}, but they are two particles of the micrograph "
-                f"{names[one[i]]}, {distance[i]:.4g} apart"
-            )
-    return None
 
 
 def _candidates(particles: ForeignParticles) -> str:
@@ -315,8 +304,8 @@ def _candidates(particles: ForeignParticles) -> str:
         counts = np.unique(values, return_counts=True)[1]
         if not (1 < len(counts) < len(particles)) or counts.min() < 2:
             continue
-        trial = Movies(plain_names(values), _ranks(values, np.arange(len(values))), None, "")
-        if _two_particles(particles, trial) is None:
+        ranks = _ranks(values, np.arange(len(values)))
+        if two_particles(particles, values, ranks) is None:
             found.append((_looks_like_text(values), name, counts))
     found.sort(key=lambda item: (-item[0], -len(item[2])))
     said = [

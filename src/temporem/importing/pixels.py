@@ -20,7 +20,7 @@ from temporem.physics.ctf import ctf_values
 from temporem.physics.resampling import Resampler, unstretched
 
 _BLOCK_BYTES = 2**23  # work in double precision takes some ten times as much
-_CONSTANT = 1e-6  # of the largest pixel: a background that varies less has no noise
+_CONSTANT = 1e-6  # of the largest pixel as recorded: what varies less is rounding, not noise
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,7 @@ class PixelWork:
         """Correct images of one stack, optics group and pixel size."""
         optics = self.particles.optics[self.particles.optics_index[rows[0]]]
         size = float(self.pixel_sizes[rows[0]])
+        largest = images.abs().amax(dim=(1, 2))
         if self.normalise:
             images = without_plane(images)
         if optics.phase_flipped:
@@ -237,12 +238,13 @@ class PixelWork:
         images = Resampler(images.shape[-1], size, self.grid.box, self.grid.pixel_size_angstrom)(
             images
         )
-        return self._scaled(images, rows) if self.normalise else images
+        return self._scaled(images, largest, rows) if self.normalise else images
 
-    def _scaled(self, images: Tensor, rows: np.ndarray) -> Tensor:
+    def _scaled(self, images: Tensor, largest: Tensor, rows: np.ndarray) -> Tensor:
+        """Bring the noise outside the particle to 1; ``largest (n,)`` are pixels as recorded."""
         outside = images[:, _corners(images.shape[-1])].double()
         spread = outside.std(dim=1)
-        flat = (spread <= _CONSTANT * images.abs().amax(dim=(1, 2))).numpy()
+        flat = (spread <= _CONSTANT * largest).numpy()
         if flat.any():
             valid = np.ones(len(self.particles), dtype=bool)
             valid[rows] = ~flat

@@ -38,6 +38,11 @@ def read_stacks(paths: Sequence[Path], given: Given) -> ForeignParticles:
         TemporemError: a folder without stacks, or a file that is no stack of images.
     """
     files = [file for path in paths for file in _stacks_in(path)]
+    known: set[Path] = set()
+    for file in files:
+        if file.resolve() in known:
+            raise TemporemError(f"{file} is named twice", expected="each stack once")
+        known.add(file.resolve())
     stacks = [open_stack(file) for file in files]
     for stack in stacks:
         if stack.space_group and len(set(stack.shape)) == 1:

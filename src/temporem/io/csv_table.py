@@ -55,6 +55,13 @@ def read_csv(path: str | Path) -> StarTable:
 
 
 def _check_names(path: Path, names: list[str]) -> None:
+    for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and mark in names[0]:
+            raise TemporemError(
+                f"{path} has {word} between its values",
+                expected="commas, and points in numbers",
+                hint="save it again with commas; spreadsheets ask for the separator",
+            )
     usable = all(name and name.isprintable() and len(name) < 100 for name in names)
     if not names or not usable or len(names) > _MOST_COLUMNS or len(set(names)) < len(names):
         raise TemporemError(

@@ -81,7 +81,7 @@ def _frames(figure: Figure, place: Any, evidence: Evidence) -> None:
         ax = figure.add_subplot(grid[divmod(i, _SHOWN // 2)])
         pixels = (dataset.images[int(row)] - images.background_mean[row]) / images.deviations[row]
         ax.imshow(pixels, cmap="gray", vmin=-3, vmax=5, origin="lower")
-        title = f"row {row}" if i < len(rows) - 1 else f"row {row}, most extreme"
+        title = f"row {row}" if i < len(rows) - 1 else f"row {row}\n(most extreme)"
         _bare(ax, title)
 
 

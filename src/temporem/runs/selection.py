@@ -63,7 +63,8 @@ def select_frames(run: Run, criteria: Criteria) -> np.ndarray:
         number, k = criteria.cluster
         if not 1 <= number <= k:
             raise TemporemError(
-                f"there is no cluster {number} of {k}", expected=f"a number from 1 to {k}"
+                f"there is no cluster {number} of {k}",
+                expected=f"a number from 1 to {k}" if k else "one cluster or more",
             )
         chosen &= cluster_frames(latents_of_run(run), k, criteria.seed).label == number
     if criteria.frames_csv is not None:

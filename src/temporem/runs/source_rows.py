@@ -10,7 +10,11 @@ import torch
 
 from temporem.errors import TemporemError
 from temporem.frames.dataset import STAR_NAME
+from temporem.frames.measured_noise import NOISE_NAME
+from temporem.importing.importer import RECORD_NAME, SOURCE_FOLDER
+from temporem.importing.stacks import STACK_SUFFIXES
 from temporem.io import cryosparc
+from temporem.io.json_file import read_json_object
 from temporem.io.optics_groups import groups_in_use, magnification
 from temporem.io.pose_columns import ANGLE_COLUMNS, ORIGIN_COLUMNS, columns_from_poses
 from temporem.io.star import StarTable, read_star
@@ -37,11 +41,13 @@ class Selected:
         source: the original file.
         rows: its rows, ascending, ``(n,)``; of a cryoSPARC file found by their uid.
         frames: the frames of the run in that order, ``(n,)``.
+        inputs: files and folders that no output may replace.
     """
 
     source: Path
     rows: np.ndarray
     frames: np.ndarray
+    inputs: tuple[Path, ...]
 
     @property
     def is_cryosparc(self) -> bool:
@@ -67,14 +73,14 @@ def locate_rows(
     """
     folder = Path(dataset or run.config.dataset)
     table = _particles_of(run, folder)
-    if SOURCE_ROW not in table and SOURCE_UID not in table:
+    if _is_its_own_original(table):
         path = folder / STAR_NAME
         if source is not None and source.resolve() != path.resolve():
             raise TemporemError(
-                f"{path} has no column _{SOURCE_ROW}, so its rows in {source} are not known",
-                expected=f"a dataset that temporem import made, or the file {path}",
+                f"the dataset {folder} came from no table, so its rows in {source} are not known",
+                expected=f"a dataset that temporem import made of one, or the file {path}",
             )
-        return Selected(path, frames, frames)
+        return Selected(path, frames, frames, _inputs(run, folder))
     table.require(SOURCE_FILE)
     files = np.array(table.strings(SOURCE_FILE))[frames]
     if source is not None:
@@ -102,7 +108,7 @@ def locate_rows(
     if rows is None:
         rows = table.ints(SOURCE_ROW)[frames]
     order = np.argsort(rows, kind="stable")
-    chosen = Selected(path, rows[order], frames[order])
+    chosen = Selected(path, rows[order], frames[order], _inputs(run, folder))
     if not chosen.is_cryosparc:
         _require_unchanged(chosen, table)
     return chosen
@@ -131,6 +137,12 @@ def write_rows(
         )
     if out.resolve() == selected.source.resolve():
         raise TemporemError(f"{out} is the original file", hint="choose another name")
+    for needed in selected.inputs if out.exists() else ():
+        if out.resolve().is_relative_to(needed.resolve()):
+            raise TemporemError(
+                f"{out} belongs to what the frames came from ({needed}), so it is not replaced",
+                hint="choose another name",
+            )
     chosen = None if poses is None else poses[torch.from_numpy(selected.frames)]
     if selected.is_cryosparc:
         table = cryosparc.read_cs(selected.source).records[selected.rows]
@@ -143,6 +155,25 @@ def write_rows(
     copy_rows(
         selected.source, out, selected.rows, block=block, columns=columns, overwrite=overwrite
     )
+
+
+def _is_its_own_original(table: StarTable) -> bool:
+    """True for a dataset that no table of another program describes, such as one of bare stacks."""
+    if SOURCE_ROW not in table and SOURCE_UID not in table:
+        return True
+    return SOURCE_FILE in table and all(
+        Path(name).suffix in STACK_SUFFIXES for name in set(table.strings(SOURCE_FILE))
+    )
+
+
+def _inputs(run: Run, folder: Path) -> tuple[Path, ...]:
+    """The run, the dataset's own files, and the files that the dataset was imported from."""
+    source = folder / SOURCE_FOLDER
+    record = source / RECORD_NAME
+    named = read_json_object(record).get("files") if record.is_file() else None
+    files = named if isinstance(named, list) else []
+    originals = [Path(file) for file in files if isinstance(file, str) and "\0" not in file]
+    return run.path, source, folder / STAR_NAME, folder / NOISE_NAME, *originals
 
 
 def _particles_of(run: Run, folder: Path) -> StarTable:
