@@ -257,7 +257,8 @@ def test_paths_that_cannot_be_written(tiny_dataset, tiny_runs, tmp_path) -> None
         assert "does not exist" in refuse(tmp_path, "reconstruct", tiny_dataset, "-o", folder / "r")
         assert "does not exist" in refuse(tmp_path, "simulate", "toy", "-o", folder / "r")
         assert "does not exist" in refuse(tmp_path, "export", run, "-o", folder / "r")
-        assert "does not exist" in refuse(tmp_path, "report", run, "-o", folder / "r.html")
+        nothing = tmp_path / "no-run"  # the page is tried before any run is read
+        assert "cannot write" in refuse(tmp_path, "report", nothing, "-o", folder / "r.html")
         assert "does not exist" in refuse(tmp_path, "demo", "-o", folder / "r")
 
 
