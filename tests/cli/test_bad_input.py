@@ -261,6 +261,14 @@ def test_paths_that_cannot_be_written(tiny_dataset, tiny_runs, tmp_path) -> None
         assert "does not exist" in refuse(tmp_path, "demo", "-o", folder / "r")
 
 
+def test_a_page_is_tried_before_runs_are_read(tmp_path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("no settings")
+    page = tmp_path / "missing" / "report.html"
+    assert "cannot write" in command("report", run, "-o", page).err
+
+
 def test_full_disk_is_one_line_and_the_run_can_go_on(tiny_dataset, tmp_path, monkeypatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "run/frames.star"))

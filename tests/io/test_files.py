@@ -11,7 +11,13 @@ import pytest
 
 from helpers.crash import crashes, power_cuts
 from temporem.errors import TemporemError
-from temporem.io.files import atomic_write, disk_error, fresh_directory, held
+from temporem.io.files import (
+    atomic_write,
+    disk_error,
+    fresh_directory,
+    held,
+    require_new_file,
+)
 from temporem.io.leftovers import adopt_leftovers
 from temporem.io.outputs import require_replaceable
 
@@ -352,3 +358,22 @@ def test_error_about_another_file_stays_as_it_is(kind, tmp_path):
     error = FileNotFoundError(errno.ENOENT, "No such file or directory", "input.pdb")
     with pytest.raises(FileNotFoundError, match=r"input\.pdb"):
         write(kind, tmp_path / "result", "", error=error)
+
+
+def test_a_file_is_refused_before_the_work_if_it_cannot_be_written(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mine").write_text("mine")
+    require_new_file(tmp_path / "page.html", overwrite=False)
+    require_new_file(tmp_path / "mine")
+    assert names(tmp_path) == ["mine"]
+    assert (tmp_path / "mine").read_text() == "mine"
+    with pytest.raises(TemporemError, match="exists"):
+        require_new_file(tmp_path / "mine", overwrite=False)
+    with pytest.raises(TemporemError, match="does not exist"):
+        require_new_file(tmp_path / "missing" / "page.html")
+
+    def read_only(*arguments: object) -> int:
+        raise OSError(errno.EROFS, "x")
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(TemporemError, match=r"cannot write .*page\.html: Read-only file system"):
+        require_new_file(tmp_path / "page.html")

@@ -283,8 +283,19 @@ def test_poses_that_were_not_found_allow_no_word_on_motion(
     text = Reader(built(replace(dataset, truth=None), [lost])).text
     assert "No motion can be claimed" in text
     assert "only 14% of the frames" in text
-    for claim in ("moves;", "in motion", "4 of 4", "4 components", "Halves of the movies agree"):
+    for claim in ("moves;", "in motion", "4 of 4", "4 components", "show the same motion"):
         assert claim not in text
+
+
+def test_what_a_test_refutes_is_not_called_motion(
+    dataset: ReportDataset, runs: list[ReportRun]
+) -> None:
+    still = replace(runs[0], evaluation=None, components_found=0, components=4)
+    text = Reader(built(replace(dataset, truth=None), [still])).text
+    assert "No motion is confirmed" in text
+    assert "in motion" not in text
+    repeated = replace(still, components_found=2)
+    assert "in motion" in Reader(built(replace(dataset, truth=None), [repeated])).text
 
 
 @pytest.mark.integration

@@ -130,7 +130,8 @@ def test_independent_motions_are_counted_with_care(run, dataset) -> None:
 
 def test_numbers_of_the_tests_are_named(run, dataset) -> None:
     text = text_of(replace(run, validation=CONFIRMED), dataset)
-    assert "correlates with 0.80 where it moves" in text
+    assert "where the molecule moves, their changes agree to" in text
+    assert "with a correlation of 0.80" in text
     assert "8 held-out movies" in text
     assert "+1.0" in text
     assert "temporem validate" not in text  # it was done
@@ -174,7 +175,7 @@ def test_limits_tell_of_poses_views_contrast_and_data(run, dataset) -> None:
         "known to 2.0° (median)",
         "worth 30% of as many even ones",
         "Frames repeat; remove them.",
-        "Half sets of the mean volume agree to 21.",
+        "Mean volumes of two halves of the movies agree to 21.",
         "Component 1 (a turn, 80%) may be no motion.",
     ):
         assert part in text, part
@@ -186,7 +187,7 @@ def test_limits_tell_of_poses_views_contrast_and_data(run, dataset) -> None:
 
 def test_pixels_are_named_where_they_are_the_limit(run, dataset) -> None:
     limited = replace(run, half_fsc={"mean": np.full(8, 0.9)})
-    assert "pixels of 4 Å limit it, not noise" in text_of(limited, dataset)
+    assert "pixels of 4 Å limit the detail, not noise" in text_of(limited, dataset)
 
 
 def test_a_cloud_says_degrees(run, dataset) -> None:

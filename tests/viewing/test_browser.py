@@ -170,6 +170,8 @@ def test_path_is_decoded_while_it_is_drawn_and_then_plays(page) -> None:
     until(page, "temporem.player.clip.kind === 'path'")
     until(page, "temporem.player.frame >= 3")
     page.keyboard.press(" ")
+    until(page, "!document.querySelector('.observed').hasAttribute('src')")
+    assert not page.locator(".observed").is_visible()  # a path has no observed frames
     shown = page.evaluate(
         "temporem.player.stage.surfaces.map((one) => one.surface.geometry.index?.count ?? 0)"
     )
@@ -191,6 +193,21 @@ def test_click_on_a_point_opens_its_movie(page) -> None:
     )
     page.mouse.click(x, y)
     until(page, f"temporem.player.clip.id === {movie} && temporem.player.frame === {place}")
+
+
+def test_commands_are_of_the_volume_at_which_playing_stopped(page) -> None:
+    page.locator("#commands summary").click()
+    first = "document.querySelector('#commands dd:last-child').textContent"
+    until(page, f"document.querySelectorAll('#commands dd').length === 3 && {first}")
+    before = page.evaluate(first)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(" ")
+    until(page, "temporem.player.frame >= 1")
+    page.keyboard.press(" ")
+    until(page, f"{first} !== {json.dumps(before)}")
+    number = page.evaluate("temporem.player.frame") + 1  # this movie lacks no frame
+    assert f"--frames {number} -o" in page.evaluate(first)
+    page.locator("#commands summary").click()
 
 
 def test_pictures_follow_the_frame(page) -> None:

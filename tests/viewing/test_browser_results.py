@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_frames_are_coloured_by_likelihood(page) -> None:
     assert unknown.isdisjoint(
         {c for c, missing in zip(colours, scored, strict=True) if not missing}
     )
+    page.locator("#latents .by").select_option("time")
+
+
+def test_colours_of_frames_have_a_key(page) -> None:
+    def words(way: str) -> Counter[str | None]:
+        page.locator("#latents .by").select_option(way)
+        root = ElementTree.fromstring(page.evaluate("temporem.scatter.svg()"))
+        return Counter(one.text for one in root.findall("{http://www.w3.org/2000/svg}text"))
+
+    longest = page.evaluate("Math.max(...temporem.scatter.latents.time)")
+    assert longest > 0
+    key = Counter(["0", f"{longest:.3g} s"])
+    assert words("time") - words("nothing") == key
+    assert words("movie") == words("nothing")
     page.locator("#latents .by").select_option("time")
 
 

@@ -70,7 +70,7 @@ def test_half_sets_have_the_sentences_of_all_tests(app: Starlette, validated_run
     assert found["command"] == f"temporem view {validated_run} --half-sets"
     text = " ".join(texts_of(found))
     assert "Held-out movies: 2 movies" in text
-    assert "Half sets of 4 and 4 movies" in text
+    assert "half sets of 4 and 4 movies" in text
 
 
 def test_null_tests_are_told(validated_run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from temporem.cli.console import progress_bar, say
 from temporem.cli.options import Baseline, Overwrite, RunFolders, dataset_folder, output
 from temporem.errors import TemporemError
+from temporem.io.files import require_new_file
 from temporem.io.leftovers import adopt_leftovers
 from temporem.version import __version__
 
@@ -39,20 +40,14 @@ def report(
 
     Example:  temporem report static-run tempor-run -o report.html
     """
-    require_free(out, overwrite=overwrite)
+    adopt_leftovers(out)
+    require_new_file(out, overwrite=overwrite)
     with progress_bar("Drawing the report"):
         sentences = write(runs, out, baseline, dataset, title=title, overwrite=overwrite)
     for sentence in sentences:
         say(sentence)
     say(f"Report: {out}")
     say("Next: open it in a browser")
-
-
-def require_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a page that exists before the work begins."""
-    adopt_leftovers(out)
-    if out.exists() and not overwrite:
-        raise TemporemError(f"{out} exists", hint="choose another name or pass --overwrite")
 
 
 def write(

@@ -87,6 +87,13 @@ def atomic_write(
             temporary.unlink(missing_ok=True)
 
 
+def require_new_file(path: str | Path, *, overwrite: bool = True) -> None:
+    """Raise the TemporemError at once that :func:`atomic_write` would raise when it begins."""
+    target = _checked_target(path, overwrite=overwrite, directory=False)
+    with _claimed(target, "partial" + target.suffix, _create, path) as temporary:
+        temporary.unlink()
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Lock a folder while the block runs; a process that dies releases the lock.

@@ -39,10 +39,21 @@ def half_set_drawings(runs: Sequence[ReportRun]) -> list[Drawing]:
     return drawings + _along_the_path(runs)
 
 
+def _is_below_nyquist(run: ReportRun) -> bool:
+    facts = run.validation.half_sets
+    if facts is None:
+        return False
+    nyquist = 2 * facts.pixel_size_angstrom
+    return any(max(found.states_angstrom) > 1.001 * nyquist for found in facts.regions.values())
+
+
 def _along_the_path(runs: Sequence[ReportRun]) -> list[Drawing]:
-    """Resolution of the states along the path, in the whole molecule and where it moves."""
+    """Resolution of the states along the path, in the whole molecule and where it moves.
+
+    Nothing is drawn where the pixels limit every state.
+    """
     known = [run for run in runs if run.validation.half_sets is not None]
-    if not known:
+    if not any(_is_below_nyquist(run) for run in known):
         return []
     figure, axes = theme.new_figure(height=2.8)
     ax = axes[0, 0]

@@ -22,7 +22,7 @@ from temporem.report.drawing import Drawing, draw
 from temporem.report.findings import Findings, find
 from temporem.report.sections import sections_of
 from temporem.report.stills import PICTURE_SIZE, TRUTH, make_stills, render_rows
-from temporem.report.verdict import judge_run, leading_run
+from temporem.report.verdict import Claim, judge_run, leading_run
 
 _OTHER_TERMS = {
     "Regions": "The particle mask covers the mean true volume; the moving region covers what "
@@ -130,7 +130,10 @@ def build_report(
         others={name: found for name, found in verdicts.items() if name != lead.name},
         stills=stills,
         players=[*first, *(name for name in stills.names if name not in first)],
-        in_motion=any(found.claim.on_motion for found in verdicts.values()),
+        in_motion=any(
+            found.claim.on_motion and found.claim is not Claim.REFUTED
+            for found in verdicts.values()
+        ),
         sections=sections_of(dataset, runs, findings),
         images=_images(dataset),
         definitions=definitions(),

@@ -129,7 +129,9 @@ def _half_sets(dataset: ReportDataset, runs: Sequence[ReportRun]) -> Section:
             )
     drawings += local_resolution_drawings(runs, pixel)
     words = [
-        f"{run.name}: {sentence.strip()}" for run in runs for sentence in run.validation.sentences()
+        f"{run.name}: {sentence.strip()}" if len(runs) > 1 else sentence.strip()
+        for run in runs
+        for sentence in run.validation.sentences()
     ]
     return Section(
         "Half sets and unseen movies",

@@ -22,6 +22,7 @@ from temporem.report.moving_parts import MovingPart, find_moving_parts
 LEAST_CORRELATION = 0.3
 """Correlation of the changes of half sets, or with the truth, below which they show no motion."""
 _POOR_VIEWS = 0.5
+_TWO_HALVES = "Two halves of the movies, fitted separately"
 _FEW_MOVIES = 4
 
 
@@ -153,11 +154,11 @@ def _headline(run: ReportRun, claim: Claim, moves: Sequence[str]) -> str:
         case Claim.UNTESTED:
             return f"{seen} No test has confirmed this yet."
         case Claim.REPEATED:
-            return f"{seen} Halves of the movies agree on it, at low resolution."
+            return f"{seen} {_TWO_HALVES}, show the same motion, at low resolution."
         case Claim.CONFIRMED:
             tests = []
             if run.validation.half_sets is not None:
-                tests.append("Half sets of the movies find the same motion")
+                tests.append(f"{_TWO_HALVES}, find the same motion")
             if run.validation.held_out is not None:
                 start = "it predicts" if tests else "It predicts"
                 tests.append(f"{start} movies that were not trained on")
@@ -172,13 +173,12 @@ def _lost(run: ReportRun) -> str:
 
 
 def _refutation(run: ReportRun) -> str:
-    if False in _half_sets_agree(run):
-        return "Half sets of the movies do not find the same change."
-    if False in _predicts_unseen(run):
-        return "What the volumes show of it does not help to predict unseen movies."
-    if run.validation.null_tests is not None and run.validation.null_tests.doubt:
-        return run.validation.null_tests.doubt
-    return "Two halves of the movies, each fitted on its own, agree on no component."
+    if False not in _half_sets_agree(run):
+        if False in _predicts_unseen(run):
+            return "What the volumes show of it does not help to predict unseen movies."
+        if run.validation.null_tests is not None and run.validation.null_tests.doubt:
+            return run.validation.null_tests.doubt
+    return f"{_TWO_HALVES}, do not find the same change."
 
 
 def _moves(run: ReportRun, dataset: ReportDataset) -> list[str]:
@@ -249,12 +249,12 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
     if halves is not None and claim.on_motion:
         moving = halves.regions.get("moving")
         if moving is None:
-            texts.append("Half sets: no change is left in their volumes.")
+            texts.append("Volumes fitted to the two halves of the movies hold no change.")
         else:
             texts.append(
-                f"Half sets of {halves.n_movies[0]} and {halves.n_movies[1]} movies: their change "
-                f"correlates with {moving.correlation:.2f} where it moves, and agrees to "
-                f"{moving.change.text}."
+                f"Two halves of {halves.n_movies[0]} and {halves.n_movies[1]} movies: where the "
+                f"molecule moves, their changes {moving.change.agreement}, with a correlation of "
+                f"{moving.correlation:.2f}."
             )
     if held_out is not None and claim.on_motion:
         found = held_out.measured
@@ -268,11 +268,13 @@ def _sure(run: ReportRun, claim: Claim) -> list[str]:
         texts.append(f"Null tests: {run.validation.null_tests.verdict}")
     if run.components_found is not None and run.components:
         if claim is Claim.NO_POSES:
-            texts.append("Wrong poses are a change that halves agree on, so they prove nothing.")
+            texts.append(
+                "Halves of the movies may agree on what wrong poses make, so that proves nothing."
+            )
         elif not texts and claim.on_motion:
             texts.append(
-                f"Halves of the movies, each fitted on its own at low resolution, agree on "
-                f"{run.components_found} of {run.components} components of the linear model."
+                f"{_TWO_HALVES} at low resolution, agree on {run.components_found} of "
+                f"{run.components} components of the linear model."
             )
     if not texts and claim.on_motion:
         texts.append("No test was run: no half sets, and no held-out movies were scored.")
@@ -322,10 +324,10 @@ def _noise(run: ReportRun, dataset: ReportDataset) -> list[str]:
     found = resolution(curve, HALF_MAP_THRESHOLD, dataset.pixel_size_angstrom)
     if found.never_crossed:
         return [
-            f"Half sets of the mean volume agree to Nyquist: pixels of "
-            f"{dataset.pixel_size_angstrom:g} Å limit it, not noise."
+            "Mean volumes of two halves of the movies agree to Nyquist: pixels of "
+            f"{dataset.pixel_size_angstrom:g} Å limit the detail, not noise."
         ]
-    return [f"Half sets of the mean volume agree to {float(found.angstrom):.1f} Å."]
+    return [f"Mean volumes of two halves of the movies agree to {float(found.angstrom):.1f} Å."]
 
 
 def _right(run: ReportRun, dataset: ReportDataset) -> list[str]:

@@ -101,6 +101,12 @@ class CurveFacts(_Facts):
             return "to no resolution"
         return f"{self.angstrom:.1f} Å{' (Nyquist)' if self.never_crossed else ''}"
 
+    @property
+    def agreement(self) -> str:
+        """How far two maps agree, as in ``agree to 9.1 Å``."""
+        repeats = self.corrected[1] >= HALF_MAP_THRESHOLD
+        return f"agree to {self.text}" if repeats else "agree at no resolution"
+
 
 class RegionFacts(_Facts):
     """Agreement in a mask.
@@ -118,6 +124,17 @@ class RegionFacts(_Facts):
     correlation: float = Field(ge=-1.001, le=1.001)
     states_angstrom: list[FiniteFloat]
     frames_angstrom: FiniteFloat
+
+    def sentence(self, mask: str) -> str:
+        """Say how far volumes and their changes agree within a mask."""
+        where = {"particle": "In the whole molecule", "moving": "Where it moves"}.get(mask, mask)
+        best, worst = (f"{edge(self.states_angstrom):.1f}" for edge in (min, max))
+        states = f"{best} Å" if best == worst else f"between {best} and {worst} Å"
+        return (
+            f"{where}, volumes {self.volumes.agreement}. Changes between frames "
+            f"{self.change.agreement}, with a correlation of {self.correlation:.2f}. Single states "
+            f"along the path agree to {states}, not corrected."
+        )
 
 
 class PartFacts(_Facts):
@@ -224,17 +241,10 @@ class HalfSetFacts(_Facts):
         """Say what the half sets agree on, and warn where they do not."""
         a, b = self.n_movies
         texts = [
-            f"Half sets of {a} and {b} movies, each with a model of its own, agree at FSC "
-            f"{HALF_MAP_THRESHOLD} (corrected for the mask) to:"
+            f"Two half sets of {a} and {b} movies were fitted separately. Below is the finest "
+            f"detail that both show (FSC {HALF_MAP_THRESHOLD}, corrected for the mask)."
         ]
-        for name, region in self.regions.items():
-            where = {"particle": "whole molecule", "moving": "where it moves"}.get(name, name)
-            best, worst = min(region.states_angstrom), max(region.states_angstrom)
-            texts.append(
-                f"  {where}: volumes {region.volumes.text} (along the path, not corrected, "
-                f"{best:.1f} to {worst:.1f} Å), their change alone "
-                f"{region.change.text}, correlation of the change {region.correlation:.2f}"
-            )
+        texts += [region.sentence(name) for name, region in self.regions.items()]
         moving = self.regions.get("moving")
         if moving is None or moving.correlation < _LEAST_CORRELATION:
             texts.append(

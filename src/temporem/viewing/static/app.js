@@ -34,8 +34,7 @@ async function start() {
   app.results = new Results(find("#results"), results);
   fillRuns(panels);
   sayHowFar(panels);
-  player.addEventListener("frame", () => showCommands());
-  player.addEventListener("level", () => showCommands());
+  for (const what of ["frame", "level", "pause"]) player.addEventListener(what, () => showCommands());
   find("#commands").addEventListener("toggle", () => showCommands());
   await chooseRun();
 }
@@ -81,7 +80,10 @@ async function goTo({ detail: { movie, frame } }) {
 async function showCommands() {
   if (!find("#commands").open || player.playing) return;
   const level = player.levelOf(player.clip.only ?? 0);
-  const found = await json("commands", { ...app.takeaway.here, level });
+  const asked = { ...app.takeaway.here, level };
+  app.commandsOf = asked;
+  const found = await json("commands", asked);
+  if (app.commandsOf !== asked) return; // something else is seen by now
   const lines = Object.entries(found).flatMap(([what, command]) => {
     const [name, text] = [document.createElement("dt"), document.createElement("dd")];
     name.textContent = what;

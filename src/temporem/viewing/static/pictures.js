@@ -58,7 +58,7 @@ export class Pictures {
     const factor = Number(found.contrast.toPrecision(2));
     this.root.querySelector(".hint").textContent =
       `Correlation within the window: ${found.correlation.toFixed(2)}. ` +
-      `The prediction has ${factor} × the contrast.`;
+      `The prediction is shown with ${factor} × the contrast.`;
   }
 
   _empty(text) {

@@ -148,8 +148,10 @@ export class Player extends EventTarget {
   }
 
   pause() {
+    const stops = this.playing;
     this.playing = false;
     this._button();
+    if (stops) this.dispatchEvent(new Event("pause"));
   }
 
   setLevel(level) {

@@ -7,6 +7,7 @@ import { save } from "temporem/player";
 
 const NEAR = 20; // pixels within which a click finds a point
 const STEPS = 24; // volumes of a path
+const KEY = 60; // width of the key of colours, pixels
 const HTML = `
 <div class="row">
   <span class="tools" role="radiogroup" aria-label="What the pointer does">
@@ -159,6 +160,7 @@ export class Scatter extends EventTarget {
       context.fill();
     }
     context.globalAlpha = 1;
+    this._key(context);
     if (this.get(".by").value === "cluster") this._centres(context, u, v);
   }
 
@@ -180,12 +182,43 @@ export class Scatter extends EventTarget {
     if (by === "movie") return classes[this.latents.movie[row] % classes.length];
     if (by === "cluster") return classes[this.clusters.label[row] % classes.length];
     if (by === "nothing") return classes[0];
-    const { time, state, scored } = this.latents;
-    const values = by === "time" ? time : by === "likelihood" ? scored : state.values;
+    const values = this._shaded;
     if (Number.isNaN(values[row])) return tokens().line; // a movie that was not scored
-    if (this._of !== values) [this._of, this._range] = [values, extent(values)];
-    const [low, high] = this._range;
+    const [low, high] = this._rangeOf(values);
     return shades[Math.round(((values[row] - low) / (high - low)) * (shades.length - 1))];
+  }
+
+  // Numbers of all frames that colours stand for; undefined where colours are names.
+  get _shaded() {
+    const { time, state, scored } = this.latents;
+    return { time, likelihood: scored, [state?.name]: state?.values }[this.get(".by").value];
+  }
+
+  _rangeOf(values) {
+    if (this._of !== values) [this._of, this._range] = [values, extent(values)];
+    return this._range;
+  }
+
+  // What the colours stand for, above the right end of the plot.
+  _key(context) {
+    if (!this._shaded) return;
+    const { scale: shades } = this.colours;
+    const [low, high] = this._rangeOf(this._shaded).map((value) => String(Number(value.toPrecision(3))));
+    const timed = this.get(".by").value === "time" && this.latents.measured;
+    const words = timed ? `${high} s` : high;
+    const right = this.canvas.clientWidth - PLOT.right - 7 * words.length - 6;
+    const step = KEY / shades.length;
+    shades.forEach((shade, i) => {
+      const [from, to] = [right - KEY + i * step, right - KEY + (i + 1) * step + 0.3]; // no seams
+      context.fillStyle = shade;
+      context.beginPath();
+      for (const [x, y] of [[from, 1], [to, 1], [to, 8], [from, 8]]) context.lineTo(x, y);
+      context.fill();
+    });
+    context.fillStyle = tokens().soft;
+    context.textAlign = "right";
+    context.fillText(low, right - KEY - 5, 9);
+    context.fillText(words, this.canvas.clientWidth - PLOT.right, 9);
   }
 
   // The movie that is shown, and its frame.
