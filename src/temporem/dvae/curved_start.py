@@ -37,7 +37,9 @@ from temporem.progress import Progress
 from temporem.volumes.latent_curve import LatentCurve
 from temporem.volumes.minimise import minimise
 
-_BENDS = 6  # polynomials
+CURVE_COMPONENTS = 6
+"""Polynomials of the coordinate, and volumes that they weigh."""
+
 _SWEEPS = 20
 _FOLDS = 8  # of the movies
 _SETTLED = 0.004  # mean change of coordinates at which sweeps end
@@ -75,12 +77,12 @@ class _Curve:
         places = torch.linspace(float(z.min()) - margin, float(z.max()) + margin, PLACES)
         both = torch.cat([z, places.to(z)]).double()
         powers = ((both - z.min()) / (z.max() - z.min()) * 2 - 1)[:, None]
-        powers = powers ** torch.arange(_BENDS + 1)
+        powers = powers ** torch.arange(CURVE_COMPONENTS + 1)
         share = torch.cat([(1 - _EVEN) / len(z) * torch.ones(len(z)), _EVEN / PLACES * places**0])
         r = torch.linalg.qr(share.sqrt()[:, None] * powers).R
         found = torch.linalg.solve_triangular(r, powers, upper=True, left=False)
         found = (found * r.diagonal().sign())[:, 1:]
-        values = found.new_zeros(n_frames, _BENDS)
+        values = found.new_zeros(n_frames, CURVE_COMPONENTS)
         values[rows] = found[: len(z)]
         return cls(values, places, found[len(z) :])
 
@@ -167,7 +169,7 @@ class _Sweeps:
         self.solver = solver = coarse_solver(frames, window_radius)
         mask = interpolated(fit.masks[1].cpu().numpy(), solver.grid.box)
         moving = torch.from_numpy(mask).to(solver.mask)
-        solver.mask = torch.stack([solver.mask] + [solver.mask * moving] * _BENDS)
+        solver.mask = torch.stack([solver.mask] + [solver.mask * moving] * CURVE_COMPONENTS)
         self.frames = frames.low_pass(frames.training, solver.n_pixels)
         n = min(_FOLDS, len(frames.training))
         self.folds = [frames.training[k::n] for k in range(n)]
@@ -232,8 +234,10 @@ def _standard(z: Tensor) -> Tensor:
 
 def _first_parameters(solver: LinearSolver, frames: Frames) -> LinearParameters:
     """Prior and noise; a polynomial of degree k changes the volumes with 1/k of the power."""
-    first = initial_parameters(solver, _BENDS, frames.statistics.spectral_prior, temporal=True)
-    degrees = torch.cat([torch.ones(1), torch.arange(1, _BENDS + 1)]).to(first.precision)
+    first = initial_parameters(
+        solver, CURVE_COMPONENTS, frames.statistics.spectral_prior, temporal=True
+    )
+    degrees = torch.cat([torch.ones(1), torch.arange(1, CURVE_COMPONENTS + 1)]).to(first.precision)
     return replace(first, precision=first.precision * degrees)
 
 
@@ -253,7 +257,7 @@ def _full_volumes(
     total = halves[0] + halves[1]
     precision = agreed_precision(solver, first, second, total)
     solvent, moving = fit.masks.to(frames.device)
-    solver.mask = torch.stack([solvent] + [moving] * _BENDS)
+    solver.mask = torch.stack([solvent] + [moving] * CURVE_COMPONENTS)
     return solver.step(replace(parameters, precision=precision), total)
 
 
@@ -261,7 +265,7 @@ def _learned(seen: _Seen, rows: Tensor) -> LatentCurve:
     """Learn the polynomials as a curve of the first, which is linear."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        learned = LatentCurve(1, _BENDS)
+        learned = LatentCurve(1, CURVE_COMPONENTS)
         places, targets = seen.curve.basis[:, :1].float(), seen.curve.basis.float()
         share = (1 - _EVEN) * seen.probability[rows].mean(0) + _EVEN / PLACES
 

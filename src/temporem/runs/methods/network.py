@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.dvae.curved_start import CURVE_COMPONENTS
 from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
 from temporem.dvae.infer import final_latents, latents_after_training
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
@@ -101,6 +102,8 @@ class Network:
             key, value = "training.pixels_per_frame", training.pixels_per_frame
         small = ForwardModel(min(model.box, LINEAR_BOX), model.pixel_size_angstrom)
         start = 0 if components is None else linear_memory(small, components)
+        if components is not None and config.model.z_dim == 1:
+            size = max(size, linear_memory(small, CURVE_COMPONENTS))
         if start > size:
             size, key, value = start, "linear.components", components or 0
         hint = f"lower {key}, which is {value}, the widths of the networks, or bin the images to a "
