@@ -15,9 +15,10 @@ from temporem.dvae.infer import latents_after_training
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.model import VAEKind
+from temporem.dvae.network_start import network_start
 from temporem.dvae.settings import NetworkSettings, TrainingSettings, resolved_input
 from temporem.dvae.training import training_states
-from temporem.dvae.warm_start import LINEAR_BOX, warm_start_from, warm_start_settings
+from temporem.dvae.warm_start import LINEAR_BOX, warm_start_settings
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames, prepare_frames
@@ -31,7 +32,7 @@ from temporem.volumes.source import Reconstruction, VolumeGrid
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_LINEAR_SHARE = 0.4  # fraction of the time of a fit that begins with a linear model
+_CURVE_FROM, _LINEAR_SHARE = 0.25, 0.4  # parts of the time of a fit with a linear start
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -196,11 +197,22 @@ def _fit(
     frames = prepare_frames(data, settings, data.movies, where)
     warm_start = None
     if training.start == "linear":
+        like: VAEKind = "static" if method == "static" else "tempor"
+        cropped = frames.cropped(LINEAR_BOX, settings.memory_gb)
         if start is None:
-            like: VAEKind = "static" if method == "static" else "tempor"
-            start = _linear_fit(like, frames, settings, network.z_dim, seed, progress)
-            progress = progress.part(_LINEAR_SHARE, 1)
-        warm_start = warm_start_from(start, frames, network.z_dim, seed=seed)
+            start = _linear_fit(like, cropped, network.z_dim, seed, progress)
+        warm_start = network_start(
+            start,
+            cropped,
+            frames,
+            network,
+            training,
+            kind,
+            learned_poses=learned is not None,
+            seed=seed,
+            progress=progress.part(_CURVE_FROM, _LINEAR_SHARE),
+        )
+        progress = progress.part(_LINEAR_SHARE, 1)
     elif start is not None:
         raise TemporemError(
             f"a linear fit was passed as start, but training.start is {training.start}",
@@ -247,16 +259,10 @@ def _fit(
 
 
 def _linear_fit(
-    method: VAEKind,
-    frames: Frames,
-    data: DataSettings,
-    z_dim: int,
-    seed: int,
-    progress: Progress,
+    method: VAEKind, cropped: Frames, z_dim: int, seed: int, progress: Progress
 ) -> LinearFit:
     """Fit the linear model for a warm start."""
     settings = warm_start_settings(LinearSettings(), method)
-    cropped = frames.cropped(LINEAR_BOX, data.memory_gb)
-    part = progress.part(0, _LINEAR_SHARE)
+    part = progress.part(0, _CURVE_FROM)
     *_, last = linear_states(cropped, settings, least=z_dim, seed=seed, progress=part)
     return linear_result(cropped, last)

@@ -35,11 +35,13 @@ class Chances:
 
     Attributes:
         moves: from place to place at a speed, ``(I, S, G, G)``.
+        missed: these, times squares of place minus what speed foretells.
         turns: from speed to speed without a jump, ``(I, S, S)``.
         jumps: to a speed at the new place, from any speed, ``(I, S, G)``.
     """
 
     moves: Tensor
+    missed: Tensor
     turns: Tensor
     jumps: Tensor
 
@@ -85,11 +87,12 @@ class Transitions:
     def chances(self, intervals: Tensor) -> Chances:
         """Compute the chances of steps in intervals ``(I,)``."""
         wide = intervals[:, None, None]
-        moves = -0.5 * self.missed(intervals) / (self.place_sd**2 * wide[..., None])
+        missed = self.missed(intervals)
+        moves = (-0.5 * missed / (self.place_sd**2 * wide[..., None])).softmax(-1)
         turns = -0.5 * self.turned() / (self.speed_sd**2 * wide)
         stay = (-self.rate * wide).exp()
         jumps = (1 - stay) * self.first / self.first.sum(0)
-        return Chances(moves.softmax(-1), stay * turns.softmax(-1), jumps)
+        return Chances(moves, moves * missed, stay * turns.softmax(-1), jumps)
 
 
 def smoothed(
@@ -111,19 +114,36 @@ def smoothed(
     Returns:
         Probabilities ``(N, G)``.
     """
+    first, times = Transitions.initial(places), (interval_index, intervals)
+    return smoothed_from(first, log_likelihood, movies, *times, rounds=_ROUNDS)[0]
+
+
+def smoothed_from(
+    transitions: Transitions,
+    log_likelihood: Tensor,
+    movies: list[np.ndarray],
+    interval_index: Tensor,
+    intervals: Tensor,
+    *,
+    rounds: int = 1,
+) -> tuple[Tensor, Transitions]:
+    """Compute posteriors as :func:`smoothed` does, and learn from given transitions on.
+
+    Returns:
+        Probabilities ``(N, G)``, and the transitions that make them likeliest.
+    """
     found = torch.zeros_like(log_likelihood)
-    intervals = intervals.to(places)
-    transitions = Transitions.initial(places)
+    intervals = intervals.to(transitions.places)
     blocks = [movies[i : i + _MOVIES] for i in range(0, len(movies), _MOVIES)]
     padded = [_padded(block, log_likelihood, interval_index) for block in blocks]
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         chances = transitions.chances(intervals)
         sums = [_expect(transitions, chances, intervals, *block) for block in padded]
         transitions = _maximised(transitions, [one for one, _ in sums])
     for block, (rows, *_), (_, posterior) in zip(blocks, padded, sums, strict=True):
         for i, movie in enumerate(block):
             found[rows[i, : len(movie)]] = posterior[i, : len(movie)]
-    return found
+    return found, transitions
 
 
 def unsmoothed(log_likelihood: Tensor, movies: list[np.ndarray]) -> Tensor:
@@ -189,13 +209,15 @@ def _expect(
 ) -> tuple[_Sums, Tensor]:
     """Go forward and backward through B movies; also posteriors of places ``(B, T, G)``."""
     moves, turns, jumps = chances.moves, chances.turns, chances.jumps
-    missed, turned = transitions.missed(intervals), transitions.turned()
+    turned = transitions.turned()
     n_frames = likelihood.shape[1]
     here = transitions.first * likelihood[:, 0, None]
     forward = [here / here.sum((1, 2), keepdim=True)]
+    all_moved = []
     for t in range(1, n_frames):
         step = index[:, t]
         moved = torch.einsum("bsg,bsgh->bsh", forward[-1], moves[step])
+        all_moved.append(moved)
         here = torch.einsum("bsh,bsr->brh", moved, turns[step])
         here = (here + moved.sum(1, keepdim=True) * jumps[step]) * likelihood[:, t, None]
         forward.append(here / here.sum((1, 2), keepdim=True))
@@ -214,18 +236,18 @@ def _expect(
         seen = likelihood[:, t, None] * backward
         after_jump = (jumps[step] * seen).sum(1, keepdim=True)
         later = torch.einsum("bsr,brh->bsh", turns[step], seen) + after_jump
-        pairs = forward[t - 1][..., None] * moves[step] * later[:, :, None]
-        pairs = pairs / pairs.sum((1, 2, 3), keepdim=True)
-        moved = torch.einsum("bsg,bsgh->bsh", forward[t - 1], moves[step])
+        earlier = torch.einsum("bsgh,bsh->bsg", moves[step], later)
+        missed = torch.einsum("bsgh,bsh->bsg", chances.missed[step], later)
+        steps = (forward[t - 1] * missed).sum((1, 2)) / (forward[t - 1] * earlier).sum((1, 2))
+        moved = all_moved[t - 1]
         changes = turns[step] * torch.einsum("bsh,brh->bsr", moved, seen)
         jump = (moved * after_jump).sum((1, 2))
         whole = jump + changes.sum((1, 2))
         weight = real / intervals[step]
-        place += float((weight * (pairs * missed[step]).sum((1, 2, 3))).sum())
+        place += float((weight * steps).sum())
         speed += float((weight * (changes * turned).sum((1, 2)) / whole).sum())
         jumped += float((real * jump / whole).sum())
         time += float((real * intervals[step]).sum())
-        earlier = torch.einsum("bsgh,bsh->bsg", moves[step], later)
         earlier = earlier / earlier.sum((1, 2), keepdim=True)
         backward = torch.where(real[:, None, None], earlier, 1.0)
     return _Sums(place, speed, float(exists[:, 1:].sum()), jumped, time, states), posterior

@@ -100,21 +100,20 @@ def warm_start_from(fit: LinearFit, frames: Frames, z_dim: int, *, seed: int = 0
     mean[rows], variance[rows] = z.mean, z.variance
     volumes = fit.parameters.volumes.clone()
     volumes[1:] *= spread[:, None, None, None].to(volumes)
-    masks = fit.masks
-    box = frames.forward_model.box
-    if volumes.shape[-1] != box:
-        mean_volume = frames.statistics.mean_volume.volume
-        masks, volumes = _refined(masks, volumes, mean_volume.to(volumes))
+    masks, volumes = refined_start(fit.masks, volumes, frames)
     return WarmStart(mean, variance, z.curve, volumes, masks[1])
 
 
-def _refined(masks: Tensor, volumes: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring masks and volumes of a small box ``(…, d, d, d)`` to the box of a mean volume.
+def refined_start(masks: Tensor, volumes: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+    """Bring masks and volumes of a smaller box ``(…, d, d, d)`` to the box of the frames.
 
-    In μ, detail finer than the small box resolves comes from the masked mean volume ``(D, D, D)``;
-    the components have none.
+    In μ, detail finer than the small box resolves comes from the masked mean volume; the components
+    have none.
     """
-    small, box = volumes.shape[-1], len(mean)
+    small, box = volumes.shape[-1], frames.forward_model.box
+    if small == box:
+        return masks, volumes
+    mean = frames.statistics.mean_volume.volume.to(volumes)
     masks = torch.stack([enlarged(mask, box) for mask in masks])
     volumes = resized(volumes, box)
     fine = mean * masks[0].to(mean)

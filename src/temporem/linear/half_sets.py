@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from temporem.frames.frames import Frames
-from temporem.linear.model import LinearParameters, Posterior
+from temporem.linear.model import LinearParameters, Posterior, Sums
 from temporem.linear.solver import LinearSolver
 from temporem.physics.fsc import shell_correlation
 
@@ -83,7 +83,7 @@ def fit_halves(
         torch.stack(volumes),
         fsc,
         noise,
-        weight * (1 - reliable) / (2 * reliable),
+        _wiener_precision(weight, reliable),
         posteriors[0] + turned,
     )
 
@@ -107,6 +107,20 @@ def _fit_half(
     return better.volumes, sums.posterior, weights, better.noise
 
 
+def agreed_precision(solver: LinearSolver, first: Tensor, second: Tensor, total: Sums) -> Tensor:
+    """Compute the Wiener prior of volumes whose halves agree so far, ``(n_shells, q + 1)``.
+
+    Args:
+        solver: solver of all.
+        first, second: grids of both halves' volumes, ``(V, q + 1)``.
+        total: sums of both halves.
+    """
+    channels = first.shape[1]
+    i, j = torch.triu_indices(channels, channels)
+    weight = solver.grid.shell_means(total.normal[:, i == j])
+    return _wiener_precision(weight, _reliable(_correlation(solver, first, second)))
+
+
 def principal_axes(solver: LinearSolver, volumes: Tensor) -> Tensor:
     """Find the orthogonal M ``(q, q)`` that makes the components ``U Mᵀ`` orthogonal.
 
@@ -127,6 +141,10 @@ def _orthogonal_map(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     cross = (source.mH @ (target * weight[:, None])).real
     u, _, vh = torch.linalg.svd(cross)
     return u @ vh
+
+
+def _wiener_precision(weight: Tensor, reliable: Tensor) -> Tensor:
+    return weight * (1 - reliable) / (2 * reliable)
 
 
 def _correlation(solver: LinearSolver, first: Tensor, second: Tensor) -> Tensor:

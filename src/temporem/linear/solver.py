@@ -112,8 +112,7 @@ class LinearSolver:
         transitions = parameters.dynamics.transitions(self.intervals)
         for block in blocks:
             corners = self.grid.corners(self._frequencies(block))
-            slices = self.grid.extract(rows, corners).view(len(block.rows), self.n_pixels, -1)
-            design = self.forward_model.observe(slices, self._ctf(block)[..., None])
+            design = self._observed(rows, block, corners)
             weights = share * self.weights
             movies, packing = self._smooth(
                 parameters.noise, weights, transitions, block, design, sums
@@ -124,6 +123,10 @@ class LinearSolver:
             if gradient:
                 self._insert(sums, parameters.noise, block, corners, values, *latents)
         return self._total(sums, gradient=gradient)
+
+    def design(self, rows: Tensor, block: Batch) -> Tensor:
+        """Compute images of volumes, given by their grid's rows ``(V, K)``: ``(F, P, K)``."""
+        return self._observed(rows, block, self.grid.corners(self._frequencies(block)))
 
     def gather(
         self, parameters: LinearParameters, posterior: Posterior, blocks: Iterable[Batch]
@@ -227,6 +230,10 @@ class LinearSolver:
             voxels=torch.zeros(len(self.grid.radii), channels, device=device),
             residual_power=zeros(2, self.grid.n_shells).to(device),
         )
+
+    def _observed(self, rows: Tensor, block: Batch, corners: Corners) -> Tensor:
+        slices = self.grid.extract(rows, corners).view(len(block.rows), self.n_pixels, -1)
+        return self.forward_model.observe(slices, self._ctf(block)[..., None])
 
     def _frequencies(self, block: Batch) -> Tensor:
         return self.forward_model.slice_frequencies(block.rotations, slice(self.n_pixels))

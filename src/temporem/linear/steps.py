@@ -88,7 +88,7 @@ class LinearSteps:
         """Fit each half of the movies at full resolution; their agreement gives the prior."""
         frames = self._watched(_COARSE_PIECES, "half sets")
         # The wide mask: two maps within one tight mask agree at its edges whatever they hold.
-        solver = _solver(frames, self._ball.to(frames.device))
+        solver = full_solver(frames, self._ball.to(frames.device))
         first = self._first_parameters(solver, state)
         halves = fit_halves(solver, first, state.posterior, frames, frames.training)
         return replace(
@@ -224,7 +224,7 @@ class LinearSteps:
 def joint_solver(frames: Frames, state: LinearState) -> LinearSolver:
     """The solver of the iterations with all movies, within the masks of a state."""
     solvent, moving = state.masks.to(frames.device)
-    return _solver(frames, torch.stack([solvent] + [moving] * state.q))
+    return full_solver(frames, torch.stack([solvent] + [moving] * state.q))
 
 
 def parameters_of(frames: Frames, state: LinearState) -> LinearParameters:
@@ -234,7 +234,8 @@ def parameters_of(frames: Frames, state: LinearState) -> LinearParameters:
     return LinearParameters(volumes, state.dynamics, noise, precision)
 
 
-def _solver(frames: Frames, mask: Tensor) -> LinearSolver:
+def full_solver(frames: Frames, mask: Tensor) -> LinearSolver:
+    """Make the solver of frames at their full resolution, with volumes inside a mask."""
     model = frames.forward_model
     grid = PaddedGrid(model.box, float(model.support.radii[-1]), frames.device)
     return LinearSolver.of_frames(frames, grid, mask)

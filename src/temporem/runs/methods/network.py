@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.dvae.curved_start import CURVE_COMPONENTS
 from temporem.dvae.encoded_frames import EncodedFrames, encode_frames
 from temporem.dvae.infer import final_latents, latents_after_training
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
 from temporem.dvae.model import MovieVAE, VAEKind
+from temporem.dvae.network_start import network_start
 from temporem.dvae.settings import TrainingSettings
 from temporem.dvae.state import (
     POSES,
@@ -24,12 +26,7 @@ from temporem.dvae.state import (
     load_model,
 )
 from temporem.dvae.training import training_states
-from temporem.dvae.warm_start import (
-    LINEAR_BOX,
-    WarmStart,
-    warm_start_from,
-    warm_start_settings,
-)
+from temporem.dvae.warm_start import LINEAR_BOX, WarmStart, warm_start_settings
 from temporem.errors import TemporemError
 from temporem.frames.dataset import Dataset
 from temporem.frames.frames import Frames
@@ -44,7 +41,7 @@ from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import VolumeGrid
 
 PART = TrainingState.kind
-_LINEAR_SHARE = 0.4  # fraction of the time of a run with a linear start
+_CURVE_FROM, _LINEAR_SHARE = 0.25, 0.4  # parts of the time of a run with a linear start
 
 
 class Network:
@@ -105,6 +102,8 @@ class Network:
             key, value = "training.pixels_per_frame", training.pixels_per_frame
         small = ForwardModel(min(model.box, LINEAR_BOX), model.pixel_size_angstrom)
         start = 0 if components is None else linear_memory(small, components)
+        if components is not None and config.model.z_dim == 1:
+            size = max(size, linear_memory(small, CURVE_COMPONENTS))
         if start > size:
             size, key, value = start, "linear.components", components or 0
         hint = f"lower {key}, which is {value}, the widths of the networks, or bin the images to a "
@@ -207,10 +206,21 @@ class Network:
             masks=(None, None),
             window_radius=config.data.window_radius,
             seed=config.seed,
-            progress=job.progress.part(0, _LINEAR_SHARE),
+            progress=job.progress.part(0, _CURVE_FROM),
         )
         fit = linear_result(cropped, state)
-        start = warm_start_from(fit, frames, config.model.z_dim, seed=config.seed)
+        start = network_start(
+            fit,
+            cropped,
+            frames,
+            config.model,
+            self.training(config),
+            like,
+            learned_poses=config.learned_poses == "table",
+            window_radius=config.data.window_radius,
+            seed=config.seed,
+            progress=job.progress.part(_CURVE_FROM, _LINEAR_SHARE),
+        )
         return start, facts_of(fit)
 
     def _outcome(

@@ -1,0 +1,55 @@
+"""What the training of a network starts from: a linear model, bent where there is one latent."""
+
+from __future__ import annotations
+
+from temporem.dvae.curved_start import curved_start
+from temporem.dvae.model import VAEKind
+from temporem.dvae.settings import NetworkSettings, TrainingSettings
+from temporem.dvae.stages import finds_latents_on_grid
+from temporem.dvae.warm_start import WarmStart, warm_start_from
+from temporem.frames.frames import Frames
+from temporem.linear.state import LinearFit
+from temporem.progress import Progress
+from temporem.volumes.generators import generator_kind
+
+_LEAST_MOVIES = 4  # to see latents of some with volumes of others
+
+
+def network_start(
+    fit: LinearFit,
+    cropped: Frames,
+    frames: Frames,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    kind: VAEKind,
+    *,
+    learned_poses: bool = False,
+    window_radius: float = 0.9,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> WarmStart:
+    """Make the start of a network from a linear fit.
+
+    Args:
+        fit: linear model of the frames, in their box or a smaller one of the same field of view.
+        cropped: the frames in the box of the fit.
+        frames: the frames.
+        network: sizes and structure of the network; z_dim is at most the components of the fit.
+        training: settings of the training.
+        kind: the model that is trained.
+        learned_poses: poses are learned, too.
+        window_radius: radius of the ball that holds the molecule, in half boxes.
+        seed: of the search for coordinates.
+        progress: receives the progress of the bent start.
+
+    Raises:
+        TemporemError: see :func:`warm_start_from`.
+    """
+    flat = warm_start_from(fit, frames, network.z_dim, seed=seed)
+    generator = generator_kind(network.generator)
+    on_grid = finds_latents_on_grid(kind, training, generator, network.z_dim, learned_poses)
+    if not on_grid or len(frames.training) < _LEAST_MOVIES:
+        return flat
+    return curved_start(
+        flat, fit, cropped, frames, kind, window_radius=window_radius, progress=progress
+    )
