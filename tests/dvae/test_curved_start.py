@@ -100,20 +100,20 @@ def test_latents_that_do_not_vary_stay_as_they_are() -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    ("z_dim", "training", "movies", "bent"),
+    ("network", "training", "movies", "bent"),
     [
-        (1, TrainingSettings(), 40, True),
-        (2, TrainingSettings(), 40, False),
-        (1, TrainingSettings(kl_weight=1.0), 40, False),
-        (1, TrainingSettings(), 3, False),
+        (NetworkSettings(generator="cloud"), TrainingSettings(), 40, True),
+        (NetworkSettings(generator="volumes"), TrainingSettings(), 40, False),
+        (NetworkSettings(generator="cloud", z_dim=2), TrainingSettings(), 40, False),
+        (NetworkSettings(generator="cloud"), TrainingSettings(kl_weight=1.0), 40, False),
+        (NetworkSettings(generator="cloud"), TrainingSettings(), 3, False),
     ],
 )
-def test_only_latents_that_are_found_on_a_grid_start_from_a_curve(
-    z_dim: int, training: TrainingSettings, movies: int, *, bent: bool
+def test_only_a_cloud_with_a_latent_on_a_grid_starts_from_a_curve(
+    network: NetworkSettings, training: TrainingSettings, movies: int, *, bent: bool
 ) -> None:
     frames = encoded_of(swinging()).frames
     frames = replace(frames, training=frames.movies[:movies])
-    network = NetworkSettings(z_dim=z_dim)
     start = network_start(linear_fit(), frames, frames, network, training, "tempor")
-    flat = warm_start_from(linear_fit(), frames, z_dim)
+    flat = warm_start_from(linear_fit(), frames, network.z_dim)
     assert start.mean.equal(flat.mean) is not bent

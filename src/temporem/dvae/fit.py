@@ -15,7 +15,7 @@ from temporem.dvae.infer import latents_after_training
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.model import VAEKind
-from temporem.dvae.network_start import network_start
+from temporem.dvae.network_start import network_start, starts_from_curve
 from temporem.dvae.settings import NetworkSettings, TrainingSettings, resolved_input
 from temporem.dvae.training import training_states
 from temporem.dvae.warm_start import LINEAR_BOX, warm_start_settings
@@ -195,12 +195,19 @@ def _fit(
     data.require_poses()
     settings, where = DataSettings(invert=invert), choose_device(device)
     frames = prepare_frames(data, settings, data.movies, where)
+    if method == "clock":
+        training = clock_training(training)
     warm_start = None
     if training.start == "linear":
         like: VAEKind = "static" if method == "static" else "tempor"
         cropped = frames.cropped(LINEAR_BOX, settings.memory_gb)
+        table = learned is not None
+        bends = starts_from_curve(network, training, kind, learned_poses=table)
+        begins, ends = 0.0, _LINEAR_SHARE if bends else 0.0
         if start is None:
-            start = _linear_fit(like, cropped, network.z_dim, seed, progress)
+            begins, ends = _CURVE_FROM if bends else _LINEAR_SHARE, _LINEAR_SHARE
+            part = progress.part(0, begins)
+            start = _linear_fit(like, cropped, network.z_dim, seed, part)
         warm_start = network_start(
             start,
             cropped,
@@ -208,18 +215,18 @@ def _fit(
             network,
             training,
             kind,
-            learned_poses=learned is not None,
+            learned_poses=table,
             seed=seed,
-            progress=progress.part(_CURVE_FROM, _LINEAR_SHARE),
+            progress=progress.part(begins, ends),
         )
-        progress = progress.part(_LINEAR_SHARE, 1)
+        progress = progress.part(ends, 1)
     elif start is not None:
         raise TemporemError(
             f"a linear fit was passed as start, but training.start is {training.start}",
             expected="training.start=linear",
         )
     if method == "clock":
-        encoded, training = encode_clock(frames, data.frame_numbers), clock_training(training)
+        encoded = encode_clock(frames, data.frame_numbers)
     else:
         encoded = encode_frames(
             frames,
@@ -263,6 +270,5 @@ def _linear_fit(
 ) -> LinearFit:
     """Fit the linear model for a warm start."""
     settings = warm_start_settings(LinearSettings(), method)
-    part = progress.part(0, _CURVE_FROM)
-    *_, last = linear_states(cropped, settings, least=z_dim, seed=seed, progress=part)
+    *_, last = linear_states(cropped, settings, least=z_dim, seed=seed, progress=progress)
     return linear_result(cropped, last)

@@ -1,4 +1,4 @@
-"""What the training of a network starts from: a linear model, bent where there is one latent."""
+"""Start of the training of a network: a linear model, bent where there is one latent."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from temporem.progress import Progress
 from temporem.volumes.generators import generator_kind
 
 _LEAST_MOVIES = 4  # to see latents of some with volumes of others
+
+
+def starts_from_curve(
+    network: NetworkSettings,
+    training: TrainingSettings,
+    kind: VAEKind,
+    *,
+    learned_poses: bool = False,
+) -> bool:
+    """Tell whether a network starts from a curve, if it has movies enough."""
+    generator = generator_kind(network.generator)
+    grid = finds_latents_on_grid(kind, training, generator, network.z_dim, learned_poses)
+    return generator.from_curve and grid
 
 
 def network_start(
@@ -46,9 +59,8 @@ def network_start(
         TemporemError: see :func:`warm_start_from`.
     """
     flat = warm_start_from(fit, frames, network.z_dim, seed=seed)
-    generator = generator_kind(network.generator)
-    on_grid = finds_latents_on_grid(kind, training, generator, network.z_dim, learned_poses)
-    if not on_grid or len(frames.training) < _LEAST_MOVIES:
+    bends = starts_from_curve(network, training, kind, learned_poses=learned_poses)
+    if not bends or len(frames.training) < _LEAST_MOVIES:
         return flat
     return curved_start(
         flat, fit, cropped, frames, kind, window_radius=window_radius, progress=progress

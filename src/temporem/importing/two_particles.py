@@ -1,4 +1,4 @@
-"""What speaks against movies: two particles of one micrograph in one of them."""
+"""Evidence against movies: two particles of one micrograph in one of them."""
 
 from __future__ import annotations
 

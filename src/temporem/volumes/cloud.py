@@ -45,6 +45,7 @@ class CloudVolumes(LinearStarted):
 
     start_share = 1 / 2  # earlier, where noise is strong, the bound would stop the motion
     always_on_grid = True
+    from_curve = True
     marching = (0.3, 0.55)  # earlier than others: detail takes a cloud many steps
     samples_pixels = False
     latent_resolution = 0.7

@@ -31,6 +31,7 @@ class VolumeModel(nn.Module, ABC):
             starts from one, and an encoder finds them later.
         always_on_grid: one latent is found on a grid by ``static``, too, and while poses are
             learned.
+        from_curve: one latent starts from a curve through all movies, instead of the linear model.
         marching: parts of the epochs between which training adds high frequencies.
         samples_pixels: slices at a few pixels cost less than at all of them.
         latent_resolution: highest frequency that tells latents apart on a grid when training is
@@ -39,6 +40,7 @@ class VolumeModel(nn.Module, ABC):
 
     start_share: ClassVar[float] = 1 / 8
     always_on_grid: ClassVar[bool] = False
+    from_curve: ClassVar[bool] = False
     marching: ClassVar[tuple[float, float]] = (0.6, 0.8)
     samples_pixels: ClassVar[bool] = True
     latent_resolution: ClassVar[float] = TRAINING_RESOLUTION

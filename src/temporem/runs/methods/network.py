@@ -16,7 +16,7 @@ from temporem.dvae.infer import final_latents, latents_after_training
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
 from temporem.dvae.model import MovieVAE, VAEKind
-from temporem.dvae.network_start import network_start
+from temporem.dvae.network_start import network_start, starts_from_curve
 from temporem.dvae.settings import TrainingSettings
 from temporem.dvae.state import (
     POSES,
@@ -102,7 +102,7 @@ class Network:
             key, value = "training.pixels_per_frame", training.pixels_per_frame
         small = ForwardModel(min(model.box, LINEAR_BOX), model.pixel_size_angstrom)
         start = 0 if components is None else linear_memory(small, components)
-        if components is not None and config.model.z_dim == 1:
+        if self._starts_from_curve(config):
             size = max(size, linear_memory(small, CURVE_COMPONENTS))
         if start > size:
             size, key, value = start, "linear.components", components or 0
@@ -192,12 +192,18 @@ class Network:
         """Settings of the training."""
         return config.training
 
+    def _starts_from_curve(self, config: RunConfig) -> bool:
+        kind: VAEKind = "tempor" if self.uses_dynamics(config) else "static"
+        table, training = config.learned_poses == "table", self.training(config)
+        return starts_from_curve(config.model, training, kind, learned_poses=table)
+
     def _warm_start(self, job: Job) -> tuple[WarmStart, dict[str, Any]]:
         """Fit the linear model that training starts from."""
         config, frames = job.config, job.frames
         cropped = frames.cropped(LINEAR_BOX, config.data.memory_gb)
         like: VAEKind = "tempor" if self.uses_dynamics(config) else "static"
         settings = warm_start_settings(config.linear, like)
+        begins = _CURVE_FROM if self._starts_from_curve(config) else _LINEAR_SHARE
         state = follow_linear(
             job.store,
             cropped,
@@ -206,7 +212,7 @@ class Network:
             masks=(None, None),
             window_radius=config.data.window_radius,
             seed=config.seed,
-            progress=job.progress.part(0, _CURVE_FROM),
+            progress=job.progress.part(0, begins),
         )
         fit = linear_result(cropped, state)
         start = network_start(
@@ -219,7 +225,7 @@ class Network:
             learned_poses=config.learned_poses == "table",
             window_radius=config.data.window_radius,
             seed=config.seed,
-            progress=job.progress.part(_CURVE_FROM, _LINEAR_SHARE),
+            progress=job.progress.part(begins, _LINEAR_SHARE),
         )
         return start, facts_of(fit)
 
