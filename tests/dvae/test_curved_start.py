@@ -10,6 +10,7 @@ import torch
 from helpers.blobs import BlobMovies, simulate_blobs
 from helpers.networks import encoded_of
 from temporem.dvae.curved_start import curved_start
+from temporem.dvae.fit import fit_tempor
 from temporem.dvae.model import VAEKind
 from temporem.dvae.network_start import network_start
 from temporem.dvae.settings import NetworkSettings, TrainingSettings
@@ -117,3 +118,20 @@ def test_only_a_cloud_with_a_latent_on_a_grid_starts_from_a_curve(
     start = network_start(linear_fit(), frames, frames, network, training, "tempor")
     flat = warm_start_from(linear_fit(), frames, network.z_dim)
     assert start.mean.equal(flat.mean) is not bent
+
+
+@pytest.mark.integration
+def test_a_start_that_was_fitted_in_the_box_of_the_frames_is_bent_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Starts made for a network are fitted in a smaller box, but a given one need not be."""
+    monkeypatch.setattr("temporem.dvae.fit.LINEAR_BOX", 12)
+    fit = fit_tempor(
+        swinging().dataset,
+        start=linear_fit(),
+        epochs=1,
+        network=NetworkSettings(generator="cloud"),
+        device="cpu",
+        precision="float32",
+    )
+    assert fit.volume(fit.latents.mean[0]).shape == (16, 16, 16)

@@ -11,21 +11,20 @@ other movies: a movie's own noise must not confirm its latents.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from temporem.dvae.latent_grid import grid_over, moments_on_grid
 from temporem.dvae.latents import PLACES
 from temporem.dvae.model import VAEKind
 from temporem.dvae.smoothing import Transitions, smoothed_from, unsmoothed
 from temporem.dvae.warm_start import WarmStart, refined_start
 from temporem.frames.frames import Frames
-from temporem.linear.cross_fit import coarse_solver, initial_parameters
+from temporem.linear.cross_fit import coarse_solver, initial_parameters, sum_of
 from temporem.linear.half_sets import agreed_precision
 from temporem.linear.information import latent_information
 from temporem.linear.model import LinearParameters, Posterior, Sums
@@ -45,7 +44,6 @@ _FOLDS = 8  # of the movies
 _SETTLED = 0.004  # mean change of coordinates at which sweeps end
 _EVEN = 0.1  # part of the chances of places that stays even
 _LEAST_SPREAD = 1e-6
-_MARGIN = 0.15  # of the range of latents, at either end
 _CURVE_STEPS, _CURVE_RATE = 1000, 3e-3
 
 
@@ -73,12 +71,12 @@ class _Curve:
             rows: their rows, ``(R,)``.
             n_frames: N.
         """
-        margin = _MARGIN * float(z.max() - z.min())
-        places = torch.linspace(float(z.min()) - margin, float(z.max()) + margin, PLACES)
-        both = torch.cat([z, places.to(z)]).double()
+        places = grid_over(z)
+        both = torch.cat([z, places]).double()
         powers = ((both - z.min()) / (z.max() - z.min()) * 2 - 1)[:, None]
         powers = powers ** torch.arange(CURVE_COMPONENTS + 1)
-        share = torch.cat([(1 - _EVEN) / len(z) * torch.ones(len(z)), _EVEN / PLACES * places**0])
+        share = torch.full_like(both, _EVEN / PLACES)
+        share[: len(z)] = (1 - _EVEN) / len(z)
         r = torch.linalg.qr(share.sqrt()[:, None] * powers).R
         found = torch.linalg.solve_triangular(r, powers, upper=True, left=False)
         found = (found * r.diagonal().sign())[:, 1:]
@@ -152,11 +150,8 @@ def curved_start(
     volumes[0] = fit.parameters.volumes[0]
     masks, volumes = refined_start(fit.masks, volumes, frames)
     places = best.curve.basis[:, 0].float()  # the first polynomial is linear
-    mean = best.probability @ places
-    spread = (best.probability * (places - mean[:, None]).square()).sum(1)
-    variance = torch.ones_like(mean)
-    variance[rows] = spread[rows] + (places[1] - places[0]).square() / 12
-    return WarmStart(mean[:, None], variance[:, None], _learned(best, rows), volumes, masks[1])
+    mean, variance = moments_on_grid(best.probability, places)
+    return WarmStart(mean, variance, _learned(best), volumes, masks[1])
 
 
 class _Sweeps:
@@ -186,7 +181,7 @@ class _Sweeps:
         gathered = [
             self.solver.gather(self.parameters, points, frames.blocks(fold)) for fold in self.folds
         ]
-        total = reduce(operator.add, gathered)
+        total = sum_of(gathered)
         found = torch.zeros(len(frames), PLACES, dtype=torch.float64)
         for own, fold in zip(gathered, self.folds, strict=True):
             others = replace(total, voxels=total.voxels - own.voxels)
@@ -196,9 +191,8 @@ class _Sweeps:
                 found[rows] = score @ basis.T - 0.5 * power
         frames.processes.add(found)
         probability = self._smoothed(found.float())
-        used = probability.sum(1) > 0
-        prior = (1 - _EVEN) * probability[used].mean(0) + _EVEN / PLACES
-        evidence = torch.logsumexp(found[used] + prior.log(), 1).mean()
+        rows = torch.from_numpy(np.concatenate(frames.training))
+        evidence = torch.logsumexp(found[rows] + _prior(probability).log(), 1).mean()
         return _Seen(curve, probability, float(evidence))
 
     def _smoothed(self, likelihood: Tensor) -> Tensor:
@@ -223,6 +217,12 @@ class _Sweeps:
             residuals = block.images[:, : solver.n_pixels] - design[..., 0]
             information, score, _ = latent_information(residuals, design[..., 1:], weights)
             yield block.rows, information.cpu(), score.cpu()
+
+
+def _prior(probability: Tensor) -> Tensor:
+    """Chances of the places ``(G,)``: how often frames of posteriors ``(N, G)`` are there."""
+    known = probability.sum(1) > 0
+    return (1 - _EVEN) * probability[known].mean(0) + _EVEN / PLACES
 
 
 def _standard(z: Tensor) -> Tensor:
@@ -261,13 +261,13 @@ def _full_volumes(
     return solver.step(replace(parameters, precision=precision), total)
 
 
-def _learned(seen: _Seen, rows: Tensor) -> LatentCurve:
+def _learned(seen: _Seen) -> LatentCurve:
     """Learn the polynomials as a curve of the first, which is linear."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         learned = LatentCurve(1, CURVE_COMPONENTS)
         places, targets = seen.curve.basis[:, :1].float(), seen.curve.basis.float()
-        share = (1 - _EVEN) * seen.probability[rows].mean(0) + _EVEN / PLACES
+        share = _prior(seen.probability)
 
         def loss(done: float) -> Tensor:
             return (share[:, None] * (learned(places) - targets).square()).sum()

@@ -15,7 +15,12 @@ from temporem.dvae.infer import latents_after_training
 from temporem.dvae.latents import Latents
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.model import VAEKind
-from temporem.dvae.network_start import network_start, starts_from_curve
+from temporem.dvae.network_start import (
+    CURVE_FROM,
+    LINEAR_SHARE,
+    network_start,
+    starts_from_curve,
+)
 from temporem.dvae.settings import NetworkSettings, TrainingSettings, resolved_input
 from temporem.dvae.training import training_states
 from temporem.dvae.warm_start import LINEAR_BOX, warm_start_settings
@@ -31,8 +36,6 @@ from temporem.progress import Progress
 from temporem.volumes.source import Reconstruction, VolumeGrid
 
 Precision = Literal["auto", "float32", "bfloat16"]
-
-_CURVE_FROM, _LINEAR_SHARE = 0.25, 0.4  # parts of the time of a fit with a linear start
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -200,12 +203,13 @@ def _fit(
     warm_start = None
     if training.start == "linear":
         like: VAEKind = "static" if method == "static" else "tempor"
-        cropped = frames.cropped(LINEAR_BOX, settings.memory_gb)
+        box = LINEAR_BOX if start is None else start.grid.box
+        cropped = frames.cropped(box, settings.memory_gb)
         table = learned is not None
         bends = starts_from_curve(network, training, kind, learned_poses=table)
-        begins, ends = 0.0, _LINEAR_SHARE if bends else 0.0
+        begins, ends = 0.0, LINEAR_SHARE if bends else 0.0
         if start is None:
-            begins, ends = _CURVE_FROM if bends else _LINEAR_SHARE, _LINEAR_SHARE
+            begins, ends = CURVE_FROM if bends else LINEAR_SHARE, LINEAR_SHARE
             part = progress.part(0, begins)
             start = _linear_fit(like, cropped, network.z_dim, seed, part)
         warm_start = network_start(

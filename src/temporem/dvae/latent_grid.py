@@ -26,10 +26,23 @@ _LEAST_RADIUS = 8  # cycles per box that tell latents apart, whatever the resolu
 
 def latent_grid(generator: LinearStarted) -> Tensor:
     """Make the grid of a generator with one latent, ``(G,)``: where it started, and a margin."""
-    least, most = generator.reach[:, 0]
+    return grid_over(generator.reach[:, 0])
+
+
+def grid_over(latents: Tensor) -> Tensor:
+    """Make the grid over the range of latents ``(N,)``, and a margin, ``(G,)``."""
+    least, most = latents.aminmax()
     margin = _MARGIN * (most - least)
-    share = torch.linspace(0, 1, PLACES).to(least)
+    share = torch.linspace(0, 1, PLACES).to(latents)
     return least - margin + (most - least + 2 * margin) * share
+
+
+def moments_on_grid(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute means and variances ``(N, 1)`` of posteriors ``(N, G)``; 0 and 1 without one."""
+    mean, spacing = probability @ places, places[1] - places[0]
+    spread = (probability * (places - mean[:, None]).square()).sum(1) + spacing.square() / 12
+    known = probability.sum(1) > 0
+    return mean[:, None], torch.where(known, spread, 1.0)[:, None]
 
 
 @torch.no_grad()
@@ -58,15 +71,8 @@ def latents_on_grid(
     places = latent_grid(model.generator)
     likelihood = grid_log_likelihood(model, frames, movies, places, resolution)
     probability = posterior_on_grid(model, frames, movies, places, likelihood)
-    mean = probability @ places
-    spacing = places[1] - places[0]
-    spread = (probability * (places - mean[:, None]).square()).sum(1) + spacing.square() / 12
-    known = probability.sum(1) > 0
-    return {
-        "mean": mean[:, None],
-        "variance": torch.where(known, spread, 1.0)[:, None],
-        "probability": probability,
-    }
+    mean, variance = moments_on_grid(probability, places)
+    return {"mean": mean, "variance": variance, "probability": probability}
 
 
 def posterior_on_grid(

@@ -175,8 +175,8 @@ class CrossFit:
     def sweep(self, *, learn: bool) -> None:
         """Infer new latents of all frames and, if asked for, learn noise and dynamics."""
         gathered = [self._gather(self.latents, fold) for fold in self.folds]
-        total = _sum(gathered)
-        found = _sum(
+        total = sum_of(gathered)
+        found = sum_of(
             self._infer(replace(total, voxels=total.voxels - own.voxels), fold)
             for own, fold in zip(gathered, self.folds, strict=True)
         )
@@ -239,7 +239,8 @@ class CrossFit:
         return torch.from_numpy(np.concatenate(movies))
 
 
-def _sum(sums: Iterable[Sums]) -> Sums:
+def sum_of(sums: Iterable[Sums]) -> Sums:
+    """Add up the sums of sets of movies that have no movie in common."""
     return reduce(operator.add, sums)
 
 

@@ -16,7 +16,12 @@ from temporem.dvae.infer import final_latents, latents_after_training
 from temporem.dvae.learned_poses import LearnedPoses, learned_poses
 from temporem.dvae.memory import network_memory
 from temporem.dvae.model import MovieVAE, VAEKind
-from temporem.dvae.network_start import network_start, starts_from_curve
+from temporem.dvae.network_start import (
+    CURVE_FROM,
+    LINEAR_SHARE,
+    network_start,
+    starts_from_curve,
+)
 from temporem.dvae.settings import TrainingSettings
 from temporem.dvae.state import (
     POSES,
@@ -41,7 +46,6 @@ from temporem.volumes.model import VolumeModel
 from temporem.volumes.source import VolumeGrid
 
 PART = TrainingState.kind
-_CURVE_FROM, _LINEAR_SHARE = 0.25, 0.4  # parts of the time of a run with a linear start
 
 
 class Network:
@@ -116,7 +120,7 @@ class Network:
         facts: dict[str, Any] = {}
         if config.starts_linear:
             warm_start, facts = self._warm_start(job)
-            progress = job.progress.part(_LINEAR_SHARE, 1)
+            progress = job.progress.part(LINEAR_SHARE, 1)
         base = None if warm_start is None else warm_start.volumes
         encoded = self.encode(config, job.task.dataset, job.frames, base)
         learned, settings = _learned(config, job.task.poses), self.training(config)
@@ -203,7 +207,7 @@ class Network:
         cropped = frames.cropped(LINEAR_BOX, config.data.memory_gb)
         like: VAEKind = "tempor" if self.uses_dynamics(config) else "static"
         settings = warm_start_settings(config.linear, like)
-        begins = _CURVE_FROM if self._starts_from_curve(config) else _LINEAR_SHARE
+        begins = CURVE_FROM if self._starts_from_curve(config) else LINEAR_SHARE
         state = follow_linear(
             job.store,
             cropped,
@@ -225,7 +229,7 @@ class Network:
             learned_poses=config.learned_poses == "table",
             window_radius=config.data.window_radius,
             seed=config.seed,
-            progress=job.progress.part(begins, _LINEAR_SHARE),
+            progress=job.progress.part(begins, LINEAR_SHARE),
         )
         return start, facts_of(fit)
 
