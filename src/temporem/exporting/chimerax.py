@@ -99,7 +99,7 @@ def view_script(series: Series, level: Level) -> Iterator[str]:
     yield "graphics silhouettes true"
     yield f"windowsize {_WINDOW} {_WINDOW}"
     yield f"view {_SERIES}"
-    yield f"key {_hex(BODY)}:still {_hex(MOVING)}:moves pos 0.66,0.05 size 0.28,0.03"
+    yield f"key {_hex(BODY)}:still {_hex(MOVING)}:changes pos 0.66,0.05 size 0.28,0.03"
     yield f"2dlabels create title text {_title(series, 0)} xpos 0.03 ypos 0.94 size 28 color black"
     words = _quoted(f"level {level.value:.3g}")
     yield f"2dlabels create level text {words} xpos 0.03 ypos 0.03 size 20 color gray"

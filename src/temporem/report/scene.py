@@ -100,7 +100,7 @@ class Scene:
         _, top, _, bottom = font.getbbox("mg", anchor="ls")
         height = bottom - top
         middle = self.size - margin - 2.6 * height
-        for words, colour in (("moves", MOVING), ("still", BODY)):
+        for words, colour in (("changes", MOVING), ("still", BODY)):
             draw.text((right, middle), words, FAINT, font, anchor="rm")
             right -= round(draw.textlength(words, font) + 0.9 * height)
             radius = 0.36 * height

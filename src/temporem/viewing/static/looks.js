@@ -33,7 +33,7 @@ export class Looks {
     player.stage.colouring = name !== PLAIN;
     player.get(".key").hidden = name === PLAIN;
     const [low, high] = player.get(".key").querySelectorAll("span");
-    [low.textContent, high.textContent] = uncertain ? ["certain", "uncertain"] : ["still", "moves"];
+    [low.textContent, high.textContent] = uncertain ? ["certain", "uncertain"] : ["still", "changes"];
     panels.forEach((_, i) => player.stage.colourPanel(i, !uncertain || known[i] > 0));
     player.setLooks(
       panels.map(({ masks }, i) => ({

@@ -19,7 +19,7 @@ const HTML = `
 <div class="stage"><canvas tabindex="-1" aria-label="Surfaces of the volumes"></canvas>
   <div class="names"></div>
   <div class="corner bar"><span></span><i></i></div>
-  <div class="corner key"><span>still</span><i></i><span>moves</span></div>
+  <div class="corner key"><span>still</span><i></i><span>changes</span></div>
   <p class="said" role="status"></p></div>
 <div class="controls">
   <button class="play" type="button" title="Play or pause (space)" aria-label="Play"></button>
@@ -33,7 +33,7 @@ const HTML = `
     aria-label="Cut away what is in front"></label>
   <label>speed <select class="speed" aria-label="Speed"></select></label>
   <label><input class="loop" type="checkbox" checked> loop</label>
-  <label><input class="colour" type="checkbox" checked> colour motion</label>
+  <label><input class="colour" type="checkbox" checked> colour changes</label>
   <button class="reset" type="button" title="Turn back to the first view">reset view</button>
   <button class="png" type="button" title="Save the picture">PNG</button>
 </div>`;
