@@ -82,9 +82,16 @@ def test_the_picture_is_a_png(clean: Path, tmp_path: Path) -> None:
     assert "exists" in refuse(tmp_path, "check", clean, "-o", tmp_path / "check.png")
 
 
-def test_a_file_is_to_be_imported_first(tmp_path: Path) -> None:
-    (tmp_path / "particles.cs").write_bytes(b"\x93NUMPY")
-    assert "temporem import" in refuse(tmp_path, "check", tmp_path / "particles.cs")
+def test_a_file_of_another_program_is_named(tmp_path: Path) -> None:
+    """Particle files are read as by import (tests/cli/test_import.py); movies are for extract."""
+    cs, movie = tmp_path / "particles.cs", tmp_path / "movie.ser"
+    cs.write_bytes(b"\x93NUMPY")
+    movie.write_bytes(b"II\x97\x01")
+    assert "a .cs file of cryoSPARC" in refuse(tmp_path, "check", cs)
+    assert "use temporem extract" in refuse(tmp_path, "check", movie)
+    assert "use temporem import" in refuse(
+        tmp_path, "reconstruct", cs, "-o", tmp_path / "run", "--method", "linear"
+    )
 
 
 def test_reconstruct_refuses_and_the_flag_that_it_names_mends(dataset: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.bad_input import refuse
+from helpers.bad_input import contents, refuse
 from helpers.commands import command, succeed
 from helpers.foreign import columns_of, cryosparc, save_cs, star_text, write_mrcs
 from temporem.frames.readers import read_dataset
@@ -71,6 +71,32 @@ def test_from_cryosparc_to_a_result_in_two_commands(tiny_dataset: Path, tmp_path
     assert "blob/sign says that 20 of 20 images are dark" in said
     succeed("reconstruct", out, "-o", tmp_path / "run", "--method", "homogeneous")
     assert (tmp_path / "run" / "mean.mrc").is_file()
+
+
+@pytest.mark.integration
+def test_check_looks_at_what_import_would_make(project: Path, tmp_path: Path) -> None:
+    """It writes nothing, and its last line makes the dataset that it looked at."""
+    star, before = project / "Refine3D" / "run_data.star", contents(tmp_path)
+    said = succeed("check", star, *RULE, "--size", "8")
+    assert "5 movies, 20 frames of 8 x 8 pixels" in said
+    assert "20 frames are darker in the middle" in said  # import inverts them, and finds
+    assert "ok       contrast" in said
+    assert contents(tmp_path) == before
+    next_step = shlex.split(said.splitlines()[-1].removeprefix("Next: temporem "))
+    succeed(*(str(tmp_path / "movies") if word == "movies" else word for word in next_step))
+    assert read_dataset(tmp_path / "movies").box == 8
+
+
+def test_check_refuses_files_as_import_does(
+    project: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    star = project / "Refine3D" / "run_data.star"
+    error = refuse(tmp_path, "check", star)
+    assert "does not say which images are frames of one molecule" in error
+    error = refuse(tmp_path, "check", tiny_dataset, "--no-normalise")
+    assert "--no-normalise is for files of other programs" in error
+    (tmp_path / "one.txt").write_text("words")
+    assert "one.txt" in refuse(tmp_path, "check", star, tmp_path / "one.txt")
 
 
 def test_json_dry_run_and_overwrite(project: Path, tmp_path: Path) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from temporem.cli.console import print_json, progress_bar, say
-from temporem.cli.options import DatasetFolder, Json, Overwrite, output
+from temporem.cli.file_options import FileOptions, import_command
+from temporem.cli.options import Json, Overwrite, output, refuse_missing
 from temporem.errors import TemporemError
 
 if TYPE_CHECKING:
     from temporem.checks import Evidence, Finding
     from temporem.frames.dataset import Dataset
+    from temporem.importing.importer import ImportSettings
+    from temporem.progress import Progress
 
 Costs = dict[str, tuple[int, float | None]]
 """Bytes and processor seconds of every method."""
@@ -26,9 +32,24 @@ _MARKS = {
     "refused": "REFUSED ",
 }
 
+_DEFAULTS = FileOptions()
+
 
 def check(
-    dataset: DatasetFolder,
+    files: Annotated[
+        list[Path],
+        Parameter(
+            negative="",
+            validator=refuse_missing(
+                Path.exists,
+                "",
+                expected="a dataset, or files that temporem import takes",
+                hint="make a dataset with temporem simulate, or of data of yours with temporem "
+                "import",
+            ),
+            help="Dataset folder with particles.star; or files of another program, as for import.",
+        ),
+    ],
     /,
     *,
     out: Annotated[
@@ -51,35 +72,51 @@ def check(
             "field."
         ),
     ] = "file",
+    options: FileOptions = _DEFAULTS,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Look at a dataset before anybody waits for a reconstruction.
+    """Look at a dataset, or at files, before anybody waits for a reconstruction.
 
     It says if molecules are dark, and if background, noise, pixels, CTF, views or movies would
     spoil a reconstruction, with the evidence and the remedy. It ends with exit code 2 where
     reconstruct would refuse the dataset. It writes nothing without -o.
+    Of files of another program it looks at the dataset that import would make with these options.
 
     Example:  temporem check movies -o check.png
+    Example:  temporem check run_data.star --movie-from rlnGroupName
     """
     if out is not None:
         _require_picture(out, overwrite=overwrite)
     from temporem.checks import Evidence, Verdict, examine
-    from temporem.frames.readers import read_dataset
     from temporem.frames.settings import DataSettings
 
-    with progress_bar("Checking", hidden=json):
-        data = read_dataset(dataset)
+    known = _is_dataset(files)
+    if known and options != _DEFAULTS:
+        raise TemporemError(
+            f"{files[0]} is a dataset, and {options.words()[0]} is for files of other programs",
+            expected="a dataset alone, or files to import",
+        )
+    name = " ".join(shlex.quote(str(path)) for path in files)
+    with (
+        progress_bar("Checking", hidden=json) as progress,
+        _opened(files, options.settings("yes" if invert else "auto", ctf), progress, known) as (
+            data,
+            notes,
+        ),
+    ):
         if poses == "estimate" and data.has_poses:
             data = data.without_poses()
-        evidence = Evidence.of(data, DataSettings(invert=invert, ctf=ctf))
+        # What import inverts need not be inverted again.
+        evidence = Evidence.of(data, DataSettings(invert=invert and known, ctf=ctf))
         findings = examine(evidence, thorough=True)
         costs = _costs(data)
-        columns = _columns(dataset)
+        columns = _columns(files[0]) if known else {"used": [], "ignored": []}
         if out is not None:
             _draw(out, evidence, findings, overwrite=overwrite)
     document = {
-        "dataset": str(dataset),
+        "dataset": name,
+        "notes": notes,
         "findings": [
             {
                 "check": finding.check,
@@ -96,41 +133,91 @@ def check(
     if json:
         print_json(document)
     else:
-        _print(dataset, data, findings, columns, costs)
+        _print(name, data, notes, findings, columns, costs)
         if out is not None:
             say(f"Picture: {out}")
     refused = [finding for finding in findings if finding.verdict == Verdict.REFUSED]
     if refused:
         raise TemporemError(
-            f"{dataset}: reconstruct would refuse this dataset because of its "
+            f"{name}: reconstruct would refuse this dataset because of its "
             f"{', '.join(dict.fromkeys(finding.check for finding in refused))}",
             hint=refused[0].remedy,
         )
     if not json:
-        method = "linear" if max(len(movie) for movie in data.movies) > 1 else "homogeneous"
-        flags = "" if data.has_poses else " --poses estimate"
-        flags += " --ctf none" if ctf == "none" else ""
-        name = shlex.quote(str(dataset))
-        say(f"Next: temporem reconstruct {name} -o RUN --method {method}{flags}")
+        say(f"Next: {_next(files, options, data, invert=invert, ctf=ctf, known=known)}")
+
+
+def _is_dataset(files: Sequence[Path]) -> bool:
+    """True for one path that is a dataset, or a folder that should be one."""
+    from temporem.frames.readers import READERS
+
+    alone = len(files) == 1
+    return alone and (files[0].is_dir() or any(reader.recognises(files[0]) for reader in READERS))
+
+
+@contextmanager
+def _opened(
+    files: Sequence[Path], settings: ImportSettings, progress: Progress, known: bool
+) -> Iterator[tuple[Dataset, list[str]]]:
+    """Open a dataset, or the one that import would make, and what import says about it."""
+    from temporem.frames.readers import read_dataset
+
+    if known:
+        yield read_dataset(files[0]), []
+        return
+    from temporem.importing.importer import plan_import, write_import
+
+    plan = plan_import(files, settings)
+    with tempfile.TemporaryDirectory(prefix="temporem-check-") as folder:
+        made = Path(folder) / "dataset"
+        try:
+            write_import(plan, made, progress=lambda done, n: progress(done, n, "reading images"))
+            data = read_dataset(made)
+        except TemporemError as error:
+            raise TemporemError(str(error).replace(str(made), "the dataset")) from None
+        yield data, list(plan.notes)
+
+
+def _next(
+    files: Sequence[Path],
+    options: FileOptions,
+    data: Dataset,
+    *,
+    invert: bool,
+    ctf: str,
+    known: bool,
+) -> str:
+    """Write the command that comes after this one."""
+    image = ["--ctf none"] if ctf == "none" else []
+    if not known:
+        return import_command(files, [*options.words(), *(["--invert yes"] * invert), *image])
+    method = "linear" if max(len(movie) for movie in data.movies) > 1 else "homogeneous"
+    poses = [] if data.has_poses else ["--poses estimate"]
+    name = shlex.quote(str(files[0]))
+    return " ".join(["temporem reconstruct", name, "-o RUN --method", method, *poses, *image])
 
 
 def _print(
-    path: Path,
+    name: str,
     data: Dataset,
+    notes: list[str],
     findings: list[Finding],
     columns: dict[str, list[str]],
     costs: Costs,
 ) -> None:
     say(
-        f"{path}: {data.n_movies} movies, {data.n_frames} frames of {data.box} x {data.box} pixels "
+        f"{name}: {data.n_movies} movies, {data.n_frames} frames of {data.box} x {data.box} pixels "
         f"of {data.pixel_size_angstrom:g} Å, {'with' if data.has_poses else 'without'} poses"
     )
+    for note in notes:
+        say(note)
     for finding in findings:
         text = finding.evidence[0].upper() + finding.evidence[1:]
         say(f"{_MARKS[str(finding.verdict)]:<8} {finding.check}: {text}.")
         if finding.remedy:
             say(f"{'':9}What to do: {finding.remedy}.")
-    say(f"Columns used: {', '.join(columns['used'])}")
+    if columns["used"]:
+        say(f"Columns used: {', '.join(columns['used'])}")
     if columns["ignored"]:
         say(f"Columns ignored: {', '.join(columns['ignored'])}")
     expected = ", ".join(

@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from temporem.cli.console import print_facts, print_json, progress_bar, say
+from temporem.cli.file_options import FileOptions
 from temporem.cli.options import Json, Overwrite, output, refuse_missing
+
+_DEFAULTS = FileOptions()
 
 
 def import_(
@@ -28,45 +31,11 @@ def import_(
     /,
     *,
     out: Annotated[Path, output("Dataset folder to write.")],
-    datadir: Annotated[
-        Path | None,
-        Parameter(help="Folder that names of stacks are relative to, such as a project's root."),
-    ] = None,
-    movie_from: Annotated[
-        str | None, Parameter(help="Column: images with the same text in it are a movie.")
-    ] = None,
-    frame_from: Annotated[
-        str | None,
-        Parameter(help="Column of numbers, times or doses that orders frames; else rows do."),
-    ] = None,
-    frames_per_movie: Annotated[
-        int | None, Parameter(help="So many images in a row of a stack are a movie.")
-    ] = None,
-    stack_is_movie: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Every stack is a movie.")
-    ] = False,
-    size: Annotated[
-        int | None, Parameter(help="Box of the dataset in pixels, even; coarser by Fourier crop.")
-    ] = None,
-    pixel_size: Annotated[float | None, Parameter(help="Pixel size of the dataset in Å.")] = None,
-    input_pixel_size: Annotated[
-        float | None, Parameter(help="Pixel size of the images as they are, in Å.")
-    ] = None,
+    options: FileOptions = _DEFAULTS,
     invert: Annotated[
         Literal["auto", "yes", "no"],
         Parameter(help="Flip the sign, so that the molecule is bright; auto finds out."),
     ] = "auto",
-    normalise: Annotated[
-        bool,
-        Parameter(help="Take away a background plane and scale noise to 1, frame by frame."),
-    ] = True,
-    voltage: Annotated[float | None, Parameter(help="kV, where the file has none.")] = None,
-    cs: Annotated[
-        float | None, Parameter(help="Spherical aberration in mm, where the file has none.")
-    ] = None,
-    amplitude_contrast: Annotated[
-        float | None, Parameter(help="Fraction, where the file has none.")
-    ] = None,
     ctf: Annotated[
         Literal["file", "none"],
         Parameter(
@@ -74,15 +43,6 @@ def import_(
             "field."
         ),
     ] = "file",
-    ignore: Annotated[
-        list[str] | None,
-        Parameter(
-            negative="",
-            show_default=False,
-            help="Column of image formation that a dataset cannot hold, to leave out. May be "
-            "repeated.",
-        ),
-    ] = None,
     dry_run: Annotated[
         bool,
         Parameter(negative="", show_default=False, help="Say what would be done; write nothing."),
@@ -100,28 +60,11 @@ def import_(
     require_new_directory(out, overwrite=overwrite)
 
     # The imports below load torch: refuse what needs no torch first.
-    from temporem.importing.api import import_settings, require_output
+    from temporem.importing.api import require_output
     from temporem.importing.importer import plan_import, record, write_import
 
     require_output(out, files, overwrite=overwrite)
-    settings = import_settings(
-        datadir=datadir,
-        movie_from=movie_from,
-        frame_from=frame_from,
-        frames_per_movie=frames_per_movie,
-        stack_is_movie=stack_is_movie,
-        size=size,
-        pixel_size=pixel_size,
-        input_pixel_size=input_pixel_size,
-        invert=invert,
-        normalise=normalise,
-        voltage=voltage,
-        cs=cs,
-        amplitude_contrast=amplitude_contrast,
-        ctf=ctf,
-        ignore=ignore,
-    )
-    plan = plan_import(files, settings)
+    plan = plan_import(files, options.settings(invert, ctf))
     if not json:
         print_facts(plan.facts())
         for note in plan.notes:

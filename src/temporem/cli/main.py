@@ -47,7 +47,7 @@ BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 def _convert(kind: Any, words: Sequence[Token]) -> Any:
     """Convert words to a type, but refuse 2.5 for a whole number, which cyclopts rounds to 2."""
-    if kind is int or kind == list[int]:
+    if kind in (int, int | None, list[int], list[int] | None):
         for word in words:
             before, point, after = word.value.partition(".")
             if point and not (before.lstrip("+-").isdigit() and not after.strip("0")):
