@@ -62,7 +62,7 @@ def change_correlation(start: WarmStart) -> float:
 @pytest.mark.integration
 def test_latents_follow_a_large_swing_better_than_those_of_the_linear_model() -> None:
     assert explained(curved()) > explained(flat_start()) + 0.05
-    assert explained(curved()) > 0.7
+    assert explained(curved()) > 0.9
 
 
 @pytest.mark.integration
@@ -73,7 +73,7 @@ def test_without_time_frames_alone_gain_too_and_all_of_a_movie_tell_more() -> No
 
 @pytest.mark.integration
 def test_volumes_along_the_curve_change_more_truly_than_those_of_the_linear_model() -> None:
-    assert change_correlation(curved()) > change_correlation(flat_start()) + 0.05
+    assert change_correlation(curved()) > change_correlation(flat_start()) + 0.2
 
 
 @pytest.mark.integration

@@ -40,6 +40,7 @@ CURVE_COMPONENTS = 6
 """Polynomials of the coordinate, and volumes that they weigh."""
 
 _SWEEPS = 20
+_LEARNED_SWEEPS = 12  # with a prior that is learned
 _FOLDS = 8  # of the movies
 _SETTLED = 0.004  # mean change of coordinates at which sweeps end
 _EVEN = 0.1  # part of the chances of places that stays even
@@ -99,6 +100,10 @@ class _Seen:
     probability: Tensor
     evidence: float
 
+    def coordinates(self, rows: Tensor) -> Tensor:
+        """Mean coordinates of some frames, of unit spread."""
+        return _standard(self.probability[rows] @ self.curve.places)
+
     @property
     def latents(self) -> Posterior:
         """Posterior of the polynomials, as latents of a linear model."""
@@ -135,17 +140,7 @@ def curved_start(
     if not z.any():  # nothing varies
         return flat
     sweeps = _Sweeps(fit, cropped, kind, window_radius)
-    best: _Seen | None = None
-    for i in range(_SWEEPS):
-        seen = sweeps.see(_Curve.through(z, rows, len(cropped)))
-        if best is None or seen.evidence > best.evidence:
-            best = seen
-        before, z = z, _standard(seen.probability[rows] @ seen.curve.places)
-        if progress is not None:
-            progress(i + 1, _SWEEPS, "curve of the motion")
-        if float((z - before).abs().mean()) < _SETTLED or not z.any():
-            break
-    assert best is not None
+    best = _likeliest(sweeps, z, rows, progress or Progress())
     volumes = _full_volumes(fit, cropped, best.latents, window_radius)
     volumes[0] = fit.parameters.volumes[0]
     masks, volumes = refined_start(fit.masks, volumes, frames)
@@ -154,13 +149,30 @@ def curved_start(
     return WarmStart(mean, variance, _learned(best), volumes, masks[1])
 
 
+def _likeliest(sweeps: _Sweeps, z: Tensor, rows: Tensor, progress: Progress) -> _Seen:
+    """Find the posteriors whose volumes make movies likeliest that they have not seen.
+
+    A prior that is learned resolves more. But it confirms what it starts from, which may be a poor
+    path; so it begins twice: where the given prior ends, and where the linear model did.
+    """
+    total = _SWEEPS + 2 * _LEARNED_SWEEPS
+    first, second = _SWEEPS / total, (_SWEEPS + _LEARNED_SWEEPS) / total
+    given = sweeps.run(z, rows, _SWEEPS, progress.part(0, first))
+    found = [given]
+    for start, part in (
+        (given.coordinates(rows), progress.part(first, second)),
+        (z, progress.part(second, 1)),
+    ):
+        if start.any():
+            found.append(sweeps.run(start, rows, _LEARNED_SWEEPS, part, learns_prior=True))
+    return max(found, key=lambda seen: seen.evidence)
+
+
 class _Sweeps:
     """Posteriors of latents at low resolution, from volumes of other movies."""
 
     def __init__(self, fit: LinearFit, frames: Frames, kind: VAEKind, window_radius: float) -> None:
         self.kind = kind
-        # Learned from sweep to sweep, in parts of the grid.
-        self.transitions = Transitions.initial(torch.linspace(0, 1, PLACES))
         self.solver = solver = coarse_solver(frames, window_radius)
         mask = interpolated(fit.masks[1].cpu().numpy(), solver.grid.box)
         moving = torch.from_numpy(mask).to(solver.mask)
@@ -168,8 +180,37 @@ class _Sweeps:
         self.frames = frames.low_pass(frames.training, solver.n_pixels)
         n = min(_FOLDS, len(frames.training))
         self.folds = [frames.training[k::n] for k in range(n)]
-        self.parameters = _first_parameters(solver, frames)
         self.weights = frames.statistics.independent_share * solver.weights
+        self._begin()
+
+    def _begin(self, *, learns_prior: bool = False) -> None:
+        self.learns_prior = learns_prior
+        self.parameters = _first_parameters(self.solver, self.frames)
+        # Learned from sweep to sweep, in parts of the grid.
+        self.transitions = Transitions.initial(torch.linspace(0, 1, PLACES))
+
+    def run(
+        self,
+        z: Tensor,
+        rows: Tensor,
+        most: int,
+        progress: Progress,
+        *,
+        learns_prior: bool = False,
+    ) -> _Seen:
+        """Sweep from coordinates until they settle; return the likeliest posteriors."""
+        self._begin(learns_prior=learns_prior)
+        best: _Seen | None = None
+        for i in range(most):
+            seen = self.see(_Curve.through(z, rows, len(self.frames)))
+            if best is None or seen.evidence > best.evidence:
+                best = seen
+            before, z = z, seen.coordinates(rows)
+            progress(i + 1, most, "curve of the motion")
+            if float((z - before).abs().mean()) < _SETTLED or not z.any():
+                break
+        assert best is not None
+        return best
 
     def see(self, curve: _Curve) -> _Seen:
         """Find posteriors with volumes of a curve.
@@ -182,6 +223,8 @@ class _Sweeps:
             self.solver.gather(self.parameters, points, frames.blocks(fold)) for fold in self.folds
         ]
         total = sum_of(gathered)
+        if self.learns_prior:
+            self.parameters = _with_agreed_prior(self.solver, self.parameters, gathered, total)
         found = torch.zeros(len(frames), PLACES, dtype=torch.float64)
         for own, fold in zip(gathered, self.folds, strict=True):
             others = replace(total, voxels=total.voxels - own.voxels)
@@ -253,12 +296,21 @@ def _full_volumes(
         return solver.gather(parameters, latents, frames.blocks(movies))
 
     halves = [gathered(movies) for movies in (frames.training[0::2], frames.training[1::2])]
-    first, second = (solver.grid.from_volumes(solver.step(parameters, half)) for half in halves)
-    total = halves[0] + halves[1]
-    precision = agreed_precision(solver, first, second, total)
+    total = sum_of(halves)
+    parameters = _with_agreed_prior(solver, parameters, halves, total)
     solvent, moving = fit.masks.to(frames.device)
     solver.mask = torch.stack([solvent] + [moving] * CURVE_COMPONENTS)
-    return solver.step(replace(parameters, precision=precision), total)
+    return solver.step(parameters, total)
+
+
+def _with_agreed_prior(
+    solver: LinearSolver, parameters: LinearParameters, parts: list[Sums], total: Sums
+) -> LinearParameters:
+    """Learn the prior of volumes from the agreement of both halves of some parts of the movies."""
+    first, second = (
+        solver.grid.from_volumes(solver.step(parameters, sum_of(parts[k::2]))) for k in (0, 1)
+    )
+    return replace(parameters, precision=agreed_precision(solver, first, second, total))
 
 
 def _learned(seen: _Seen) -> LatentCurve:

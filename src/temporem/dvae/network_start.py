@@ -15,7 +15,7 @@ from temporem.volumes.generators import generator_kind
 LINEAR_SHARE = 0.4
 """Part of the time of a fit that its start takes, if it is a linear model."""
 
-CURVE_FROM = 0.25
+CURVE_FROM = 0.15
 """Part of the time after which the linear model is bent, where it is."""
 
 _LEAST_MOVIES = 4  # to see latents of some with volumes of others
