@@ -71,7 +71,6 @@ def test_readers_name_the_format_and_the_command(read):
 
 
 COMMANDS = {
-    "check": ("check", "FILE", "-o", "x.png"),
     "reconstruct": ("reconstruct", "FILE", "-o", "x"),
     "config": ("reconstruct", ".", "-o", "x", "--config", "FILE"),
     "validate": ("validate", "FILE"),
@@ -125,7 +124,9 @@ def test_import_sends_movies_to_extract(tmp_path, name):
 
 def test_a_file_of_a_dataset_is_answered_with_its_folder(tmp_path):
     (tmp_path / "particles.star").write_text("data_particles\n")
-    found = command("check", tmp_path / "particles.star")
+    found = command(
+        "reconstruct", tmp_path / "particles.star", "-o", tmp_path / "run", "--method", "linear"
+    )
     assert found.code == 2
     assert f"name the folder, {tmp_path};" in found.err
 
