@@ -71,6 +71,7 @@ def test_images_without_ctf_are_looked_at_without_one(clean: Path, tmp_path: Pat
 
 def test_json_holds_every_finding(clean: Path) -> None:
     document = json.loads(succeed("check", clean, "--json"))
+    assert document["dataset"] == str(clean)
     verdicts = {finding["check"]: finding["verdict"] for finding in document["findings"]}
     assert verdicts["contrast"] == "good"
     assert {"tempor", "linear"} <= document["memory_gib"].keys()

@@ -103,6 +103,17 @@ def test_commands_name_the_format_and_the_command(tmp_path, monkeypatch, argumen
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", FOREIGN)
+def test_check_says_of_a_file_what_import_says(tmp_path, monkeypatch, name):
+    """It takes what import takes, and so refuses what import refuses."""
+    monkeypatch.chdir(tmp_path)
+    checked = command("check", SPECIMENS / name, "-o", "x.png")
+    imported = command("import", SPECIMENS / name, "-o", "x")
+    assert (checked.code, checked.err) == (2, imported.err)
+    assert checked.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "words", [("check",), ("validate",), ("reconstruct", "-o", "x"), ("import", "-o", "x")]
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from temporem.cli.console import print_json, progress_bar, say
-from temporem.cli.file_options import FileOptions, import_command
+from temporem.cli.file_options import FileOptions
 from temporem.cli.options import Json, Overwrite, output, refuse_missing
 from temporem.errors import TemporemError
 
@@ -91,27 +91,24 @@ def check(
     from temporem.checks import Evidence, Verdict, examine
     from temporem.frames.settings import DataSettings
 
-    known = _is_dataset(files)
-    if known and options != _DEFAULTS:
+    imports = None if _is_dataset(files) else options.settings("yes" if invert else "auto", ctf)
+    if imports is None and options != _DEFAULTS:
         raise TemporemError(
             f"{files[0]} is a dataset, and {options.words()[0]} is for files of other programs",
             expected="a dataset alone, or files to import",
         )
-    name = " ".join(shlex.quote(str(path)) for path in files)
+    name = ", ".join(map(str, files))
     with (
         progress_bar("Checking", hidden=json) as progress,
-        _opened(files, options.settings("yes" if invert else "auto", ctf), progress, known) as (
-            data,
-            notes,
-        ),
+        _opened(files, imports, progress) as (data, notes),
     ):
         if poses == "estimate" and data.has_poses:
             data = data.without_poses()
         # What import inverts need not be inverted again.
-        evidence = Evidence.of(data, DataSettings(invert=invert and known, ctf=ctf))
+        evidence = Evidence.of(data, DataSettings(invert=invert and imports is None, ctf=ctf))
         findings = examine(evidence, thorough=True)
         costs = _costs(data)
-        columns = _columns(files[0]) if known else {"used": [], "ignored": []}
+        columns = _columns(files[0]) if imports is None else {"used": [], "ignored": []}
         if out is not None:
             _draw(out, evidence, findings, overwrite=overwrite)
     document = {
@@ -144,7 +141,12 @@ def check(
             hint=refused[0].remedy,
         )
     if not json:
-        say(f"Next: {_next(files, options, data, invert=invert, ctf=ctf, known=known)}")
+        words = ["--ctf", "none"] if ctf == "none" else []
+        if imports is None:
+            command = _reconstruct_command(files[0], data, words)
+        else:
+            command = options.import_command(files, ["--invert", "yes"] * invert + words)
+        say(f"Next: {command}")
 
 
 def _is_dataset(files: Sequence[Path]) -> bool:
@@ -157,17 +159,17 @@ def _is_dataset(files: Sequence[Path]) -> bool:
 
 @contextmanager
 def _opened(
-    files: Sequence[Path], settings: ImportSettings, progress: Progress, known: bool
+    files: Sequence[Path], imports: ImportSettings | None, progress: Progress
 ) -> Iterator[tuple[Dataset, list[str]]]:
     """Open a dataset, or the one that import would make, and what import says about it."""
     from temporem.frames.readers import read_dataset
 
-    if known:
+    if imports is None:
         yield read_dataset(files[0]), []
         return
     from temporem.importing.importer import plan_import, write_import
 
-    plan = plan_import(files, settings)
+    plan = plan_import(files, imports)
     with tempfile.TemporaryDirectory(prefix="temporem-check-") as folder:
         made = Path(folder) / "dataset"
         try:
@@ -178,23 +180,12 @@ def _opened(
         yield data, list(plan.notes)
 
 
-def _next(
-    files: Sequence[Path],
-    options: FileOptions,
-    data: Dataset,
-    *,
-    invert: bool,
-    ctf: str,
-    known: bool,
-) -> str:
+def _reconstruct_command(dataset: Path, data: Dataset, words: list[str]) -> str:
     """Write the command that comes after this one."""
-    image = ["--ctf none"] if ctf == "none" else []
-    if not known:
-        return import_command(files, [*options.words(), *(["--invert yes"] * invert), *image])
     method = "linear" if max(len(movie) for movie in data.movies) > 1 else "homogeneous"
-    poses = [] if data.has_poses else ["--poses estimate"]
-    name = shlex.quote(str(files[0]))
-    return " ".join(["temporem reconstruct", name, "-o RUN --method", method, *poses, *image])
+    poses = [] if data.has_poses else ["--poses", "estimate"]
+    command = ["temporem", "reconstruct", str(dataset), "-o", "RUN", "--method", method]
+    return shlex.join([*command, *poses, *words])
 
 
 def _print(

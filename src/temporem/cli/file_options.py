@@ -84,10 +84,10 @@ class FileOptions:
                 found.append(f"--{name}" if value else f"--no-{name}")
                 continue
             for one in value if isinstance(value, list) else [value]:
-                found += [f"--{name}", shlex.quote(str(one))]
+                found += [f"--{name}", str(one)]
         return found
 
-
-def import_command(files: Sequence[Path], words: Sequence[str]) -> str:
-    """Write the command that imports files."""
-    return " ".join(["temporem import", *(shlex.quote(str(f)) for f in files), "-o movies", *words])
+    def import_command(self, files: Sequence[Path], words: Sequence[str]) -> str:
+        """Write the command that imports files with these options and more words."""
+        command = ["temporem", "import", *map(str, files), "-o", "movies"]
+        return shlex.join([*command, *self.words(), *words])

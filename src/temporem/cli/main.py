@@ -7,7 +7,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from cyclopts import (
     App,
@@ -47,13 +48,19 @@ BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 def _convert(kind: Any, words: Sequence[Token]) -> Any:
     """Convert words to a type, but refuse 2.5 for a whole number, which cyclopts rounds to 2."""
-    if kind in (int, int | None, list[int], list[int] | None):
+    if _is_whole(kind):
         for word in words:
             before, point, after = word.value.partition(".")
             if point and not (before.lstrip("+-").isdigit() and not after.strip("0")):
                 name = word.keyword or word.value
                 raise TemporemError(f"{name} {word.value}", expected="a whole number")
     return convert(kind, words)
+
+
+def _is_whole(kind: Any) -> bool:
+    """True for int, and for lists of it; either may be optional."""
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    return kind is int or (bool(parts) and all(map(_is_whole, parts)))
 
 
 app = App(

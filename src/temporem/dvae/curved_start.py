@@ -181,13 +181,6 @@ class _Sweeps:
         n = min(_FOLDS, len(frames.training))
         self.folds = [frames.training[k::n] for k in range(n)]
         self.weights = frames.statistics.independent_share * solver.weights
-        self._begin()
-
-    def _begin(self, *, learns_prior: bool = False) -> None:
-        self.learns_prior = learns_prior
-        self.parameters = _first_parameters(self.solver, self.frames)
-        # Learned from sweep to sweep, in parts of the grid.
-        self.transitions = Transitions.initial(torch.linspace(0, 1, PLACES))
 
     def run(
         self,
@@ -199,7 +192,10 @@ class _Sweeps:
         learns_prior: bool = False,
     ) -> _Seen:
         """Sweep from coordinates until they settle; return the likeliest posteriors."""
-        self._begin(learns_prior=learns_prior)
+        self.learns_prior = learns_prior
+        self.parameters = _first_parameters(self.solver, self.frames)
+        # Learned from sweep to sweep, in parts of the grid.
+        self.transitions = Transitions.initial(torch.linspace(0, 1, PLACES))
         best: _Seen | None = None
         for i in range(most):
             seen = self.see(_Curve.through(z, rows, len(self.frames)))
